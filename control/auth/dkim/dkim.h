@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+#pragma once
+
+/*
+ * DKIM verification (RFC 6376, 8301, 8463). Content is read where it lies; each distinct body
+ * canonicalization and l= is hashed once for all signatures. Keys come from dns.h.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "control/dns/dns.h"
+#include "control/mail/mail.h"
+
+enum dkim_result {
+	DKIM_NONE, DKIM_PASS, DKIM_FAIL, DKIM_POLICY, DKIM_NEUTRAL, DKIM_TEMPERROR, DKIM_PERMERROR
+};
+const char *dkim_result_name(enum dkim_result r); /* as in RFC 8601 2.7.1 */
+
+struct dkim_signature {
+	enum dkim_result result;
+	char reason[160];     /* "" for pass; plain words otherwise (pass with l= says "l=N of M") */
+	char domain[256];     /* d=, "" if unusable; A-labels or as written, checked by grammar */
+	char selector[256];   /* s= */
+	char identity[320];   /* i=, "" if absent */
+	char algorithm[32];   /* "rsa-sha256" ... */
+	char b_prefix[9];     /* first 8 characters of b=, for header.b */
+	uint32_t key_bits;
+	bool testing;         /* t=y in the key */
+	uint64_t body_length; /* octets of canonical body hashed when l= is there, else UINT64_MAX */
+	size_t field;         /* index in headers */
+	/* h= as a list of lower-case names, for the conflict planner; owned by the result */
+	struct str *signed_names;
+	size_t n_signed;
+};
+
+struct dkim_results {
+	struct dkim_signature *sig; /* top to bottom; at most LIMIT_DKIM_SIGNATURES judged, the rest
+	                               are neutral with a reason */
+	size_t n;
+};
+
+struct dkim_options {
+	int64_t now;             /* seconds since the epoch, for x= and t= */
+	bool l_policy_fail;      /* l= shorter than the body is DKIM_POLICY instead of pass */
+};
+
+struct dkim_check;
+typedef void dkim_callback(void *arg, const struct dkim_results *results);
+
+/* headers and content stay valid until the callback or the cancel. The callback never runs inside
+ * dkim_verify(). Results live until dkim_check_free(), which the caller does after the callback;
+ * dkim_check_free() before it cancels. NULL: -ENOMEM. */
+struct dkim_check *dkim_verify(struct dns *dns, struct event_base *base, const struct headers *headers,
+			       const struct mail_bytes *content, const struct dkim_options *opt,
+			       dkim_callback *cb, void *arg);
+void dkim_check_free(struct dkim_check *c);

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+#pragma once
+
+/*
+ * The SMTP server of one connection: command grammar, reply text, order of commands, end of data.
+ *
+ * It knows no socket, TCP, ring or arena: bytes come in by smtp_input(), everything else goes out
+ * through struct smtp_ops. Whatever needs somebody else's answer (may this peer speak, is this
+ * recipient ours, was the message taken) is a question: the session stops consuming until the
+ * answer is given by one of the smtp_answer_*() calls; what the client pipelined behind stays with
+ * the caller, who offers it again afterwards.
+ *
+ * Two layers: smtp_command.c parses one line into a typed command (no state), smtp_data.c finds the
+ * end of data and removes dot-stuffing (no state but its own); smtp_session.c is the machine.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "postern/handoff.h"
+#include "postern/str.h"
+
+struct smtp_session;
+
+/* One reply from outside (control) or from the machine. text: single line, printable ASCII. */
+struct smtp_reply {
+	uint16_t code;
+	uint8_t enh_class; /* 0: no enhanced code */
+	uint16_t enh_subject;
+	uint16_t enh_detail;
+	struct str text;
+};
+
+/* Parameters of MAIL, as parsed. */
+struct smtp_mail {
+	struct str reverse_path; /* mailbox without brackets and source route; n == 0: null path */
+	uint64_t size;           /* SIZE=, 0 if absent */
+	uint8_t body;            /* enum handoff_body */
+	bool smtputf8;
+};
+
+struct smtp_data_facts {
+	uint64_t size;           /* octets of content after unstuffing */
+	uint32_t flags;          /* RECORD_F_* that the bytes showed */
+};
+
+enum smtp_close { SMTP_CLOSE_AFTER_REPLY, SMTP_CLOSE_ABORT };
+
+/*
+ * What the session asks of its owner. All are called from within smtp_input(), smtp_answer_*() or
+ * smtp_timeout(); none may call back into the same session.
+ */
+struct smtp_ops {
+	/* Queues reply octets. -ENOBUFS ends the session by SMTP_CLOSE_ABORT. */
+	int (*send)(void *owner, const void *p, size_t n);
+	/* Questions. 0: asked, an answer will come. -EAGAIN: nobody is there to ask (control is
+	 * down); the machine answers by handoff_config.down_action itself. */
+	int (*ask_connect)(void *owner);
+	int (*ask_rcpt)(void *owner, struct str mailbox);
+	/* MAIL was accepted by grammar: reserve a record. -ENOMEM: 452 4.3.1, -EAGAIN: control is
+	 * down. The strings are copied by the owner. */
+	int (*txn_begin)(void *owner, struct str helo, uint8_t proto, const struct smtp_mail *mail);
+	/* The transaction ends without a message (RSET, EHLO, QUIT, refused, connection lost). */
+	void (*txn_end)(void *owner);
+	/* DATA was sent and recipients exist: reserve room. -ENOMEM: 452 4.3.1. */
+	int (*data_begin)(void *owner);
+	/* How many octets of content data() takes for sure right now; 0: stop consuming. */
+	size_t (*data_room)(void *owner);
+	/* Content, unstuffed, in order; n is never more than data_room() said. */
+	void (*data)(void *owner, const uint8_t *p, size_t n);
+	/* End of data: hand over to control; the answer comes by smtp_answer_message().
+	 * -EAGAIN: control is down (the machine answers 451 4.3.2). */
+	int (*submit)(void *owner, const struct smtp_data_facts *facts);
+	/* Replies queued so far end the connection / cut it at once. */
+	void (*close)(void *owner, enum smtp_close how);
+};
+
+struct smtp_config; /* per worker and generation: texts made once from struct handoff_config */
+
+struct smtp_config *smtp_config_new(const struct handoff_config *c);
+void smtp_config_free(struct smtp_config *c);
+
+struct smtp_server; /* per worker: pool of sessions and of line buffers; counters */
+
+/* max_sessions slots; `counters` is the worker's block (enum postern_counter). */
+struct smtp_server *smtp_server_new(uint32_t max_sessions, const struct smtp_ops *ops,
+				    uint64_t *counters);
+void smtp_server_free(struct smtp_server *s);
+size_t smtp_server_bytes(uint32_t max_sessions);
+/* For new sessions and, from their next command on, for running ones. */
+void smtp_server_set_config(struct smtp_server *s, const struct smtp_config *c);
+
+/* NULL: no slot left. Asks CONNECT at once; the banner goes out with its answer. */
+struct smtp_session *smtp_session_open(struct smtp_server *s, void *owner, uint64_t now_ms);
+/* The connection is gone; ops->txn_end is called if a transaction was open and not submitted. */
+void smtp_session_free(struct smtp_session *s);
+
+/*
+ * Consumes a prefix of p[0..n) and returns its length. 0 with n > 0 means it waits for an answer,
+ * for room, or (a partial line was copied aside) never: partial lines are consumed.
+ */
+size_t smtp_input(struct smtp_session *s, const uint8_t *p, size_t n, uint64_t now_ms);
+/* True while bytes would not be consumed: a question is open or there is no room. */
+bool smtp_waiting(const struct smtp_session *s);
+/* The client closed its direction. */
+void smtp_eof(struct smtp_session *s);
+
+/* Answers. `trace_id` (16 octets, may be NULL) is put into the reply to the message. */
+void smtp_answer_connect(struct smtp_session *s, const struct smtp_reply *r);
+void smtp_answer_rcpt(struct smtp_session *s, const struct smtp_reply *r);
+void smtp_answer_message(struct smtp_session *s, const struct smtp_reply *r,
+			 const uint8_t *trace_id);
+/* Control died or the owner's deadline passed: every open question gets 451 4.3.2. */
+void smtp_control_lost(struct smtp_session *s);
+/* 421 as soon as nothing is pending (drain, VERDICT_CLOSE, eviction: `text` says why). */
+void smtp_shutdown(struct smtp_session *s, struct str text);
+
+/* Next deadline in ms (absolute, same clock as now_ms), UINT64_MAX if none. */
+uint64_t smtp_deadline(const struct smtp_session *s);
+/* To be called when the deadline has passed. */
+void smtp_timeout(struct smtp_session *s, uint64_t now_ms);
+
+enum smtp_phase {
+	SMTP_PHASE_CONNECT, SMTP_PHASE_COMMAND, SMTP_PHASE_RCPT_ASKED, SMTP_PHASE_DATA,
+	SMTP_PHASE_SUBMITTED, SMTP_PHASE_CLOSING
+};
+enum smtp_phase smtp_phase(const struct smtp_session *s);
+/* RECORD_F_EARLY_TALKER and the like, for the record. */
+uint32_t smtp_session_flags(const struct smtp_session *s);

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+#pragma once
+
+/*
+ * Every counter and every drop or refusal reason, once. X(name, kind, help)
+ *   kind C: event counter   D: something was dropped or refused for this reason   G: gauge
+ * The dataplane's list is a block per worker in shared memory (single writer); control's own list
+ * is in its memory. CLI and metrics take names and help from here: postern_<name>_total.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* clang-format off */
+#define POSTERN_DP_COUNTERS(X) \
+	/* worker */ \
+	X(loop_turns, C, "turns of the poll loop") \
+	X(busy_cycles, C, "TSC cycles in turns that did work") \
+	X(total_cycles, C, "TSC cycles in all turns") \
+	X(idle_sleeps, C, "times the idle back-off slept") \
+	/* port and net */ \
+	X(rx_packets, C, "packets received") \
+	X(rx_bytes, C, "octets received") \
+	X(tx_packets, C, "packets handed to the driver") \
+	X(tx_bytes, C, "octets handed to the driver") \
+	X(tx_drop_no_mbuf, D, "packet not sent: no mbuf") \
+	X(tx_drop_ring_full, D, "packet not sent: driver took no more") \
+	X(rx_drop_short, D, "packet shorter than its headers") \
+	X(rx_drop_ethertype, D, "EtherType that is not ours") \
+	X(rx_drop_not_ours, D, "destination MAC or IP address that is not ours") \
+	X(rx_drop_ip_header, D, "malformed IPv4 or IPv6 header") \
+	X(rx_drop_ip_checksum, D, "bad IPv4 header checksum") \
+	X(rx_drop_source, D, "source address that cannot be (multicast, zero, our own)") \
+	X(rx_drop_fragment, D, "fragment dropped: budget, overlap or time-out") \
+	X(rx_drop_ip_proto, D, "transport protocol that is not ours") \
+	X(rx_drop_ext_header, D, "IPv6 extension header chain too long or malformed") \
+	X(rx_drop_l4_checksum, D, "bad TCP, ICMP or ICMPv6 checksum") \
+	X(rx_reassembled, C, "datagrams put together from fragments") \
+	X(arp_rx, C, "ARP packets for us") \
+	X(arp_tx, C, "ARP replies and announcements sent") \
+	X(nd_rx, C, "neighbour solicitations for us") \
+	X(nd_tx, C, "neighbour advertisements sent") \
+	X(icmp_echo, C, "echo requests answered") \
+	X(icmp_error_rx, C, "ICMP errors received that quote TCP") \
+	X(icmp_drop, D, "ICMP message of a kind that is not handled, or over its rate") \
+	X(steer_out, C, "packets forwarded to the worker that owns the flow") \
+	X(steer_in, C, "packets received from another worker") \
+	X(steer_drop, D, "packet for another worker: its ring was full") \
+	/* tcp */ \
+	X(tcp_segments, C, "TCP segments accepted for processing") \
+	X(tcp_syn, C, "SYNs received for a listener") \
+	X(tcp_accepted, C, "connections established") \
+	X(tcp_cookie_sent, C, "SYN cookies sent") \
+	X(tcp_cookie_accepted, C, "connections established by SYN cookie") \
+	X(tcp_cookie_bad, D, "ACK that is no valid SYN cookie") \
+	X(tcp_syn_drop_pool, D, "SYN dropped: half-open pool full") \
+	X(tcp_syn_drop_pressure, D, "SYN not answered: memory pressure") \
+	X(tcp_conn_drop_pool, D, "handshake complete but no TCB left") \
+	X(tcp_drop_header, D, "malformed TCP header or options") \
+	X(tcp_drop_flags, D, "flag combination that cannot be") \
+	X(tcp_drop_port, D, "port 0") \
+	X(tcp_drop_out_of_window, D, "segment outside the receive window") \
+	X(tcp_drop_ack_range, D, "ACK outside the acceptable range") \
+	X(tcp_drop_paws, D, "old timestamp") \
+	X(tcp_drop_no_flow, D, "segment of no flow, answered by RST where allowed") \
+	X(tcp_drop_surplus, D, "octets beyond the window, dropped unacknowledged") \
+	X(tcp_drop_ooo_budget, D, "out-of-order octets dropped: budget") \
+	X(tcp_challenge_ack, C, "challenge ACKs sent") \
+	X(tcp_challenge_limited, D, "challenge ACKs not sent: limit") \
+	X(tcp_rst_rx, C, "valid RSTs received") \
+	X(tcp_rst_rx_bad, D, "RSTs that did not hit RCV.NXT") \
+	X(tcp_rst_tx, C, "RSTs sent") \
+	X(tcp_rst_limited, D, "RSTs not sent: limit") \
+	X(tcp_ooo, C, "segments received out of order") \
+	X(tcp_duplicate, C, "segments received a second time") \
+	X(tcp_overlap_diff, C, "overlaps whose octets differed; the first stays") \
+	X(tcp_retransmit, C, "segments sent again") \
+	X(tcp_fast_retransmit, C, "fast retransmits") \
+	X(tcp_rto, C, "retransmission time-outs") \
+	X(tcp_persist, C, "window probes sent") \
+	X(tcp_zero_window_rx, C, "window probes answered") \
+	X(tcp_timeout, D, "connections given up after retransmissions or persist") \
+	X(tcp_time_wait, C, "entries that went to TIME_WAIT") \
+	X(tcp_time_wait_recycled, C, "TIME_WAIT entries recycled before their time") \
+	X(tcp_time_wait_reuse, C, "SYNs that reused a TIME_WAIT entry") \
+	X(tcp_data_on_syn, C, "SYNs that carried data") \
+	X(tcp_urgent, C, "segments with URG") \
+	X(tcp_option_ignored, C, "SYNs with options that we refuse (TFO, MPTCP, MD5, AO)") \
+	X(tcp_pmtu_lowered, C, "path MTU reductions believed") \
+	X(tcp_icmp_ignored, D, "ICMP errors not believed") \
+	X(tcp_tx_block_empty, D, "reply octets refused: transmit pool empty") \
+	/* smtp */ \
+	X(smtp_sessions, C, "sessions started") \
+	X(smtp_early_talker, C, "clients that spoke before the banner") \
+	X(smtp_commands, C, "commands parsed") \
+	X(smtp_bad_command, D, "commands that are unknown or malformed (500, 501)") \
+	X(smtp_bad_sequence, D, "commands out of sequence (503)") \
+	X(smtp_line_too_long, D, "command lines over the limit") \
+	X(smtp_non_smtp, D, "sessions cut: another protocol (HTTP, CONNECT, TLS)") \
+	X(smtp_too_many_errors, D, "sessions cut: error budget") \
+	X(smtp_too_many_transactions, D, "sessions cut: transactions") \
+	X(smtp_timeout, D, "sessions cut: deadline of the phase") \
+	X(smtp_slow, D, "sessions cut: data rate below the minimum") \
+	X(smtp_size_declared, D, "MAIL refused: SIZE over the limit") \
+	X(smtp_size_exceeded, D, "messages refused: content over the limit") \
+	X(smtp_rcpt_limit, D, "recipients refused: too many in a transaction") \
+	X(smtp_no_arena, D, "MAIL or DATA refused: arena or record pool empty (452)") \
+	X(smtp_control_down, D, "refused: control is not there (451 or 421)") \
+	X(smtp_bare_lf, D, "messages refused: bare LF in DATA") \
+	X(smtp_bare_cr, D, "messages refused: bare CR beside a dot or LF, or by option") \
+	X(smtp_lookalike, C, "end-of-data look-alikes seen") \
+	X(smtp_refused_connect, D, "sessions refused by control at CONNECT") \
+	X(smtp_refused_rcpt, D, "recipients refused by control") \
+	X(smtp_messages, C, "messages submitted to control") \
+	X(smtp_message_bytes, C, "octets of content submitted") \
+	X(smtp_reply_2xx, C, "messages answered 2xx") \
+	X(smtp_reply_4xx, C, "messages answered 4xx") \
+	X(smtp_reply_5xx, C, "messages answered 5xx") \
+	X(smtp_client_gone, C, "clients gone while a message was being judged") \
+	X(smtp_verdict_timeout, D, "messages answered 451: no verdict in time") \
+	X(smtp_reply_acked, C, "final replies acknowledged by the client") \
+	X(smtp_reply_lost, C, "final replies that were never acknowledged") \
+	/* scan */ \
+	X(scan_runs, C, "runs scanned") \
+	X(scan_bytes, C, "octets scanned") \
+	X(scan_matches, C, "matches reported") \
+	X(scan_error, D, "scans that failed; message marked partial") \
+	/* handoff */ \
+	X(handoff_submit, C, "descriptors put on submit rings") \
+	X(handoff_ring_full, C, "times a submit ring was full and the session waited") \
+	X(handoff_verdicts, C, "verdict records read") \
+	X(handoff_stale, D, "verdicts for a session or record that is gone") \
+	X(handoff_invalid, D, "verdict records that failed validation") \
+	X(handoff_doorbell, C, "doorbells rung for control") \
+	X(handoff_pinned, C, "messages pinned after CANCEL until RELEASE") \
+	X(arena_window_closed, C, "times a DATA flow was held because the arena ran low") \
+	X(arena_evicted, D, "sessions cut to free the arena") \
+	/* gauges */ \
+	X(sessions_now, G, "sessions open") \
+	X(conns_now, G, "TCP connections") \
+	X(time_wait_now, G, "TIME_WAIT entries") \
+	X(arena_chunks_used, G, "arena chunks in use") \
+	X(arena_records_used, G, "message records in use")
+
+#define POSTERN_CTL_COUNTERS(X) \
+	X(connects, C, "connection questions answered") \
+	X(rcpts, C, "recipient questions answered") \
+	X(relay_denied, D, "recipients refused: not a configured domain") \
+	X(rcpt_remembered, D, "recipients refused from a remembered next-hop reply") \
+	X(rcpt_other_route, D, "recipients deferred: another route was taken (452 4.5.3)") \
+	X(callouts, C, "recipient callouts to next hops") \
+	X(callout_failed, C, "callouts without an answer in time") \
+	X(messages, C, "messages judged") \
+	X(delivered, C, "messages delivered") \
+	X(deferred, C, "messages answered 4xx") \
+	X(rejected, C, "messages answered 5xx") \
+	X(aborted, C, "messages given up before the onward dot (client gone, cancel)") \
+	X(desc_invalid, D, "descriptors or records that failed validation") \
+	X(desc_stale, D, "descriptors for a session or record that is gone") \
+	X(headers_removed, C, "forged own headers removed") \
+	X(signatures_voided, C, "signatures that our mandatory headers void") \
+	X(signatures_broken, C, "signatures that verified on arrival and not on departure") \
+	X(spf_pass, C, "spf=pass") X(spf_fail, C, "spf=fail") X(spf_softfail, C, "spf=softfail") \
+	X(spf_neutral, C, "spf=neutral") X(spf_none, C, "spf=none") \
+	X(spf_temperror, C, "spf=temperror") X(spf_permerror, C, "spf=permerror") \
+	X(spf_worker_died, C, "SPF workers that died and were respawned") \
+	X(dkim_pass, C, "signatures that verified") X(dkim_fail, C, "signatures that did not") \
+	X(dkim_neutral, C, "signatures not judged") X(dkim_temperror, C, "signatures without key") \
+	X(dkim_permerror, C, "signatures malformed") \
+	X(origin_unresolved, D, "messages deferred: a relay's Received line did not parse or fit") \
+	X(origin_private_peer, D, "sessions refused: private address that is not listed") \
+	X(rule_matches, C, "rules hit") \
+	X(nexthop_connects, C, "connections opened to next hops") \
+	X(nexthop_connect_failed, C, "connection attempts to next hops that failed") \
+	X(nexthop_reused, C, "messages sent on a pooled connection") \
+	X(nexthop_relay_fault, D, "refusals that speak of the relay, answered 451") \
+	X(nexthop_reset, C, "connections lost in a transaction") \
+	X(nexthop_in_doubt, C, "onward dots without a reply") \
+	X(dns_queries, C, "DNS questions asked") X(dns_temperror, C, "DNS questions that failed") \
+	X(trace_records, C, "trace records written") \
+	X(trace_failed, D, "trace records that could not be written") \
+	X(api_requests, C, "requests on the control socket") \
+	X(dataplane_lost, C, "times the dataplane went away")
+/* clang-format on */
+
+#define POSTERN_COUNTER_ENUM(name, kind, help) CNT_##name,
+enum postern_counter { POSTERN_DP_COUNTERS(POSTERN_COUNTER_ENUM) POSTERN_DP_COUNTER_COUNT };
+#define POSTERN_CTL_ENUM(name, kind, help) CTL_##name,
+enum postern_ctl_counter { POSTERN_CTL_COUNTERS(POSTERN_CTL_ENUM) POSTERN_CTL_COUNTER_COUNT };
+
+struct postern_counter_info {
+	const char *name;
+	char kind; /* 'C', 'D', 'G' */
+	const char *help;
+};
+
+#define POSTERN_COUNTER_INFO(name, kind, help) {#name, #kind[0], help},
+
+_Static_assert(POSTERN_DP_COUNTER_COUNT <= (8192 - 64) / 8, "counters fit their block");
