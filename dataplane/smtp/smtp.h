@@ -56,7 +56,8 @@ struct smtp_ops {
 	/* Queues reply octets. -ENOBUFS ends the session by SMTP_CLOSE_ABORT. */
 	int (*send)(void *owner, const void *p, size_t n);
 	/* Questions. 0: asked, an answer will come. -EAGAIN: nobody is there to ask (control is
-	 * down); the machine answers by handoff_config.down_action itself. */
+	 * down); the machine answers by handoff_config.down_action itself. ask_rcpt, -ENOMEM: the
+	 * record holds no more recipients (452 4.5.3). */
 	int (*ask_connect)(void *owner);
 	int (*ask_rcpt)(void *owner, struct str mailbox);
 	/* MAIL was accepted by grammar: reserve a record. -ENOMEM: 452 4.3.1, -EAGAIN: control is
@@ -104,10 +105,17 @@ void smtp_session_free(struct smtp_session *s);
 size_t smtp_input(struct smtp_session *s, const uint8_t *p, size_t n, uint64_t now_ms);
 /* True while bytes would not be consumed: a question is open or there is no room. */
 bool smtp_waiting(const struct smtp_session *s);
-/* The client closed its direction. */
+/*
+ * The client closed its direction. To be called when every octet before the FIN was consumed. With
+ * a question open its answer is still sent, and ops->close comes with it.
+ */
 void smtp_eof(struct smtp_session *s);
 
-/* Answers. `trace_id` (16 octets, may be NULL) is put into the reply to the message. */
+/*
+ * Answers. `trace_id` (16 octets, may be NULL) is put into the reply to the message. An answer in
+ * another phase is ignored; that it belongs to the last question asked is the owner's to check by
+ * its serial.
+ */
 void smtp_answer_connect(struct smtp_session *s, const struct smtp_reply *r);
 void smtp_answer_rcpt(struct smtp_session *s, const struct smtp_reply *r);
 void smtp_answer_message(struct smtp_session *s, const struct smtp_reply *r,
@@ -116,10 +124,15 @@ void smtp_answer_message(struct smtp_session *s, const struct smtp_reply *r,
 void smtp_control_lost(struct smtp_session *s);
 /* 421 as soon as nothing is pending (drain, VERDICT_CLOSE, eviction: `text` says why). */
 void smtp_shutdown(struct smtp_session *s, struct str text);
+/* The same, but DATA is not waited for: arena pressure, a window closed for too long. */
+void smtp_evict(struct smtp_session *s, struct str text);
 
 /* Next deadline in ms (absolute, same clock as now_ms), UINT64_MAX if none. */
 uint64_t smtp_deadline(const struct smtp_session *s);
-/* To be called when the deadline has passed. */
+/*
+ * To be called when the deadline has passed; harmless if called early. If the phase was
+ * SMTP_PHASE_SUBMITTED before and is not after, the message was answered 451: the owner cancels it.
+ */
 void smtp_timeout(struct smtp_session *s, uint64_t now_ms);
 
 enum smtp_phase {

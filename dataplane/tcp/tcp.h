@@ -155,6 +155,8 @@ uint32_t tcp_unacked(const struct tcp_conn *c);
 void tcp_close(struct tcp_conn *c);
 /* RST now; closed(TCP_CLOSED_ABORTED) is called before this returns. */
 void tcp_abort(struct tcp_conn *c);
+/* The same for memory pressure: closed(TCP_CLOSED_EVICTED). */
+void tcp_evict(struct tcp_conn *c);
 /* Offers held bytes to data() again; announces a re-opened window. */
 void tcp_resume(struct tcp_conn *c);
 /* Upper bound of the receive window. The right edge never moves left. */

@@ -158,11 +158,11 @@ struct rings_head {
 	uint8_t pad0[32];
 	struct {
 		_Atomic uint64_t heartbeat;  /* (ctl) incremented at least every 500 ms */
-		_Atomic uint32_t sleeping;   /* (ctl) 1: ring the loop's doorbell */
+		_Atomic uint32_t sleeping;   /* (ctl) 1: ring its doorbell; (dp) clears it then */
 		uint8_t pad[52];
 	} loop[HANDOFF_MAX_LOOPS];
 	struct {
-		_Atomic uint32_t sleeping;   /* (dp) 1: ring the worker's doorbell */
+		_Atomic uint32_t sleeping;   /* (dp) 1: ring its doorbell; (ctl) clears it then */
 		uint8_t pad[60];
 	} worker[HANDOFF_MAX_WORKERS];
 };

@@ -17,6 +17,9 @@
 #define LIMIT_COMMAND_TIMEOUT_S 300  /* 4.5.3.2.7 */
 #define LIMIT_DATA_BLOCK_TIMEOUT_S 180 /* 4.5.3.2.5 */
 #define LIMIT_FINAL_REPLY_TIMEOUT_S 600 /* 4.5.3.2.6 */
+#define LIMIT_REFUSED_QUIT_S 30      /* ours: for the QUIT after a 5xx greeting, RFC 5321 3.1 */
+#define LIMIT_IDLE_COMMANDS 100      /* ours: commands without effect between two messages */
+#define LIMIT_MIN_RATE_GRACE_S 60    /* ours: the rate of DATA is not looked at before */
 #define LIMIT_BANNER_TIMEOUT_S 300   /* 4.5.3.2.1, as a client */
 
 /* Message structure */
@@ -36,13 +39,64 @@
 #define LIMIT_RSA_BITS_MIN 1024      /* RFC 8301 3.2 */
 #define LIMIT_RSA_BITS_MAX 4096      /* RFC 8301 3.2 */
 
+/* TCP */
+#define LIMIT_TCP_RTO_MIN_MS 200       /* ours; RFC 6298 2.4 says 1 s, which hurts on short paths */
+#define LIMIT_TCP_RTO_INIT_MS 1000     /* RFC 6298 2.1 */
+#define LIMIT_TCP_RTO_MAX_MS 60000     /* RFC 6298 2.5 */
+#define LIMIT_TCP_RETRIES 10           /* ours: over the 100 s of RFC 9293 3.8.3 (R2) */
+#define LIMIT_TCP_SYN_RETRIES 5        /* ours: 1, 2, 4, 8, 16 s, then forgotten */
+#define LIMIT_TCP_PERSIST_S 300        /* ours: a window that stays closed is an attack or dead */
+#define LIMIT_TCP_FIN_WAIT_2_S 60      /* ours: the peer may not keep a TCB for ever */
+#define LIMIT_TCP_DELACK_MS 40         /* RFC 9293 3.8.6.3: below 500 ms */
+#define LIMIT_TCP_MSS_MIN 64           /* ours: least payload we cut to, against tiny-MSS attacks */
+#define LIMIT_TCP_SEND_QUEUE 65536     /* ours: unacknowledged octets of replies a connection */
+#define LIMIT_TCP_CWND_MAX (1u << 20)  /* ours */
+#define LIMIT_TCP_RST_PER_S 200        /* ours, a worker */
+#define LIMIT_TCP_CHALLENGE_PER_S 100  /* RFC 5961 7; ours: this plus a random share of it */
+#define LIMIT_TCP_OOW_PER_S 60         /* ours: answers to unacceptable segments, a connection */
+#define LIMIT_TCP_WINDOW_MAX (256u * 1024) /* design: window of a flow in DATA */
+
 /* Delivery (design: delivery contract) */
 #define LIMIT_JUDGE_S 30
 #define LIMIT_ONWARD_PROGRESS_S 60
 #define LIMIT_CALLOUT_S 5
+#define LIMIT_WINDOW_CLOSED_S 60     /* ours (design: handoff contract, memory) */
 #define LIMIT_REFUSAL_5XX_TTL_S (24 * 3600)
 #define LIMIT_REFUSAL_4XX_TTL_S (15 * 60)
 #define LIMIT_UNKNOWN_RCPT_TTL_S (30 * 60)
+#define LIMIT_ONWARD_REPLY_LINE 2048    /* ours: four times RFC 5321 4.5.3.1.5; longer is garbage */
+#define LIMIT_ONWARD_REPLY_LINES 100    /* ours, against endless replies */
+#define LIMIT_ONWARD_ATTEMPTS 8         /* ours: addresses tried for one message, before the dot */
+#define LIMIT_ONWARD_WAITING 4096       /* ours: transactions that wait for a connection of a route */
+#define LIMIT_ONWARD_PATH 512           /* ours: a mailbox in MAIL or RCPT (5321 4.5.3.1, UTF-8) */
+#define LIMIT_REFUSALS_KEPT 32768       /* ours: about 10 MB at 300 octets each */
+#define LIMIT_RECIPIENTS_KEPT 131072    /* ours: about 10 MB */
+#define LIMIT_KNOWN_RCPT_FRESH_S 600    /* ours: a recipient the next hop took is not asked again */
+#define LIMIT_KNOWN_RCPT_TTL_S (24 * 3600) /* ours: stale, used when the next hop is silent */
+
+/* Configuration file and rule files: ours, so that a wrong file ends in an error and not in memory */
+#define LIMIT_CONFIG_FILE (4u * 1024 * 1024)
+#define LIMIT_CONFIG_DEPTH 8
+#define LIMIT_CONFIG_NODES 200000    /* values and sections in all */
+#define LIMIT_CONFIG_KEYS 2048       /* keys of one section */
+#define LIMIT_CONFIG_STRING 1024     /* octets of one value */
+#define LIMIT_CONFIG_NAME 63         /* name of a listener, route or relay; struct origin.via */
+#define LIMIT_CONFIG_HOSTS 16        /* next hops of a route */
+#define LIMIT_ETHDEV 31              /* RTE_MAX_ETHPORTS - 1 */
+#define LIMIT_SOCKET_PATH 107        /* unix(7): sun_path without its final NUL */
+#define LIMIT_RULES_FILES 1024
+#define LIMIT_RULES_FILE (16u * 1024 * 1024)
+#define LIMIT_RULES_LINE (32u * 1024)
+#define LIMIT_RULES 20000            /* patterns in a set */
+#define LIMIT_RULES_PATTERN 8192     /* octets of one pattern */
+#define LIMIT_RULES_NAME 128
+#define LIMIT_RULES_DESCRIBE 240
+#define LIMIT_RULES_SCORE 10000      /* absolute value of one score */
+#define LIMIT_RULES_ISSUES 5000      /* kept; what comes behind is only counted */
+#define LIMIT_RULES_NESTING 32       /* if inside if */
+#define LIMIT_RULES_PCRE_MATCH 2000000   /* PCRE2 match limit of one confirmation */
+#define LIMIT_RULES_PCRE_DEPTH 20000
+#define LIMIT_RULES_PCRE_HEAP_KB 20000
 
 /* Configuration defaults that operators may change */
 #define DEFAULT_MAX_MESSAGE (50u * 1024 * 1024)

@@ -36,11 +36,14 @@
 	X(rx_drop_ip_proto, D, "transport protocol that is not ours") \
 	X(rx_drop_ext_header, D, "IPv6 extension header chain too long or malformed") \
 	X(rx_drop_l4_checksum, D, "bad TCP, ICMP or ICMPv6 checksum") \
+	X(rx_drop_chain, D, "packet in more buffers, or longer, than is taken") \
 	X(rx_reassembled, C, "datagrams put together from fragments") \
 	X(arp_rx, C, "ARP packets for us") \
 	X(arp_tx, C, "ARP replies and announcements sent") \
 	X(nd_rx, C, "neighbour solicitations for us") \
 	X(nd_tx, C, "neighbour advertisements sent") \
+	X(arp_drop, D, "ARP malformed, not for us, from our own address, or over its rate") \
+	X(nd_drop, D, "neighbour solicitation malformed, not for us, or over its rate") \
 	X(icmp_echo, C, "echo requests answered") \
 	X(icmp_error_rx, C, "ICMP errors received that quote TCP") \
 	X(icmp_drop, D, "ICMP message of a kind that is not handled, or over its rate") \
@@ -66,6 +69,9 @@
 	X(tcp_drop_no_flow, D, "segment of no flow, answered by RST where allowed") \
 	X(tcp_drop_surplus, D, "octets beyond the window, dropped unacknowledged") \
 	X(tcp_drop_ooo_budget, D, "out-of-order octets dropped: budget") \
+	X(tcp_drop_held_pool, D, "in-order octets dropped unacknowledged: block pool empty") \
+	X(tcp_evicted, D, "connections cut by memory pressure") \
+	X(tcp_refused, D, "connections reset because accept() refused them") \
 	X(tcp_challenge_ack, C, "challenge ACKs sent") \
 	X(tcp_challenge_limited, D, "challenge ACKs not sent: limit") \
 	X(tcp_rst_rx, C, "valid RSTs received") \
@@ -109,6 +115,9 @@
 	X(smtp_control_down, D, "refused: control is not there (451 or 421)") \
 	X(smtp_bare_lf, D, "messages refused: bare LF in DATA") \
 	X(smtp_bare_cr, D, "messages refused: bare CR beside a dot or LF, or by option") \
+	X(smtp_line_limit, D, "messages refused: content line over the configured maximum") \
+	X(smtp_no_line_buffer, D, "sessions cut: no buffer for a partial command line") \
+	X(smtp_idle_command, D, "commands without effect over their number") \
 	X(smtp_lookalike, C, "end-of-data look-alikes seen") \
 	X(smtp_refused_connect, D, "sessions refused by control at CONNECT") \
 	X(smtp_refused_rcpt, D, "recipients refused by control") \
@@ -126,6 +135,7 @@
 	X(scan_bytes, C, "octets scanned") \
 	X(scan_matches, C, "matches reported") \
 	X(scan_error, D, "scans that failed; message marked partial") \
+	X(scan_no_stream, D, "large messages not scanned whole: no stream left") \
 	/* handoff */ \
 	X(handoff_submit, C, "descriptors put on submit rings") \
 	X(handoff_ring_full, C, "times a submit ring was full and the session waited") \
@@ -177,10 +187,18 @@
 	X(nexthop_relay_fault, D, "refusals that speak of the relay, answered 451") \
 	X(nexthop_reset, C, "connections lost in a transaction") \
 	X(nexthop_in_doubt, C, "onward dots without a reply") \
+	X(nexthop_queue_full, D, "transactions deferred: too many wait for a connection of the route") \
+	X(nexthop_failover, C, "transactions taken to another address of the next hop") \
+	X(nexthop_stale, C, "pooled connections found dead at MAIL, message sent on a fresh one") \
+	X(nexthop_garbage, C, "next-hop replies that were no SMTP") \
+	X(nexthop_rcpt_refused, C, "recipients refused at delivery and remembered") \
+	X(nexthop_unsendable, D, "messages refused here: the next hop lacks the size or an extension") \
 	X(dns_queries, C, "DNS questions asked") X(dns_temperror, C, "DNS questions that failed") \
 	X(trace_records, C, "trace records written") \
 	X(trace_failed, D, "trace records that could not be written") \
 	X(api_requests, C, "requests on the control socket") \
+	X(replies_acked, C, "final replies that the client's TCP acknowledged") \
+	X(replies_lost, C, "final replies that it did not") \
 	X(dataplane_lost, C, "times the dataplane went away")
 /* clang-format on */
 

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+#include <errno.h>
+#include <openssl/err.h>
+#include <openssl/rsa.h>
+#include <openssl/x509.h>
+#include <stdio.h>
+
+#include "control/auth/dkim/tags.h"
+
+static bool list_has(struct str list, struct str what)
+{
+	struct str item;
+
+	while (dkim_list_next(&list, ':', &item))
+		if (str_ieq(item, what))
+			return true;
+	return false;
+}
+
+int dkim_key_parse(struct str record, struct dkim_key *key, const char **why)
+{
+	const struct dkim_tag *v, *k, *h, *s, *t, *p;
+	struct dkim_tags tags;
+	long n;
+
+	*key = (struct dkim_key){.sha256 = true, .email = true};
+	if (dkim_tags_parse(record, &tags, why))
+		return -EBADMSG;
+	*why = "v= is not DKIM1 or not first";
+	v = dkim_tags_find(&tags, "v");
+	if (v && (v != &tags.tag[0] || !str_eq(v->value, STR("DKIM1"))))
+		return -EBADMSG;
+	*why = "unknown key type";
+	k = dkim_tags_find(&tags, "k");
+	if (k && str_ieq(k->value, STR("ed25519")))
+		key->type = DKIM_KEY_ED25519;
+	else if (k && !str_ieq(k->value, STR("rsa")))
+		return -EBADMSG;
+	h = dkim_tags_find(&tags, "h");
+	key->sha256 = !h || list_has(h->value, STR("sha256"));
+	s = dkim_tags_find(&tags, "s");
+	key->email = !s || list_has(s->value, STR("*")) || list_has(s->value, STR("email"));
+	t = dkim_tags_find(&tags, "t");
+	key->testing = t && list_has(t->value, STR("y"));
+	key->strict_identity = t && list_has(t->value, STR("s"));
+	p = dkim_tags_find(&tags, "p");
+	*why = "no p= tag";
+	if (!p)
+		return -EBADMSG;
+	key->revoked = p->value.n == 0;
+	n = dkim_base64(p->value, key->data, sizeof(key->data));
+	*why = "malformed p=";
+	if (n < 0)
+		return -EBADMSG;
+	key->len = (size_t)n;
+	return 0;
+}
+
+static EVP_PKEY *rsa_load(const struct dkim_key *key)
+{
+	const unsigned char *at = key->data;
+	EVP_PKEY *pkey = d2i_PUBKEY(NULL, &at, (long)key->len);
+
+	/* RFC 6376 3.6.1 names RSAPublicKey, its examples are SubjectPublicKeyInfo: both exist. */
+	if (!pkey) {
+		at = key->data;
+		pkey = d2i_PublicKey(EVP_PKEY_RSA, NULL, &at, (long)key->len);
+	}
+	if (pkey && (!EVP_PKEY_is_a(pkey, "RSA") || at != key->data + key->len)) {
+		EVP_PKEY_free(pkey);
+		pkey = NULL;
+	}
+	return pkey;
+}
+
+static enum dkim_result rsa_verify(const struct dkim_key *key, const struct dkim_params *p,
+				   const uint8_t *digest, uint32_t *bits, char *reason, size_t cap)
+{
+	EVP_PKEY *pkey = rsa_load(key);
+	enum dkim_result res = DKIM_PERMERROR;
+	EVP_PKEY_CTX *ctx = NULL;
+
+	if (!pkey) {
+		snprintf(reason, cap, "p= holds no RSA key");
+		goto out;
+	}
+	*bits = (uint32_t)EVP_PKEY_get_bits(pkey);
+	/* RFC 8301 3.2: shorter keys must not verify, longer ones need not. */
+	if (*bits < LIMIT_RSA_BITS_MIN || *bits > LIMIT_RSA_BITS_MAX) {
+		snprintf(reason, cap, "RSA key of %u bits", *bits);
+		res = DKIM_POLICY;
+		goto out;
+	}
+	ctx = EVP_PKEY_CTX_new(pkey, NULL);
+	if (!ctx || EVP_PKEY_verify_init(ctx) != 1 ||
+	    EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PADDING) != 1 ||
+	    EVP_PKEY_CTX_set_signature_md(ctx, canon_sha256()) != 1) {
+		snprintf(reason, cap, "RSA key cannot be used");
+		goto out;
+	}
+	if (EVP_PKEY_verify(ctx, p->signature, p->signature_len, digest, CANON_DIGEST) == 1) {
+		res = DKIM_PASS;
+	} else {
+		snprintf(reason, cap, "signature did not verify");
+		res = DKIM_FAIL;
+	}
+out:
+	EVP_PKEY_CTX_free(ctx);
+	EVP_PKEY_free(pkey);
+	return res;
+}
+
+/* RFC 8463 3: PureEdDSA over the SHA-256 digest; the key is 32 raw octets. */
+static enum dkim_result ed25519_verify(const struct dkim_key *key, const struct dkim_params *p,
+				       const uint8_t *digest, uint32_t *bits, char *reason,
+				       size_t cap)
+{
+	EVP_PKEY *pkey = NULL;
+	EVP_MD_CTX *ctx = NULL;
+	enum dkim_result res = DKIM_PERMERROR;
+
+	if (key->len == 32)
+		pkey = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, key->data, key->len);
+	ctx = EVP_MD_CTX_new();
+	if (!pkey || !ctx || EVP_DigestVerifyInit(ctx, NULL, NULL, NULL, pkey) != 1) {
+		snprintf(reason, cap, "p= holds no Ed25519 key");
+		goto out;
+	}
+	*bits = 256;
+	if (EVP_DigestVerify(ctx, p->signature, p->signature_len, digest, CANON_DIGEST) == 1) {
+		res = DKIM_PASS;
+	} else {
+		snprintf(reason, cap, "signature did not verify");
+		res = DKIM_FAIL;
+	}
+out:
+	EVP_MD_CTX_free(ctx);
+	EVP_PKEY_free(pkey);
+	return res;
+}
+
+enum dkim_result dkim_key_verify(const struct dkim_key *key, const struct dkim_params *p,
+				 const uint8_t digest[CANON_DIGEST], uint32_t *bits, char *reason,
+				 size_t cap)
+{
+	enum dkim_result res = DKIM_PERMERROR;
+
+	reason[0] = '\0';
+	/* RFC 6376 6.1.2, in its order. */
+	if (!key->email)
+		snprintf(reason, cap, "key is not for email");
+	else if (key->strict_identity && p->identity_differs)
+		snprintf(reason, cap, "key does not allow a subdomain in i=");
+	else if (!key->sha256)
+		snprintf(reason, cap, "key does not allow sha256");
+	else if (key->revoked)
+		snprintf(reason, cap, "key revoked");
+	else if (key->type != p->key_type)
+		snprintf(reason, cap, "key is of another type than the signature");
+	else if (key->type == DKIM_KEY_RSA)
+		res = rsa_verify(key, p, digest, bits, reason, cap);
+	else
+		res = ed25519_verify(key, p, digest, bits, reason, cap);
+	/* A failed decode or check leaves its errors on this thread's queue. */
+	ERR_clear_error();
+	return res;
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+#pragma once
+
+/* posternctl. Commands that ask the daemon go through client.c; scan and the checks need none. */
+
+#include <jansson.h>
+#include <stdbool.h>
+
+enum cli_exit { CLI_OK = 0, CLI_FINDING = 1, CLI_USAGE = 2, CLI_UNREACHABLE = 3 };
+
+struct cli {
+	const char *socket;
+	bool json;
+};
+
+/* client.c: one request, one answer (new reference). NULL: said why on stderr, *exit_code set. */
+json_t *client_ask(const struct cli *cli, json_t *request, int *exit_code);
+
+/* show.c: prints the answer to a command as a table. */
+void show_answer(const char *command, const json_t *answer);
+void print_json(const json_t *v);
+
+/* Commands: argv behind the command's words. They return an enum cli_exit. */
+int cmd_scan(const struct cli *cli, int argc, char **argv);
+int cmd_config_check(const struct cli *cli, int argc, char **argv);
+int cmd_rules_check(const struct cli *cli, int argc, char **argv);

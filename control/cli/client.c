@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "control/cli/cli.h"
+
+#define ANSWER_MAX (256u * 1024 * 1024)
+#define TIMEOUT_S 30
+
+static int dial(const char *path)
+{
+	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+	struct timeval t = {.tv_sec = TIMEOUT_S};
+	int fd;
+
+	if (strlen(path) >= sizeof(sa.sun_path))
+		return -ENAMETOOLONG;
+	strcpy(sa.sun_path, path);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof(t));
+	if (connect(fd, (struct sockaddr *)&sa, sizeof(sa))) {
+		int e = errno;
+
+		close(fd);
+		return -e;
+	}
+	return fd;
+}
+
+static int send_all(int fd, const char *p, size_t n)
+{
+	while (n) {
+		ssize_t k = send(fd, p, n, MSG_NOSIGNAL);
+
+		if (k < 0)
+			return -errno;
+		p += k;
+		n -= (size_t)k;
+	}
+	return 0;
+}
+
+/* Up to the newline. NULL: *error says why. */
+static char *read_line(int fd, int *error)
+{
+	size_t cap = 1 << 16, n = 0;
+	char *buf = malloc(cap);
+
+	while (buf) {
+		ssize_t k = recv(fd, buf + n, cap - n - 1, 0);
+
+		if (k <= 0) {
+			*error = k < 0 ? errno : ECONNRESET;
+			break;
+		}
+		n += (size_t)k;
+		buf[n] = '\0';
+		if (buf[n - 1] == '\n')
+			return buf;
+		if (n + 1 == cap) {
+			char *more = cap < ANSWER_MAX ? realloc(buf, cap * 2) : NULL;
+
+			if (!more) {
+				*error = EMSGSIZE;
+				break;
+			}
+			buf = more;
+			cap *= 2;
+		}
+	}
+	free(buf);
+	return NULL;
+}
+
+json_t *client_ask(const struct cli *cli, json_t *request, int *exit_code)
+{
+	char *text = json_dumps(request, JSON_COMPACT), *line = NULL;
+	int fd = dial(cli->socket), error = fd < 0 ? -fd : 0;
+	json_t *answer = NULL, *problem;
+
+	json_decref(request);
+	if (!error)
+		error = -send_all(fd, text, strlen(text));
+	if (!error)
+		error = -send_all(fd, "\n", 1);
+	if (!error)
+		line = read_line(fd, &error);
+	if (line)
+		answer = json_loads(line, 0, NULL);
+	free(line);
+	free(text);
+	if (fd >= 0)
+		close(fd);
+	if (!answer) {
+		fprintf(stderr, "posternctl: %s: %s\n", cli->socket,
+			error == EAGAIN ? "no answer within 30 s"
+			: error		? strerror(error)
+					: "not understood");
+		*exit_code = CLI_UNREACHABLE;
+		return NULL;
+	}
+	problem = json_object_get(answer, "error");
+	if (problem) {
+		fprintf(stderr, "posternctl: %s\n", json_string_value(json_object_get(problem, "text")));
+		json_decref(answer);
+		*exit_code = CLI_FINDING;
+		return NULL;
+	}
+	return answer;
+}

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "control/cli/cli.h"
+#include "control/rules/rules.h"
+#include "control/snapshot.h"
+
+static const char usage_text[] =
+	"usage: posternctl [--socket PATH] [--json] COMMAND\n"
+	"  show status|workers|sessions|stats       what runs, and its counters\n"
+	"  show drops [--all]                       what was refused or dropped, and why\n"
+	"  trace [--trace-id ID] [--message-id ID] [--from ADDR] [--rcpt ADDR] [--origin IP]\n"
+	"        [--outcome WORD] [--limit N]       what became of messages (ADDR: or @domain)\n"
+	"  drain | undrain                          421 to new connections, or no more\n"
+	"  config check [FILE]                      errors with file, line and key\n"
+	"  config reload                            take the configuration over, or say why not\n"
+	"  rules check FILE...                      what is wrong or not supported\n"
+	"  scan [--config FILE] [--ip IP] [--helo NAME] [--from ADDR] [--rcpt ADDR]...\n"
+	"       [--dns-zone FILE]... [--now EPOCH] [--output FILE] FILE|-\n"
+	"                                           judge a message file; no daemon needed\n"
+	"exit codes: 0 ok, 1 finding, 2 usage, 3 daemon unreachable\n";
+
+static int usage(const char *why)
+{
+	if (why)
+		fprintf(stderr, "posternctl: %s\n", why);
+	fputs(usage_text, stderr);
+	return CLI_USAGE;
+}
+
+/* Takes --socket and --json out of argv, wherever they stand. */
+static int global_options(struct cli *cli, int argc, char **argv)
+{
+	int n = 0;
+
+	for (int i = 0; i < argc; i++) {
+		if (!strcmp(argv[i], "--json"))
+			cli->json = true;
+		else if (!strcmp(argv[i], "--socket") && i + 1 < argc)
+			cli->socket = argv[++i];
+		else if (!strncmp(argv[i], "--socket=", 9))
+			cli->socket = argv[i] + 9;
+		else
+			argv[n++] = argv[i];
+	}
+	argv[n] = NULL;
+	return n;
+}
+
+static int ask(const struct cli *cli, const char *command, json_t *request)
+{
+	int code = CLI_OK;
+	json_t *answer;
+
+	json_object_set_new(request, "command", json_string(command));
+	answer = client_ask(cli, request, &code);
+	if (!answer)
+		return code;
+	if (cli->json)
+		print_json(answer);
+	else
+		show_answer(command, answer);
+	if (!strcmp(command, "show status") && !json_is_true(json_object_get(answer, "ready")))
+		code = CLI_FINDING;
+	if (json_is_false(json_object_get(answer, "ok")))
+		code = CLI_FINDING;
+	json_decref(answer);
+	return code;
+}
+
+static int trace(const struct cli *cli, int argc, char **argv)
+{
+	static const struct { const char *option, *member; } map[] = {
+		{"--trace-id", "trace_id"}, {"--message-id", "message_id"}, {"--from", "mail_from"},
+		{"--rcpt", "rcpt"}, {"--origin", "origin"}, {"--outcome", "outcome"}};
+	json_t *req = json_object();
+
+	for (int i = 0; i < argc; i++) {
+		size_t k = 0;
+
+		if (i + 1 == argc) {
+			json_decref(req);
+			return usage(argv[i][0] == '-' ? "an option without its value" : argv[i]);
+		}
+		if (!strcmp(argv[i], "--limit")) {
+			json_object_set_new(req, "limit", json_integer(atoi(argv[++i])));
+			continue;
+		}
+		while (k < sizeof(map) / sizeof(map[0]) && strcmp(argv[i], map[k].option) != 0)
+			k++;
+		if (k == sizeof(map) / sizeof(map[0])) {
+			json_decref(req);
+			return usage("trace: unknown option");
+		}
+		json_object_set_new(req, map[k].member, json_string(argv[++i]));
+	}
+	return ask(cli, "trace", req);
+}
+
+int cmd_config_check(const struct cli *cli, int argc, char **argv)
+{
+	const char *path = argc ? argv[0] : "/etc/postern/postern.conf";
+	struct snapshot_report r;
+	struct snapshot *s = NULL;
+	json_t *errors = json_array();
+	int rc = snapshot_load(path, 1, &s, &r);
+
+	for (size_t i = 0; i < r.n_errors && i < SNAPSHOT_ERRORS; i++) {
+		const struct config_error *e = &r.error[i];
+
+		if (!cli->json)
+			printf("%s:%u: %s%s%s\n", e->file, e->line, e->key, e->key[0] ? ": " : "", e->reason);
+		json_array_append_new(errors, json_pack("{s:s, s:i, s:s, s:s}", "file", e->file, "line",
+							(int)e->line, "key", e->key, "reason", e->reason));
+	}
+	if (cli->json) {
+		json_t *o = json_pack("{s:b, s:O, s:I, s:I}", "ok", !rc, "errors", errors, "rules",
+				      (json_int_t)(s ? rules_count(s->rules) : 0), "rules_unsupported",
+				      (json_int_t)r.unsupported);
+		print_json(o);
+		json_decref(o);
+	} else if (!rc) {
+		printf("%s: ok: %zu route(s), %zu listener(s), %zu rule(s), %zu not supported\n", path,
+		       s->config->n_routes, s->config->n_listeners, rules_count(s->rules), r.unsupported);
+	}
+	json_decref(errors);
+	snapshot_unref(s);
+	return rc ? CLI_FINDING : CLI_OK;
+}
+
+int cmd_rules_check(const struct cli *cli, int argc, char **argv)
+{
+	static const char *const word[] = {"note", "unsupported", "error"};
+	const struct rules_issue *issue;
+	struct rules *r = NULL;
+	json_t *list = json_array();
+	size_t n;
+	int rc;
+
+	if (!argc) {
+		json_decref(list);
+		return usage("rules check: which file?");
+	}
+	rc = rules_load((const char *const *)argv, (size_t)argc, &r);
+	n = r ? rules_issues(r, &issue) : 0;
+	for (size_t i = 0; i < n; i++) {
+		if (!cli->json)
+			printf("%s:%u: %s: %s%s%s\n", issue[i].file, issue[i].line, word[issue[i].severity],
+			       issue[i].rule, issue[i].rule[0] ? ": " : "", issue[i].reason);
+		json_array_append_new(list, json_pack("{s:s, s:i, s:s, s:s, s:s}", "file", issue[i].file,
+			"line", (int)issue[i].line, "severity", word[issue[i].severity], "rule",
+			issue[i].rule, "reason", issue[i].reason));
+	}
+	if (cli->json) {
+		json_t *o = json_pack("{s:b, s:I, s:O}", "ok", !rc, "rules",
+				      (json_int_t)(r ? rules_count(r) : 0), "issues", list);
+		print_json(o);
+		json_decref(o);
+	} else {
+		printf("%zu rule(s), %zu remark(s)\n", r ? rules_count(r) : 0, n);
+	}
+	json_decref(list);
+	rules_free(r);
+	return rc || n ? CLI_FINDING : CLI_OK;
+}
+
+static bool is(int argc, char **argv, const char *a, const char *b)
+{
+	return argc >= 1 && !strcmp(argv[0], a) && (!b || (argc >= 2 && !strcmp(argv[1], b)));
+}
+
+static int show(const struct cli *cli, int argc, char **argv)
+{
+	static const char *const what[] = {"status", "workers", "sessions", "stats", "drops"};
+	json_t *req = json_object();
+	char command[32];
+
+	if (argc == 2 && !strcmp(argv[1], "--all") && !strcmp(argv[0], "drops"))
+		json_object_set_new(req, "all", json_true());
+	else if (argc != 1) {
+		json_decref(req);
+		return usage("show status, workers, sessions, stats or drops");
+	}
+	for (size_t i = 0; i < sizeof(what) / sizeof(what[0]); i++)
+		if (!strcmp(argv[0], what[i])) {
+			snprintf(command, sizeof(command), "show %s", what[i]);
+			return ask(cli, command, req);
+		}
+	json_decref(req);
+	return usage("show status, workers, sessions, stats or drops");
+}
+
+int main(int argc, char **argv)
+{
+	struct cli cli = {.socket = "/run/postern/control.sock"};
+	int n = global_options(&cli, argc - 1, argv + 1);
+	char **a = argv + 1;
+
+	if (!n)
+		return usage("no command");
+	if (is(n, a, "--help", NULL) || is(n, a, "help", NULL)) {
+		fputs(usage_text, stdout);
+		return CLI_OK;
+	}
+	if (is(n, a, "show", NULL))
+		return show(&cli, n - 1, a + 1);
+	if (is(n, a, "trace", NULL))
+		return trace(&cli, n - 1, a + 1);
+	if ((is(n, a, "drain", NULL) || is(n, a, "undrain", NULL)) && n == 1)
+		return ask(&cli, a[0], json_object());
+	if (is(n, a, "config", "check") && n <= 3)
+		return cmd_config_check(&cli, n - 2, a + 2);
+	if (is(n, a, "config", "reload") && n == 2)
+		return ask(&cli, "config reload", json_object());
+	if (is(n, a, "rules", "check"))
+		return cmd_rules_check(&cli, n - 2, a + 2);
+	if (is(n, a, "scan", NULL))
+		return cmd_scan(&cli, n, a);
+	return usage("unknown command");
+}

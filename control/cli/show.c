@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+
+/* Tables for people. Every value shown comes out of the JSON, which --json prints as it is. */
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "control/cli/cli.h"
+
+void print_json(const json_t *v)
+{
+	json_dumpf(v, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
+	putchar('\n');
+}
+
+static const char *s(const json_t *o, const char *name)
+{
+	const char *v = json_string_value(json_object_get(o, name));
+
+	return v ? v : "";
+}
+
+static long long n(const json_t *o, const char *name)
+{
+	return (long long)json_integer_value(json_object_get(o, name));
+}
+
+static double f(const json_t *o, const char *name)
+{
+	return json_number_value(json_object_get(o, name));
+}
+
+static void duration(double sec, char *buf, size_t cap)
+{
+	unsigned long t = (unsigned long)sec;
+
+	if (t >= 86400)
+		snprintf(buf, cap, "%lud %luh", t / 86400, t % 86400 / 3600);
+	else if (t >= 3600)
+		snprintf(buf, cap, "%luh %lum", t / 3600, t % 3600 / 60);
+	else if (t >= 60)
+		snprintf(buf, cap, "%lum %lus", t / 60, t % 60);
+	else
+		snprintf(buf, cap, "%.1fs", sec);
+}
+
+static void status(const json_t *a)
+{
+	const json_t *dp = json_object_get(a, "dataplane"), *v;
+	char up[32], since[32];
+	size_t i;
+
+	duration(f(a, "uptime_s"), up, sizeof(up));
+	duration(f(dp, "since_s"), since, sizeof(since));
+	printf("%s  Postern %s  %s\n", s(a, "hostname"), s(a, "version"),
+	       json_is_true(json_object_get(a, "ready")) ? "READY" : "NOT READY");
+	printf("  control     up %s, configuration %lld (%s), %lld rule(s)\n", up, n(a, "generation"),
+	       s(a, "config"), n(a, "rules"));
+	if (json_is_true(json_object_get(dp, "linked")))
+		printf("  dataplane   linked for %s, epoch %lld, %lld worker(s), largest message %lld octets\n",
+		       since, n(dp, "epoch"), n(dp, "workers"), n(dp, "max_message"));
+	else
+		printf("  dataplane   NOT LINKED: clients hear 451 or 421\n");
+	if (*s(dp, "error"))
+		printf("  refused     %s\n", s(dp, "error"));
+	printf("  now         %lld session(s), %lld message(s) in flight\n", n(a, "sessions"),
+	       n(a, "messages_in_flight"));
+	json_array_foreach(json_object_get(a, "listeners"), i, v) {
+		const json_t *ip;
+		size_t k;
+
+		printf("  listener    %s: port %lld, SMTP port %lld,", s(v, "name"), n(v, "port"),
+		       n(v, "smtp_port"));
+		json_array_foreach(json_object_get(v, "address"), k, ip)
+			printf(" %s", json_string_value(ip));
+		putchar('\n');
+	}
+	if (json_array_size(json_object_get(a, "hosts")))
+		printf("\n  %-12s %-28s %5s %5s %5s %10s %9s %9s  %s\n", "ROUTE", "NEXT HOP", "CONN",
+		       "BUSY", "WAIT", "DELIVERED", "REJECTED", "DEFERRED", "LAST ERROR");
+	json_array_foreach(json_object_get(a, "hosts"), i, v)
+		printf("  %-12s %-22s:%-5lld %5lld %5lld %5lld %10lld %9lld %9lld  %s\n", s(v, "route"),
+		       s(v, "host"), n(v, "port"), n(v, "connections"), n(v, "busy"), n(v, "waiting"),
+		       n(v, "delivered"), n(v, "rejected"), n(v, "deferred"), s(v, "last_error"));
+}
+
+static void workers(const json_t *a)
+{
+	const json_t *v;
+	size_t i;
+
+	printf("%-7s %6s %9s %9s %9s %8s %8s %14s %14s\n", "WORKER", "BUSY", "SESSIONS", "CONNS",
+	       "TIMEWAIT", "CHUNKS", "RECORDS", "RX PACKETS", "TX PACKETS");
+	json_array_foreach(json_object_get(a, "workers"), i, v)
+		printf("%-7lld %5.1f%% %9lld %9lld %9lld %8lld %8lld %14lld %14lld\n", n(v, "worker"),
+		       100 * f(v, "busy_share"), n(v, "sessions_now"), n(v, "conns_now"),
+		       n(v, "time_wait_now"), n(v, "arena_chunks_used"), n(v, "arena_records_used"),
+		       n(v, "rx_packets"), n(v, "tx_packets"));
+	if (!json_is_true(json_object_get(a, "linked")))
+		printf("the dataplane is not linked\n");
+}
+
+static void sessions(const json_t *a)
+{
+	const json_t *v;
+	size_t i;
+
+	printf("%-6s %-8s %-40s %-12s %9s %-12s %8s  %s\n", "WORKER", "SLOT", "PEER", "STATE", "SECONDS",
+	       "ROUTE", "MESSAGES", "TRACE ID");
+	json_array_foreach(json_object_get(a, "sessions"), i, v)
+		printf("%-6lld %-8lld %-34s %-5lld %-12s %9.1f %-12s %8lld  %s\n", n(v, "worker"),
+		       n(v, "slot"), s(v, "peer"), n(v, "peer_port"), s(v, "state"), f(v, "seconds"),
+		       s(v, "route"), n(v, "messages"), s(v, "trace_id"));
+	printf("%lld session(s)\n", n(a, "total"));
+}
+
+static void counters(const json_t *list, const char *side)
+{
+	const json_t *v;
+	size_t i;
+
+	json_array_foreach(list, i, v)
+		printf("%-10s %-28s %16lld  %s\n", side, s(v, "name"), n(v, "value"), s(v, "help"));
+}
+
+static void stats(const json_t *a)
+{
+	printf("%-10s %-28s %16s  %s\n", "SIDE", "COUNTER", "VALUE", "WHAT");
+	counters(json_object_get(a, "dataplane"), "dataplane");
+	counters(json_object_get(a, "control"), "control");
+	if (!json_is_true(json_object_get(a, "linked")))
+		printf("the dataplane is not linked: its counters are not known\n");
+}
+
+static void trace(const json_t *a)
+{
+	const json_t *v;
+	size_t i;
+
+	json_array_foreach(json_object_get(a, "records"), i, v) {
+		const json_t *j = json_object_get(v, "judged");
+
+		if (*s(v, "event")) {
+			printf("%s  %s  %s\n\n", s(v, "time"), s(v, "trace_id"), s(v, "event"));
+			continue;
+		}
+		printf("%s  %s  %s\n", s(v, "time"), s(v, "trace_id"), s(v, "outcome"));
+		printf("  from <%s> to <%s>, %lld octets, Message-ID %s\n", s(v, "mail_from"), s(v, "rcpt"),
+		       n(v, "size"), *s(v, "message_id") ? s(v, "message_id") : "none");
+		printf("  peer %s, HELO %s", s(v, "peer"), s(v, "helo"));
+		if (j)
+			printf("; sender %s (%s), spf %s, score %.2f, %s", s(v, "origin"),
+			       s(json_object_get(j, "origin"), "status"), s(json_object_get(j, "spf"), "result"),
+			       f(j, "score"), s(j, "action"));
+		printf("\n  answered \"%s\"", s(v, "reply"));
+		if (*s(v, "next_hop"))
+			printf("; %s said \"%s\" (%s)", s(v, "next_hop"), s(v, "next_hop_reply"), s(v, "stage"));
+		printf("\n\n");
+	}
+	printf("%zu record(s)\n", json_array_size(json_object_get(a, "records")));
+}
+
+static void reload(const json_t *a)
+{
+	const json_t *v;
+	size_t i;
+
+	json_array_foreach(json_object_get(a, "errors"), i, v)
+		printf("%s:%lld: %s%s%s\n", s(v, "file"), n(v, "line"), s(v, "key"), *s(v, "key") ? ": " : "",
+		       s(v, "reason"));
+	if (json_is_true(json_object_get(a, "ok")))
+		printf("configuration %lld in force%s%s\n", n(a, "generation"), *s(a, "note") ? ": " : "",
+		       s(a, "note"));
+	else
+		printf("configuration %lld stays in force\n", n(a, "generation"));
+}
+
+void show_answer(const char *command, const json_t *answer)
+{
+	if (!strcmp(command, "show status"))
+		status(answer);
+	else if (!strcmp(command, "show workers"))
+		workers(answer);
+	else if (!strcmp(command, "show sessions"))
+		sessions(answer);
+	else if (!strcmp(command, "show stats") || !strcmp(command, "show drops"))
+		stats(answer);
+	else if (!strcmp(command, "trace"))
+		trace(answer);
+	else if (!strcmp(command, "config reload"))
+		reload(answer);
+	else
+		print_json(answer);
+}

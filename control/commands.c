@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+
+/* What the operator's socket answers. Shapes are documented in docs/api.md; posternctl makes the
+ * tables out of them. */
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "control/loop.h"
+
+#define MAX_HOSTS 256
+#define MAX_SESSIONS_SHOWN 5000
+#define TRACE_LIMIT_DEFAULT 20
+#define TRACE_LIMIT_MAX 1000
+
+static const struct postern_counter_info dp_info[] = {POSTERN_DP_COUNTERS(POSTERN_COUNTER_INFO)};
+static const struct postern_counter_info ctl_info[] = {POSTERN_CTL_COUNTERS(POSTERN_COUNTER_INFO)};
+
+static double seconds_since(uint64_t ns)
+{
+	struct timespec ts;
+	uint64_t now;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	now = (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+	return ns && now > ns ? (double)(now - ns) / 1e9 : 0.0;
+}
+
+static json_t *address(const struct ip_addr *ip)
+{
+	char buf[64];
+
+	return json_string(ip_format(ip, buf, sizeof(buf)));
+}
+
+/* ---- show status ------------------------------------------------------------------------------- */
+
+static json_t *listeners(const struct config *c)
+{
+	json_t *a = json_array();
+
+	for (size_t i = 0; i < c->n_listeners; i++) {
+		json_t *addr = json_array();
+
+		for (size_t k = 0; k < c->listener[i].n_addresses; k++)
+			json_array_append_new(addr, address(&c->listener[i].address[k].addr));
+		json_array_append_new(a, json_pack("{s:s, s:i, s:i, s:o}", "name", c->listener[i].name,
+			"port", (int)c->listener[i].ethdev, "smtp_port", (int)c->listener[i].smtp_port,
+			"address", addr));
+	}
+	return a;
+}
+
+static json_t *hosts(const struct loop *l)
+{
+	static struct deliver_host_status h[MAX_HOSTS];
+	size_t n = deliver_status(l->deliver, h, MAX_HOSTS);
+	json_t *a = json_array();
+
+	for (size_t i = 0; i < n && i < MAX_HOSTS; i++)
+		json_array_append_new(a, json_pack("{s:s, s:s, s:i, s:i, s:i, s:i, s:I, s:I, s:I, s:s}",
+			"route", h[i].route, "host", h[i].host, "port", (int)h[i].port, "connections",
+			(int)h[i].connections, "busy", (int)h[i].busy, "waiting", (int)h[i].waiting,
+			"delivered", (json_int_t)h[i].delivered, "rejected", (json_int_t)h[i].rejected,
+			"deferred", (json_int_t)h[i].deferred, "last_error", h[i].last_error));
+	return a;
+}
+
+static json_t *dataplane(const struct loop *l)
+{
+	const struct ctl_epoch *e = ctl_link_epoch(l->link);
+
+	return json_pack("{s:b, s:I, s:i, s:f, s:I, s:s}", "linked", e != NULL, "epoch",
+			 (json_int_t)(e ? ctl_epoch_id(e) : 0), "workers",
+			 (int)(e ? ctl_epoch_workers(e) : 0), "since_s",
+			 e ? seconds_since(l->linked_ns) : 0.0, "max_message",
+			 (json_int_t)(e ? ctl_epoch_max_message(e) : 0), "error", l->push_error);
+}
+
+static void show_status(void *arg, struct api_request *req, const json_t *body)
+{
+	struct loop *l = arg;
+	const struct config *c = l->active->config;
+	struct spf_stats spf;
+	json_t *routes = json_array();
+
+	(void)body;
+	spf_jail_stats(l->spf, &spf);
+	for (size_t i = 0; i < c->n_routes; i++)
+		json_array_append_new(routes, json_string(c->route[i].name));
+	api_reply(req, json_pack("{s:b, s:s, s:s, s:f, s:I, s:s, s:o, s:I, s:I, s:o, s:o, s:o, s:i, s:o}",
+		"ready", l->ready, "version", POSTERN_VERSION, "hostname", c->hostname, "uptime_s",
+		seconds_since(l->started_ns), "generation", (json_int_t)l->active->generation, "config",
+		c->path, "dataplane", dataplane(l), "sessions", (json_int_t)l->n_sessions,
+		"messages_in_flight", (json_int_t)l->n_messages, "listeners", listeners(c), "routes", routes,
+		"hosts", hosts(l), "rules", (int)rules_count(l->active->rules), "spf",
+		json_pack("{s:i, s:i, s:i, s:I, s:I}", "idle", (int)spf.workers_idle, "busy",
+			  (int)spf.workers_busy, "waiting", (int)spf.waiting, "died",
+			  (json_int_t)spf.worker_died, "killed", (json_int_t)spf.worker_killed)));
+}
+
+/* ---- counters ---------------------------------------------------------------------------------- */
+
+static json_t *dp_counter(const struct ctl_epoch *e, int i)
+{
+	json_t *per = json_array();
+	uint64_t sum = 0;
+
+	for (uint32_t w = 0; e && w < ctl_epoch_workers(e); w++) {
+		uint64_t v = ctl_epoch_counter(e, w, (enum postern_counter)i);
+
+		sum += v;
+		json_array_append_new(per, json_integer((json_int_t)v));
+	}
+	return json_pack("{s:s, s:s#, s:s, s:I, s:o}", "name", dp_info[i].name, "kind", &dp_info[i].kind, 1,
+			 "help", dp_info[i].help, "value", (json_int_t)sum, "workers", per);
+}
+
+static json_t *ctl_counter(const struct loop *l, int i)
+{
+	return json_pack("{s:s, s:s#, s:s, s:I}", "name", ctl_info[i].name, "kind", &ctl_info[i].kind, 1,
+			 "help", ctl_info[i].help, "value", (json_int_t)l->counters[i]);
+}
+
+static void show_counters(struct loop *l, struct api_request *req, bool drops, bool all)
+{
+	const struct ctl_epoch *e = ctl_link_epoch(l->link);
+	json_t *dp = json_array(), *ctl = json_array();
+
+	for (int i = 0; i < POSTERN_DP_COUNTER_COUNT; i++) {
+		json_t *o;
+
+		if (drops && dp_info[i].kind != 'D')
+			continue;
+		o = dp_counter(e, i);
+		if (drops && !all && !json_integer_value(json_object_get(o, "value")))
+			json_decref(o);
+		else
+			json_array_append_new(dp, o);
+	}
+	for (int i = 0; i < POSTERN_CTL_COUNTER_COUNT; i++)
+		if (!drops || (ctl_info[i].kind == 'D' && (all || l->counters[i])))
+			json_array_append_new(ctl, ctl_counter(l, i));
+	api_reply(req, json_pack("{s:b, s:o, s:o}", "linked", e != NULL, "dataplane", dp, "control", ctl));
+}
+
+static void show_stats(void *arg, struct api_request *req, const json_t *body)
+{
+	(void)body;
+	show_counters(arg, req, false, true);
+}
+
+static void show_drops(void *arg, struct api_request *req, const json_t *body)
+{
+	show_counters(arg, req, true, json_is_true(json_object_get(body, "all")));
+}
+
+static void show_workers(void *arg, struct api_request *req, const json_t *body)
+{
+	static const enum postern_counter shown[] = {
+		CNT_sessions_now, CNT_conns_now, CNT_time_wait_now, CNT_arena_chunks_used,
+		CNT_arena_records_used, CNT_rx_packets, CNT_rx_bytes, CNT_tx_packets, CNT_tx_bytes,
+		CNT_loop_turns, CNT_idle_sleeps, CNT_busy_cycles, CNT_total_cycles};
+	const struct loop *l = arg;
+	const struct ctl_epoch *e = ctl_link_epoch(l->link);
+	json_t *a = json_array();
+
+	(void)body;
+	for (uint32_t w = 0; e && w < ctl_epoch_workers(e); w++) {
+		json_t *o = json_pack("{s:i}", "worker", (int)w);
+		double total = (double)ctl_epoch_counter(e, w, CNT_total_cycles);
+
+		for (size_t i = 0; i < sizeof(shown) / sizeof(shown[0]); i++)
+			json_object_set_new(o, dp_info[shown[i]].name,
+					    json_integer((json_int_t)ctl_epoch_counter(e, w, shown[i])));
+		json_object_set_new(o, "busy_share", json_real(total > 0 ?
+			(double)ctl_epoch_counter(e, w, CNT_busy_cycles) / total : 0.0));
+		json_array_append_new(a, o);
+	}
+	api_reply(req, json_pack("{s:b, s:o}", "linked", e != NULL, "workers", a));
+}
+
+/* ---- sessions ---------------------------------------------------------------------------------- */
+
+static const char *session_state(const struct session *s)
+{
+	if (s->message)
+		return s->message->job ? "delivering" : "judging";
+	if (s->question)
+		return "asking";
+	return s->route ? "transaction" : "idle";
+}
+
+static void show_sessions(void *arg, struct api_request *req, const json_t *body)
+{
+	const struct loop *l = arg;
+	const struct session *s;
+	json_t *a = json_array();
+	size_t n = 0;
+
+	(void)body;
+	TAILQ_FOREACH(s, &l->sessions, all) {
+		if (n++ == MAX_SESSIONS_SHOWN)
+			break;
+		json_array_append_new(a, json_pack("{s:i, s:i, s:o, s:i, s:f, s:s, s:s, s:I, s:I, s:s}",
+			"worker", (int)s->worker, "slot", (int)s->slot, "peer", address(&s->peer),
+			"peer_port", (int)s->peer_port, "seconds", seconds_since(s->connected_ns), "state",
+			session_state(s), "route", s->route ? s->route->name : "", "messages",
+			(json_int_t)s->messages, "rcpts_refused", (json_int_t)s->rcpts_refused, "trace_id",
+			s->message ? s->message->sub->envelope.trace_id : ""));
+	}
+	api_reply(req, json_pack("{s:I, s:o}", "total", (json_int_t)l->n_sessions, "sessions", a));
+}
+
+/* ---- trace, drain, reload ------------------------------------------------------------------------ */
+
+static const char *member(const json_t *body, const char *name)
+{
+	return json_string_value(json_object_get(body, name)); /* NULL: not there */
+}
+
+static void trace_command(void *arg, struct api_request *req, const json_t *body)
+{
+	struct loop *l = arg;
+	struct trace_query q = {
+		.trace_id = member(body, "trace_id"),
+		.message_id = member(body, "message_id"),
+		.mail_from = member(body, "mail_from"),
+		.rcpt = member(body, "rcpt"),
+		.origin = member(body, "origin"),
+		.outcome = member(body, "outcome"),
+		.limit = TRACE_LIMIT_DEFAULT,
+	};
+	json_int_t limit = json_integer_value(json_object_get(body, "limit"));
+
+	if (limit > 0)
+		q.limit = limit > TRACE_LIMIT_MAX ? TRACE_LIMIT_MAX : (size_t)limit;
+	api_reply(req, json_pack("{s:o}", "records", trace_find(l->trace, &q)));
+}
+
+static void drain(struct loop *l, struct api_request *req, bool on)
+{
+	int rc = ctl_link_drain(l->link, on);
+
+	if (rc)
+		api_error(req, "failed", "the dataplane is not linked: %s", strerror(-rc));
+	else
+		api_reply(req, json_pack("{s:b}", "draining", on));
+}
+
+static void drain_command(void *arg, struct api_request *req, const json_t *body)
+{
+	(void)body;
+	drain(arg, req, true);
+}
+
+static void undrain_command(void *arg, struct api_request *req, const json_t *body)
+{
+	(void)body;
+	drain(arg, req, false);
+}
+
+static json_t *report_json(const struct snapshot_report *r)
+{
+	json_t *a = json_array();
+
+	for (size_t i = 0; i < r->n_errors && i < SNAPSHOT_ERRORS; i++)
+		json_array_append_new(a, json_pack("{s:s, s:i, s:s, s:s}", "file", r->error[i].file, "line",
+			(int)r->error[i].line, "key", r->error[i].key, "reason", r->error[i].reason));
+	return a;
+}
+
+static void config_reload(void *arg, struct api_request *req, const json_t *body)
+{
+	struct loop *l = arg;
+	struct snapshot_report report;
+	int rc;
+
+	(void)body;
+	if (l->reload) {
+		api_error(req, "busy", "another reload is under way");
+		return;
+	}
+	l->reload = req;
+	rc = main_reload(l, &report);
+	if (rc && l->reload) {
+		l->reload = NULL;
+		api_reply(req, json_pack("{s:b, s:o, s:I}", "ok", false, "errors", report_json(&report),
+					 "generation", (json_int_t)l->active->generation));
+	}
+}
+
+const struct api_command commands[] = {
+	{"show status", show_status},	  {"show workers", show_workers},
+	{"show sessions", show_sessions}, {"show stats", show_stats},
+	{"show drops", show_drops},	  {"trace", trace_command},
+	{"drain", drain_command},	  {"undrain", undrain_command},
+	{"config reload", config_reload},
+};
+const size_t n_commands = sizeof(commands) / sizeof(commands[0]);

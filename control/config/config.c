@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+
+/* Snapshots: made from a file or from memory, counted, given up. */
+
+#include "control/config/config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "control/config/config_tree.h"
+#include "postern/limits.h"
+
+struct domain_entry {
+	const char *domain;
+	const struct config_route *route;
+};
+
+struct config_private {
+	struct config_mem mem;
+	struct domain_entry *index; /* sorted */
+	size_t n_index;
+};
+
+static int by_domain(const void *a, const void *b)
+{
+	return strcmp(((const struct domain_entry *)a)->domain,
+		      ((const struct domain_entry *)b)->domain);
+}
+
+static void make_index(struct config *c)
+{
+	struct config_private *p = c->priv;
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->n_routes; i++)
+		n += c->route[i].n_domains;
+	p->index = config_alloc(&p->mem, n * sizeof(*p->index));
+	if (!p->index)
+		return;
+	for (size_t i = 0; i < c->n_routes; i++)
+		for (size_t j = 0; j < c->route[i].n_domains; j++)
+			p->index[p->n_index++] =
+				(struct domain_entry){c->route[i].domain[j], &c->route[i]};
+	qsort(p->index, n, sizeof(*p->index), by_domain);
+}
+
+static struct config *config_new(const char *name, uint64_t generation)
+{
+	struct config *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return NULL;
+	c->refs = 1;
+	c->generation = generation;
+	c->priv = calloc(1, sizeof(*c->priv));
+	if (!c->priv) {
+		free(c);
+		return NULL;
+	}
+	c->path = config_dup(&c->priv->mem, str_c(name));
+	return c;
+}
+
+int config_parse(const char *name, const void *text, size_t len, uint64_t generation,
+		 struct config **out, struct config_error *err, size_t cap, size_t *n_errors)
+{
+	struct config_ctx ctx = {.file = name, .err = err, .cap = err ? cap : 0};
+	struct config *c = config_new(name, generation);
+	struct config_node *root;
+	int rc = -EINVAL;
+
+	*out = NULL;
+	*n_errors = 0;
+	if (!c)
+		return -ENOMEM;
+	if (len > LIMIT_CONFIG_FILE) {
+		config_fail_line(&ctx, 0, "", "file of more than %u octets", LIMIT_CONFIG_FILE);
+		goto out;
+	}
+	root = config_syntax(&ctx, str_make(text, len));
+	if (root)
+		config_check(&ctx, root, &c->priv->mem, c);
+	if (!ctx.n_errors)
+		make_index(c);
+	if (ctx.mem.failed || c->priv->mem.failed)
+		rc = -ENOMEM;
+	else if (!ctx.n_errors && root)
+		rc = 0;
+out:
+	*n_errors = ctx.n_errors;
+	config_mem_free(&ctx.mem);
+	if (rc)
+		config_unref(c);
+	else
+		*out = c;
+	return rc;
+}
+
+/* The whole file, or an error number. */
+static int read_file(const char *path, char **text, size_t *len)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK), rc = 0;
+	struct stat st;
+	size_t n = 0;
+
+	*text = NULL;
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st)) {
+		rc = -errno;
+		goto out;
+	}
+	if (!S_ISREG(st.st_mode)) {
+		rc = S_ISDIR(st.st_mode) ? -EISDIR : -ENXIO;
+		goto out;
+	}
+	*text = malloc(LIMIT_CONFIG_FILE + 1);
+	if (!*text) {
+		rc = -ENOMEM;
+		goto out;
+	}
+	while (n <= LIMIT_CONFIG_FILE) {
+		ssize_t k = read(fd, *text + n, LIMIT_CONFIG_FILE + 1 - n);
+
+		if (k < 0 && errno == EINTR)
+			continue;
+		if (k < 0)
+			rc = -errno;
+		if (k <= 0)
+			break;
+		n += (size_t)k;
+	}
+	*len = n;
+out:
+	close(fd);
+	return rc;
+}
+
+int config_load(const char *path, uint64_t generation, struct config **out,
+		struct config_error *err, size_t cap, size_t *n_errors)
+{
+	char *text = NULL;
+	size_t len = 0;
+	int rc = read_file(path, &text, &len);
+
+	if (rc) {
+		struct config_ctx ctx = {.file = path, .err = err, .cap = err ? cap : 0};
+
+		*out = NULL;
+		if (rc != -ENOMEM)
+			config_fail_line(&ctx, 0, "", "cannot be read: %s", strerror(-rc));
+		*n_errors = ctx.n_errors;
+	} else {
+		rc = config_parse(path, text, len, generation, out, err, cap, n_errors);
+	}
+	free(text);
+	return rc;
+}
+
+struct config *config_ref(struct config *c)
+{
+	c->refs++;
+	return c;
+}
+
+void config_unref(struct config *c)
+{
+	if (!c || --c->refs)
+		return;
+	/* A configuration that was not made here belongs to whoever made it. */
+	if (!c->priv)
+		return;
+	config_mem_free(&c->priv->mem);
+	free(c->priv);
+	free(c);
+}
+
+const struct config_route *config_route_for(const struct config *c, struct str domain)
+{
+	char name[LIMIT_DNS_NAME + 1];
+	struct domain_entry key = {.domain = name};
+	const struct domain_entry *e;
+
+	if (!domain.n || domain.n >= sizeof(name) || memchr(domain.p, '\0', domain.n))
+		return NULL;
+	for (size_t i = 0; i < domain.n; i++)
+		name[i] = (char)ascii_lower(domain.p[i]);
+	name[domain.n] = '\0';
+	if (c->priv) {
+		e = c->priv->n_index ? bsearch(&key, c->priv->index, c->priv->n_index,
+						  sizeof(key), by_domain) : NULL;
+		return e ? e->route : NULL;
+	}
+	for (size_t i = 0; i < c->n_routes; i++)
+		for (size_t j = 0; j < c->route[i].n_domains; j++)
+			if (strcmp(c->route[i].domain[j], name) == 0)
+				return &c->route[i];
+	return NULL;
+}
+
+unsigned int config_restart_needed(const struct config *running, const struct config *next)
+{
+	unsigned int bits = 0;
+
+	if (strcmp(running->dataplane_socket, next->dataplane_socket) ||
+	    strcmp(running->api_socket, next->api_socket))
+		bits |= CONFIG_RESTART_SOCKETS;
+	if (running->loops != next->loops)
+		bits |= CONFIG_RESTART_LOOPS;
+	return bits;
+}

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+#pragma once
+
+/*
+ * The one configuration file, checked, as an immutable snapshot. Everything that runs holds a
+ * reference to the snapshot that it started with; a reload makes a new one or none at all.
+ *
+ * The syntax is the plain part of the "universal configuration language" (docs/config.md), read by
+ * a parser of our own that knows the line of every value. An unknown key, a wrong type, a value out of bounds or a contradiction is an
+ * error that names file, line, key and what was expected; nothing is guessed.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "control/dns/dns.h"
+#include "control/mail/mail.h"
+#include "control/origin/origin.h"
+#include "postern/handoff.h"
+
+struct config_listener {
+	char *name;
+	uint16_t ethdev;           /* ethdev port id */
+	struct ip_net *address;    /* own addresses with the prefix of their link */
+	size_t n_addresses;
+	uint16_t smtp_port;        /* default 25 */
+};
+
+struct config_host {
+	char *name;                /* host name or address text */
+	struct ip_addr ip;         /* if is_ip */
+	bool is_ip;
+	uint16_t port;             /* default 25 */
+};
+
+enum config_verify {
+	VERIFY_CALLOUT,            /* ask the next hop at RCPT with the real MAIL FROM */
+	VERIFY_NONE,               /* accept at RCPT; its refusals come after DATA */
+};
+
+struct config_route {
+	char *name;
+	char **domain;             /* lower case, A-labels; exact match on the recipient's domain */
+	size_t n_domains;
+	struct config_host *host;  /* tried in this order */
+	size_t n_hosts;
+	enum config_verify verify;
+	unsigned int max_connections;         /* at once to this route; default 20 */
+	unsigned int messages_per_connection; /* default 100; 0: no bound */
+	unsigned int idle_timeout_s;          /* of a pooled connection; default 30 */
+	unsigned int connect_timeout_s;       /* default 10 */
+	unsigned int command_timeout_s;       /* replies before DATA; default 60 */
+	struct ip_addr source;                /* if has_source: address we connect from */
+	bool has_source;
+	bool v6_plain;             /* "[2001:db8::1]" in Received instead of "[IPv6:...]" */
+};
+
+struct config_policy {
+	double tag_score;          /* default 5 */
+	double quarantine_score;   /* 0: off (needs a place to put it; not built yet) */
+	double reject_score;       /* 0: off (default) */
+	bool allow_private_peer;   /* labs: a private peer that no relay lists is taken as it is */
+};
+
+struct config_private;
+
+struct config {
+	unsigned int refs;         /* config_ref, config_unref */
+	uint64_t generation;       /* given by config_load's caller */
+	char *path;
+
+	char *hostname;            /* ours, in banner, EHLO, "by" */
+	char *authserv_id;         /* default: hostname */
+	char *header_prefix;       /* default "X-Postern" */
+	char *dataplane_socket;    /* default /run/postern/dataplane.sock */
+	char *api_socket;          /* default /run/postern/control.sock */
+	char *trace_file;          /* JSON lines; default /var/log/postern/trace.jsonl */
+	unsigned int loops;        /* event loops of control; only 1 is built */
+	unsigned int spf_workers;  /* jailed evaluators; default 2 */
+
+	struct config_listener *listener;
+	size_t n_listeners;
+	struct config_route *route;
+	size_t n_routes;
+	struct origin_relays relays;
+	struct dns_options dns;
+	char **rules_file;         /* globs already expanded, in order */
+	size_t n_rules_files;
+	struct config_policy policy;
+	/* extra codes and texts by which a next hop refuses the relay, not the message */
+	char **relay_fault_code;   /* "5.7.51", "5.7.606-649", "530" */
+	size_t n_relay_fault_codes;
+
+	struct handoff_config dataplane; /* limits and listeners, ready to be pushed; magic, size and
+	                                    generation filled */
+
+	struct config_private *priv;     /* of config.c: memory, index of domains; NULL in a struct
+	                                    that a test filled by hand */
+};
+
+/* One problem of a file; line 0: of the file as a whole. */
+struct config_error {
+	char file[256];
+	unsigned int line;
+	char key[128];         /* dotted path, "listener.public.address" */
+	char reason[320];      /* what is wrong and what was expected */
+};
+
+/* 0 and *out with one reference; or -EINVAL and up to `cap` errors, *n_errors says how many there
+ * are; -ENOMEM; -errno of reading the file (as an error entry too). */
+int config_load(const char *path, uint64_t generation, struct config **out,
+		struct config_error *err, size_t cap, size_t *n_errors);
+/* The same from memory, for tests and fuzzing; `name` stands for the file. */
+int config_parse(const char *name, const void *text, size_t len, uint64_t generation,
+		 struct config **out, struct config_error *err, size_t cap, size_t *n_errors);
+struct config *config_ref(struct config *c);
+void config_unref(struct config *c);
+
+/* Route of a recipient's domain, NULL if it is not ours: there is no default route. */
+const struct config_route *config_route_for(const struct config *c, struct str domain);
+
+/* What would change: the keys (dotted) that differ; for `posternctl config` and the log of a reload.
+ * Bits: CONFIG_NEEDS_RESTART_* are things that a running daemon cannot take over. */
+#define CONFIG_RESTART_SOCKETS (1u << 0)  /* dataplane or api socket */
+#define CONFIG_RESTART_LOOPS (1u << 1)
+unsigned int config_restart_needed(const struct config *running, const struct config *next);

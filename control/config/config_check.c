@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+
+/* The top level of the file, defaults, and the sections that are mere tables. */
+
+#include <errno.h>
+#include <glob.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "control/config/config_value.h"
+#include "postern/limits.h"
+
+#define N_KEYS(t) (sizeof(t) / sizeof((t)[0]))
+
+/* ---- single values ---------------------------------------------------------------------- */
+
+static void read_prefix(struct config_reader *r, const struct config_node *n,
+			const struct config_key *k, void *field)
+{
+	/* Fields that begin with our prefix are removed from mail: it must not name others' own. */
+	static const char *const foreign[] = {"X-MS-", "X-Forefront-", "X-Gm-", "X-Google-",
+					      "X-Received", "X-Originating-"};
+	size_t len;
+	bool ok;
+	char *p;
+
+	(void)k;
+	if (!config_string(r, n))
+		return;
+	len = strlen(n->text);
+	ok = len >= 3 && len <= 40 && str_istarts(str_c(n->text), STR("X-")) &&
+	     ascii_is_alnum((uint8_t)n->text[len - 1]);
+	for (size_t i = 0; i < len; i++)
+		ok &= ascii_is_alnum((uint8_t)n->text[i]) || n->text[i] == '-';
+	if (!ok) {
+		config_fail(r->c, n, NULL, "expected X- and letters, digits or hyphens, at most 40 in "
+			    "all, found \"%s\"", n->text);
+		return;
+	}
+	for (size_t i = 0; i < N_KEYS(foreign); i++)
+		if (str_istarts(str_c(n->text), str_c(foreign[i])) ||
+		    str_istarts(str_c(foreign[i]), str_c(n->text))) {
+			config_fail(r->c, n, NULL, "\"%s\" would cover header fields of others (%s*)",
+				    n->text, foreign[i]);
+			return;
+		}
+	p = config_dup(r->mem, str_c(n->text));
+	memcpy(field, &p, sizeof(p));
+}
+
+static void read_loops(struct config_reader *r, const struct config_node *n,
+		       const struct config_key *k, void *field)
+{
+	if (n->kind == NODE_NUMBER && n->unit == UNIT_NONE && n->number > 1) {
+		config_fail(r->c, n, NULL, "only 1 event loop is built so far, %s asked for", n->text);
+		return;
+	}
+	read_count(r, n, k, field);
+}
+
+static void read_quarantine(struct config_reader *r, const struct config_node *n,
+			    const struct config_key *k, void *field)
+{
+	if (n->kind == NODE_NUMBER && n->unit == UNIT_NONE && n->number > 0) {
+		config_fail(r->c, n, NULL, "there is no place for quarantined mail yet: only 0 (off) "
+			    "is possible");
+		return;
+	}
+	read_double(r, n, k, field);
+}
+
+/* "530", "5.7.51", "5.7.606-649" */
+static bool fault_code_ok(const char *s)
+{
+	unsigned int cls, subject, detail, last;
+	int len = 0;
+
+	if (strspn(s, "0123456789.-") != strlen(s) || strlen(s) > 16)
+		return false;
+	if (strlen(s) == 3 && strchr(s, '.') == NULL)
+		return (s[0] == '4' || s[0] == '5') && s[1] >= '0' && s[1] <= '5' && s[2] != '-';
+	if ((s[0] != '4' && s[0] != '5') || s[1] != '.')
+		return false;
+	/* RFC 3463 2: subject and detail are numbers of up to three digits. */
+	if (sscanf(s, "%1u.%3u.%3u%n", &cls, &subject, &detail, &len) != 3)
+		return false;
+	if (s[len] == '\0')
+		return true;
+	s += len;
+	return sscanf(s, "-%3u%n", &last, &len) == 1 && s[1] != '-' && s[len] == '\0' && last > detail;
+}
+
+static void read_fault_codes(struct config_reader *r, const struct config_node *n,
+			     const struct config_key *k, void *field)
+{
+	struct config *c = field;
+
+	(void)k;
+	if (!config_strings(r, n, 0, 1000))
+		return;
+	c->relay_fault_code = config_alloc(r->mem, (n->n + 1) * sizeof(char *));
+	for (const struct config_node *e = n->first; e && c->relay_fault_code; e = e->next) {
+		if (!fault_code_ok(e->text))
+			config_fail(r->c, e, NULL, "\"%s\" is no reply code (530), enhanced code "
+				    "(5.7.51) or range (5.7.606-649) of class 4 or 5", e->text);
+		c->relay_fault_code[c->n_relay_fault_codes++] = config_dup(r->mem, str_c(e->text));
+	}
+}
+
+/* ---- dns -------------------------------------------------------------------------------- */
+
+/* "192.0.2.53" or "192.0.2.53@5353", as libunbound takes it. */
+static const char *dns_server(struct config_reader *r, const struct config_node *n)
+{
+	struct str text = str_c(n->text);
+	size_t at = str_find(text, '@');
+	struct ip_addr ip;
+	uint16_t port;
+
+	if (!config_host_address(r, n, str_cut(text, at), &ip))
+		return NULL;
+	if (at < text.n && !config_port(str_skip(text, at + 1), &port)) {
+		config_fail(r->c, n, NULL, "%s: expected address or address@port with a port of 1 to "
+			    "65535", n->text);
+		return NULL;
+	}
+	return config_dup(r->mem, text);
+}
+
+static void read_forwarders(struct config_reader *r, const struct config_node *n,
+			    const struct config_key *k, void *field)
+{
+	struct dns_options *dns = field;
+	const char **list;
+
+	(void)k;
+	if (!config_strings(r, n, 0, 64))
+		return;
+	dns->forwarder = list = config_alloc(r->mem, (n->n + 1) * sizeof(*list));
+	for (const struct config_node *e = n->first; e && list; e = e->next)
+		list[dns->n_forwarders++] = dns_server(r, e);
+}
+
+static void read_stubs(struct config_reader *r, const struct config_node *n,
+		       const struct config_key *k, void *field)
+{
+	struct dns_options *dns = field;
+	struct dns_stub *stub = config_alloc(r->mem, (n->n + 1) * sizeof(*stub));
+
+	(void)k;
+	dns->stub = stub;
+	for (const struct config_node *e = n->first; e && stub; e = e->next) {
+		if (!config_string(r, e))
+			continue;
+		stub[dns->n_stubs].zone = config_domain(r, e, str_c(e->key));
+		stub[dns->n_stubs++].addr = dns_server(r, e);
+	}
+}
+
+static void read_zone_files(struct config_reader *r, const struct config_node *n,
+			    const struct config_key *k, void *field)
+{
+	struct dns_options *dns = field;
+	const char **list;
+
+	if (!config_strings(r, n, 0, 1000))
+		return;
+	dns->zone_file = list = config_alloc(r->mem, (n->n + 1) * sizeof(*list));
+	for (const struct config_node *e = n->first; e && list; e = e->next)
+		read_path(r, e, k, &list[dns->n_zone_files++]);
+}
+
+/* "" says that there is none. */
+static void read_anchor(struct config_reader *r, const struct config_node *n,
+			const struct config_key *k, void *field)
+{
+	if (n->kind != NODE_STRING || n->text[0])
+		read_path(r, n, k, field);
+}
+
+static const struct config_key dns_keys[] = {
+	{"forwarders", read_forwarders, 0, 0},
+	{"stub", read_stubs, 0, 0, .named = true},
+	{"zone-files", read_zone_files, 0, 0},
+	{"trust-anchor-file", read_anchor, CONFIG_FIELD(struct dns_options, trust_anchor_file)},
+	{"timeout", read_millis, CONFIG_INT(struct dns_options, timeout_ms), 0.1, 60},
+};
+
+static void read_dns(struct config_reader *r, const struct config_node *n,
+		     const struct config_key *k, void *field)
+{
+	struct dns_options *dns = field;
+
+	(void)k;
+	config_read_section(r, n, dns_keys, N_KEYS(dns_keys), dns);
+	if (dns->n_zone_files && (dns->n_forwarders || dns->n_stubs))
+		config_fail(r->c, config_child(n, "zone-files"), NULL, "with zone-files nothing is "
+			    "asked over the network: forwarders and stub contradict it");
+}
+
+/* ---- rules ------------------------------------------------------------------------------ */
+
+static void rules_glob(struct config_reader *r, const struct config_node *n, char ***list,
+		       size_t *count, size_t *cap)
+{
+	const char *last = strrchr(n->text, '/');
+	bool wild = strpbrk(n->text, "*?[") != NULL;
+	glob_t g = {0};
+	int rc;
+
+	if (n->text[0] != '/' || last[1] == '\0') {
+		config_fail(r->c, n, NULL, "expected an absolute path of rule files, found %s", n->text);
+		return;
+	}
+	if (wild && strpbrk(n->text, "*?[") < last) {
+		config_fail(r->c, n, NULL, "wildcards are taken in the last part of a path only");
+		return;
+	}
+	rc = glob(n->text, GLOB_ERR, NULL, &g);
+	if (rc == GLOB_NOMATCH && !wild)
+		config_fail(r->c, n, NULL, "%s: no such file", n->text);
+	else if (rc == GLOB_NOSPACE)
+		r->mem->failed = true;
+	for (size_t i = 0; rc == 0 && i < g.gl_pathc; i++) {
+		struct stat st;
+
+		if (stat(g.gl_pathv[i], &st) || !S_ISREG(st.st_mode)) {
+			config_fail(r->c, n, NULL, "%s is no regular file", g.gl_pathv[i]);
+			continue;
+		}
+		if (*count == *cap) {
+			config_fail(r->c, n, NULL, "more than %zu rule files", *cap);
+			break;
+		}
+		(*list)[(*count)++] = config_dup(r->mem, str_c(g.gl_pathv[i]));
+	}
+	globfree(&g);
+}
+
+static void read_rules_files(struct config_reader *r, const struct config_node *n,
+			     const struct config_key *k, void *field)
+{
+	struct config *c = field;
+	size_t cap = LIMIT_RULES_FILES;
+
+	(void)k;
+	if (!config_strings(r, n, 0, LIMIT_RULES_FILES))
+		return;
+	c->rules_file = config_alloc(r->mem, cap * sizeof(char *));
+	for (const struct config_node *e = n->first; e && c->rules_file; e = e->next)
+		rules_glob(r, e, &c->rules_file, &c->n_rules_files, &cap);
+}
+
+static const struct config_key rules_keys[] = {{"files", read_rules_files, 0, 0}};
+
+/* ---- tables ----------------------------------------------------------------------------- */
+
+static const char *const down_words[] = {[DOWN_451] = "451", [DOWN_421] = "421", NULL};
+
+#define LIMIT_OF(member) CONFIG_INT(struct config, dataplane.member)
+
+static const struct config_key limits_keys[] = {
+	/* An arena record lists at most HANDOFF_MAX_CHUNKS chunks. RFC 5321 4.5.3.1.7: 64K at least. */
+	{"max-message", read_size, LIMIT_OF(max_message), 65536,
+	 (double)HANDOFF_MAX_CHUNKS * HANDOFF_CHUNK},
+	{"max-recipients", read_count, LIMIT_OF(max_rcpt), LIMIT_RCPT_MIN, HANDOFF_MAX_RCPTS},
+	{"max-errors", read_count, LIMIT_OF(max_errors), 1, 1000},
+	{"max-transactions", read_count, LIMIT_OF(max_transactions), 1, 1000000},
+	{"max-line", read_size, LIMIT_OF(max_line), 0, 1e9},
+	{"command-timeout", read_seconds, LIMIT_OF(command_timeout_s), 1, 3600},
+	{"data-timeout", read_seconds, LIMIT_OF(data_timeout_s), 1, 3600},
+	{"data-total-timeout", read_seconds, LIMIT_OF(data_total_timeout_s), 1, 86400},
+	{"verdict-timeout", read_seconds, LIMIT_OF(verdict_timeout_s), 1, LIMIT_FINAL_REPLY_TIMEOUT_S},
+	{"min-rate", read_size, LIMIT_OF(min_rate), 0, 1e9},
+	{"refuse-bare-cr", read_bool, CONFIG_FIELD(struct config, dataplane.refuse_bare_cr)},
+};
+
+static const struct config_key dataplane_keys[] = {
+	{"socket", read_socket, CONFIG_FIELD(struct config, dataplane_socket)},
+	{"when-control-is-down", read_choice, LIMIT_OF(down_action), .words = down_words},
+};
+
+static const struct config_key policy_keys[] = {
+	{"tag-score", read_double, CONFIG_FIELD(struct config, policy.tag_score), 0, 10000},
+	{"quarantine-score", read_quarantine, CONFIG_FIELD(struct config, policy.quarantine_score), 0, 0},
+	{"reject-score", read_double, CONFIG_FIELD(struct config, policy.reject_score), 0, 10000},
+	{"allow-private-peer", read_bool, CONFIG_FIELD(struct config, policy.allow_private_peer)},
+};
+
+static const struct config_key trace_keys[] = {
+	{"file", read_path, CONFIG_FIELD(struct config, trace_file)},
+};
+
+static const struct config_key api_keys[] = {
+	{"socket", read_socket, CONFIG_FIELD(struct config, api_socket)},
+};
+
+static const struct config_key spf_keys[] = {
+	{"workers", read_count, CONFIG_INT(struct config, spf_workers), 1, 64},
+};
+
+#define SECTION(name, keys)                                                                        \
+	static void read_##name(struct config_reader *r, const struct config_node *n,              \
+				const struct config_key *k, void *field)                           \
+	{                                                                                          \
+		(void)k;                                                                           \
+		config_read_section(r, n, keys, N_KEYS(keys), field);                              \
+	}
+SECTION(rules, rules_keys)
+SECTION(limits, limits_keys)
+SECTION(dataplane, dataplane_keys)
+SECTION(policy, policy_keys)
+SECTION(trace, trace_keys)
+SECTION(api, api_keys)
+SECTION(spf, spf_keys)
+
+static const struct config_key top_keys[] = {
+	{"hostname", read_domain, CONFIG_FIELD(struct config, hostname)},
+	{"authserv-id", read_domain, CONFIG_FIELD(struct config, authserv_id)},
+	{"header-prefix", read_prefix, CONFIG_FIELD(struct config, header_prefix)},
+	{"dataplane", read_dataplane, 0, 0},
+	{"listener", read_listeners, 0, 0, .named = true},
+	{"route", read_routes, 0, 0, .named = true},
+	{"relay", read_relays, CONFIG_FIELD(struct config, relays), .named = true},
+	{"dns", read_dns, CONFIG_FIELD(struct config, dns)},
+	{"rules", read_rules, 0, 0},
+	{"policy", read_policy, 0, 0},
+	{"relay-fault-codes", read_fault_codes, 0, 0},
+	{"limits", read_limits, 0, 0},
+	{"trace", read_trace, 0, 0},
+	{"api", read_api, 0, 0},
+	{"loops", read_loops, CONFIG_INT(struct config, loops), 1, 1},
+	{"spf", read_spf, 0, 0},
+};
+
+static void defaults(struct config *c, struct config_mem *mem)
+{
+	struct handoff_config *d = &c->dataplane;
+
+	c->header_prefix = config_dup(mem, STR("X-Postern"));
+	c->dataplane_socket = config_dup(mem, STR("/run/postern/dataplane.sock"));
+	c->api_socket = config_dup(mem, STR("/run/postern/control.sock"));
+	c->trace_file = config_dup(mem, STR("/var/log/postern/trace.jsonl"));
+	c->loops = 1;
+	c->spf_workers = 2;
+	c->dns.timeout_ms = 10000;
+	c->policy.tag_score = 5;
+	d->max_message = DEFAULT_MAX_MESSAGE;
+	d->max_rcpt = DEFAULT_MAX_RCPT;
+	d->max_errors = DEFAULT_MAX_ERRORS;
+	d->max_transactions = DEFAULT_MAX_TRANSACTIONS;
+	d->command_timeout_s = LIMIT_COMMAND_TIMEOUT_S;
+	d->data_timeout_s = LIMIT_DATA_BLOCK_TIMEOUT_S;
+	d->data_total_timeout_s = DEFAULT_DATA_TOTAL_S;
+	d->verdict_timeout_s = LIMIT_FINAL_REPLY_TIMEOUT_S;
+	d->min_rate = DEFAULT_MIN_RATE;
+	d->down_action = DOWN_451;
+}
+
+static void check_sums(struct config_reader *r, const struct config_node *root)
+{
+	const struct config *c = r->out;
+	const struct handoff_config *d = &c->dataplane;
+	const struct config_node *limits = config_child(root, "limits"),
+				 *policy = config_child(root, "policy"),
+				 *api = config_child(root, "api");
+
+	/* RFC 5321 4.5.3.1.6: a line of 1000 octets with its CRLF is taken. */
+	if (d->max_line && d->max_line < LIMIT_TEXT_LINE)
+		config_fail(r->c, config_child(limits, "max-line"), NULL, "expected 0 (any) or at "
+			    "least %d octets", LIMIT_TEXT_LINE);
+	if (d->data_total_timeout_s < d->data_timeout_s)
+		config_fail(r->c, limits, "data-total-timeout", "%u s in all are less than the "
+			    "data-timeout of %u s", d->data_total_timeout_s, d->data_timeout_s);
+	if (c->policy.reject_score > 0 && c->policy.tag_score > c->policy.reject_score)
+		config_fail(r->c, policy, "reject-score", "%g is below the tag-score of %g: nothing "
+			    "would ever be tagged", c->policy.reject_score, c->policy.tag_score);
+	if (c->api_socket && c->dataplane_socket && !strcmp(c->api_socket, c->dataplane_socket))
+		config_fail(r->c, api ? api : config_child(root, "dataplane"), "socket", "%s is the "
+			    "socket of both api and dataplane", c->api_socket);
+}
+
+static void fill_handoff(struct config *c)
+{
+	struct handoff_config *d = &c->dataplane;
+
+	d->magic = HANDOFF_MAGIC;
+	d->size = sizeof(*d);
+	d->generation = c->generation;
+	snprintf(d->hostname, sizeof(d->hostname), "%s", c->hostname);
+	for (size_t i = 0; i < c->n_listeners; i++) {
+		const struct config_listener *l = &c->listener[i];
+
+		for (size_t j = 0; j < l->n_addresses; j++) {
+			struct handoff_listener *h = &d->listener[d->n_listeners++];
+
+			memcpy(h->address, l->address[j].addr.a, sizeof(h->address));
+			h->tcp_port = l->smtp_port;
+			h->port = l->ethdev;
+			h->id = (uint16_t)i;
+			h->prefix_len = l->address[j].prefix;
+		}
+	}
+}
+
+void config_check(struct config_ctx *ctx, const struct config_node *root, struct config_mem *mem,
+		  struct config *out)
+{
+	struct config_reader r = {.c = ctx, .mem = mem, .out = out};
+
+	defaults(out, mem);
+	config_read_section(&r, root, top_keys, N_KEYS(top_keys), out);
+	if (!config_child(root, "hostname"))
+		config_fail_line(ctx, 0, "hostname", "missing: our own fully qualified name");
+	if (!config_child(root, "listener"))
+		config_fail_line(ctx, 0, "listener", "missing: at least one listener is needed");
+	if (!config_child(root, "route"))
+		config_fail_line(ctx, 0, "route", "missing: at least one route is needed; there is no "
+				 "default route");
+	if (!out->authserv_id)
+		out->authserv_id = out->hostname;
+	if (ctx->n_errors || mem->failed || ctx->mem.failed)
+		return;
+	check_sums(&r, root);
+	config_check_net(&r, root);
+	if (!ctx->n_errors && !ctx->mem.failed)
+		fill_handoff(out);
+}

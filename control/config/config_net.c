@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+
+/* listener, route and relay sections, and what they must not say together. */
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "control/config/config_value.h"
+#include "postern/limits.h"
+
+#define LIMIT_LIST 100000u /* entries of an array of names; LIMIT_CONFIG_NODES bounds them all */
+
+/* A name of a section goes into headers, replies and trace records. */
+static bool section_name(struct config_reader *r, const struct config_node *n)
+{
+	size_t len = strlen(n->key);
+	bool ok = len && len <= LIMIT_CONFIG_NAME;
+
+	for (size_t i = 0; i < len; i++)
+		ok &= ascii_is_alnum((uint8_t)n->key[i]) || strchr("-_.", n->key[i]);
+	if (!ok)
+		config_fail(r->c, n, NULL, "a name is 1 to %d letters, digits, - _ or .",
+			    LIMIT_CONFIG_NAME);
+	return ok;
+}
+
+static bool is_section(struct config_reader *r, const struct config_node *n)
+{
+	if (n->kind == NODE_SECTION && !n->named)
+		return true;
+	config_fail(r->c, n, NULL, "expected a section { ... }, found %s", config_kind_name(n));
+	return false;
+}
+
+static void required(struct config_reader *r, const struct config_node *section, const char *key,
+		     const char *what)
+{
+	if (!config_child(section, key))
+		config_fail(r->c, section, key, "missing: %s", what);
+}
+
+/* The first address of the net, and whether all bits behind the prefix are 0 (or 1). */
+static struct ip_addr net_base(const struct ip_net *net, bool *zeros, bool *ones)
+{
+	struct ip_addr base = net->addr;
+
+	*zeros = *ones = true;
+	for (unsigned int bit = net->prefix; bit < 128; bit++) {
+		uint8_t mask = (uint8_t)(0x80u >> (bit % 8));
+
+		if (base.a[bit / 8] & mask)
+			*zeros = false;
+		else
+			*ones = false;
+		base.a[bit / 8] &= (uint8_t)~mask;
+	}
+	return base;
+}
+
+/* ---- listener --------------------------------------------------------------------------- */
+
+static void listener_address(struct config_reader *r, const struct config_node *n,
+			     struct ip_net *out)
+{
+	struct str text = str_c(n->text);
+	size_t slash = str_find(text, '/');
+	unsigned int link, limit;
+	bool zeros, ones;
+
+	if (!config_host_address(r, n, str_cut(text, slash), &out->addr))
+		return;
+	if (slash == text.n) {
+		config_fail(r->c, n, NULL, "%s lacks the prefix of its link, as in %s/%d", n->text,
+			    n->text, ip_is_v4(&out->addr) ? 24 : 64);
+		return;
+	}
+	if (!ip_net_parse(text, out)) {
+		config_fail(r->c, n, NULL, "%s has a bad prefix length", n->text);
+		return;
+	}
+	limit = ip_is_v4(&out->addr) ? 96 : 0;
+	link = out->prefix - limit;
+	if (ip_is_v4(&out->addr) && out->addr.a[12] == 127) {
+		config_fail(r->c, n, NULL, "%s is loopback, which no network port has", n->text);
+	} else if (link < (limit ? 8u : 16u)) {
+		config_fail(r->c, n, NULL, "a link of prefix /%u is no link", link);
+	} else if (out->prefix < 127) {
+		net_base(out, &zeros, &ones);
+		if (zeros)
+			config_fail(r->c, n, NULL, "%s is the network itself, not an address in it",
+				    n->text);
+		else if (ones && limit)
+			config_fail(r->c, n, NULL, "%s is the broadcast address of its network",
+				    n->text);
+	}
+}
+
+static void read_own_addresses(struct config_reader *r, const struct config_node *n,
+			       const struct config_key *k, void *field)
+{
+	struct config_listener *l = field;
+	const struct config_node *e = n->first;
+
+	(void)k;
+	if (!config_strings(r, n, 1, HANDOFF_MAX_LISTENERS))
+		return;
+	l->address = config_alloc(r->mem, n->n * sizeof(*l->address));
+	if (!l->address)
+		return;
+	for (; e; e = e->next)
+		listener_address(r, e, &l->address[l->n_addresses++]);
+}
+
+static const struct config_key listener_keys[] = {
+	{"port", read_count, CONFIG_INT(struct config_listener, ethdev), 0, LIMIT_ETHDEV},
+	{"address", read_own_addresses, 0, 0},
+	{"smtp-port", read_count, CONFIG_INT(struct config_listener, smtp_port), 1, 65535},
+};
+
+void read_listeners(struct config_reader *r, const struct config_node *n,
+		    const struct config_key *k, void *field)
+{
+	struct config *c = r->out;
+
+	(void)k;
+	(void)field;
+	c->listener = config_alloc(r->mem, n->n * sizeof(*c->listener));
+	if (!c->listener)
+		return;
+	for (const struct config_node *e = n->first; e; e = e->next) {
+		struct config_listener *l = &c->listener[c->n_listeners];
+
+		if (!is_section(r, e) || !section_name(r, e))
+			continue;
+		c->n_listeners++;
+		l->name = config_dup(r->mem, str_c(e->key));
+		l->smtp_port = 25;
+		config_read_section(r, e, listener_keys,
+				    sizeof(listener_keys) / sizeof(listener_keys[0]), l);
+		required(r, e, "port", "the number of the network port, as given to the dataplane");
+		required(r, e, "address", "our addresses with the prefix of their link");
+	}
+}
+
+/* ---- route ------------------------------------------------------------------------------ */
+
+static void read_domains(struct config_reader *r, const struct config_node *n,
+			 const struct config_key *k, void *field)
+{
+	struct config_route *route = field;
+
+	(void)k;
+	if (!config_strings(r, n, 1, LIMIT_LIST))
+		return;
+	route->domain = config_alloc(r->mem, n->n * sizeof(*route->domain));
+	for (const struct config_node *e = n->first; e && route->domain; e = e->next) {
+		if (e->text[0] == '*' || e->text[0] == '.' || e->text[0] == '@') {
+			config_fail(r->c, e, NULL, "\"%s\": a route lists domains one by one, "
+				    "without wildcard or @", e->text);
+			continue;
+		}
+		route->domain[route->n_domains] = config_domain(r, e, str_c(e->text));
+		if (route->domain[route->n_domains])
+			route->n_domains++;
+	}
+}
+
+/* "name", "name:25", "192.0.2.1", "192.0.2.1:25", "2001:db8::1", "[2001:db8::1]:25". */
+static bool split_host(struct str text, struct str *host, struct str *port, bool *bracket)
+{
+	size_t colon = str_find(text, ':'), end;
+
+	*port = STR_NONE;
+	*host = text;
+	*bracket = text.n && text.p[0] == '[';
+	if (*bracket) {
+		end = str_find(text, ']');
+		if (end == text.n)
+			return false;
+		*host = str_make(text.p + 1, end - 1);
+		text = str_skip(text, end + 1);
+		if (text.n && text.p[0] != ':')
+			return false;
+		if (text.n)
+			*port = str_skip(text, 1);
+		return !text.n || port->n;
+	}
+	if (colon == text.n || str_find(str_skip(text, colon + 1), ':') + colon + 1 < text.n)
+		return true;
+	*host = str_cut(text, colon);
+	*port = str_skip(text, colon + 1);
+	return port->n > 0;
+}
+
+static bool host(struct config_reader *r, const struct config_node *n, struct config_host *out)
+{
+	struct str name, port;
+	bool bracket;
+
+	out->port = 25;
+	if (!split_host(str_c(n->text), &name, &port, &bracket) ||
+	    (port.n && !config_port(port, &out->port))) {
+		config_fail(r->c, n, NULL, "\"%s\": expected host, host:port, address, address:port "
+			    "or [IPv6 address]:port with a port of 1 to 65535", n->text);
+		return false;
+	}
+	/* What holds a colon or only digits and dots wants to be an address. */
+	if (bracket || str_find(name, ':') < name.n || ip_parse(name, &out->ip)) {
+		out->is_ip = config_host_address(r, n, name, &out->ip);
+		out->name = config_dup(r->mem, name);
+		return out->is_ip;
+	}
+	out->name = config_domain(r, n, name);
+	return out->name != NULL;
+}
+
+static void read_hosts(struct config_reader *r, const struct config_node *n,
+		       const struct config_key *k, void *field)
+{
+	struct config_route *route = field;
+
+	(void)k;
+	if (!config_strings(r, n, 1, LIMIT_CONFIG_HOSTS))
+		return;
+	route->host = config_alloc(r->mem, n->n * sizeof(*route->host));
+	for (const struct config_node *e = n->first; e && route->host; e = e->next) {
+		struct config_host *h = &route->host[route->n_hosts];
+
+		if (!host(r, e, h))
+			continue;
+		for (size_t i = 0; i < route->n_hosts && h->name; i++)
+			if (route->host[i].port == h->port && route->host[i].is_ip == h->is_ip &&
+			    (h->is_ip ? !memcmp(&route->host[i].ip, &h->ip, sizeof(h->ip))
+				      : !strcmp(route->host[i].name, h->name)))
+				config_fail(r->c, e, NULL, "%s is listed twice", e->text);
+		route->n_hosts++;
+	}
+}
+
+static void read_source(struct config_reader *r, const struct config_node *n,
+			const struct config_key *k, void *field)
+{
+	struct config_route *route = field;
+
+	(void)k;
+	if (config_string(r, n))
+		route->has_source = config_host_address(r, n, str_c(n->text), &route->source);
+}
+
+static const char *const verify_words[] = {[VERIFY_CALLOUT] = "callout", [VERIFY_NONE] = "none", NULL};
+static const char *const literal_words[] = {"tagged", "plain", NULL};
+
+static const struct config_key route_keys[] = {
+	{"domains", read_domains, 0, 0},
+	{"hosts", read_hosts, 0, 0},
+	{"verify", read_choice, CONFIG_INT(struct config_route, verify), .words = verify_words},
+	{"max-connections", read_count, CONFIG_INT(struct config_route, max_connections), 1, 10000},
+	{"messages-per-connection", read_count,
+	 CONFIG_INT(struct config_route, messages_per_connection), 0, 1000000},
+	{"idle-timeout", read_seconds, CONFIG_INT(struct config_route, idle_timeout_s), 0, 3600},
+	{"connect-timeout", read_seconds, CONFIG_INT(struct config_route, connect_timeout_s), 1, 300},
+	{"command-timeout", read_seconds, CONFIG_INT(struct config_route, command_timeout_s), 1, 600},
+	{"source-address", read_source, 0, 0},
+	{"v6-literal", read_choice, CONFIG_INT(struct config_route, v6_plain), .words = literal_words},
+};
+
+void read_routes(struct config_reader *r, const struct config_node *n, const struct config_key *k,
+		 void *field)
+{
+	struct config *c = r->out;
+
+	(void)k;
+	(void)field;
+	c->route = config_alloc(r->mem, n->n * sizeof(*c->route));
+	if (!c->route)
+		return;
+	for (const struct config_node *e = n->first; e; e = e->next) {
+		struct config_route *route = &c->route[c->n_routes];
+
+		if (!is_section(r, e) || !section_name(r, e))
+			continue;
+		c->n_routes++;
+		*route = (struct config_route){
+			.name = config_dup(r->mem, str_c(e->key)),
+			.max_connections = 20, .messages_per_connection = 100,
+			.idle_timeout_s = 30, .connect_timeout_s = 10, .command_timeout_s = 60,
+		};
+		config_read_section(r, e, route_keys, sizeof(route_keys) / sizeof(route_keys[0]),
+				    route);
+		required(r, e, "domains", "the recipient domains of this route");
+		required(r, e, "hosts", "where their mail goes; there is no default");
+	}
+}
+
+/* ---- relay ------------------------------------------------------------------------------ */
+
+static void relay_net(struct config_reader *r, const struct config_node *n, struct ip_net *out)
+{
+	struct str text = str_c(n->text);
+	char buf[64];
+	bool zeros, ones, v4;
+	struct ip_addr base;
+
+	if (!ip_net_parse(text, out)) {
+		config_fail(r->c, n, NULL, "\"%s\" is no address or network (address/prefix)", n->text);
+		return;
+	}
+	v4 = str_find(text, ':') == text.n;
+	if (!v4 && ip_is_v4(&out->addr)) {
+		config_fail(r->c, n, NULL, "%s is of IPv4-mapped addresses: write it as IPv4", n->text);
+		return;
+	}
+	/* Whoever may say who sent a message must be a machine, not a part of the Internet. */
+	if (out->prefix < (v4 ? 96 + 8 : 19)) {
+		config_fail(r->c, n, NULL, "%s is too large for a relay: at least /%d is needed",
+			    n->text, v4 ? 8 : 19);
+		return;
+	}
+	base = net_base(out, &zeros, &ones);
+	if (!zeros)
+		config_fail(r->c, n, NULL, "%s has bits behind its prefix: did you mean %s/%u?",
+			    n->text, ip_format(&base, buf, sizeof(buf)),
+			    out->prefix - (v4 ? 96u : 0u));
+	else if (v4 ? out->addr.a[12] >= 224 || out->addr.a[12] == 0 : out->addr.a[0] == 0xff)
+		config_fail(r->c, n, NULL, "%s is not a network of hosts", n->text);
+}
+
+static void read_nets(struct config_reader *r, const struct config_node *n,
+		      const struct config_key *k, void *field)
+{
+	struct origin_relay *relay = field;
+	struct ip_net *net;
+
+	(void)k;
+	if (!config_strings(r, n, 1, LIMIT_LIST))
+		return;
+	relay->net = net = config_alloc(r->mem, n->n * sizeof(*net));
+	for (const struct config_node *e = n->first; e && net; e = e->next)
+		relay_net(r, e, &net[relay->n_nets++]);
+}
+
+static void read_by(struct config_reader *r, const struct config_node *n,
+		    const struct config_key *k, void *field)
+{
+	struct origin_relay *relay = field;
+	const char **by;
+
+	(void)k;
+	if (!config_strings(r, n, 0, LIMIT_LIST))
+		return;
+	relay->by = by = config_alloc(r->mem, (n->n + 1) * sizeof(*by));
+	for (const struct config_node *e = n->first; e && by; e = e->next) {
+		by[relay->n_by] = config_domain(r, e, str_c(e->text));
+		if (by[relay->n_by])
+			relay->n_by++;
+	}
+}
+
+static const struct config_key relay_keys[] = {
+	{"addresses", read_nets, 0, 0},
+	{"by", read_by, 0, 0},
+	{"hops", read_count, CONFIG_INT(struct origin_relay, hops), 1, 20},
+};
+
+void read_relays(struct config_reader *r, const struct config_node *n, const struct config_key *k,
+		 void *field)
+{
+	struct origin_relays *relays = field;
+	struct origin_relay *list = config_alloc(r->mem, n->n * sizeof(*list));
+
+	(void)k;
+	relays->relay = list;
+	for (const struct config_node *e = n->first; e && list; e = e->next) {
+		struct origin_relay *relay = &list[relays->n];
+
+		if (!is_section(r, e) || !section_name(r, e))
+			continue;
+		relays->n++;
+		relay->name = config_dup(r->mem, str_c(e->key));
+		relay->hops = 1;
+		config_read_section(r, e, relay_keys, sizeof(relay_keys) / sizeof(relay_keys[0]),
+				    relay);
+		required(r, e, "addresses", "the addresses this relay connects from");
+	}
+}

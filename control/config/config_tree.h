@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+#pragma once
+
+/*
+ * Private to control/config: the text of a configuration file as a tree that knows the line of
+ * every value. Syntax only; what a key means is the business of config_check.c.
+ *
+ * The syntax is the plain part of the "universal configuration language": sections, named sections,
+ * arrays, strings, numbers with k/m/g, kb/mb/gb and time suffixes, booleans, # and nested C
+ * comments. Macros, includes, variables, heredocs and implicit arrays (the same key twice) are
+ * errors: a configuration is one file that says each thing once.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "control/config/config.h"
+#include "postern/str.h"
+
+/* Memory that is freed as a whole. `failed` sticks: callers look at it once, at the end. */
+struct config_block;
+struct config_mem {
+	struct config_block *block;
+	bool failed;
+};
+void *config_alloc(struct config_mem *m, size_t n); /* zeroed; NULL when failed */
+char *config_dup(struct config_mem *m, struct str s);
+void config_mem_free(struct config_mem *m);
+
+enum config_kind { NODE_SECTION, NODE_ARRAY, NODE_STRING, NODE_NUMBER, NODE_BOOL };
+enum config_unit { UNIT_NONE, UNIT_SIZE, UNIT_TIME };
+
+struct config_node {
+	enum config_kind kind;
+	enum config_unit unit;
+	unsigned int line;
+	bool named;               /* NODE_SECTION that holds the named sections `key "name" { }` */
+	char *key;                /* NULL: element of an array, or the root */
+	char *text;               /* STRING: value; NUMBER, BOOL: as written */
+	double number;            /* NUMBER, without suffix applied: octets, seconds, or as is */
+	bool boolean;
+	struct config_node *parent, *next, *first, *last;
+	size_t n;                 /* children */
+};
+
+struct config_ctx {
+	const char *file;
+	struct config_mem mem;    /* of the tree */
+	struct config_error *err;
+	size_t cap, n_errors;
+};
+
+/* Records an error at `at` (its line, its path, then ".key" if given). `at` NULL: of the file. */
+void config_fail(struct config_ctx *c, const struct config_node *at, const char *key,
+		 const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+void config_fail_line(struct config_ctx *c, unsigned int line, const char *key, const char *fmt,
+		      ...) __attribute__((format(printf, 4, 5)));
+
+/* The root section; NULL when the text has no sense any more (the error is recorded). */
+struct config_node *config_syntax(struct config_ctx *c, struct str text);
+const struct config_node *config_child(const struct config_node *section, const char *key);
+const char *config_kind_name(const struct config_node *n);
+
+/* config_check.c: fills `out` (defaults included) from the tree; strings go to `mem`. */
+void config_check(struct config_ctx *c, const struct config_node *root, struct config_mem *mem,
+		  struct config *out);

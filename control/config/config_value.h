@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+#pragma once
+
+/*
+ * Private to control/config: values of the tree → fields of struct config, driven by tables of
+ * keys. A reader that finds something wrong records it and leaves the field alone.
+ */
+
+#include "control/config/config_tree.h"
+
+struct config_reader {
+	struct config_ctx *c;
+	struct config_mem *mem;
+	struct config *out;
+};
+
+struct config_key;
+typedef void config_read(struct config_reader *r, const struct config_node *n,
+			 const struct config_key *k, void *field);
+
+struct config_key {
+	const char *name;
+	config_read *read;
+	size_t off;               /* of the field in its structure */
+	size_t width;             /* octets of an integer field */
+	double min, max;          /* of a number, bounds included */
+	const char *const *words; /* read_choice: NULL-terminated; the value is the index */
+	bool named;               /* holds named entries: `key "name" ...` */
+};
+
+#define CONFIG_INT(type, member) offsetof(type, member), sizeof(((type *)0)->member)
+#define CONFIG_FIELD(type, member) offsetof(type, member), 0
+
+config_read read_count;   /* plain number */
+config_read read_size;    /* octets: plain, or with k m g kb mb gb */
+config_read read_seconds; /* whole seconds: plain, or with ms s min h d */
+config_read read_millis;  /* the same, kept in milliseconds */
+config_read read_double;
+config_read read_bool;
+config_read read_choice;
+config_read read_domain;  /* host name, lower case, A-labels, at least two labels */
+config_read read_path;    /* absolute path */
+config_read read_socket;  /* absolute path that fits a socket address */
+
+/* Every child of `section` by its key; an unknown one is an error with a hint. */
+void config_read_section(struct config_reader *r, const struct config_node *section,
+			 const struct config_key *keys, size_t n_keys, void *base);
+/* Is it an array of strings? A single string is an error too: one spelling for one thing. */
+bool config_strings(struct config_reader *r, const struct config_node *n, size_t min, size_t max);
+/* A string that is not empty. */
+bool config_string(struct config_reader *r, const struct config_node *n);
+/* Text of a domain → lower case A-labels in `mem`; NULL and an error at n. */
+char *config_domain(struct config_reader *r, const struct config_node *n, struct str text);
+/* An address without prefix that a host can have; an error at n otherwise. */
+bool config_host_address(struct config_reader *r, const struct config_node *n, struct str text,
+			 struct ip_addr *out);
+/* 1..max, digits only. */
+bool config_port(struct str text, uint16_t *out);
+
+/* Sections, config_net.c. */
+config_read read_listeners;
+config_read read_routes;
+config_read read_relays;
+/* What only the whole can show: loops, one domain in two routes, addresses twice. */
+void config_check_net(struct config_reader *r, const struct config_node *root);

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+
+/* What only the whole configuration can show. Runs on a tree whose values are good one by one. */
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "control/config/config_value.h"
+#include "postern/limits.h"
+
+static const struct config_node *child_at(const struct config_node *section, const char *key,
+					  const char *name, const char *leaf)
+{
+	const struct config_node *n = config_child(section, key);
+
+	n = n ? config_child(n, name) : NULL;
+	return n ? config_child(n, leaf) : NULL;
+}
+
+static const struct config_node *element(const struct config_node *array, size_t i)
+{
+	const struct config_node *n = array ? array->first : NULL;
+
+	while (n && i--)
+		n = n->next;
+	return n;
+}
+
+static void check_listeners(struct config_reader *r, const struct config_node *root)
+{
+	const struct config *c = r->out;
+	struct {
+		const struct config_listener *l;
+		const struct ip_net *a;
+	} all[HANDOFF_MAX_LISTENERS];
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->n_listeners; i++) {
+		const struct config_listener *l = &c->listener[i];
+
+		for (size_t j = 0; j < l->n_addresses; j++) {
+			const struct config_node *at =
+				element(child_at(root, "listener", l->name, "address"), j);
+
+			if (n == HANDOFF_MAX_LISTENERS) {
+				config_fail(r->c, at, NULL, "more than %u listener addresses in all",
+					    HANDOFF_MAX_LISTENERS);
+				return;
+			}
+			for (size_t k = 0; k < n; k++) {
+				if (memcmp(&all[k].a->addr, &l->address[j].addr, sizeof(struct ip_addr)))
+					continue;
+				if (all[k].l->smtp_port == l->smtp_port)
+					config_fail(r->c, at, NULL, "address and port are taken by "
+						    "listener \"%s\" already", all[k].l->name);
+				else if (all[k].l->ethdev != l->ethdev)
+					config_fail(r->c, at, NULL, "address is on port %u in listener "
+						    "\"%s\"", all[k].l->ethdev, all[k].l->name);
+				else if (all[k].a->prefix != l->address[j].prefix)
+					config_fail(r->c, at, NULL, "address has another prefix in "
+						    "listener \"%s\"", all[k].l->name);
+			}
+			all[n].l = l;
+			all[n++].a = &l->address[j];
+		}
+	}
+}
+
+static bool is_own(const struct config *c, const struct ip_addr *ip, const char **listener)
+{
+	for (size_t i = 0; i < c->n_listeners; i++)
+		for (size_t j = 0; j < c->listener[i].n_addresses; j++)
+			if (!memcmp(&c->listener[i].address[j].addr, ip, sizeof(*ip))) {
+				*listener = c->listener[i].name;
+				return true;
+			}
+	return false;
+}
+
+static void check_route(struct config_reader *r, const struct config_node *root,
+			const struct config_route *route)
+{
+	const struct config_node *hosts = child_at(root, "route", route->name, "hosts");
+	const char *listener = NULL;
+	bool fits = false;
+
+	for (size_t i = 0; i < route->n_hosts; i++) {
+		const struct config_host *h = &route->host[i];
+
+		fits |= !h->is_ip || ip_is_v4(&h->ip) == ip_is_v4(&route->source);
+		if (h->is_ip && is_own(r->out, &h->ip, &listener))
+			config_fail(r->c, element(hosts, i), NULL, "%s is our own address (listener "
+				    "\"%s\"): mail would go round in a loop", h->name, listener);
+		else if (!h->is_ip && r->out->hostname && !strcmp(h->name, r->out->hostname))
+			config_fail(r->c, element(hosts, i), NULL, "%s is our own name: mail would go "
+				    "round in a loop", h->name);
+	}
+	if (route->has_source && route->n_hosts && !fits)
+		config_fail(r->c, child_at(root, "route", route->name, "source-address"), NULL,
+			    "no host of this route is of the same address family");
+}
+
+struct domain_use {
+	const char *domain;
+	const struct config_route *route;
+	size_t index;
+};
+
+static int by_domain(const void *a, const void *b)
+{
+	const struct domain_use *x = a, *y = b;
+	int d = strcmp(x->domain, y->domain);
+
+	if (d)
+		return d;
+	if (x->route != y->route)
+		return x->route < y->route ? -1 : 1;
+	return x->index < y->index ? -1 : x->index > y->index;
+}
+
+static void check_domains(struct config_reader *r, const struct config_node *root)
+{
+	const struct config *c = r->out;
+	struct domain_use *use;
+	size_t n = 0, at = 0;
+
+	for (size_t i = 0; i < c->n_routes; i++)
+		n += c->route[i].n_domains;
+	use = config_alloc(&r->c->mem, n * sizeof(*use));
+	if (!use || !n)
+		return;
+	for (size_t i = 0; i < c->n_routes; i++)
+		for (size_t j = 0; j < c->route[i].n_domains; j++)
+			use[at++] = (struct domain_use){c->route[i].domain[j], &c->route[i], j};
+	qsort(use, n, sizeof(*use), by_domain);
+	for (size_t i = 1; i < n; i++) {
+		if (strcmp(use[i].domain, use[i - 1].domain))
+			continue;
+		config_fail(r->c, element(child_at(root, "route", use[i].route->name, "domains"),
+					  use[i].index), NULL,
+			    "%s is a domain of route \"%s\" already", use[i].domain,
+			    use[i - 1].route->name);
+	}
+}
+
+struct net_use {
+	struct ip_net net;
+	const struct origin_relay *relay;
+	size_t index;
+};
+
+static int by_net(const void *a, const void *b)
+{
+	const struct net_use *x = a, *y = b;
+	int d = memcmp(&x->net.addr, &y->net.addr, sizeof(x->net.addr));
+
+	return d ? d : (int)x->net.prefix - (int)y->net.prefix;
+}
+
+/* One address, one relay: which entry counts must not hang on the order. */
+static void check_relays(struct config_reader *r, const struct config_node *root)
+{
+	const struct origin_relays *relays = &r->out->relays;
+	struct net_use *use;
+	size_t n = 0, at = 0;
+
+	for (size_t i = 0; i < relays->n; i++)
+		n += relays->relay[i].n_nets;
+	use = config_alloc(&r->c->mem, n * sizeof(*use));
+	if (!use || !n)
+		return;
+	for (size_t i = 0; i < relays->n; i++)
+		for (size_t j = 0; j < relays->relay[i].n_nets; j++)
+			use[at++] = (struct net_use){relays->relay[i].net[j], &relays->relay[i], j};
+	qsort(use, n, sizeof(*use), by_net);
+	/* Sorted by first address, the wider one first: an overlap is with the last one not left. */
+	for (size_t i = 1, wide = 0; i < n; i++) {
+		if (!ip_in_net(&use[i].net.addr, &use[wide].net)) {
+			wide = i;
+			continue;
+		}
+		if (use[i].relay != use[wide].relay)
+			config_fail(r->c, element(child_at(root, "relay", use[i].relay->name,
+							   "addresses"), use[i].index), NULL,
+				    "overlaps with an address of relay \"%s\"", use[wide].relay->name);
+	}
+}
+
+void config_check_net(struct config_reader *r, const struct config_node *root)
+{
+	check_listeners(r, root);
+	for (size_t i = 0; i < r->out->n_routes; i++)
+		check_route(r, root, &r->out->route[i]);
+	check_domains(r, root);
+	check_relays(r, root);
+}

@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+
+/* Good files: the example that is shipped, the smallest one, defaults, reading from disk. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "control/config/config.h"
+#include "postern/limits.h"
+
+static const char minimal[] =
+	"hostname = mx.example.net\n"
+	"listener a { port = 1; address = [\"192.0.2.25/24\"] }\n"
+	"route b { domains = [\"Example.COM\", \"b\xc3\xbc" "cher.example\"], hosts = [\"[2001:db8::1]\"] }\n";
+
+static struct config *parse(const char *text)
+{
+	struct config_error err[4];
+	struct config *c = NULL;
+	size_t n;
+	int rc = config_parse("test.conf", text, strlen(text), 7, &c, err, 4, &n);
+
+	if (rc)
+		print_error("%s:%u: %s: %s\n", err[0].file, err[0].line, err[0].key, err[0].reason);
+	assert_int_equal(rc, 0);
+	assert_int_equal(n, 0);
+	return c;
+}
+
+static void example_file(void **state)
+{
+	struct config_error err[4];
+	struct config *c = NULL;
+	size_t n;
+	char ip[64];
+	int rc;
+
+	(void)state;
+	rc = config_load(EXAMPLE_FILE, 3, &c, err, 4, &n);
+	if (rc)
+		print_error("%u: %s: %s\n", err[0].line, err[0].key, err[0].reason);
+	assert_int_equal(rc, 0);
+	assert_string_equal(c->hostname, "mx.example.net");
+	assert_string_equal(c->path, EXAMPLE_FILE);
+	assert_int_equal(c->generation, 3);
+	assert_int_equal(c->n_listeners, 1);
+	assert_int_equal(c->listener[0].n_addresses, 2);
+	assert_int_equal(c->n_routes, 1);
+	assert_int_equal(c->route[0].n_hosts, 3);
+	assert_true(c->route[0].host[0].is_ip);
+	assert_int_equal(c->route[0].host[1].port, 2525);
+	assert_string_equal(ip_format(&c->route[0].host[1].ip, ip, sizeof(ip)), "2001:db8:1::10");
+	assert_string_equal(c->route[0].host[2].name, "mail.example.com");
+	assert_int_equal(c->route[0].host[2].port, 25);
+	assert_int_equal(c->route[0].verify, VERIFY_CALLOUT);
+	assert_int_equal(c->relays.n, 1);
+	assert_int_equal(c->relays.relay[0].net[0].prefix, 96 + 24);
+	assert_string_equal(c->relays.relay[0].by[0], "filter.example.org");
+	assert_int_equal(c->dns.n_forwarders, 1);
+	assert_int_equal(c->dns.timeout_ms, 5000);
+	assert_int_equal(c->dataplane.max_message, 50 * 1024 * 1024);
+	assert_int_equal(c->dataplane.data_total_timeout_s, 1800);
+	config_unref(c);
+}
+
+static void defaults_and_handoff(void **state)
+{
+	struct config *c = parse(minimal);
+	const struct handoff_config *d = &c->dataplane;
+
+	(void)state;
+	assert_string_equal(c->authserv_id, "mx.example.net");
+	assert_string_equal(c->header_prefix, "X-Postern");
+	assert_string_equal(c->dataplane_socket, "/run/postern/dataplane.sock");
+	assert_string_equal(c->api_socket, "/run/postern/control.sock");
+	assert_string_equal(c->trace_file, "/var/log/postern/trace.jsonl");
+	assert_int_equal(c->loops, 1);
+	assert_int_equal(c->spf_workers, 2);
+	assert_int_equal(c->dns.timeout_ms, 10000);
+	assert_true(c->policy.tag_score == 5 && c->policy.reject_score == 0);
+	assert_int_equal(c->route[0].max_connections, 20);
+	assert_int_equal(c->route[0].messages_per_connection, 100);
+	assert_int_equal(c->route[0].idle_timeout_s, 30);
+	assert_int_equal(c->route[0].connect_timeout_s, 10);
+	assert_int_equal(c->route[0].command_timeout_s, 60);
+
+	assert_int_equal(d->magic, HANDOFF_MAGIC);
+	assert_int_equal(d->size, sizeof(*d));
+	assert_int_equal(d->generation, 7);
+	assert_string_equal(d->hostname, "mx.example.net");
+	assert_int_equal(d->max_message, DEFAULT_MAX_MESSAGE);
+	assert_int_equal(d->max_rcpt, 100);
+	assert_int_equal(d->max_errors, 20);
+	assert_int_equal(d->max_transactions, 1000);
+	assert_int_equal(d->max_line, 0);
+	assert_int_equal(d->command_timeout_s, 300);
+	assert_int_equal(d->data_timeout_s, 180);
+	assert_int_equal(d->verdict_timeout_s, 600);
+	assert_int_equal(d->min_rate, 500);
+	assert_int_equal(d->down_action, DOWN_451);
+	assert_int_equal(d->refuse_bare_cr, 0);
+	assert_int_equal(d->n_listeners, 1);
+	assert_int_equal(d->listener[0].tcp_port, 25);
+	assert_int_equal(d->listener[0].port, 1);
+	assert_int_equal(d->listener[0].prefix_len, 96 + 24);
+	assert_int_equal(d->listener[0].address[15], 25);
+	config_unref(c);
+}
+
+static void routes_by_domain(void **state)
+{
+	struct config *c = parse(minimal);
+	struct config by_hand = *c;
+
+	(void)state;
+	by_hand.priv = NULL;
+	for (int i = 0; i < 2; i++) {
+		const struct config *x = i ? &by_hand : c;
+
+		assert_ptr_equal(config_route_for(x, STR("example.com")), &c->route[0]);
+		assert_ptr_equal(config_route_for(x, STR("EXAMPLE.com")), &c->route[0]);
+		assert_ptr_equal(config_route_for(x, STR("xn--bcher-kva.example")), &c->route[0]);
+		assert_null(config_route_for(x, STR("example.co")));
+		assert_null(config_route_for(x, STR("sub.example.com")));
+		assert_null(config_route_for(x, STR("example.com\0.evil")));
+		assert_null(config_route_for(x, STR_NONE));
+	}
+	config_unref(c);
+}
+
+/* Every key, and all spellings of the syntax that are not in the example. */
+static void all_keys(void **state)
+{
+	struct config *c = parse(
+		"/* a /* nested */ comment */ hostname: \"MX.example.net\", # and this\n"
+		"\"loops\" = 1; header-prefix = X-Acme; relay-fault-codes = [\"530\", \"5.7.51\",\n"
+		"\t\"5.7.606-649\",]\n"
+		"dataplane { when-control-is-down = 421; socket = /tmp/a.sock }\n"
+		"listener a { port = 0; address = [ \"192.0.2.25/24\" ]; smtp-port = 2525 }\n"
+		"listener b { port = 0; address = [ \"192.0.2.25/24\", \"192.0.2.26/24\" ] }\n"
+		"route r { domains = [\"example.com\"]; hosts = [\"relay:26\", \"127.0.0.1:2526\"]\n"
+		"verify = none; v6-literal = plain; source-address = \"192.0.2.30\"; idle-timeout = 2min }\n"
+		"relay s { addresses = [\"198.51.100.7\", \"2001:db8::/32\"], hops = 2 }\n"
+		"dns { stub \"Example.com\" = \"127.0.0.1@5353\"; stub \"example.net\" = \"::1\"\n"
+		"timeout = 1500ms; trust-anchor-file = \"\" }\n"
+		"policy { tag-score = 3.5; reject-score = 10; quarantine-score = 0\n"
+		"allow-private-peer = yes }\n"
+		"limits { max-message = 1m; max-line = 1kb; refuse-bare-cr = on; min-rate = 0 }\n"
+		"spf { workers = 1 } api { socket = /tmp/b.sock }");
+
+	(void)state;
+	assert_string_equal(c->hostname, "mx.example.net");
+	assert_string_equal(c->header_prefix, "X-Acme");
+	assert_int_equal(c->n_relay_fault_codes, 3);
+	assert_string_equal(c->relay_fault_code[0], "530");
+	assert_string_equal(c->relay_fault_code[2], "5.7.606-649");
+	assert_int_equal(c->dataplane.down_action, DOWN_421);
+	assert_int_equal(c->dataplane.n_listeners, 3);
+	assert_int_equal(c->dataplane.listener[2].id, 1);
+	assert_int_equal(c->dataplane.listener[0].tcp_port, 2525);
+	assert_int_equal(c->route[0].verify, VERIFY_NONE);
+	assert_true(c->route[0].v6_plain);
+	assert_true(c->route[0].has_source);
+	assert_int_equal(c->route[0].idle_timeout_s, 120);
+	assert_string_equal(c->route[0].host[0].name, "relay");
+	assert_int_equal(c->relays.relay[0].hops, 2);
+	assert_int_equal(c->relays.relay[0].net[0].prefix, 128);
+	assert_int_equal(c->relays.relay[0].net[1].prefix, 32);
+	assert_int_equal(c->dns.n_stubs, 2);
+	assert_string_equal(c->dns.stub[0].zone, "example.com");
+	assert_string_equal(c->dns.stub[0].addr, "127.0.0.1@5353");
+	assert_int_equal(c->dns.timeout_ms, 1500);
+	assert_null(c->dns.trust_anchor_file);
+	assert_true(c->policy.tag_score == 3.5 && c->policy.reject_score == 10);
+	assert_true(c->policy.allow_private_peer);
+	assert_int_equal(c->dataplane.max_message, 1000000);
+	assert_int_equal(c->dataplane.max_line, 1024);
+	assert_int_equal(c->dataplane.refuse_bare_cr, 1);
+	config_unref(c);
+}
+
+static void references_and_restart(void **state)
+{
+	struct config *a = parse(minimal), *b = parse(minimal);
+	char text[1024];
+	struct config *c;
+
+	(void)state;
+	assert_ptr_equal(config_ref(a), a);
+	config_unref(a);
+	assert_string_equal(a->hostname, "mx.example.net");
+	assert_int_equal(config_restart_needed(a, b), 0);
+	snprintf(text, sizeof(text), "%sapi { socket = /tmp/x }\n", minimal);
+	c = parse(text);
+	assert_int_equal(config_restart_needed(a, c), CONFIG_RESTART_SOCKETS);
+	c->loops = 2;
+	assert_int_equal(config_restart_needed(a, c),
+			 CONFIG_RESTART_SOCKETS | CONFIG_RESTART_LOOPS);
+	config_unref(a);
+	config_unref(b);
+	config_unref(c);
+	config_unref(NULL);
+}
+
+static void reading_the_file(void **state)
+{
+	struct config_error err[1];
+	struct config *c;
+	size_t n;
+
+	(void)state;
+	assert_int_equal(config_load("/nonexistent/postern.conf", 1, &c, err, 1, &n), -ENOENT);
+	assert_null(c);
+	assert_int_equal(n, 1);
+	assert_int_equal(err[0].line, 0);
+	assert_string_equal(err[0].file, "/nonexistent/postern.conf");
+	assert_non_null(strstr(err[0].reason, "No such file"));
+	assert_int_equal(config_load("/", 1, &c, err, 1, &n), -EISDIR);
+	assert_int_equal(config_load("/dev/null", 1, &c, NULL, 0, &n), -ENXIO);
+	assert_int_equal(n, 1);
+}
+
+static void rule_files_are_expanded(void **state)
+{
+	char dir[] = "/tmp/postern-config-XXXXXX", text[1024], path[4][64];
+	struct config *c;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	for (int i = 0; i < 3; i++) {
+		static const char *const name[] = {"20_b.cf", "10_a.cf", "other.txt"};
+		FILE *f;
+
+		snprintf(path[i], sizeof(path[i]), "%s/%s", dir, name[i]);
+		f = fopen(path[i], "w");
+		assert_non_null(f);
+		fclose(f);
+	}
+	snprintf(text, sizeof(text), "%srules { files = [\"%s/*.cf\", \"%s/other.txt\", "
+		 "\"%s/*.none\"] }", minimal, dir, dir, dir);
+	c = parse(text);
+	assert_int_equal(c->n_rules_files, 3);
+	assert_string_equal(c->rules_file[0], path[1]);
+	assert_string_equal(c->rules_file[1], path[0]);
+	assert_string_equal(c->rules_file[2], path[2]);
+	config_unref(c);
+	for (int i = 0; i < 3; i++)
+		unlink(path[i]);
+	rmdir(dir);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(example_file),
+		cmocka_unit_test(defaults_and_handoff),
+		cmocka_unit_test(routes_by_domain),
+		cmocka_unit_test(all_keys),
+		cmocka_unit_test(references_and_restart),
+		cmocka_unit_test(reading_the_file),
+		cmocka_unit_test(rule_files_are_expanded),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+
+/* Bad files: each must be refused with its line, its key and a reason that says what is wrong. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "control/config/config.h"
+#include "postern/limits.h"
+
+#define H "hostname = \"mx.example.net\"\n"
+#define L "listener a { port = 0; address = [\"192.0.2.25/24\"] }\n"
+#define R "route b { domains = [\"example.com\"]; hosts = [\"198.51.100.1\"] }\n"
+#define HLR H L R /* lines 1 to 3 */
+#define ADDR(a) H R "listener a { port = 0\naddress = [\"" a "\"] }\n"
+#define HOST(h) H L "route b { domains = [\"example.com\"]\nhosts = [\"" h "\"] }\n"
+#define DOMAIN(d) H L "route b { hosts = [\"198.51.100.1\"]\ndomains = [\"" d "\"] }\n"
+#define RELAY(a) HLR "relay x { addresses = [\"" a "\"] }\n"
+
+static const struct bad {
+	const char *text;
+	unsigned int line;
+	const char *key, *reason;
+} table[] = {
+	/* syntax */
+	{HLR "trace { file = /a", 4, "", "section without its closing }"},
+	{HLR "api { socket = \"/a }\n", 4, "", "without its closing quote"},
+	{HLR "/* never closed\n\n", 4, "", "comment without its end"},
+	{HLR "rules { files = [\"/a\"\n", 4, "", "array without its closing ]"},
+	{HLR "rules { files = [\"/a\" \"/b\"] }\n", 4, "", "expected , or ]"},
+	{HLR "loops =\n\n;", 6, "", "a value is missing"},
+	{HLR "loops 1;", 4, "loops", "expected { or ="},
+	{HLR "\n= 1;", 5, "", "expected a key"},
+	{HLR "}", 4, "", "expected a key"},
+	{HLR "loops = 1 1\n", 4, "loops", "expected ; or the end of the line"},
+	{HLR "trace { file = \"/a\\x\" }", 4, "", "unknown escape"},
+	{HLR "trace { file = \"/a\001\" }", 4, "", "control character 0x01"},
+	{HLR ".include \"/etc/other.conf\"\n", 4, "", "macros and .include are not supported"},
+	{HLR "trace { file = $HOME }", 4, "", "variables and heredocs are not supported"},
+	{HLR "trace { file = <<EOD\n/a\nEOD\n}", 4, "", "variables and heredocs"},
+	{HLR "a{b{c{d{e{f{g{h{i=1}}}}}}}}", 4, "", "nested deeper than 8"},
+	{HLR "dns = [[[[[[[[[1]]]]]]]]]", 4, "", "nested deeper than 8"},
+
+	/* keys */
+	{HLR "hostnam = x\n", 4, "hostnam", "did you mean \"hostname\"?"},
+	{HLR "limits { max-mesage = 5m }\n", 4, "limits.max-mesage", "did you mean \"max-message\"?"},
+	{HLR "frobnicate = 1\n", 4, "frobnicate", "unknown key; known here: hostname"},
+	{HLR "loops = 1\nspf { workers = 1 }\nloops = 1\n", 6, "loops", "given twice, first in line 4"},
+	{HLR "spf { workers = 1\nworkers = 2 }", 5, "spf.workers", "given twice, first in line 4"},
+	{HLR L, 4, "listener.a", "given twice, first in line 2"},
+	{HLR "route { }", 4, "route", "given twice"},
+	{H L "route { domains = [\"example.com\"] }", 3, "route", "needs a name"},
+	{HLR "dns \"x\" { timeout = 5s }", 4, "dns", "without a name"},
+	{HLR "dns = 5\n", 4, "dns", "expected one section"},
+	{HLR "relay x = 5\n", 4, "relay.x", "expected a section"},
+	{HLR "relay \"x y\" { addresses = [\"192.0.2.1\"] }", 4, "relay.x y", "a name is 1 to 63"},
+
+	/* types and bounds */
+	{H L R "loops = 2\n", 4, "loops", "only 1 event loop is built so far"},
+	{HLR "loops = one\n", 4, "loops", "expected a plain number, found a string one"},
+	{HLR "loops = 0\n", 4, "loops", "out of bounds"},
+	{HLR "spf { workers = 2s }", 4, "spf.workers", "expected a plain number, found a time"},
+	{HLR "spf { workers = 1.5 }", 4, "spf.workers", "not a whole number"},
+	{HLR "spf { workers = -1 }", 4, "spf.workers", "expected 1 to 64"},
+	{HLR "limits { max-message = 65mb }", 4, "limits.max-message", "65mb is out of bounds"},
+	{HLR "limits { max-message = 30s }", 4, "limits.max-message", "expected a size"},
+	{HLR "limits { max-recipients = 99 }", 4, "limits.max-recipients", "expected 100 to 512"},
+	{HLR "limits { max-line = 500 }", 4, "limits.max-line", "at least 1000 octets"},
+	{HLR "limits { refuse-bare-cr = 1 }", 4, "limits.refuse-bare-cr", "expected true or false"},
+	{HLR "limits { command-timeout = 5m }", 4, "limits.command-timeout", "expected a time"},
+	{HLR "limits { command-timeout = 1500ms }", 4, "limits.command-timeout", "whole number of seconds"},
+	{HLR "limits { verdict-timeout = 601s }", 4, "limits.verdict-timeout", "expected 1 to 600 seconds"},
+	{HLR "limits {\ndata-timeout = 60\ndata-total-timeout = 30\n}", 4, "limits.data-total-timeout",
+	 "less than the data-timeout"},
+	{HLR "dns { timeout = 61s }", 4, "dns.timeout", "out of bounds"},
+	{HLR "policy { tag-score = \"5\" }", 4, "policy.tag-score", "expected a number, found a string"},
+	{HLR "policy { tag-score = -1 }", 4, "policy.tag-score", "out of bounds"},
+	{HLR "policy { tag-score = 5\nreject-score = 4 }", 4, "policy.reject-score", "below the tag-score"},
+	{HLR "policy { quarantine-score = 8 }", 4, "policy.quarantine-score", "no place for quarantined"},
+	{HLR "rules { files = \"/a\" }", 4, "rules.files", "expected an array"},
+	{HLR "rules { files = [5] }", 4, "rules.files", "expected a string, found a number"},
+	{HLR "rules { files = [\"\"] }", 4, "rules.files", "an empty string"},
+
+	/* names and paths */
+	{L R, 0, "hostname", "missing"},
+	{L R "hostname = mx", 3, "hostname", "not fully qualified"},
+	{L R "hostname = \"mx_1.example.net\"", 3, "hostname", "no host or domain name"},
+	{L R "hostname = \"192.0.2.25\"", 3, "hostname", "its last label is a number"},
+	{L R "hostname = \"mx.example.net.\"", 3, "hostname", "without a final dot"},
+	{HLR "authserv-id = \"a b\"", 4, "authserv-id", "no host or domain name"},
+	{HLR "header-prefix = Received", 4, "header-prefix", "expected X-"},
+	{HLR "header-prefix = \"X-MS-Exchange\"", 4, "header-prefix", "header fields of others"},
+	{HLR "header-prefix = \"X-Post:ern\"", 4, "header-prefix", "letters, digits or hyphens"},
+	{HLR "trace { file = \"trace.jsonl\" }", 4, "trace.file", "expected an absolute path"},
+	{HLR "trace { file = \"/var/log/\" }", 4, "trace.file", "absolute path of a file"},
+	{HLR "api { socket = \"/0123456789012345678901234567890123456789012345678901234567890123456789"
+	     "0123456789012345678901234567890123456\" }", 4, "api.socket", "path of 108 octets"},
+	{HLR "api { socket = /s }\ndataplane { socket = /s }", 4, "api.socket", "both api and dataplane"},
+	{HLR "dataplane { when-control-is-down = 450 }", 4, "dataplane.when-control-is-down",
+	 "expected \"451\" or \"421\""},
+	{HLR "rules { files = [\"a.cf\"] }", 4, "rules.files", "expected an absolute path"},
+	{HLR "rules { files = [\"/etc/*/a.cf\"] }", 4, "rules.files", "last part of a path only"},
+	{HLR "rules { files = [\n\"/nonexistent/a.cf\"] }", 5, "rules.files", "no such file"},
+	{HLR "rules { files = [\"/dev/null\"] }", 4, "rules.files", "no regular file"},
+	{HLR "relay-fault-codes = [\"5.7\"]", 4, "relay-fault-codes", "\"5.7\" is no reply code"},
+	{HLR "relay-fault-codes = [\"250\"]", 4, "relay-fault-codes", "of class 4 or 5"},
+	{HLR "relay-fault-codes = [\"5.7.9-1\"]", 4, "relay-fault-codes", "no reply code"},
+
+	/* listener */
+	{H R, 0, "listener", "at least one listener is needed"},
+	{H R "listener a { address = [\"192.0.2.25/24\"] }", 3, "listener.a.port", "missing"},
+	{H R "listener a {\nport = 0 }", 3, "listener.a.address", "missing"},
+	{H R "listener a { port = 32\naddress = [\"192.0.2.25/24\"] }", 3, "listener.a.port", "0 to 31"},
+	{H R "listener a { port = 0; address = [] }", 3, "listener.a.address", "expected 1 to 64 entries"},
+	{H R "listener a { port = 0; address = [\"192.0.2.2/24\"]; smtp-port = 0 }", 3,
+	 "listener.a.smtp-port", "1 to 65535"},
+	{ADDR("192.0.2.25"), 4, "listener.a.address", "lacks the prefix of its link, as in 192.0.2.25/24"},
+	{ADDR("192.0.2.25/33"), 4, "listener.a.address", "bad prefix length"},
+	{ADDR("192.0.2.256/24"), 4, "listener.a.address", "is no IP address"},
+	{ADDR("192.0.2.0/24"), 4, "listener.a.address", "is the network itself"},
+	{ADDR("192.0.2.255/24"), 4, "listener.a.address", "is the broadcast address"},
+	{ADDR("224.0.0.5/24"), 4, "listener.a.address", "a multicast address"},
+	{ADDR("0.0.0.1/8"), 4, "listener.a.address", "in 0.0.0.0/8"},
+	{ADDR("255.255.255.255/32"), 4, "listener.a.address", "reserved or broadcast"},
+	{ADDR("127.0.0.1/8"), 4, "listener.a.address", "is loopback"},
+	{ADDR("192.0.2.1/4"), 4, "listener.a.address", "is no link"},
+	{ADDR("ff02::1/64"), 4, "listener.a.address", "a multicast address"},
+	{ADDR("::/64"), 4, "listener.a.address", "the unspecified address"},
+	{ADDR("2001:db8::/64"), 4, "listener.a.address", "is the network itself"},
+	{ADDR("::ffff:192.0.2.1/120"), 4, "listener.a.address", "write it as IPv4"},
+	{HLR "listener c { port = 1\naddress = [\"192.0.2.26/24\",\n\"192.0.2.25/24\"] }", 6,
+	 "listener.c.address", "taken by listener \"a\""},
+	{HLR "listener c { port = 1; smtp-port = 26; address = [\"192.0.2.25/24\"] }", 4,
+	 "listener.c.address", "address is on port 0"},
+	{HLR "listener c { port = 0; smtp-port = 26; address = [\"192.0.2.25/25\"] }", 4,
+	 "listener.c.address", "another prefix"},
+
+	/* route */
+	{H L, 0, "route", "there is no default route"},
+	{H L "route b { domains = [\"example.com\"] }", 3, "route.b.hosts", "missing"},
+	{H L "route b { hosts = [\"192.0.2.1\"] }", 3, "route.b.domains", "missing"},
+	{DOMAIN("*.example.com"), 4, "route.b.domains", "without wildcard"},
+	{DOMAIN("user@example.com"), 4, "route.b.domains", "no host or domain name"},
+	{DOMAIN("a..example.com"), 4, "route.b.domains", "no host or domain name"},
+	{DOMAIN("\xff\xfe.example.com"), 4, "route.b.domains", "no valid international domain"},
+	{DOMAIN("example.com\", \"EXAMPLE.com"), 4, "route.b.domains", "of route \"b\" already"},
+	{HLR "route c { domains = [\"example.org\",\n\"example.com\"]; hosts = [\"x\"] }", 5,
+	 "route.c.domains", "example.com is a domain of route \"b\" already"},
+	{HOST("192.0.2.25"), 4, "route.b.hosts", "our own address (listener \"a\")"},
+	{HOST("192.0.2.25:2525"), 4, "route.b.hosts", "round in a loop"},
+	{HOST("mx.example.net"), 4, "route.b.hosts", "our own name"},
+	{HOST("mail.example.com:0"), 4, "route.b.hosts", "port of 1 to 65535"},
+	{HOST("mail.example.com:65536"), 4, "route.b.hosts", "port of 1 to 65535"},
+	{HOST("mail.example.com:"), 4, "route.b.hosts", "port of 1 to 65535"},
+	{HOST("[2001:db8::1"), 4, "route.b.hosts", "expected host"},
+	{HOST("[2001:db8::1]x"), 4, "route.b.hosts", "expected host"},
+	{HOST("[mail.example.com]"), 4, "route.b.hosts", "is no IP address"},
+	{HOST("192.0.2.300"), 4, "route.b.hosts", "last label is a number"},
+	{HOST("224.0.0.1"), 4, "route.b.hosts", "a multicast address"},
+	{HOST("192.0.2.1\", \"192.0.2.1:25"), 4, "route.b.hosts", "is listed twice"},
+	{H L "route b { domains = [\"example.com\"]; hosts = [\"192.0.2.1\"]\nverify = maybe }", 4,
+	 "route.b.verify", "expected \"callout\" or \"none\", found a string maybe"},
+	{H L "route b { domains = [\"example.com\"]; hosts = [\"192.0.2.1\"]\nv6-literal = true }", 4,
+	 "route.b.v6-literal", "expected \"tagged\" or \"plain\""},
+	{H L "route b { domains = [\"example.com\"]; hosts = [\"192.0.2.1\"]\nmax-connections = 0 }", 4,
+	 "route.b.max-connections", "1 to 10000"},
+	{H L "route b { domains = [\"example.com\"]; hosts = [\"192.0.2.1\"]\nsource-address = \"::1\" }",
+	 4, "route.b.source-address", "same address family"},
+	{H L "route b { domains = [\"example.com\"]; hosts = [\"x\"]\nsource-address = \"x\" }",
+	 4, "route.b.source-address", "is no IP address"},
+
+	/* relay */
+	{HLR "relay x { hops = 1 }", 4, "relay.x.addresses", "missing"},
+	{RELAY("0.0.0.0/0"), 4, "relay.x.addresses", "too large for a relay: at least /8"},
+	{RELAY("64.0.0.0/7"), 4, "relay.x.addresses", "too large for a relay"},
+	{RELAY("2000::/18"), 4, "relay.x.addresses", "at least /19"},
+	{RELAY("::ffff:192.0.2.0/120"), 4, "relay.x.addresses", "write it as IPv4"},
+	{RELAY("203.0.113.5/24"), 4, "relay.x.addresses", "did you mean 203.0.113.0/24?"},
+	{RELAY("2001:db8::5/64"), 4, "relay.x.addresses", "did you mean 2001:db8::/64?"},
+	{RELAY("224.0.0.0/8"), 4, "relay.x.addresses", "not a network of hosts"},
+	{RELAY("relay.example.org"), 4, "relay.x.addresses", "no address or network"},
+	{HLR "relay x { addresses = [\"192.0.2.1\"]; hops = 21 }", 4, "relay.x.hops", "1 to 20"},
+	{HLR "relay x { addresses = [\"192.0.2.1\"]; by = [\"-x\"] }", 4, "relay.x.by", "no host or domain"},
+	{HLR "relay x { addresses = [\"203.0.113.0/24\"] }\nrelay y { addresses = [\"198.51.100.7\",\n"
+	     "\"203.0.113.9\"] }", 6, "relay.y.addresses", "overlaps with an address of relay \"x\""},
+
+	/* dns */
+	{HLR "dns { forwarders = [\"ns.example.net\"] }", 4, "dns.forwarders", "is no IP address"},
+	{HLR "dns { forwarders = [\"192.0.2.53@\"] }", 4, "dns.forwarders", "address@port"},
+	{HLR "dns { forwarders = [\"192.0.2.53:53\"] }", 4, "dns.forwarders", "is no IP address"},
+	{HLR "dns { stub = \"192.0.2.53\" }", 4, "dns.stub", "needs a name"},
+	{HLR "dns { stub \"a b\" = \"192.0.2.53\" }", 4, "dns.stub.a b", "no host or domain name"},
+	{HLR "dns { forwarders = [\"192.0.2.53\"]\nzone-files = [\"/a.zone\"] }", 5, "dns.zone-files",
+	 "forwarders and stub contradict it"},
+	{HLR "dns { trust-anchor-file = root.key }", 4, "dns.trust-anchor-file", "absolute path"},
+};
+
+static void every_bad_file(void **state)
+{
+	unsigned int wrong = 0;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		const struct bad *b = &table[i];
+		struct config_error err[8] = {0};
+		struct config *c = (struct config *)1;
+		size_t n = 0;
+		int rc = config_parse("bad.conf", b->text, strlen(b->text), 1, &c, err, 8, &n);
+
+		if (rc == -EINVAL && !c && n == 1 && err[0].line == b->line &&
+		    strcmp(err[0].key, b->key) == 0 && strstr(err[0].reason, b->reason) &&
+		    strcmp(err[0].file, "bad.conf") == 0)
+			continue;
+		print_error("[%zu] expected %u: %s: ..%s..\n%s\n  rc %d, %zu errors\n", i, b->line,
+			    b->key, b->reason, b->text, rc, n);
+		for (size_t k = 0; k < n && k < 8; k++)
+			print_error("  %u: %s: %s\n", err[k].line, err[k].key, err[k].reason);
+		wrong++;
+		config_unref(rc ? NULL : c);
+	}
+	assert_int_equal(wrong, 0);
+	assert_true(sizeof(table) / sizeof(table[0]) >= 60);
+}
+
+/* All problems of a file come at once, and no more are written than there is room for. */
+static void several_errors(void **state)
+{
+	static const char text[] = "loops = 3\nspf { workers = 0 }\ntrace { file = a }\nzzzzzzzz = 1\n";
+	struct config_error err[3];
+	struct config *c;
+	size_t n;
+
+	(void)state;
+	memset(err, 0x5a, sizeof(err));
+	assert_int_equal(config_parse("x", text, strlen(text), 1, &c, err, 2, &n), -EINVAL);
+	assert_int_equal(n, 7);
+	assert_int_equal(err[0].line, 1);
+	assert_int_equal(err[1].line, 2);
+	assert_int_equal(err[2].line, 0x5a5a5a5a);
+}
+
+static void expect_one(char *text, size_t len, unsigned int line, const char *reason)
+{
+	struct config_error err[1] = {0};
+	struct config *c;
+	size_t n;
+
+	assert_int_equal(config_parse("x", text, len, 1, &c, err, 1, &n), -EINVAL);
+	assert_int_equal(n, 1);
+	assert_int_equal(err[0].line, line);
+	assert_non_null(strstr(err[0].reason, reason));
+	free(text);
+}
+
+static char *filled(const char *head, size_t n, const char *piece, const char *tail)
+{
+	char *t = malloc(strlen(head) + n * strlen(piece) + strlen(tail) + 1), *p = t;
+
+	assert_non_null(t);
+	p = stpcpy(p, head);
+	while (n--)
+		p = stpcpy(p, piece);
+	stpcpy(p, tail);
+	return t;
+}
+
+static void bounds_of_the_text(void **state)
+{
+	char *t;
+
+	(void)state;
+	t = filled("trace { file = \"/", LIMIT_CONFIG_STRING, "x", "\" }");
+	expect_one(t, strlen(t), 1, "string of more than 1024 octets");
+	t = filled("trace { file = /", LIMIT_CONFIG_STRING, "x", " }");
+	expect_one(t, strlen(t), 1, "value of more than 1024 octets");
+	t = filled("", 254, "k", " = 1");
+	expect_one(t, strlen(t), 1, "key of more than 253 octets");
+	t = filled("\ndns { forwarders = [\n", LIMIT_CONFIG_NODES, "1,", "] }");
+	expect_one(t, strlen(t), 3, "more than 200000 values");
+	t = filled("", LIMIT_CONFIG_FILE + 1, " ", "");
+	expect_one(t, strlen(t), 0, "file of more than 4194304 octets");
+	t = filled("\n\n", 4, "x", "");
+	t[4] = '\0';
+	expect_one(t, 6, 3, "NUL octet");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_bad_file),
+		cmocka_unit_test(several_errors),
+		cmocka_unit_test(bounds_of_the_text),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "control/deliver/internal.h"
+
+#define QUIT_WAIT_MS 2000
+#define NOTSENT_LOWAT (128 * 1024)
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct conn *c = arg;
+
+	(void)fd;
+	(void)what;
+	if (c->state == CONN_IDLE)
+		conn_quit(c);
+	else
+		session_failed(c, c->state == CONN_CONNECT ? END_CONNECT : END_TIMEOUT);
+}
+
+struct conn *conn_new(struct host *h)
+{
+	struct conn *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return NULL;
+	c->d = h->pool->d;
+	c->host = h;
+	c->fd = -1;
+	c->state = CONN_RESOLVE;
+	evtimer_assign(&c->timer, c->d->base, on_timer, c);
+	TAILQ_INSERT_TAIL(&h->busy, c, link);
+	return c;
+}
+
+void conn_deadline(struct conn *c, unsigned int ms)
+{
+	struct timeval tv = {.tv_sec = ms / 1000, .tv_usec = (ms % 1000) * 1000};
+
+	evtimer_add(&c->timer, &tv);
+}
+
+static void on_read(evutil_socket_t fd, short what, void *arg)
+{
+	struct conn *c = arg;
+	uint8_t buf[4096];
+	size_t at = 0, used;
+	ssize_t n = recv(fd, buf, sizeof(buf), 0);
+
+	(void)what;
+	if (n < 0 && (errno == EAGAIN || errno == EINTR) && !c->broken)
+		return;
+	if (n <= 0) {
+		session_failed(c, END_LOST);
+		return;
+	}
+	while (at < (size_t)n && c->state != CONN_DEAD) {
+		enum reply_status st = reply_feed(&c->parser, buf + at, (size_t)n - at, &used);
+
+		at += used;
+		if (st == REPLY_MORE)
+			return;
+		if (st == REPLY_GARBAGE) {
+			session_failed(c, END_GARBAGE);
+			return;
+		}
+		session_reply(c);
+		reply_reset(&c->parser);
+	}
+}
+
+static void on_write(evutil_socket_t fd, short what, void *arg)
+{
+	struct conn *c = arg;
+
+	(void)what;
+	if (c->state == CONN_CONNECT) {
+		int err = 0;
+		socklen_t len = sizeof(err);
+
+		event_del(&c->wr);
+		if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) || err) {
+			snprintf(c->host->last_error, sizeof(c->host->last_error), "connect: %s",
+				 strerror(err));
+			session_failed(c, END_CONNECT);
+			return;
+		}
+		event_add(&c->rd, NULL);
+		session_connected(c);
+		return;
+	}
+	conn_flush(c);
+	if (c->state != CONN_DEAD && c->out_n == 0)
+		session_writable(c);
+}
+
+static socklen_t to_sockaddr(const struct ip_addr *ip, uint16_t port, struct sockaddr_storage *ss)
+{
+	memset(ss, 0, sizeof(*ss));
+	if (ip_is_v4(ip)) {
+		struct sockaddr_in *in = (struct sockaddr_in *)ss;
+
+		in->sin_family = AF_INET;
+		in->sin_port = htons(port);
+		memcpy(&in->sin_addr, ip->a + 12, 4);
+		return sizeof(*in);
+	}
+	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)ss;
+
+	in6->sin6_family = AF_INET6;
+	in6->sin6_port = htons(port);
+	memcpy(&in6->sin6_addr, ip->a, 16);
+	return sizeof(*in6);
+}
+
+static int open_socket(struct conn *c)
+{
+	const struct host *h = c->host;
+	struct sockaddr_storage ss;
+	socklen_t len = to_sockaddr(&c->addr.ip, c->addr.port, &ss);
+	int one = 1, low = NOTSENT_LOWAT, sndbuf = c->d->tuning.sndbuf;
+
+	c->fd = socket(ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (c->fd < 0)
+		return -errno;
+	/* Commands go out as whole groups. What the kernel holds unsent is kept small: it cannot be
+	 * taken back when the client goes away. Both are wishes; failing costs only that. */
+	setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	setsockopt(c->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &low, sizeof(low));
+	if (sndbuf)
+		setsockopt(c->fd, SOL_SOCKET, SO_SNDBUF, &sndbuf, sizeof(sndbuf));
+	if (h->has_source) {
+		struct sockaddr_storage from;
+		socklen_t n = to_sockaddr(&h->source, 0, &from);
+
+		if (bind(c->fd, (struct sockaddr *)&from, n))
+			return -errno;
+	}
+	if (connect(c->fd, (struct sockaddr *)&ss, len) && errno != EINPROGRESS)
+		return -errno;
+	return 0;
+}
+
+void conn_connect(struct conn *c, const struct address *a)
+{
+	const struct config_route *r = c->x->route;
+	unsigned int ms = c->d->tuning.connect_ms;
+	int err;
+
+	c->addr = *a;
+	ip_format(&a->ip, c->ip_text, sizeof(c->ip_text));
+	snprintf(c->x->last_host, sizeof(c->x->last_host), "%s [%s]:%u", c->host->name, c->ip_text,
+		 a->port);
+	c->state = CONN_CONNECT;
+	err = open_socket(c);
+	if (err) {
+		snprintf(c->host->last_error, sizeof(c->host->last_error), "connect: %s",
+			 strerror(-err));
+		session_failed(c, END_CONNECT);
+		return;
+	}
+	event_assign(&c->rd, c->d->base, c->fd, EV_READ | EV_PERSIST, on_read, c);
+	event_assign(&c->wr, c->d->base, c->fd, EV_WRITE | EV_PERSIST, on_write, c);
+	c->events = true;
+	event_add(&c->wr, NULL);
+	conn_deadline(c, ms ? ms : r->connect_timeout_s * 1000u);
+}
+
+int conn_queue(struct conn *c, const char *fmt, ...)
+{
+	va_list ap;
+	int n;
+
+	for (;;) {
+		size_t room = c->out_cap - c->out_n;
+		uint8_t *p;
+
+		va_start(ap, fmt);
+		n = vsnprintf(c->out ? (char *)c->out + c->out_n : NULL, room, fmt, ap);
+		va_end(ap);
+		if (n < 0)
+			return -EINVAL;
+		if ((size_t)n < room) {
+			c->out_n += (size_t)n;
+			return 0;
+		}
+		p = realloc(c->out, c->out_n + (size_t)n + 1024);
+		if (!p)
+			return -ENOMEM;
+		c->out = p;
+		c->out_cap = c->out_n + (size_t)n + 1024;
+	}
+}
+
+void conn_want_write(struct conn *c)
+{
+	if (!event_pending(&c->wr, EV_WRITE, NULL))
+		event_add(&c->wr, NULL);
+}
+
+/* A failed write ends nothing by itself: the next hop may have said why before it closed, and that is
+ * read first. */
+void conn_write_failed(struct conn *c)
+{
+	c->broken = true;
+	c->out_n = c->out_at = 0;
+	event_del(&c->wr);
+	event_active(&c->rd, EV_READ, 0);
+}
+
+void conn_flush(struct conn *c)
+{
+	while (c->out_at < c->out_n) {
+		ssize_t n = send(c->fd, c->out + c->out_at, c->out_n - c->out_at, MSG_NOSIGNAL);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == EAGAIN) {
+			conn_want_write(c);
+			return;
+		}
+		if (n < 0) {
+			conn_write_failed(c);
+			return;
+		}
+		c->out_at += (size_t)n;
+	}
+	c->out_n = c->out_at = 0;
+	if (c->state != CONN_BODY)
+		event_del(&c->wr);
+}
+
+bool conn_alive(struct conn *c)
+{
+	uint8_t b;
+
+	/* An octet is as bad as the end: nothing was asked (mostly it is "421 idle too long"). */
+	return recv(c->fd, &b, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
+}
+
+void conn_close(struct conn *c, bool abort)
+{
+	if (c->state == CONN_DEAD)
+		return;
+	evtimer_del(&c->timer);
+	if (c->events) {
+		event_del(&c->rd);
+		event_del(&c->wr);
+		c->events = false;
+	}
+	if (c->fd >= 0) {
+		struct linger now = {.l_onoff = 1, .l_linger = 0};
+
+		if (abort)
+			setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+		close(c->fd);
+		c->fd = -1;
+	}
+	if (c->host)
+		pool_leave(c);
+	else
+		TAILQ_REMOVE(&c->d->quitting, c, link);
+	c->state = CONN_DEAD;
+	TAILQ_INSERT_TAIL(&c->d->dead, c, link);
+	deliver_kick(c->d);
+}
+
+void conn_quit(struct conn *c)
+{
+	pool_leave(c);
+	c->state = CONN_QUIT;
+	TAILQ_INSERT_TAIL(&c->d->quitting, c, link);
+	conn_deadline(c, QUIT_WAIT_MS);
+	if (conn_queue(c, "QUIT\r\n")) {
+		conn_close(c, false);
+		return;
+	}
+	conn_flush(c);
+}
+
+void conn_free(struct conn *c)
+{
+	free(c->out);
+	free(c);
+}

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+#pragma once
+
+/*
+ * To the next hop: SMTP client over pooled connections, recipient callouts, memory of refusals, and
+ * the mapping of what the next hop said to what our client hears (design: delivery contract). It
+ * keeps no queue: a message is with the next hop or it is nowhere.
+ *
+ * Everything runs on one event loop. No callback runs inside the call that started it.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "control/config/config.h"
+#include "control/dns/dns.h"
+#include "control/mail/mail.h"
+
+struct event_base;
+struct deliver;      /* per loop: pools by (route, host), refusal memory, positive cache */
+struct deliver_job;
+
+/* A reply to our client. text: one line, printable ASCII, sanitised, at most 400 octets. */
+struct deliver_reply {
+	uint16_t code;
+	uint8_t enh_class;   /* 0: none */
+	uint16_t enh_subject, enh_detail;
+	char text[416];
+};
+
+/* `counters`: control's block, indexed by the enum of POSTERN_CTL_COUNTERS (stats.h). `hostname`
+ * comes with each request's config. */
+struct deliver *deliver_new(struct event_base *base, struct dns *dns, uint64_t *counters);
+/* Closes all connections; open jobs and questions are dropped without a callback. */
+void deliver_free(struct deliver *d);
+
+/*
+ * Is this recipient good? Order: refusal memory (route, MAIL FROM, RCPT), recipient-wide negative
+ * memory, positive cache, then for VERIFY_CALLOUT a probe (EHLO, MAIL with the real reverse-path,
+ * RCPT, RSET) on a pooled connection; one probe per (route, MAIL FROM, RCPT) in flight, the rest wait
+ * for it; LIMIT_CALLOUT_S in all, then a stale positive entry, else 451 4.4.3. 250 2.1.5 accepts.
+ * `route` belongs to `config`, which is referenced until the callback or the cancel.
+ */
+struct deliver_question;
+typedef void deliver_verify_callback(void *arg, const struct deliver_reply *reply);
+struct deliver_question *deliver_verify(struct deliver *d, struct config *config,
+					const struct config_route *route, struct str mail_from,
+					struct str rcpt, deliver_verify_callback *cb, void *arg);
+void deliver_verify_cancel(struct deliver_question *q);
+
+enum deliver_outcome {
+	DELIVER_DELIVERED,   /* 2xx to the final dot */
+	DELIVER_REJECTED,    /* 5xx that speaks of recipient or message */
+	DELIVER_DEFERRED,    /* anything else */
+	DELIVER_ABORTED,     /* cancelled, or not wanted any more, before the dot */
+};
+
+struct deliver_rcpt_result {
+	enum deliver_outcome outcome;
+	struct deliver_reply next_hop; /* what the next hop said of this recipient or the message */
+};
+
+struct deliver_result {
+	struct deliver_reply reply;    /* for the client */
+	enum deliver_outcome outcome;  /* of the transaction */
+	const struct deliver_rcpt_result *rcpt; /* n_rcpts of the request */
+	char host[300];                /* "name [address]:port" that was last talked to */
+	char stage[16];                /* where it ended: connect banner ehlo mail rcpt data body dot */
+	bool dot_written;              /* the final dot left us */
+	bool late;                     /* the result came after deliver_cancel() */
+	bool alert;                    /* the relay itself was refused: tell the operator */
+	uint64_t first_byte_us, done_us; /* since deliver_start */
+};
+
+struct deliver_request {
+	struct config *config;
+	const struct config_route *route; /* of config */
+	struct str mail_from;
+	const struct str *rcpt;
+	size_t n_rcpts;
+	const struct iovec *iov;       /* header block and content, unstuffed; CRLF line ends only */
+	size_t n_iov;
+	size_t size;
+	uint8_t body;                  /* enum handoff_body */
+	bool has_8bit;                 /* octets above 127 were seen */
+	bool smtputf8;                 /* the client's MAIL said SMTPUTF8; non-ASCII paths imply it */
+	const char *trace_id;          /* in our replies; NULL: the caller's side adds it */
+	/* Asked right before the final dot is written: false closes without it. `arg` is that of
+	 * deliver_start; must not call back into deliver. NULL: always wanted. */
+	bool (*wanted)(void *arg);
+};
+
+/*
+ * All strings and the bytes stay valid until the callback. It is called exactly once, after which
+ * not one octet of the request is read any more. NULL: -ENOMEM. Addresses of the next hop are tried
+ * in order, before the dot only. Sending is paced by the socket; dot-stuffing is done on the way
+ * out, without copying the message.
+ */
+typedef void deliver_callback(void *arg, const struct deliver_result *result);
+struct deliver_job *deliver_start(struct deliver *d, const struct deliver_request *req,
+				  deliver_callback *cb, void *arg);
+/* Nobody waits any more: before the dot the connection is closed and the callback comes with
+ * DELIVER_ABORTED; after the dot the reply is still awaited and comes as `late`. */
+void deliver_cancel(struct deliver_job *j);
+
+/* For `show status`: one line per route and host. */
+struct deliver_host_status {
+	const char *route, *host;
+	uint16_t port;
+	unsigned int connections, busy, waiting;
+	uint64_t delivered, rejected, deferred;
+	char last_error[160];
+};
+size_t deliver_status(const struct deliver *d, struct deliver_host_status *out, size_t cap);

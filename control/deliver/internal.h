@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+#pragma once
+
+/*
+ * Inside of deliver: what its files share.
+ *
+ *   job.c, verify.c   a message, a callout: both are a `struct xact`, "MAIL and RCPTs, then perhaps
+ *        |            content", that wants a connection
+ *   xact.c            which address next, when to give up
+ *   pool.c            slots of a route, waiting queue, idle connections
+ *   session.c         the SMTP dialogue on a connection
+ *   conn.c            the socket: connect, read, write, deadline, close
+ *
+ * Nothing calls back up the stack into the user: results are queued and run from one event
+ * (deliver.c), where also the pools hand out connections and closed ones are freed. So no function
+ * below finds its connection or transaction gone under it, and a callback may free everything.
+ */
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <sys/queue.h>
+
+#include "control/deliver/deliver.h"
+#include "control/deliver/memory.h"
+#include "control/deliver/reply.h"
+#include "control/deliver/stuff.h"
+#include "control/deliver/verdict.h"
+#include "postern/limits.h"
+#include "postern/stats.h"
+
+/* Deadlines and bounds; 0 in the first two: the route's. Tests make them short. */
+struct deliver_tuning {
+	unsigned int connect_ms, command_ms;
+	unsigned int progress_ms;  /* LIMIT_ONWARD_PROGRESS_S: the socket took nothing */
+	unsigned int final_ms;     /* LIMIT_FINAL_REPLY_TIMEOUT_S */
+	unsigned int callout_ms;   /* LIMIT_CALLOUT_S */
+	unsigned int idle_ms;      /* 0: the route's */
+	unsigned int avoid_ms;     /* an address that did not connect goes last for so long */
+	size_t waiting_max;
+	int sndbuf;                /* 0: the kernel's */
+	uint64_t skew_s;           /* added to the clock of the memories */
+};
+struct deliver_tuning *deliver_tuning(struct deliver *d);
+
+struct address {
+	struct ip_addr ip;
+	uint16_t port;
+};
+
+enum ending_kind {
+	END_DELIVERED,  /* 2xx to the dot */
+	END_ACCEPTED,   /* callout: 2xx to RCPT */
+	END_REPLY,      /* the next hop's reply decides */
+	END_RCPTS,      /* all RCPT replies are in, at least one is a refusal */
+	END_LOCAL,      /* decided here: `reply` is already ours */
+	END_CONNECT,    /* no connection */
+	END_DNS,        /* no address */
+	END_LOST,       /* closed or reset */
+	END_TIMEOUT,
+	END_GARBAGE,
+	END_ABORTED,    /* cancelled or unwanted */
+};
+
+struct ending {
+	enum ending_kind kind;
+	enum stage stage;
+	struct deliver_reply reply;
+};
+
+struct conn;
+struct pool;
+struct xact;
+
+enum xact_place { XACT_NEW, XACT_WAITING, XACT_ON_CONN, XACT_DONE };
+
+struct xact {
+	struct deliver *d;
+	struct pool *pool;
+	TAILQ_ENTRY(xact) link;      /* pool's queue */
+	enum xact_place place;
+	bool probe;
+	struct config *config;       /* referenced */
+	const struct config_route *route;
+	struct str mail_from;
+	const struct str *rcpt;
+	size_t n_rcpts;
+	const struct deliver_request *req; /* NULL: probe */
+	void *wanted_arg;
+	const char *trace_id;
+	struct deliver_rcpt_result *rcpt_result;
+	bool utf8;
+
+	/* where to */
+	size_t order[16], n_order, host_at; /* hosts of the route, the order of this transaction */
+	struct address found[16];    /* addresses of the current host */
+	size_t n_found;
+	bool resolved;
+	struct dns_query *query[2];
+	enum dns_status dns[2];
+	struct address tried[LIMIT_ONWARD_ATTEMPTS];
+	size_t n_tried;
+	struct address cur;          /* of the attempt that runs, if has_cur */
+	bool has_cur;
+	bool fresh_only;             /* a pooled connection died under it: the next one is new */
+	struct ending best;          /* of earlier addresses: the most telling */
+	bool has_best;
+
+	/* on the connection */
+	struct conn *conn;
+	struct deliver_reply mail_reply;
+	bool mail_answered;
+	size_t rcpt_at;              /* RCPT replies seen */
+	struct stuff body;
+	bool dot_written;
+	bool cancelled;
+	struct host *last;           /* where the last attempt went; hosts live as long as deliver */
+	char last_host[300];
+	uint64_t start_us, first_byte_us;
+
+	/* job or probe: the end, from the event loop, never inside the start */
+	void (*final)(struct xact *x, const struct ending *e);
+};
+
+enum conn_state {
+	CONN_RESOLVE, CONN_CONNECT, CONN_BANNER, CONN_EHLO, CONN_HELO, CONN_IDLE,
+	CONN_MAIL, CONN_RCPT, CONN_DATA, CONN_BODY, CONN_DOT, CONN_RSET, CONN_QUIT, CONN_DEAD,
+	CONN_STATES,
+};
+
+struct conn {
+	struct deliver *d;
+	struct host *host;           /* NULL once it left the pool (QUIT, dead) */
+	TAILQ_ENTRY(conn) link;      /* host's idle or busy list, or deliver's quitting, dead list */
+	enum conn_state state;
+	int fd;
+	bool events;                 /* rd and wr are assigned */
+	bool broken;                 /* a write failed: what can still be read decides */
+	struct event rd, wr, timer;
+	struct address addr;
+	char ip_text[46];
+	struct xact *x;
+	bool counts_bulk;
+	bool reused;                 /* this is not its first transaction */
+	unsigned int transactions;
+	unsigned int idle_ms;
+	struct ehlo ehlo;
+	struct reply_parser parser;
+	uint8_t *out;                /* commands on their way */
+	size_t out_n, out_at, out_cap;
+	size_t dot_at;               /* octets of the final ".\r\n" written */
+};
+
+struct host {
+	TAILQ_ENTRY(host) link;
+	struct pool *pool;
+	char *name;
+	uint16_t port;
+	struct ip_addr source;
+	bool has_source;
+	TAILQ_HEAD(conn_list, conn) idle, busy; /* idle: used last in front */
+	uint64_t avoid_until_ms;
+	uint64_t delivered, rejected, deferred;
+	char last_error[160];
+};
+
+struct pool {
+	TAILQ_ENTRY(pool) link;
+	struct deliver *d;
+	char *route;
+	TAILQ_HEAD(, host) hosts;
+	TAILQ_HEAD(xact_list, xact) waiting[2]; /* 0: callouts, go first; 1: messages */
+	size_t n_waiting;
+	unsigned int n_conns;        /* connections and attempts that count against the route */
+	unsigned int n_bulk;         /* of these, busy with messages */
+};
+
+/* Something to tell the user; run from the event loop. */
+struct completion {
+	TAILQ_ENTRY(completion) link;
+	bool queued;
+	void (*run)(struct completion *c);
+};
+
+struct deliver {
+	struct event_base *base;
+	struct dns *dns;
+	uint64_t *counters;
+	struct deliver_tuning tuning;
+	struct event *kick;
+	TAILQ_HEAD(, pool) pools;
+	TAILQ_HEAD(completion_list, completion) done;
+	struct conn_list quitting, dead;
+	TAILQ_HEAD(, deliver_job) jobs;
+	TAILQ_HEAD(, probe) probes;
+	TAILQ_HEAD(, deliver_question) questions;
+	uint8_t secret[16];
+	struct memory *refusals;     /* (route, MAIL FROM, RCPT) → reply */
+	struct memory *unknown;      /* (route, RCPT) → reply */
+	struct memory *known;        /* (route, RCPT) taken */
+	bool *gone;                  /* set when freed inside a callback */
+};
+
+/* deliver.c */
+void deliver_kick(struct deliver *d);
+void deliver_complete(struct deliver *d, struct completion *c);
+void deliver_uncomplete(struct deliver *d, struct completion *c);
+uint64_t deliver_now_us(void);
+uint64_t deliver_now_s(const struct deliver *d);
+static inline void deliver_count(struct deliver *d, enum postern_ctl_counter c)
+{
+	if (d->counters)
+		d->counters[c]++;
+}
+
+/* job.c, verify.c: without callbacks, for deliver_free() */
+void jobs_drop(struct deliver *d);
+void probes_drop(struct deliver *d);
+
+/* xact.c */
+int xact_init(struct xact *x, struct deliver *d, struct config *config,
+	      const struct config_route *route);
+void xact_start(struct xact *x, const struct ending *at_once); /* NULL: ask the pool */
+void xact_fini(struct xact *x);  /* leaves queue, connection and resolver; no callback */
+/* The address to try next on the current host; NULL: go on with xact_failed(). */
+const struct address *xact_address(struct xact *x);
+bool xact_tried(const struct xact *x, const struct address *a);
+/* What our client hears of it; not for END_RCPTS, END_ACCEPTED. */
+void xact_reply(const struct xact *x, const struct ending *e, struct deliver_reply *reply,
+		enum deliver_outcome *outcome, bool *alert);
+/* The attempt is over and the connection is no longer ours. */
+void xact_ended(struct xact *x, const struct ending *e);
+/* A pooled connection died before MAIL was answered. */
+void xact_stale(struct xact *x, const struct ending *e);
+
+/* resolve.c: addresses of the current host of x; then xact_resolved() */
+int resolve_start(struct xact *x);
+void resolve_cancel(struct xact *x);
+void xact_resolved(struct xact *x);
+
+/* pool.c */
+struct pool *pool_get(struct deliver *d, const char *route);
+struct host *pool_host(struct pool *p, const struct config_route *route, size_t i);
+bool pool_wait(struct xact *x, bool first); /* false: too many wait */
+void pool_unwait(struct xact *x);
+void pool_dispatch(struct pool *p);
+void pool_leave(struct conn *c);      /* its slot is free */
+void pool_idle(struct conn *c);       /* transaction over, connection good */
+void pools_free(struct deliver *d);
+
+/* conn.c */
+struct conn *conn_new(struct host *h);
+void conn_connect(struct conn *c, const struct address *a);
+void conn_deadline(struct conn *c, unsigned int ms);
+int conn_queue(struct conn *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void conn_flush(struct conn *c);
+void conn_want_write(struct conn *c);
+/* The socket refused a write: what can still be read is read, then the connection is lost. */
+void conn_write_failed(struct conn *c);
+/* Does the socket of an idle connection still look alive? */
+bool conn_alive(struct conn *c);
+/* abort: with RST, so that the next hop cannot take what it has for a whole message. */
+void conn_close(struct conn *c, bool abort);
+void conn_quit(struct conn *c);
+void conn_free(struct conn *c);
+
+/* session.c */
+void session_connected(struct conn *c);
+void session_begin(struct conn *c);   /* c->x set, EHLO done */
+void session_reply(struct conn *c);   /* c->parser holds one */
+void session_writable(struct conn *c);
+void session_failed(struct conn *c, enum ending_kind kind); /* LOST, TIMEOUT, GARBAGE, CONNECT */
+enum stage session_stage(const struct conn *c);
+unsigned int session_command_ms(const struct conn *c);

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+#include <errno.h>
+#include <string.h>
+
+#include "control/deliver/internal.h"
+
+#define N_FOUND (sizeof(((struct xact *)0)->found) / sizeof(struct address))
+
+static const struct config_host *current(const struct xact *x)
+{
+	return &x->route->host[x->order[x->host_at]];
+}
+
+/* Addresses that are no host: a name that yields them must not send mail to ourselves. */
+static bool is_usable(const struct xact *x, const struct ip_addr *ip)
+{
+	static const uint8_t zero[16];
+	bool v4 = ip_is_v4(ip);
+
+	if (x->route->has_source && ip_is_v4(&x->route->source) != v4)
+		return false;
+	if (v4)
+		return ip->a[12] != 0 && ip->a[12] < 224;
+	return memcmp(ip->a, zero, sizeof(zero)) != 0 && ip->a[0] != 0xff;
+}
+
+static void add(struct xact *x, const struct ip_addr *ip)
+{
+	size_t room = x->query[0] || x->query[1] ? N_FOUND / 2 : N_FOUND; /* half for the other */
+
+	if (x->n_found < room && is_usable(x, ip))
+		x->found[x->n_found++] = (struct address){.ip = *ip, .port = current(x)->port};
+}
+
+static void take(struct xact *x, unsigned int which, const struct dns_answer *answer)
+{
+	size_t want = which ? 16 : 4, before = x->n_found;
+
+	x->query[which] = NULL;
+	x->dns[which] = answer->status;
+	for (size_t i = 0; answer->status == DNS_OK && i < answer->n; i++) {
+		struct ip_addr ip = {.a = {[10] = 0xff, [11] = 0xff}};
+
+		if (answer->rr[i].len != want)
+			continue;
+		memcpy(ip.a + 16 - want, answer->rr[i].data, want);
+		add(x, &ip);
+	}
+	/* IPv4 goes first, in whatever order the answers came: the large providers judge IPv6
+	 * senders by stricter rules. */
+	if (!which && before && x->n_found > before) {
+		struct address v6[N_FOUND];
+		size_t v4 = x->n_found - before;
+
+		memcpy(v6, x->found, before * sizeof(v6[0]));
+		memmove(x->found, x->found + before, v4 * sizeof(v6[0]));
+		memcpy(x->found + v4, v6, before * sizeof(v6[0]));
+	}
+	if (!x->query[0] && !x->query[1]) {
+		x->resolved = true;
+		xact_resolved(x);
+	}
+}
+
+static void on_a(void *arg, const struct dns_answer *answer)
+{
+	take(arg, 0, answer);
+}
+
+static void on_aaaa(void *arg, const struct dns_answer *answer)
+{
+	take(arg, 1, answer);
+}
+
+int resolve_start(struct xact *x)
+{
+	const struct config_host *h = current(x);
+	struct str name = str_c(h->name);
+
+	x->n_found = 0;
+	x->dns[0] = x->dns[1] = DNS_NODATA;
+	if (h->is_ip) {
+		x->found[x->n_found++] = (struct address){.ip = h->ip, .port = h->port};
+		x->resolved = true;
+		return 0;
+	}
+	if (!x->d->dns) {
+		x->dns[0] = DNS_TEMPFAIL;
+		x->resolved = true;
+		return 0;
+	}
+	x->query[0] = dns_resolve(x->d->dns, name, DNS_A, on_a, x);
+	if (!x->query[0])
+		return -ENOMEM;
+	x->query[1] = dns_resolve(x->d->dns, name, DNS_AAAA, on_aaaa, x);
+	if (!x->query[1]) {
+		resolve_cancel(x);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+void resolve_cancel(struct xact *x)
+{
+	for (unsigned int i = 0; i < 2; i++) {
+		if (x->query[i])
+			dns_cancel(x->query[i]);
+		x->query[i] = NULL;
+	}
+}

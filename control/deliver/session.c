@@ -1,0 +1,497 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+
+/*
+ * The dialogue on one connection. MAIL and the RCPTs go out as one group where PIPELINING was offered
+ * (RFC 2920), DATA only after every RCPT reply, the final dot only after the socket has taken the
+ * whole body and the message is still wanted. Whatever ends a transaction ends it in exactly one
+ * call of xact_ended() or xact_stale(), after the connection has been put away.
+ */
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "control/deliver/internal.h"
+
+static const enum stage state_stage[CONN_STATES] = {
+	[CONN_RESOLVE] = STAGE_CONNECT, [CONN_CONNECT] = STAGE_CONNECT, [CONN_BANNER] = STAGE_BANNER,
+	[CONN_EHLO] = STAGE_EHLO, [CONN_HELO] = STAGE_EHLO, [CONN_MAIL] = STAGE_MAIL,
+	[CONN_RCPT] = STAGE_RCPT, [CONN_DATA] = STAGE_DATA, [CONN_BODY] = STAGE_BODY,
+	[CONN_DOT] = STAGE_DOT,
+};
+
+enum stage session_stage(const struct conn *c)
+{
+	return state_stage[c->state];
+}
+
+unsigned int session_command_ms(const struct conn *c)
+{
+	unsigned int ms = c->d->tuning.command_ms;
+
+	if (ms)
+		return ms;
+	return c->x ? c->x->route->command_timeout_s * 1000u : 10000u;
+}
+
+static void note_error(struct conn *c, enum stage stage, const char *what)
+{
+	if (c->host)
+		snprintf(c->host->last_error, sizeof(c->host->last_error), "%s: %.120s",
+			 stage_name(stage), what);
+}
+
+void session_failed(struct conn *c, enum ending_kind kind)
+{
+	struct xact *x = c->x;
+	struct ending e = {.kind = kind, .stage = session_stage(c)};
+	bool stale, abort = c->state == CONN_BODY;
+
+	if (!x) {
+		conn_close(c, false);
+		return;
+	}
+	/* RFC 2920 3.2 and common practice: the other side may close what is idle at any time. */
+	stale = c->reused && !x->mail_answered && kind == END_LOST;
+	switch (kind) {
+	case END_CONNECT:
+		deliver_count(c->d, CTL_nexthop_connect_failed);
+		break;
+	case END_LOST:
+		deliver_count(c->d, CTL_nexthop_reset);
+		note_error(c, e.stage, "connection lost");
+		break;
+	case END_TIMEOUT:
+		note_error(c, e.stage, "no answer in time");
+		break;
+	case END_GARBAGE:
+		deliver_count(c->d, CTL_nexthop_garbage);
+		note_error(c, e.stage, "no valid SMTP reply");
+		break;
+	default:
+		break;
+	}
+	if (x->dot_written)
+		deliver_count(c->d, CTL_nexthop_in_doubt);
+	c->x = NULL;
+	conn_close(c, abort);
+	if (stale)
+		xact_stale(x, &e);
+	else
+		xact_ended(x, &e);
+}
+
+/* Out of a transaction that the other side still has open: RSET, then idle (RFC 5321 4.1.1.5). */
+static void put_away(struct conn *c, bool reset)
+{
+	c->x = NULL;
+	c->transactions++;
+	if (!reset) {
+		conn_deadline(c, c->idle_ms ? c->idle_ms : 1);
+		pool_idle(c);
+		return;
+	}
+	c->state = CONN_RSET;
+	conn_deadline(c, session_command_ms(c));
+	if (conn_queue(c, "RSET\r\n")) {
+		conn_close(c, false);
+		return;
+	}
+	conn_flush(c);
+}
+
+static void limit_messages(struct conn *c, unsigned int max)
+{
+	if (max && c->transactions >= max && (c->state == CONN_IDLE || c->state == CONN_RSET))
+		conn_quit(c);
+}
+
+/* The next hop's answer ends the transaction; the connection stays good unless it said 421. */
+static void end_with(struct conn *c, enum ending_kind kind, const struct deliver_reply *r)
+{
+	struct xact *x = c->x;
+	struct ending e = {.kind = kind, .stage = session_stage(c)};
+	unsigned int max = x->route->messages_per_connection;
+	bool stale = false;
+
+	if (r)
+		e.reply = *r;
+	if (kind == END_REPLY) {
+		note_error(c, e.stage, r->text);
+		/* Some say "421 timeout" only when they are spoken to again. */
+		stale = c->reused && r->code == 421 && e.stage == STAGE_MAIL;
+	}
+	if ((r && r->code == 421) || e.stage < STAGE_MAIL || e.stage == STAGE_BODY) {
+		c->x = NULL;
+		if (e.stage == STAGE_BODY || (r && r->code == 421))
+			conn_close(c, e.stage == STAGE_BODY);
+		else
+			conn_quit(c);
+	} else {
+		put_away(c, kind != END_DELIVERED);
+		limit_messages(c, max);
+	}
+	if (stale)
+		xact_stale(x, &e);
+	else
+		xact_ended(x, &e);
+}
+
+static void send_or_fail(struct conn *c, int err)
+{
+	if (err) {
+		session_failed(c, END_LOST);
+		return;
+	}
+	conn_deadline(c, session_command_ms(c));
+	conn_flush(c);
+}
+
+void session_connected(struct conn *c)
+{
+	deliver_count(c->d, CTL_nexthop_connects);
+	c->host->avoid_until_ms = 0;
+	reply_reset(&c->parser);
+	c->state = CONN_BANNER;
+	conn_deadline(c, session_command_ms(c));
+}
+
+static void on_ehlo_line(void *arg, unsigned int index, struct str text)
+{
+	if (index)
+		ehlo_line(arg, text);
+}
+
+static void on_banner(struct conn *c, const struct deliver_reply *r)
+{
+	if (r->code / 100 == 3) {
+		session_failed(c, END_GARBAGE);
+		return;
+	}
+	if (r->code / 100 != 2) {
+		end_with(c, END_REPLY, r);
+		return;
+	}
+	c->state = CONN_EHLO;
+	c->parser.on_line = on_ehlo_line;
+	c->parser.arg = &c->ehlo;
+	send_or_fail(c, conn_queue(c, "EHLO %s\r\n", c->x->config->hostname));
+}
+
+static void on_ehlo(struct conn *c, const struct deliver_reply *r)
+{
+	c->parser.on_line = NULL;
+	if (r->code / 100 == 2) {
+		session_begin(c);
+		return;
+	}
+	memset(&c->ehlo, 0, sizeof(c->ehlo));
+	/* RFC 5321 3.2: a server without extensions does not know the word. */
+	if (r->code == 500 || r->code == 501 || r->code == 502 || r->code == 504) {
+		c->state = CONN_HELO;
+		send_or_fail(c, conn_queue(c, "HELO %s\r\n", c->x->config->hostname));
+		return;
+	}
+	if (r->code / 100 == 3)
+		session_failed(c, END_GARBAGE);
+	else
+		end_with(c, END_REPLY, r);
+}
+
+static void on_helo(struct conn *c, const struct deliver_reply *r)
+{
+	if (r->code / 100 == 2)
+		session_begin(c);
+	else if (r->code / 100 == 3)
+		session_failed(c, END_GARBAGE);
+	else
+		end_with(c, END_REPLY, r);
+}
+
+/* What this next hop cannot take is said without asking it. */
+static bool unsendable(struct conn *c)
+{
+	struct xact *x = c->x;
+	const struct deliver_request *req = x->req;
+	struct ending e = {.kind = END_LOCAL, .stage = STAGE_MAIL};
+
+	if (x->utf8 && !(c->ehlo.caps & EHLO_SMTPUTF8))
+		verdict_own(&e.reply, 553, 6, 7, "internationalized mail is not supported there",
+			    x->trace_id);
+	else if (req && req->has_8bit && !(c->ehlo.caps & EHLO_8BITMIME))
+		verdict_own(&e.reply, 554, 6, 3, "8-bit content is not supported there",
+			    x->trace_id);
+	else if (req && c->ehlo.size && req->size > c->ehlo.size)
+		verdict_own(&e.reply, 552, 3, 4, "message is too big for the mail service",
+			    x->trace_id);
+	else
+		return false;
+	deliver_count(c->d, CTL_nexthop_unsendable);
+	c->x = NULL;
+	conn_deadline(c, c->idle_ms ? c->idle_ms : 1);
+	pool_idle(c);
+	xact_ended(x, &e);
+	return true;
+}
+
+static int queue_rcpt(struct conn *c, size_t i)
+{
+	return conn_queue(c, "RCPT TO:<%.*s>\r\n", STR_FMT(c->x->rcpt[i]));
+}
+
+void session_begin(struct conn *c)
+{
+	struct xact *x = c->x;
+	const struct deliver_request *req = x->req;
+	char size[32] = "";
+	int err;
+
+	x->mail_answered = false;
+	x->rcpt_at = 0;
+	for (size_t i = 0; i < x->n_rcpts; i++)
+		memset(&x->rcpt_result[i], 0, sizeof(x->rcpt_result[i]));
+	snprintf(x->last_host, sizeof(x->last_host), "%s [%s]:%u", c->host->name, c->ip_text,
+		 c->addr.port);
+	if (unsendable(c))
+		return;
+	if (req && (c->ehlo.caps & EHLO_SIZE))
+		snprintf(size, sizeof(size), " SIZE=%zu", req->size);
+	c->state = CONN_MAIL;
+	err = conn_queue(c, "MAIL FROM:<%.*s>%s%s%s\r\n", STR_FMT(x->mail_from), size,
+			 req && (c->ehlo.caps & EHLO_8BITMIME) &&
+					 (req->has_8bit || req->body == BODY_8BITMIME)
+				 ? " BODY=8BITMIME" : "",
+			 x->utf8 ? " SMTPUTF8" : "");
+	if (c->ehlo.caps & EHLO_PIPELINING)
+		for (size_t i = 0; i < x->n_rcpts && !err; i++)
+			err = queue_rcpt(c, i);
+	send_or_fail(c, err);
+}
+
+static void on_mail(struct conn *c, const struct deliver_reply *r)
+{
+	struct xact *x = c->x;
+
+	x->mail_answered = true;
+	x->mail_reply = *r;
+	if (r->code / 100 == 3) {
+		session_failed(c, END_GARBAGE);
+		return;
+	}
+	if (r->code == 421) {
+		end_with(c, END_REPLY, r);
+		return;
+	}
+	if (c->ehlo.caps & EHLO_PIPELINING) {
+		/* The RCPTs are out already: their replies are read even if they mean nothing. */
+		c->state = CONN_RCPT;
+		conn_deadline(c, session_command_ms(c));
+		return;
+	}
+	if (r->code / 100 != 2) {
+		end_with(c, END_REPLY, r);
+		return;
+	}
+	c->state = CONN_RCPT;
+	send_or_fail(c, queue_rcpt(c, 0));
+}
+
+static void all_rcpts_answered(struct conn *c)
+{
+	struct xact *x = c->x;
+
+	if (x->mail_reply.code / 100 != 2) {
+		struct deliver_reply r = x->mail_reply;
+
+		for (size_t i = 0; i < x->n_rcpts; i++)
+			memset(&x->rcpt_result[i], 0, sizeof(x->rcpt_result[i]));
+		/* Of MAIL, though the state has moved on. */
+		c->state = CONN_MAIL;
+		end_with(c, END_REPLY, &r);
+		return;
+	}
+	for (size_t i = 0; i < x->n_rcpts; i++)
+		if (x->rcpt_result[i].next_hop.code / 100 != 2) {
+			note_error(c, STAGE_RCPT, x->rcpt_result[i].next_hop.text);
+			end_with(c, END_RCPTS, NULL);
+			return;
+		}
+	if (x->probe) {
+		end_with(c, END_ACCEPTED, NULL);
+		return;
+	}
+	if (x->cancelled) {
+		end_with(c, END_ABORTED, NULL);
+		return;
+	}
+	c->state = CONN_DATA;
+	send_or_fail(c, conn_queue(c, "DATA\r\n"));
+}
+
+static void on_rcpt(struct conn *c, const struct deliver_reply *r)
+{
+	struct xact *x = c->x;
+
+	if (r->code / 100 == 3) {
+		session_failed(c, END_GARBAGE);
+		return;
+	}
+	x->rcpt_result[x->rcpt_at++].next_hop = *r;
+	/* RFC 5321 3.8: after 421 the channel is closed; the other replies will not come. */
+	if (r->code == 421) {
+		end_with(c, END_REPLY, r);
+		return;
+	}
+	conn_deadline(c, session_command_ms(c));
+	if (x->rcpt_at == x->n_rcpts)
+		all_rcpts_answered(c);
+	else if (!(c->ehlo.caps & EHLO_PIPELINING))
+		send_or_fail(c, queue_rcpt(c, x->rcpt_at));
+}
+
+static void on_data(struct conn *c, const struct deliver_reply *r)
+{
+	struct xact *x = c->x;
+
+	if (r->code / 100 == 2) {
+		session_failed(c, END_GARBAGE);
+		return;
+	}
+	if (r->code / 100 != 3) {
+		end_with(c, END_REPLY, r);
+		return;
+	}
+	c->state = CONN_BODY;
+	c->dot_at = 0;
+	stuff_init(&x->body, x->req->iov, x->req->n_iov);
+	conn_deadline(c, c->d->tuning.progress_ms);
+	conn_want_write(c);
+}
+
+/* Nothing was asked: 4xx and 5xx are taken as the answer to the message, without its dot. */
+static void on_body(struct conn *c, const struct deliver_reply *r)
+{
+	if (r->code / 100 == 4 || r->code / 100 == 5)
+		end_with(c, END_REPLY, r);
+	else
+		session_failed(c, END_GARBAGE);
+}
+
+static void on_dot(struct conn *c, const struct deliver_reply *r)
+{
+	if (r->code / 100 == 3)
+		session_failed(c, END_GARBAGE);
+	else
+		end_with(c, r->code / 100 == 2 ? END_DELIVERED : END_REPLY, r);
+}
+
+static void on_rset(struct conn *c, const struct deliver_reply *r)
+{
+	if (r->code / 100 != 2) {
+		conn_close(c, false);
+		return;
+	}
+	conn_deadline(c, c->idle_ms ? c->idle_ms : 1);
+	pool_idle(c);
+}
+
+/* Unasked for in idle, or the answer to QUIT. */
+static void on_close(struct conn *c, const struct deliver_reply *r)
+{
+	(void)r;
+	conn_close(c, false);
+}
+
+static void (*const on_reply[CONN_STATES])(struct conn *, const struct deliver_reply *) = {
+	[CONN_BANNER] = on_banner, /* 2xx: EHLO */
+	[CONN_EHLO] = on_ehlo,     /* 2xx: MAIL; unknown word: HELO */
+	[CONN_HELO] = on_helo,     /* 2xx: MAIL */
+	[CONN_IDLE] = on_close,    /* "421 idle too long" */
+	[CONN_MAIL] = on_mail,     /* then RCPT */
+	[CONN_RCPT] = on_rcpt,     /* all in and none refused: DATA */
+	[CONN_DATA] = on_data,     /* 354: content */
+	[CONN_BODY] = on_body,     /* too early: never a success */
+	[CONN_DOT] = on_dot,       /* 2xx: delivered */
+	[CONN_RSET] = on_rset,     /* 2xx: back to the pool */
+	[CONN_QUIT] = on_close,    /* 221 */
+};
+
+void session_reply(struct conn *c)
+{
+	struct deliver_reply r;
+
+	verdict_from_parser(&r, &c->parser, c->x ? c->x->route : NULL, c->ip_text);
+	if (on_reply[c->state])
+		on_reply[c->state](c, &r);
+}
+
+static void give_up(struct conn *c)
+{
+	struct xact *x = c->x;
+	struct ending e = {.kind = END_ABORTED, .stage = STAGE_BODY};
+
+	c->x = NULL;
+	conn_close(c, true);
+	xact_ended(x, &e);
+}
+
+static void send_dot(struct conn *c)
+{
+	static const char dot[] = ".\r\n";
+	struct xact *x = c->x;
+	ssize_t n;
+
+	/* Asked again each time until an octet of the dot is out: from then on it is. */
+	if (!c->dot_at &&
+	    (x->cancelled || (x->req->wanted && !x->req->wanted(x->wanted_arg)))) {
+		give_up(c);
+		return;
+	}
+	n = send(c->fd, dot + c->dot_at, sizeof(dot) - 1 - c->dot_at, MSG_NOSIGNAL);
+	if (n < 0) {
+		if (errno != EAGAIN && errno != EINTR)
+			conn_write_failed(c);
+		return;
+	}
+	c->dot_at += (size_t)n;
+	x->dot_written = true;
+	if (c->dot_at < sizeof(dot) - 1)
+		return;
+	c->state = CONN_DOT;
+	event_del(&c->wr);
+	/* RFC 5321 4.5.3.2.6: ten minutes, for a reply lost here is a message sent twice. */
+	conn_deadline(c, c->d->tuning.final_ms);
+}
+
+void session_writable(struct conn *c)
+{
+	struct xact *x = c->x;
+
+	if (c->state != CONN_BODY)
+		return;
+	for (int turn = 0; turn < 4; turn++) {
+		struct msghdr mh = {0};
+		size_t n;
+		const struct iovec *v = stuff_next(&x->body, &n);
+		ssize_t sent;
+
+		if (!n) {
+			send_dot(c);
+			return;
+		}
+		mh.msg_iov = (struct iovec *)(uintptr_t)v;
+		mh.msg_iovlen = n;
+		sent = sendmsg(c->fd, &mh, MSG_NOSIGNAL);
+		if (sent < 0) {
+			if (errno != EAGAIN && errno != EINTR)
+				conn_write_failed(c);
+			return;
+		}
+		if (!x->first_byte_us)
+			x->first_byte_us = deliver_now_us() - x->start_us;
+		stuff_taken(&x->body, (size_t)sent);
+		conn_deadline(c, c->d->tuning.progress_ms);
+	}
+}

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+#include "control/deliver/stuff.h"
+
+#include <string.h>
+
+void stuff_init(struct stuff *s, const struct iovec *iov, size_t n_iov)
+{
+	memset(s, 0, sizeof(*s));
+	s->in = iov;
+	s->n_in = n_iov;
+	s->state = STUFF_LINE_START;
+}
+
+static void emit(struct stuff *s, const uint8_t *p, size_t n)
+{
+	if (n)
+		s->out[s->out_n++] = (struct iovec){.iov_base = (void *)(uintptr_t)p, .iov_len = n};
+}
+
+/* Only CRLF ends a line: a bare LF or CR goes out as content and makes no line (RFC 5321 2.3.8). */
+static void step(struct stuff *s, uint8_t c)
+{
+	if (c == '\r')
+		s->state = STUFF_AFTER_CR;
+	else if (c == '\n' && s->state == STUFF_AFTER_CR)
+		s->state = STUFF_LINE_START;
+	else
+		s->state = STUFF_IN_LINE;
+}
+
+/* Makes one piece out of the current input piece: up to its end, or to the next dot at the start of a
+ * line. Returns octets described. */
+static size_t piece(struct stuff *s)
+{
+	const uint8_t *base = s->in[s->at].iov_base;
+	size_t len = s->in[s->at].iov_len, from = s->off, i = s->off;
+
+	if (len - from > STUFF_BATCH)
+		len = from + STUFF_BATCH;
+	while (i < len) {
+		if (s->state == STUFF_LINE_START && base[i] == '.' && !s->doubled) {
+			/* This piece ends with the dot; the next starts with it again. */
+			s->doubled = true;
+			emit(s, base + from, i + 1 - from);
+			s->off = i;
+			return i + 1 - from;
+		}
+		s->doubled = false;
+		if (s->state == STUFF_IN_LINE) {
+			const uint8_t *cr = memchr(base + i, '\r', len - i);
+
+			if (!cr) {
+				i = len;
+				break;
+			}
+			i = (size_t)(cr - base);
+		}
+		step(s, base[i++]);
+	}
+	emit(s, base + from, i - from);
+	s->off = i;
+	return i - from;
+}
+
+const struct iovec *stuff_next(struct stuff *s, size_t *n)
+{
+	size_t batch = 0;
+
+	if (s->out_at < s->out_n) {
+		*n = s->out_n - s->out_at;
+		return s->out + s->out_at;
+	}
+	s->out_at = s->out_n = 0;
+	while (s->at < s->n_in && s->out_n < STUFF_IOV && batch < STUFF_BATCH) {
+		if (s->off == s->in[s->at].iov_len) {
+			s->at++;
+			s->off = 0;
+			continue;
+		}
+		batch += piece(s);
+	}
+	if (s->at == s->n_in && s->out_n < STUFF_IOV && !s->tail_done) {
+		s->tail_done = true;
+		/* The dot must stand on a line of its own (RFC 5321 4.1.1.4). */
+		if (s->state != STUFF_LINE_START)
+			emit(s, (const uint8_t *)"\r\n", 2);
+	}
+	*n = s->out_n;
+	return s->out;
+}
+
+void stuff_taken(struct stuff *s, size_t n)
+{
+	while (n && s->out_at < s->out_n) {
+		struct iovec *v = &s->out[s->out_at];
+
+		if (n < v->iov_len) {
+			v->iov_base = (uint8_t *)v->iov_base + n;
+			v->iov_len -= n;
+			return;
+		}
+		n -= v->iov_len;
+		s->out_at++;
+	}
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+#pragma once
+
+/*
+ * Dot-stuffing on the way out (RFC 5321 4.5.2) without a copy: the message stays where it lies and is
+ * described by iovecs; where a line begins with a dot, one piece ends with that dot and the next
+ * begins with the same octet, so that it goes out twice.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#define STUFF_IOV 64                   /* pieces in one sendmsg */
+#define STUFF_BATCH (256u * 1024)      /* octets looked at ahead of the socket */
+
+struct stuff {
+	const struct iovec *in;
+	size_t n_in, at, off;
+	enum { STUFF_LINE_START, STUFF_IN_LINE, STUFF_AFTER_CR } state;
+	bool doubled;                  /* the dot at the current place has been sent once */
+	bool tail_done;                /* the closing CRLF was looked after */
+	struct iovec out[STUFF_IOV];   /* pieces made and not yet taken by the socket */
+	size_t out_at, out_n;
+};
+
+void stuff_init(struct stuff *s, const struct iovec *iov, size_t n_iov);
+/* The pieces that go out next; *n == 0: the whole body, with its final CRLF, has been taken. */
+const struct iovec *stuff_next(struct stuff *s, size_t *n);
+/* The socket took `n` octets of what stuff_next() gave. */
+void stuff_taken(struct stuff *s, size_t n);

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+
+/* Dot-stuffing against a plain one, whatever the pieces and however little the socket takes. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "control/deliver/stuff.h"
+
+#define MAX 600
+
+static uint32_t seed = 1;
+
+static uint32_t rnd(uint32_t n)
+{
+	seed = seed * 1664525u + 1013904223u;
+	return (seed >> 8) % n;
+}
+
+static size_t naive(const uint8_t *in, size_t n, uint8_t *out)
+{
+	size_t k = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		bool start = i == 0 || (i >= 2 && in[i - 1] == '\n' && in[i - 2] == '\r');
+
+		if (start && in[i] == '.')
+			out[k++] = '.';
+		out[k++] = in[i];
+	}
+	if (n && !(n >= 2 && in[n - 1] == '\n' && in[n - 2] == '\r')) {
+		out[k++] = '\r';
+		out[k++] = '\n';
+	}
+	return k;
+}
+
+static size_t make(uint8_t *in)
+{
+	static const char *const part[] = {"\r\n", ".", "..", "a", "From x", "\r\n.\r\n", "\r\n..", " "};
+	size_t n = 0;
+
+	while (n < MAX - 10 && rnd(60)) {
+		const char *s = part[rnd(8)];
+
+		memcpy(in + n, s, strlen(s));
+		n += strlen(s);
+	}
+	return n;
+}
+
+static void same_as_plain_stuffing(void **state)
+{
+	uint8_t in[MAX], want[3 * MAX], got[3 * MAX];
+
+	(void)state;
+	for (int round = 0; round < 20000; round++) {
+		size_t n = make(in), k = 0, at = 0, cnt, n_iov = 0;
+		struct iovec iov[MAX];
+		const struct iovec *v;
+		struct stuff s;
+
+		while (at < n) {
+			size_t len = 1 + rnd(9);
+
+			if (len > n - at)
+				len = n - at;
+			iov[n_iov++] = (struct iovec){in + at, len};
+			at += len;
+		}
+		stuff_init(&s, iov, n_iov);
+		while ((v = stuff_next(&s, &cnt)) && cnt) {
+			size_t take = 1 + rnd(40), left = take, done = 0;
+
+			for (size_t i = 0; i < cnt && left; i++) {
+				size_t m = v[i].iov_len < left ? v[i].iov_len : left;
+
+				assert_true(k + m <= sizeof(got));
+				memcpy(got + k, v[i].iov_base, m);
+				k += m;
+				done += m;
+				left -= m;
+			}
+			stuff_taken(&s, done);
+		}
+		at = naive(in, n, want);
+		if (n)
+			assert_int_equal(k, at);
+		assert_memory_equal(got, want, n ? at : 0);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {cmocka_unit_test(same_as_plain_stuffing)};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

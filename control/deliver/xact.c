@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "control/deliver/internal.h"
+
+/* Hosts in the order of the configuration, those that lately did not connect behind the others: an
+ * order, not a blackout, so a host that comes back is found by the next message at the latest when
+ * the time is over. */
+static void order_hosts(struct xact *x)
+{
+	size_t max = sizeof(x->order) / sizeof(x->order[0]);
+	uint64_t now_ms = deliver_now_us() / 1000;
+
+	x->n_order = 0;
+	for (int avoided = 0; avoided < 2; avoided++)
+		for (size_t i = 0; i < x->route->n_hosts && x->n_order < max; i++) {
+			struct host *h = pool_host(x->pool, x->route, i);
+
+			if (h && (h->avoid_until_ms > now_ms) == (avoided == 1))
+				x->order[x->n_order++] = i;
+		}
+}
+
+int xact_init(struct xact *x, struct deliver *d, struct config *config,
+	      const struct config_route *route)
+{
+	x->d = d;
+	x->route = route;
+	x->pool = pool_get(d, route->name);
+	if (!x->pool)
+		return -ENOMEM;
+	x->config = config_ref(config);
+	order_hosts(x);
+	x->start_us = deliver_now_us();
+	return 0;
+}
+
+static void finish(struct xact *x, const struct ending *e)
+{
+	x->place = XACT_DONE;
+	x->final(x, e);
+}
+
+static void no_room(struct xact *x)
+{
+	struct ending e = {.kind = END_LOCAL, .stage = STAGE_CONNECT};
+
+	deliver_count(x->d, CTL_nexthop_queue_full);
+	verdict_own(&e.reply, 451, 4, 5, "too much mail is waiting, try again later", x->trace_id);
+	finish(x, &e);
+}
+
+void xact_start(struct xact *x, const struct ending *at_once)
+{
+	struct ending none = {.kind = END_DNS, .stage = STAGE_CONNECT};
+
+	if (at_once)
+		finish(x, at_once);
+	else if (!x->n_order)
+		finish(x, &none);
+	else if (!pool_wait(x, false))
+		no_room(x);
+}
+
+void xact_fini(struct xact *x)
+{
+	if (x->place == XACT_WAITING)
+		pool_unwait(x);
+	resolve_cancel(x);
+	if (x->conn) {
+		struct conn *c = x->conn;
+
+		x->conn = NULL;
+		c->x = NULL;
+		conn_close(c, c->state == CONN_BODY);
+	}
+	x->place = XACT_DONE;
+	config_unref(x->config);
+	x->config = NULL;
+}
+
+bool xact_tried(const struct xact *x, const struct address *a)
+{
+	for (size_t i = 0; i < x->n_tried; i++)
+		if (x->tried[i].port == a->port && !memcmp(&x->tried[i].ip, &a->ip, sizeof(a->ip)))
+			return true;
+	return false;
+}
+
+const struct address *xact_address(struct xact *x)
+{
+	for (size_t i = 0; i < x->n_found; i++)
+		if (!xact_tried(x, &x->found[i]))
+			return &x->found[i];
+	return NULL;
+}
+
+void xact_resolved(struct xact *x)
+{
+	const struct address *a = xact_address(x);
+	struct conn *c = x->conn;
+
+	if (a) {
+		x->cur = *a;
+		x->has_cur = true;
+		conn_connect(c, a);
+		return;
+	}
+	snprintf(x->last_host, sizeof(x->last_host), "%s", c->host->name);
+	if (!x->n_found) {
+		snprintf(c->host->last_error, sizeof(c->host->last_error), "no address (%s)",
+			 x->dns[0] == DNS_TEMPFAIL || x->dns[1] == DNS_TEMPFAIL ||
+				 x->dns[0] == DNS_BOGUS || x->dns[1] == DNS_BOGUS
+				 ? "DNS failure" : "DNS: none");
+	}
+	session_failed(c, x->n_found ? END_CONNECT : END_DNS);
+}
+
+/* Is there another address, on this host or the next? */
+static bool next_address(struct xact *x, const struct ending *e)
+{
+	struct host *h;
+
+	if (x->n_tried == LIMIT_ONWARD_ATTEMPTS)
+		return false;
+	/* A pooled connection was used: what other addresses there are is not known yet. */
+	if (!x->resolved && e->kind != END_DNS)
+		return true;
+	if (x->resolved && xact_address(x))
+		return true;
+	h = pool_host(x->pool, x->route, x->order[x->host_at]);
+	if (h && (e->kind == END_CONNECT || e->kind == END_DNS))
+		h->avoid_until_ms = deliver_now_us() / 1000 + x->d->tuning.avoid_ms;
+	x->resolved = false;
+	x->n_found = 0;
+	return ++x->host_at < x->n_order;
+}
+
+/* Design, delivery contract: only before the dot, and only where this address, not this mail, is the
+ * reason; never after throttling. */
+static bool may_go_elsewhere(const struct xact *x, const struct ending *e)
+{
+	if (x->dot_written || x->cancelled)
+		return false;
+	switch (e->kind) {
+	case END_CONNECT:
+	case END_DNS:
+	case END_LOST:
+	case END_TIMEOUT:
+	case END_GARBAGE:
+		return true;
+	case END_REPLY:
+		return verdict_classify(x->config, e->stage, &e->reply) == VERDICT_SERVICE;
+	case END_RCPTS:
+		for (size_t i = 0; i < x->n_rcpts; i++) {
+			const struct deliver_reply *r = &x->rcpt_result[i].next_hop;
+			enum verdict_class v = verdict_classify(x->config, STAGE_RCPT, r);
+
+			if (v != VERDICT_OK && v != VERDICT_SERVICE)
+				return false;
+		}
+		return true;
+	default:
+		return false;
+	}
+}
+
+void xact_ended(struct xact *x, const struct ending *ending)
+{
+	struct ending e = *ending;
+
+	x->conn = NULL;
+	x->place = XACT_NEW;
+	if (x->has_cur && x->n_tried < LIMIT_ONWARD_ATTEMPTS && !xact_tried(x, &x->cur))
+		x->tried[x->n_tried++] = x->cur;
+	if (may_go_elsewhere(x, &e)) {
+		bool told = x->has_cur; /* else: no address was left to try, which says nothing */
+
+		if (next_address(x, &e)) {
+			if (told && (!x->has_best || e.kind == END_REPLY)) {
+				x->best = e;
+				x->has_best = true;
+			}
+			x->has_cur = false;
+			deliver_count(x->d, CTL_nexthop_failover);
+			if (!pool_wait(x, true))
+				no_room(x);
+			return;
+		}
+		/* What an address said is worth more than that another did not answer. */
+		if (x->has_best && (!told || (x->best.kind == END_REPLY && e.kind != END_REPLY &&
+					      e.kind != END_RCPTS)))
+			e = x->best;
+	}
+	finish(x, &e);
+}
+
+void xact_stale(struct xact *x, const struct ending *e)
+{
+	if (x->fresh_only) {
+		xact_ended(x, e);
+		return;
+	}
+	x->conn = NULL;
+	x->place = XACT_NEW;
+	x->has_cur = false;
+	x->fresh_only = true;
+	deliver_count(x->d, CTL_nexthop_stale);
+	if (!pool_wait(x, true))
+		no_room(x);
+}
+
+void xact_reply(const struct xact *x, const struct ending *e, struct deliver_reply *reply,
+		enum deliver_outcome *outcome, bool *alert)
+{
+	const char *id = x->trace_id;
+
+	*outcome = DELIVER_DEFERRED;
+	switch (e->kind) {
+	case END_DELIVERED:
+		*outcome = DELIVER_DELIVERED;
+		verdict_pass(reply, &e->reply, id);
+		return;
+	case END_REPLY:
+		switch (verdict_classify(x->config, e->stage, &e->reply)) {
+		case VERDICT_RELAY:
+			*alert = true;
+			deliver_count(x->d, CTL_nexthop_relay_fault);
+			verdict_relay(reply, id);
+			return;
+		case VERDICT_REJECT:
+			*outcome = DELIVER_REJECTED;
+			break;
+		default:
+			break;
+		}
+		verdict_pass(reply, &e->reply, id);
+		return;
+	case END_LOCAL:
+		*reply = e->reply;
+		if (e->reply.code / 100 == 5)
+			*outcome = DELIVER_REJECTED;
+		return;
+	case END_DNS:
+		verdict_own(reply, 451, 4, 3, "mail service is not found at the moment", id);
+		return;
+	case END_ABORTED:
+		*outcome = DELIVER_ABORTED;
+		verdict_own(reply, 451, 3, 0, "given up before the message was handed on", id);
+		return;
+	case END_GARBAGE:
+		if (!x->dot_written) {
+			verdict_own(reply, 451, 5, 0, "mail service gave no valid answer", id);
+			return;
+		}
+		break;
+	default:
+		break;
+	}
+	/* RFC 3463 3.5: X.4.1 nobody answered, X.4.2 the connection broke off. */
+	if (e->stage <= STAGE_BANNER)
+		verdict_own(reply, 451, 4, 1, "mail service does not answer, try again later", id);
+	else
+		verdict_own(reply, 451, 4, 2, "mail service broke off, try again later", id);
+}

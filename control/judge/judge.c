@@ -1,0 +1,419 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+
+#include <errno.h>
+#include <event2/event.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "control/judge/judge_internal.h"
+#include "postern/limits.h"
+#include "postern/stats.h"
+
+#define MAX_RANGES 256
+#define MAX_HITS HANDOFF_MAX_MATCHES
+
+static uint64_t monotonic_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+static void give_up_on_open(struct judge *j);
+
+/* ---- the end: rules, policy, header block ---------------------------------------------------- */
+
+static int find_hits(struct judge *j)
+{
+	struct judgement *r = &j->result;
+	unsigned int unknown = 0;
+	long n;
+
+	if (!j->req.rules || !j->req.n_matches)
+		return 0;
+	r->hit = calloc(MAX_HITS, sizeof(*r->hit));
+	if (!r->hit)
+		return -ENOMEM;
+	n = rules_hits(j->req.rules, j->req.match, j->req.n_matches, j->req.content, r->hit, MAX_HITS,
+		       &unknown);
+	if (n < 0)
+		return (int)n;
+	r->n_hits = (size_t)n;
+	j->env.counters[CTL_rule_matches] += (uint64_t)n;
+	j->env.counters[CTL_desc_invalid] += unknown;
+	return 0;
+}
+
+static void count_results(struct judge *j)
+{
+	static const uint16_t spf[] = {
+		[SPF_NONE] = CTL_spf_none,		[SPF_NEUTRAL] = CTL_spf_neutral,
+		[SPF_PASS] = CTL_spf_pass,		[SPF_FAIL] = CTL_spf_fail,
+		[SPF_SOFTFAIL] = CTL_spf_softfail,	[SPF_TEMPERROR] = CTL_spf_temperror,
+		[SPF_PERMERROR] = CTL_spf_permerror,
+	};
+	const struct judgement *r = &j->result;
+	uint64_t *c = j->env.counters;
+
+	c[CTL_messages]++;
+	c[spf[r->spf.result]]++;
+	for (size_t i = 0; i < r->dkim->n; i++)
+		switch (r->dkim->sig[i].result) {
+		case DKIM_PASS: c[CTL_dkim_pass]++; break;
+		case DKIM_FAIL: c[CTL_dkim_fail]++; break;
+		case DKIM_TEMPERROR: c[CTL_dkim_temperror]++; break;
+		case DKIM_PERMERROR: c[CTL_dkim_permerror]++; break;
+		default: c[CTL_dkim_neutral]++;
+		}
+	c[CTL_headers_removed] += r->out.headers_removed;
+	c[CTL_signatures_voided] += r->conflicts.oversigned_trace + r->conflicts.forged_own_header;
+	c[CTL_signatures_broken] += r->conflicts.broken;
+	if (r->origin.status == ORIGIN_UNRESOLVED)
+		c[CTL_origin_unresolved]++;
+}
+
+static int make_block(struct judge *j)
+{
+	struct judgement *r = &j->result;
+	const struct config *c = j->req.config;
+	const char **name = calloc(r->n_hits + 1, sizeof(*name));
+	char authres[JUDGE_AUTHRES];
+	struct annotate_input in = {
+		.gateway = c->hostname,
+		.authserv_id = c->authserv_id,
+		.prefix = c->header_prefix,
+		.env = j->req.env,
+		.origin = &r->origin,
+		.ptr = r->ptr.name,
+		.origin_ptr = r->origin_ptr.name,
+		.authres = authres,
+		.score = r->policy.score,
+		.action = policy_action_name(r->policy.action),
+		.rule = name,
+		.n_rules = r->n_hits,
+		.v6_plain = j->v6_plain,
+	};
+	int rc = -ENOMEM;
+
+	if (!name)
+		return rc;
+	for (size_t i = 0; i < r->n_hits; i++)
+		name[i] = r->hit[i].rule->name;
+	rc = judge_authres(r, j->req.env, c->authserv_id, authres, sizeof(authres));
+	if (!rc)
+		rc = annotate_make(&in, j->req.content, r->range, r->n_ranges, &r->out);
+	if (!rc) {
+		rc = annotate_prove(&r->out, j->req.content, r->range, r->n_ranges);
+		annotate_conflicts(&r->out, &r->headers, r->drop, r->dkim, &r->conflicts);
+	}
+	free(name);
+	return rc;
+}
+
+static void finish(struct judge *j)
+{
+	struct judgement *r = &j->result;
+	struct policy_input in;
+	int rc = find_hits(j);
+
+	in = (struct policy_input){
+		.config = &j->req.config->policy,
+		.origin = &r->origin,
+		.spf = r->spf.result,
+		.dkim = r->dkim,
+		.hit = r->hit,
+		.n_hits = r->n_hits,
+		.flags = j->req.env->flags,
+	};
+	policy_decide(&in, &r->policy);
+	if (!rc)
+		rc = make_block(j);
+	count_results(j);
+	if (rc) {
+		r->error = rc;
+		snprintf(r->error_text, sizeof(r->error_text), "header block: %s", strerror(-rc));
+	}
+	r->judge_us = monotonic_us() - j->started_us;
+	j->done = true;
+	event_del(j->timer);
+	j->cb(j->arg, r);
+}
+
+/* ---- the parallel part ------------------------------------------------------------------------ */
+
+static void one_done(struct judge *j)
+{
+	if (--j->open)
+		return;
+	/* Never from inside the call that started it. */
+	event_active(j->finish, 0, 0);
+}
+
+static void on_finish(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	finish(arg);
+}
+
+static void on_ptr(void *arg, const struct ptr_result *p)
+{
+	struct judge *j = arg;
+
+	j->ptr = NULL;
+	j->result.ptr = *p;
+	if (!j->separate_origin_ptr)
+		j->result.origin_ptr = *p;
+	one_done(j);
+}
+
+static void on_origin_ptr(void *arg, const struct ptr_result *p)
+{
+	struct judge *j = arg;
+
+	j->origin_ptr = NULL;
+	j->result.origin_ptr = *p;
+	one_done(j);
+}
+
+static void on_spf(void *arg, const struct spf_verdict *v)
+{
+	struct judge *j = arg;
+
+	j->spf = NULL;
+	j->result.spf = *v;
+	one_done(j);
+}
+
+static void on_spf_helo(void *arg, const struct spf_verdict *v)
+{
+	struct judge *j = arg;
+
+	j->spf_helo = NULL;
+	j->result.spf_helo = *v;
+	one_done(j);
+}
+
+static void on_dkim(void *arg, const struct dkim_results *d)
+{
+	struct judge *j = arg;
+
+	j->dkim_open = false;
+	j->result.dkim = d;
+	one_done(j);
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct judge *j = arg;
+
+	(void)fd;
+	(void)what;
+	if (j->done)
+		return;
+	j->result.timed_out = true;
+	give_up_on_open(j);
+	finish(j);
+}
+
+static void give_up_on_open(struct judge *j)
+{
+	struct judgement *r = &j->result;
+
+	if (j->ptr) {
+		ptr_cancel(j->ptr);
+		j->ptr = NULL;
+		r->ptr.status = PTR_TEMPFAIL;
+	}
+	if (j->origin_ptr) {
+		ptr_cancel(j->origin_ptr);
+		j->origin_ptr = NULL;
+		r->origin_ptr.status = PTR_TEMPFAIL;
+	}
+	if (j->spf) {
+		spf_cancel(j->spf);
+		j->spf = NULL;
+		r->spf.result = SPF_TEMPERROR;
+		snprintf(r->spf.reason, sizeof(r->spf.reason), "no answer in time");
+	}
+	if (j->spf_helo) {
+		spf_cancel(j->spf_helo);
+		j->spf_helo = NULL;
+		r->spf_helo.result = SPF_TEMPERROR;
+	}
+	if (j->dkim_open) {
+		dkim_check_free(j->dkim);
+		j->dkim = NULL;
+		j->dkim_open = false;
+		r->dkim = &j->no_dkim;
+	}
+	event_del(j->finish);
+}
+
+static int start_spf(struct judge *j)
+{
+	const struct mail_envelope *e = j->req.env;
+	const struct origin *o = &j->result.origin;
+	struct spf_request req = {
+		.ip = o->ip,
+		.identity = SPF_ID_MAILFROM,
+		.helo = str_c(o->helo),
+		.mail_from = e->mail_from,
+		.hostname = str_c(j->req.hostname ? j->req.hostname : j->req.config->hostname),
+		.now = e->time_ns / 1000000000u,
+	};
+
+	j->spf = spf_check(j->env.spf, &req, on_spf, j);
+	req.identity = SPF_ID_HELO;
+	j->spf_helo = spf_check(j->env.spf, &req, on_spf_helo, j);
+	j->open += 2;
+	return j->spf && j->spf_helo ? 0 : -ENOMEM;
+}
+
+static int start_parallel(struct judge *j)
+{
+	const struct judgement *r = &j->result;
+	struct dkim_options opt = {.now = (int64_t)(j->req.env->time_ns / 1000000000u)};
+
+	/* Without a known sender there is nobody to judge; policy defers the message. */
+	if (r->origin.status == ORIGIN_UNRESOLVED || r->origin.status == ORIGIN_PRIVATE_PEER) {
+		j->result.dkim = &j->no_dkim;
+		j->open = 1;
+		one_done(j);
+		return 0;
+	}
+	j->separate_origin_ptr = memcmp(&r->origin.ip, &j->req.env->peer, sizeof(r->origin.ip)) != 0;
+	j->ptr = ptr_resolve(j->env.dns, &j->req.env->peer, on_ptr, j);
+	j->open++;
+	if (j->separate_origin_ptr) {
+		j->origin_ptr = ptr_resolve(j->env.dns, &r->origin.ip, on_origin_ptr, j);
+		j->open++;
+	}
+	j->dkim = dkim_verify(j->env.dns, j->env.base, &r->headers, j->req.content, &opt, on_dkim, j);
+	j->dkim_open = j->dkim != NULL;
+	j->open++;
+	if (!j->ptr || (j->separate_origin_ptr && !j->origin_ptr) || !j->dkim)
+		return -ENOMEM;
+	return start_spf(j);
+}
+
+static int read_headers(struct judge *j)
+{
+	struct judgement *r = &j->result;
+	const struct config *c = j->req.config;
+	long n;
+	int rc = headers_parse(&r->headers, j->req.content);
+
+	if (rc)
+		return rc;
+	/* What we cannot read to its end may hide a forged header; what starts with white space would
+	 * become a part of ours. Such a message is refused, never passed on unread. */
+	if (r->headers.flags & (HEADERS_F_TOO_LARGE | HEADERS_F_FIRST_FOLDED))
+		return -EBADMSG;
+	r->drop = calloc(r->headers.n + 1, sizeof(*r->drop));
+	r->range = calloc(MAX_RANGES, sizeof(*r->range));
+	if (!r->drop || !r->range)
+		return -ENOMEM;
+	n = annotate_find_forged(&r->headers, str_c(c->authserv_id), str_c(c->header_prefix), r->range,
+				 MAX_RANGES, r->drop);
+	if (n < 0)
+		return n == -ENOSPC ? -EBADMSG : (int)n;
+	r->n_ranges = (size_t)n;
+	return origin_walk(&c->relays, j->req.env, &r->headers, c->policy.allow_private_peer,
+			   &r->origin);
+}
+
+static void fail(struct judge *j, int rc)
+{
+	give_up_on_open(j);
+	j->result.dkim = &j->no_dkim;
+	j->result.error = rc;
+	snprintf(j->result.error_text, sizeof(j->result.error_text), "reading the message: %s",
+		 strerror(-rc));
+}
+
+static void on_failed(evutil_socket_t fd, short what, void *arg)
+{
+	struct judge *j = arg;
+
+	(void)fd;
+	(void)what;
+	j->done = true;
+	event_del(j->timer);
+	j->env.counters[CTL_messages]++;
+	j->cb(j->arg, &j->result);
+}
+
+struct judge *judge_start(const struct judge_env *env, const struct judge_request *req,
+			  judge_callback *cb, void *arg)
+{
+	struct timeval limit = {.tv_sec = LIMIT_JUDGE_S};
+	struct judge *j = calloc(1, sizeof(*j));
+	int rc;
+
+	if (!j)
+		return NULL;
+	j->env = *env;
+	j->req = *req;
+	j->cb = cb;
+	j->arg = arg;
+	j->started_us = monotonic_us();
+	config_ref(req->config);
+	for (size_t i = 0; i < req->env->n_rcpts && !i; i++) {
+		const struct config_route *route =
+			config_route_for(req->config, mailbox_domain(req->env->rcpt[i]));
+
+		j->v6_plain = route && route->v6_plain;
+	}
+	j->timer = evtimer_new(env->base, on_timer, j);
+	j->finish = event_new(env->base, -1, 0, on_finish, j);
+	j->failed = event_new(env->base, -1, 0, on_failed, j);
+	if (!j->timer || !j->finish || !j->failed || evtimer_add(j->timer, &limit)) {
+		judge_free(j);
+		return NULL;
+	}
+	rc = read_headers(j);
+	if (!rc)
+		rc = start_parallel(j);
+	if (rc) {
+		fail(j, rc);
+		event_active(j->failed, 0, 0);
+	}
+	return j;
+}
+
+void judge_free(struct judge *j)
+{
+	struct judgement *r;
+
+	if (!j)
+		return;
+	r = &j->result;
+	if (j->finish)
+		give_up_on_open(j);
+	if (j->dkim)
+		dkim_check_free(j->dkim);
+	if (j->timer)
+		event_free(j->timer);
+	if (j->finish)
+		event_free(j->finish);
+	if (j->failed)
+		event_free(j->failed);
+	annotate_free(&r->out);
+	origin_free(&r->origin);
+	headers_free(&r->headers);
+	free(r->range);
+	free(r->drop);
+	free(r->hit);
+	config_unref(j->req.config);
+	free(j);
+}
+
+const struct judgement *judge_result(const struct judge *j)
+{
+	return &j->result;
+}

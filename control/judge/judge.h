@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+#pragma once
+
+/*
+ * One message from "it is here" to "this is what goes out": original sender, PTR, SPF and DKIM at
+ * the same time, then rules, policy, header block and its proof. The daemon and `posternctl scan`
+ * run this same code. It delivers nothing and answers nobody.
+ */
+
+#include <jansson.h>
+
+#include "control/annotate/annotate.h"
+#include "control/auth/dkim/dkim.h"
+#include "control/auth/spf/spf.h"
+#include "control/config/config.h"
+#include "control/dns/dns.h"
+#include "control/mail/mail.h"
+#include "control/origin/origin.h"
+#include "control/policy/policy.h"
+#include "control/rules/rules.h"
+
+/* What one event loop lends to its messages; `counters` is indexed by enum postern_ctl_counter. */
+struct judge_env {
+	struct event_base *base;
+	struct dns *dns;
+	struct spf_jail *spf;
+	uint64_t *counters;
+};
+
+/* Everything stays valid until judge_free(). */
+struct judge_request {
+	struct config *config;
+	const struct rules *rules;     /* of the generation that scanned the message; NULL: none */
+	const struct mail_envelope *env;
+	const struct mail_bytes *content;
+	const struct handoff_match *match;
+	size_t n_matches;
+	const char *hostname;          /* NULL: config->hostname */
+};
+
+/* Read-only for the caller, complete in the callback and after it. */
+struct judgement {
+	struct headers headers;
+	struct mail_range *range;      /* forged headers that were removed */
+	size_t n_ranges;
+	bool *drop;                    /* by header field */
+	struct origin origin;
+	struct ptr_result ptr, origin_ptr; /* of the TCP peer; of the original sender */
+	struct spf_verdict spf, spf_helo;
+	const struct dkim_results *dkim;   /* never NULL in the callback */
+	struct rule_hit *hit;
+	size_t n_hits;
+	struct policy_verdict policy;
+	struct annotate_output out;    /* what goes to the next hop; empty if not accepted or failed */
+	struct annotate_conflicts conflicts;
+	int error;                     /* 0, or -errno: the message could not be judged (451);
+	                                  -EBADMSG: its header must not be passed on (554) */
+	char error_text[160];
+	bool timed_out;                /* LIMIT_JUDGE_S passed: what was open is temperror */
+	uint64_t judge_us;
+};
+
+struct judge;
+typedef void judge_callback(void *arg, const struct judgement *j);
+
+/* The callback runs once and not inside this call. NULL: -ENOMEM. */
+struct judge *judge_start(const struct judge_env *env, const struct judge_request *req,
+			  judge_callback *cb, void *arg);
+/* Before the callback it cancels. Inside the callback it is allowed as well. */
+void judge_free(struct judge *j);
+const struct judgement *judge_result(const struct judge *j);
+
+/* The contract of `posternctl scan --json` and the judged part of a trace record. New reference. */
+json_t *judge_json(const struct judge *j);

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+
+/* What was found, as RFC 8601 says it. */
+
+#include <errno.h>
+
+#include "control/auth/authres/authres.h"
+#include "control/judge/judge_internal.h"
+
+static void write_spf(struct authres_writer *w, const struct judgement *r,
+		      const struct mail_envelope *env)
+{
+	authres_result(w, "spf", spf_result_name(r->spf.result), str_c(r->spf.reason));
+	if (r->spf.identity == SPF_ID_MAILFROM && env->mail_from.n)
+		authres_property(w, "smtp", "mailfrom", env->mail_from);
+	else
+		authres_property(w, "smtp", "helo", str_c(r->spf.domain));
+	/* RFC 7208 2.3: HELO is a result of its own; only told where it says something more. */
+	if (r->spf.identity == SPF_ID_MAILFROM && r->spf_helo.result != SPF_NONE &&
+	    r->spf_helo.domain[0]) {
+		authres_result(w, "spf", spf_result_name(r->spf_helo.result), STR_NONE);
+		authres_property(w, "smtp", "helo", str_c(r->spf_helo.domain));
+	}
+}
+
+static void write_dkim(struct authres_writer *w, const struct judgement *r)
+{
+	if (!r->dkim->n)
+		authres_result(w, "dkim", "none", STR_NONE);
+	for (size_t i = 0; i < r->dkim->n; i++) {
+		const struct dkim_signature *s = &r->dkim->sig[i];
+
+		authres_result(w, "dkim", dkim_result_name(s->result), str_c(s->reason));
+		authres_property(w, "header", "d", str_c(s->domain));
+		authres_property(w, "header", "i", str_c(s->identity));
+		authres_property(w, "header", "s", str_c(s->selector));
+		authres_property(w, "header", "a", str_c(s->algorithm));
+		authres_property(w, "header", "b", str_c(s->b_prefix));
+	}
+}
+
+static const char *iprev(const struct ptr_result *p)
+{
+	switch (p->status) {
+	case PTR_OK: return "pass";
+	case PTR_MISMATCH: return "fail";
+	case PTR_TEMPFAIL: return "temperror";
+	default: return "permerror"; /* RFC 8601 2.7.3: no PTR record */
+	}
+}
+
+int judge_authres(const struct judgement *r, const struct mail_envelope *env, const char *authserv_id,
+		  char *buf, size_t cap)
+{
+	struct authres_writer w;
+	char ip[64];
+	long n;
+
+	authres_begin(&w, buf, cap - 1, str_c(authserv_id));
+	if (r->origin.status == ORIGIN_DIRECT || r->origin.status == ORIGIN_VIA) {
+		write_spf(&w, r, env);
+		write_dkim(&w, r);
+		authres_result(&w, "iprev", iprev(&r->origin_ptr), STR_NONE);
+		authres_property(&w, "policy", "iprev", str_c(ip_format(&r->origin.ip, ip, sizeof(ip))));
+		if (r->origin_ptr.name[0])
+			authres_comment(&w, str_c(r->origin_ptr.name));
+	}
+	n = authres_end(&w);
+	if (n < 0)
+		return -ENOSPC;
+	buf[n] = '\0';
+	return 0;
+}

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+
+/*
+ * The JSON contract: origin{ip,helo,ptr,via,status,path[]}, spf{result,identity,domain},
+ * dkim[{result,domain,selector,algorithm,reason}], arc{result}, dmarc{result,policy},
+ * matches[{rule,view,score}], score, action, headers[], signatures_broken. Members may be added,
+ * none is taken away. ARC and DMARC are not judged yet and say "none".
+ */
+
+#include "control/judge/judge_internal.h"
+
+/* Bytes from outside are not always UTF-8; JSON strings are. What is not becomes '?'. */
+static json_t *text(struct str s)
+{
+	json_t *v = json_stringn((const char *)s.p, s.n);
+	char *copy;
+
+	if (v || !s.n)
+		return v ? v : json_string("");
+	copy = malloc(s.n);
+	if (!copy)
+		return json_string("");
+	for (size_t i = 0; i < s.n; i++)
+		copy[i] = ascii_is_vchar(s.p[i]) || s.p[i] == ' ' ? (char)s.p[i] : '?';
+	v = json_stringn(copy, s.n);
+	free(copy);
+	return v ? v : json_string("");
+}
+
+static json_t *ctext(const char *s)
+{
+	return text(str_c(s));
+}
+
+static json_t *origin_json(const struct judgement *r)
+{
+	const struct origin *o = &r->origin;
+	json_t *path = json_array();
+	char ip[64];
+
+	for (size_t i = 0; i < o->n_hops; i++) {
+		const struct origin_hop *h = &o->hop[i];
+
+		json_array_append_new(path, json_pack("{s:s, s:o, s:o, s:o, s:i, s:o}",
+			"ip", ip_format(&h->ip, ip, sizeof(ip)), "helo", ctext(h->helo), "by",
+			ctext(h->by), "relay", h->relay ? ctext(h->relay) : json_null(), "header",
+			(int)h->field, "note", ctext(h->note)));
+	}
+	return json_pack("{s:s, s:o, s:s, s:o, s:s, s:o, s:o}", "ip", ip_format(&o->ip, ip, sizeof(ip)),
+			 "helo", ctext(o->helo), "ptr", r->origin_ptr.name, "via",
+			 o->via[0] ? ctext(o->via) : json_string("direct"), "status",
+			 origin_status_name(o->status), "reason", ctext(o->reason), "path", path);
+}
+
+static json_t *spf_json(const struct spf_verdict *v)
+{
+	return json_pack("{s:s, s:s, s:o, s:o, s:o}", "result", spf_result_name(v->result), "identity",
+			 v->identity == SPF_ID_HELO ? "helo" : "mailfrom", "domain", ctext(v->domain),
+			 "mechanism", ctext(v->mechanism), "reason", ctext(v->reason));
+}
+
+static json_t *dkim_json(const struct dkim_results *d)
+{
+	json_t *a = json_array();
+
+	for (size_t i = 0; d && i < d->n; i++) {
+		const struct dkim_signature *s = &d->sig[i];
+
+		json_array_append_new(a, json_pack("{s:s, s:o, s:o, s:o, s:o, s:i}", "result",
+			dkim_result_name(s->result), "domain", ctext(s->domain), "selector",
+			ctext(s->selector), "algorithm", ctext(s->algorithm), "reason",
+			ctext(s->reason), "key_bits", (int)s->key_bits));
+	}
+	return a;
+}
+
+static json_t *matches_json(const struct judgement *r)
+{
+	static const char *const view[VIEW_COUNT] = {"envelope", "header", "body", "rawbody",
+						     "full",	 "uri",	   "attachment"};
+	json_t *a = json_array();
+
+	for (size_t i = 0; i < r->n_hits; i++)
+		json_array_append_new(a, json_pack("{s:o, s:s, s:f, s:o}", "rule",
+			ctext(r->hit[i].rule->name), "view", view[r->hit[i].rule->view], "score",
+			r->hit[i].score, "describe", ctext(r->hit[i].rule->describe)));
+	return a;
+}
+
+/* Our block, one string a field, unfolded as it stands but for the last CRLF. */
+static json_t *headers_json(const struct annotate_output *out)
+{
+	struct str rest = str_make(out->block, out->block_len);
+	json_t *a = json_array();
+
+	while (rest.n) {
+		size_t end = 0;
+
+		do {
+			size_t nl = str_find(str_skip(rest, end), '\n');
+
+			end += nl < rest.n - end ? nl + 1 : nl;
+		} while (end < rest.n && ascii_is_wsp(rest.p[end]));
+		json_array_append_new(a, text(str_trim(str_cut(rest, end))));
+		rest = str_skip(rest, end);
+	}
+	return a;
+}
+
+json_t *judge_json(const struct judge *j)
+{
+	const struct judgement *r = &j->result;
+	json_t *o = json_object();
+
+	json_object_set_new(o, "origin", origin_json(r));
+	json_object_set_new(o, "spf", spf_json(&r->spf));
+	json_object_set_new(o, "spf_helo", spf_json(&r->spf_helo));
+	json_object_set_new(o, "dkim", dkim_json(r->dkim));
+	json_object_set_new(o, "arc", json_pack("{s:s}", "result", "none"));
+	json_object_set_new(o, "dmarc", json_pack("{s:s, s:s}", "result", "none", "policy", "none"));
+	json_object_set_new(o, "matches", matches_json(r));
+	json_object_set_new(o, "score", json_real(r->policy.score));
+	json_object_set_new(o, "action", json_string(policy_action_name(r->policy.action)));
+	json_object_set_new(o, "reason", ctext(r->policy.reason));
+	json_object_set_new(o, "headers", headers_json(&r->out));
+	json_object_set_new(o, "headers_removed", json_integer(r->out.headers_removed));
+	json_object_set_new(o, "signatures_broken", json_integer(r->conflicts.broken));
+	json_object_set_new(o, "signatures_voided", json_pack("{s:i, s:i}", "oversigned_trace",
+		(int)r->conflicts.oversigned_trace, "forged_own_header",
+		(int)r->conflicts.forged_own_header));
+	if (r->error)
+		json_object_set_new(o, "error", ctext(r->error_text));
+	return o;
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+
+#include <stdio.h>
+#include <string.h>
+
+#include "control/loop.h"
+
+struct snapshot *loop_snapshot(struct loop *l, uint32_t scan_generation)
+{
+	for (size_t i = 0; i < LOOP_SNAPSHOTS; i++)
+		if (l->recent[i] && (uint32_t)l->recent[i]->generation == scan_generation)
+			return l->recent[i];
+	return NULL;
+}
+
+void loop_activate(struct loop *l, struct snapshot *s)
+{
+	snapshot_unref(l->active);
+	l->active = s;
+	for (size_t i = 0; i < LOOP_SNAPSHOTS; i++)
+		if (l->recent[i] == s)
+			return;
+	snapshot_unref(l->recent[LOOP_SNAPSHOTS - 1]);
+	memmove(l->recent + 1, l->recent, (LOOP_SNAPSHOTS - 1) * sizeof(l->recent[0]));
+	l->recent[0] = snapshot_ref(s);
+}
+
+/* The local part may hide a second address, which some next hop would route by. Whoever asks for
+ * that is no sender of ours. RFC 5321 5.1 (appendix F.2 of source routes). */
+const char *loop_mailbox_problem(struct str mailbox)
+{
+	struct str local = mailbox_local(mailbox);
+	struct str domain = mailbox_domain(mailbox);
+
+	for (size_t i = 0; i < local.n; i++)
+		if (local.p[i] == '%' || local.p[i] == '!' || local.p[i] == '@')
+			return "Routing inside the local part is not relayed";
+	if (domain.n && domain.p[0] == '[')
+		return "Relaying denied: mail to an address literal";
+	return NULL;
+}
+
+const struct config_route *loop_route(const struct config *c, struct str mailbox)
+{
+	struct str domain = mailbox_domain(mailbox);
+
+	/* RFC 5321 4.5.1: <Postmaster> without a domain is always somebody here. */
+	if (!domain.n)
+		return str_ieq(mailbox, STR("postmaster")) && c->n_routes ? &c->route[0] : NULL;
+	return config_route_for(c, domain);
+}

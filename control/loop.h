@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+#pragma once
+
+/*
+ * One event loop and everything that lives on it. session.c answers the questions of a session,
+ * message.c takes a message from SUBMIT to its verdict, main.c makes the loop and follows the link.
+ * Nothing here blocks.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "control/api/api.h"
+#include "control/deliver/deliver.h"
+#include "control/handoff/handoff_ctl.h"
+#include "control/judge/judge.h"
+#include "control/snapshot.h"
+#include "control/trace/trace.h"
+#include "postern/stats.h"
+
+#define LOOP_SNAPSHOTS 8      /* generations that late matches may still name */
+#define SESSION_FINALS 4      /* final replies whose ACK is awaited */
+#define SESSION_SLOTS_MAX (1u << 20)
+
+struct message;
+
+struct session {
+	struct loop *loop;
+	uint16_t worker;
+	uint32_t slot, generation;
+	struct ip_addr peer, local;
+	uint16_t peer_port, listener;
+	uint64_t connected_ns;
+	uint64_t messages, rcpts_refused;
+
+	/* the transaction */
+	struct snapshot *snapshot;           /* of its route; NULL: no recipient accepted yet */
+	const struct config_route *route;
+	uint32_t transaction;
+
+	/* the open question at RCPT */
+	struct deliver_question *question;
+	struct handoff_desc asked;
+	struct snapshot *asked_snapshot;
+	const struct config_route *asked_route;
+
+	struct message *message;             /* in flight; it may outlive the session */
+	struct { uint32_t question; char trace_id[17]; } final[SESSION_FINALS];
+	unsigned int next_final;
+	TAILQ_ENTRY(session) all;
+};
+TAILQ_HEAD(session_all, session);
+
+struct session_slots { /* of one worker */
+	struct session **slot;
+	uint32_t n;
+};
+
+struct message {
+	struct loop *loop;
+	struct session *session;             /* NULL: gone */
+	struct snapshot *snapshot;
+	const struct config_route *route;
+	struct ctl_submission *sub;
+	struct judge *judge;
+	struct deliver_job *job;
+	uint64_t started_us;
+	bool cancelled;                      /* the dataplane asked for it back */
+	bool answered;                       /* the verdict is out */
+	TAILQ_ENTRY(message) all;
+};
+TAILQ_HEAD(message_all, message);
+
+struct loop {
+	struct event_base *base;
+	struct dns *dns;
+	struct spf_jail *spf;
+	struct deliver *deliver;
+	struct trace *trace;
+	struct api *api;
+	uint64_t counters[POSTERN_CTL_COUNTER_COUNT];
+	struct judge_env judge_env;
+
+	struct snapshot *active;             /* for new questions */
+	struct snapshot *pending;            /* pushed, not acknowledged */
+	struct snapshot *recent[LOOP_SNAPSHOTS]; /* by age, for matches under way */
+	struct api_request *reload;          /* waits for the acknowledgement */
+
+	struct ctl_link *link;
+	struct ctl_loop *rings;              /* NULL: the dataplane is not there */
+	struct session_slots workers[HANDOFF_MAX_WORKERS];
+	struct session_all sessions;
+	struct message_all messages;
+	size_t n_sessions, n_messages;
+	uint64_t started_ns, linked_ns;
+	bool ready;                          /* the dataplane runs the active snapshot */
+	char push_error[320];
+};
+
+/* session.c */
+void session_desc(struct loop *l, const struct handoff_desc *d);
+/* The dataplane is gone: no session is left. Messages whose dot is out go on. */
+void session_end_all(struct loop *l);
+/* The trace id of the final reply to `question`. */
+void session_remember_final(struct session *s, uint32_t question, const char *trace_id);
+
+/* message.c */
+void message_submit(struct loop *l, struct session *s, const struct handoff_desc *d);
+void message_cancel(struct message *m);
+void message_session_gone(struct message *m);
+/* The dataplane is gone: whatever has not written its final dot is given up. */
+void message_abort_all(struct loop *l);
+void message_free_all(struct loop *l);
+
+/* loop.c */
+struct snapshot *loop_snapshot(struct loop *l, uint32_t scan_generation);
+void loop_activate(struct loop *l, struct snapshot *s); /* takes the reference */
+const char *loop_mailbox_problem(struct str mailbox);
+/* Route of a recipient, by the rules of docs/smtp.md; NULL: not ours. */
+const struct config_route *loop_route(const struct config *c, struct str mailbox);
+
+/* commands.c: what `posternctl` asks of the daemon. */
+extern const struct api_command commands[];
+extern const size_t n_commands;
+/* main.c */
+int main_reload(struct loop *l, struct snapshot_report *report);
+void main_reload_done(struct loop *l, int error, const char *text);

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <cmocka.h>
+
+#include "control/mail/mail.h"
+
+static struct ip_addr addr(const char *text)
+{
+	struct ip_addr a;
+
+	assert_true(ip_parse(str_c(text), &a));
+	return a;
+}
+
+static void ip_text(void **state)
+{
+	static const char *const good[] = {"192.0.2.1", "0.0.0.0", "2001:db8::1", "::", "fe80::1"};
+	static const char *const bad[] = {"",
+					  "192.0.2",
+					  "192.0.2.256",
+					  "192.0.2.1 ",
+					  "[192.0.2.1]",
+					  "IPv6:2001:db8::1",
+					  "2001:db8::1%eth0",
+					  "2001:db8::1/64",
+					  "::ffff:192.0.2.1.",
+					  "1:2",
+					  "00000000000000000000000000000000000000000000192.0.2.1"};
+	struct ip_addr a;
+	char buf[46];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		a = addr(good[i]);
+		assert_string_equal(ip_format(&a, buf, sizeof(buf)), good[i]);
+	}
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_false(ip_parse(str_c(bad[i]), &a));
+	assert_false(ip_parse(str_make("192.0.2.1\0x", 11), &a));
+	assert_true(ip_is_v4(&(struct ip_addr){{[10] = 0xff, 0xff, 192, 0, 2, 1}}));
+	a = addr("2001:db8::1");
+	assert_false(ip_is_v4(&a));
+	/* The mapped form is the same address: no second spelling escapes a list. */
+	a = addr("::ffff:192.0.2.1");
+	assert_string_equal(ip_format(&a, buf, sizeof(buf)), "192.0.2.1");
+}
+
+static void ip_nets(void **state)
+{
+	static const struct { const char *net, *ip; bool in; } t[] = {
+		{"192.0.2.0/24", "192.0.2.255", true}, {"192.0.2.0/24", "192.0.3.0", false},
+		{"192.0.2.1", "192.0.2.1", true}, {"192.0.2.1", "192.0.2.2", false},
+		{"192.0.2.128/25", "192.0.2.127", false}, {"0.0.0.0/0", "203.0.113.9", true},
+		{"0.0.0.0/0", "2001:db8::1", false}, {"::/0", "192.0.2.1", false},
+		{"::/0", "2001:db8::1", true}, {"2001:db8::/33", "2001:db8:8000::1", false},
+		{"2001:db8::/33", "2001:db8:7fff::1", true}, {"192.0.2.0/31", "192.0.2.1", true},
+		{"::ffff:192.0.2.0/120", "192.0.2.77", true},
+	};
+	static const char *const bad[] = {"192.0.2.0/33", "192.0.2.0/",     "192.0.2.0/024",
+					  "/24",          "::/129",         "192.0.2.0/2a",
+					  "192.0.2.0/-1", "192.0.2.0/24/8", "192.0.2.0/9999"};
+	struct ip_net net;
+	struct ip_addr a;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		assert_true(ip_net_parse(str_c(t[i].net), &net));
+		a = addr(t[i].ip);
+		assert_int_equal(ip_in_net(&a, &net), t[i].in);
+	}
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_false(ip_net_parse(str_c(bad[i]), &net));
+}
+
+static void ip_private(void **state)
+{
+	static const char *const yes[] = {"10.1.2.3", "172.16.0.1", "172.31.255.255", "192.168.0.1",
+		"100.64.0.1", "100.127.255.255", "169.254.1.1", "127.0.0.1", "0.0.0.0", "::1", "::",
+		"fd00::1", "fc00::", "fe80::1", "febf::1"};
+	static const char *const no[] = {"11.0.0.1",    "172.15.0.1",  "172.32.0.1",  "192.169.0.1",
+					 "100.63.0.1",  "100.128.0.1", "169.253.0.1", "128.0.0.1",
+					 "2001:db8::1", "fe00::1",     "::2"};
+	struct ip_addr a;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(yes) / sizeof(yes[0]); i++) {
+		a = addr(yes[i]);
+		assert_true(ip_is_private(&a));
+	}
+	for (size_t i = 0; i < sizeof(no) / sizeof(no[0]); i++) {
+		a = addr(no[i]);
+		assert_false(ip_is_private(&a));
+	}
+}
+
+static void mailboxes(void **state)
+{
+	static const struct { const char *mailbox, *local, *domain; } t[] = {
+		{"a@example.com", "a", "example.com"},
+		{"\"a@b\"@example.com", "\"a@b\"", "example.com"},
+		{"\"a\\\"@b\"@example.com", "\"a\\\"@b\"", "example.com"},
+		{"a@b@example.com", "a@b", "example.com"},
+		{"a@[192.0.2.1]", "a", "[192.0.2.1]"},
+		{"postmaster", "postmaster", ""}, {"", "", ""}, {"a@", "a", ""},
+		{"\"a@example.com", "\"a@example.com", ""},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		assert_true(str_eq(mailbox_local(str_c(t[i].mailbox)), str_c(t[i].local)));
+		assert_true(str_eq(mailbox_domain(str_c(t[i].mailbox)), str_c(t[i].domain)));
+	}
+}
+
+static void domains(void **state)
+{
+	static const char *const good[] = {"example.com", "a", "xn--nxasmq6b.example",
+					   "1.2.example", "a-b.c"};
+	static const char *const bad[] = {"",
+					  ".",
+					  "a.",
+					  ".a",
+					  "a..b",
+					  "-a",
+					  "a-",
+					  "a.-b",
+					  "a-.b",
+					  "a_b",
+					  "a b",
+					  "[192.0.2.1]",
+					  "ex\xc3\xa4mple.com",
+					  "a/b"};
+	char longest[300];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+		assert_true(domain_is_valid(str_c(good[i])));
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_false(domain_is_valid(str_c(bad[i])));
+	memset(longest, 'a', sizeof(longest));
+	assert_true(domain_is_valid(str_make(longest, 63)));
+	assert_false(domain_is_valid(str_make(longest, 64)));
+	for (size_t i = 50; i < sizeof(longest); i += 51)
+		longest[i] = '.';
+	assert_true(domain_is_valid(str_make(longest, 253)));
+	assert_false(domain_is_valid(str_make(longest, 254)));
+	assert_false(domain_is_valid(str_make("a\0b", 3)));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(ip_text), cmocka_unit_test(ip_nets), cmocka_unit_test(ip_private),
+		cmocka_unit_test(mailboxes), cmocka_unit_test(domains),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+
+/*
+ * postern-control: reads the configuration, starts the jailed SPF workers, connects to the dataplane
+ * and runs the loop. A bad configuration at start is an error with file, line and key; at reload it
+ * leaves the old one running.
+ */
+
+#include <argp.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "control/loop.h"
+#include "control/sandbox.h"
+
+#define TRACE_KEEP 10000
+
+static struct {
+	const char *config;
+	const char *user;
+	bool check;
+} args = {.config = "/etc/postern/postern.conf"};
+
+static struct loop loop;
+
+static void note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+static void note(const char *fmt, ...)
+{
+	time_t now = time(NULL);
+	struct tm tm;
+	char when[40];
+	va_list ap;
+
+	gmtime_r(&now, &tm);
+	strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm);
+	fprintf(stderr, "%s control: ", when);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+}
+
+static uint64_t realtime_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+/* ---- configuration in force -------------------------------------------------------------------- */
+
+/* Grows, also over a restart of this process: messages name their generation. */
+static uint64_t next_generation(void)
+{
+	static uint64_t last;
+	uint64_t now = (uint64_t)time(NULL);
+
+	last = now > last ? now : last + 1;
+	return last;
+}
+
+static void print_report(const struct snapshot_report *r)
+{
+	for (size_t i = 0; i < r->n_errors && i < SNAPSHOT_ERRORS; i++) {
+		const struct config_error *e = &r->error[i];
+
+		if (e->line)
+			fprintf(stderr, "%s:%u: %s%s%s\n", e->file, e->line, e->key,
+				e->key[0] ? ": " : "", e->reason);
+		else
+			fprintf(stderr, "%s: %s%s%s\n", e->file, e->key, e->key[0] ? ": " : "", e->reason);
+	}
+	if (r->n_errors > SNAPSHOT_ERRORS)
+		fprintf(stderr, "and %zu more\n", r->n_errors - SNAPSHOT_ERRORS);
+}
+
+static int push(struct loop *l, struct snapshot *s)
+{
+	struct ctl_database db[VIEW_COUNT];
+	size_t n = 0;
+
+	for (uint8_t v = 0; v < VIEW_COUNT; v++) {
+		size_t len = 0;
+		const void *p = rules_blob(s->rules, v, &len);
+
+		if (p)
+			db[n++] = (struct ctl_database){.view = v, .p = p, .n = len};
+	}
+	return ctl_link_push(l->link, s->generation, &s->config->dataplane, db, n);
+}
+
+void main_reload_done(struct loop *l, int error, const char *text)
+{
+	struct api_request *req = l->reload;
+
+	l->reload = NULL;
+	if (!req)
+		return;
+	if (error)
+		api_reply(req, json_pack("{s:b, s:[{s:s, s:i, s:s, s:s}], s:I}", "ok", 0, "errors", "file",
+			l->active->config->path, "line", 0, "key", "", "reason", text, "generation",
+			(json_int_t)l->active->generation));
+	else
+		api_reply(req, json_pack("{s:b, s:[], s:I, s:s}", "ok", 1, "errors", "generation",
+			(json_int_t)l->active->generation, "note", text));
+}
+
+int main_reload(struct loop *l, struct snapshot_report *report)
+{
+	struct snapshot *s;
+	unsigned int restart;
+	int rc = snapshot_load(l->active->config->path, next_generation(), &s, report);
+
+	if (rc) {
+		note("configuration not taken over, the old one stays:");
+		print_report(report);
+		return rc;
+	}
+	restart = config_restart_needed(l->active->config, s->config);
+	if (restart)
+		note("sockets, loops, dns, spf and trace take effect after a restart");
+	if (!l->rings) {
+		loop_activate(l, s);
+		main_reload_done(l, 0, "the dataplane is not linked; it gets this when it comes");
+		return 0;
+	}
+	snapshot_unref(l->pending);
+	l->pending = s;
+	rc = push(l, s);
+	if (rc) {
+		snapshot_unref(l->pending);
+		l->pending = NULL;
+		note("configuration not pushed: %s", strerror(-rc));
+		main_reload_done(l, -rc, "the dataplane could not be reached");
+		return 0;
+	}
+	return 0;
+}
+
+/* ---- link ---------------------------------------------------------------------------------------- */
+
+static void on_desc(void *arg, struct ctl_loop *rings, const struct handoff_desc *d)
+{
+	(void)rings;
+	session_desc(arg, d);
+}
+
+static void on_up(void *arg, struct ctl_epoch *e)
+{
+	struct loop *l = arg;
+	int rc = ctl_loop_new(e, 0, l->base, l->counters, on_desc, l, &l->rings);
+
+	if (rc) {
+		note("rings: %s", strerror(-rc));
+		return;
+	}
+	l->linked_ns = realtime_ns();
+	note("dataplane linked: epoch %llu, %u worker(s)", (unsigned long long)ctl_epoch_id(e),
+	     ctl_epoch_workers(e));
+	/* What was tried last and refused is not tried again; the one in force is. */
+	snapshot_unref(l->pending);
+	l->pending = snapshot_ref(l->active);
+	rc = push(l, l->active);
+	if (rc)
+		note("configuration not pushed: %s", strerror(-rc));
+}
+
+static void on_down(void *arg, struct ctl_epoch *e)
+{
+	struct loop *l = arg;
+
+	(void)e;
+	l->counters[CTL_dataplane_lost]++;
+	l->ready = false;
+	session_end_all(l);
+	if (l->rings)
+		ctl_loop_free(l->rings);
+	l->rings = NULL;
+	note("dataplane lost; %zu message(s) under way, those before their final dot are dropped",
+	     l->n_messages);
+	message_abort_all(l);
+	if (l->reload)
+		main_reload_done(l, ENOTCONN, "the dataplane went away");
+}
+
+static void on_refused(void *arg, int error, const char *text)
+{
+	static int last;
+
+	(void)arg;
+	if (error != last) /* it tries on and on: say it once */
+		note("dataplane: %s%s%s", strerror(error), text && *text ? ": " : "", text ? text : "");
+	last = error;
+}
+
+static void on_push_ack(void *arg, uint64_t generation, int error, struct str text)
+{
+	struct loop *l = arg;
+	struct snapshot *s = l->pending;
+
+	if (!s || s->generation != generation)
+		return;
+	l->pending = NULL;
+	l->push_error[0] = '\0';
+	if (error)
+		snprintf(l->push_error, sizeof(l->push_error), "%.*s", STR_FMT(text));
+	if (error) {
+		note("the dataplane refused configuration %llu: %s", (unsigned long long)generation,
+		     l->push_error);
+		snapshot_unref(s);
+	} else {
+		loop_activate(l, s);
+		l->ready = true;
+		note("configuration %llu in force", (unsigned long long)generation);
+	}
+	main_reload_done(l, error, error ? l->push_error : "");
+}
+
+/* ---- signals -------------------------------------------------------------------------------------- */
+
+static void on_stop(evutil_socket_t sig, short what, void *arg)
+{
+	(void)what;
+	note("signal %d: stopping", (int)sig);
+	event_base_loopbreak(arg);
+}
+
+static void on_hup(evutil_socket_t sig, short what, void *arg)
+{
+	struct loop *l = arg;
+	struct snapshot_report report;
+	int rc = trace_reopen(l->trace);
+
+	(void)sig;
+	(void)what;
+	if (rc)
+		note("trace file: %s", strerror(-rc));
+	if (!l->reload)
+		main_reload(l, &report);
+}
+
+static void on_jail_stats(evutil_socket_t fd, short what, void *arg)
+{
+	struct loop *l = arg;
+	struct spf_stats s;
+
+	(void)fd;
+	(void)what;
+	spf_jail_stats(l->spf, &s);
+	l->counters[CTL_spf_worker_died] = s.worker_died + s.worker_killed;
+}
+
+/* ---- start ----------------------------------------------------------------------------------------- */
+
+static const struct argp_option options[] = {
+	{"config", 'c', "FILE", 0, "configuration (/etc/postern/postern.conf)", 0},
+	{"check", 'C', NULL, 0, "check the configuration and its rules, then exit", 0},
+	{"user", 'u', "NAME", 0, "user to run as, when started by root", 0},
+	{0},
+};
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	switch (key) {
+	case 'c': args.config = arg; return 0;
+	case 'C': args.check = true; return 0;
+	case 'u': args.user = arg; return 0;
+	case ARGP_KEY_ARG: argp_error(state, "unexpected argument \"%s\"", arg); return 0;
+	default: return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static int die(const char *what, const char *why)
+{
+	fprintf(stderr, "postern-control: %s: %s\n", what, why);
+	return 1;
+}
+
+static int start(struct loop *l)
+{
+	const struct config *c = l->active->config;
+	struct spf_options spf = {.n_workers = c->spf_workers};
+	struct ctl_link_opts link = {
+		.path = c->dataplane_socket,
+		.n_loops = 1,
+		.base = l->base,
+		.arg = l,
+		.ops = {.on_up = on_up, .on_down = on_down, .on_refused = on_refused,
+			.on_push_ack = on_push_ack},
+	};
+	char err[256];
+	int rc;
+
+	l->dns = dns_new(l->base, &c->dns, err, sizeof(err));
+	if (!l->dns)
+		return die("dns", err);
+	/* Forks its workers: before anything here has a thread. */
+	l->spf = spf_jail_new(l->base, l->dns, &spf, err, sizeof(err));
+	if (!l->spf)
+		return die("spf", err);
+	l->deliver = deliver_new(l->base, l->dns, l->counters);
+	if (!l->deliver)
+		return die("deliver", "out of memory");
+	umask(0027);
+	l->trace = trace_new(c->trace_file, TRACE_KEEP, l->counters, err, sizeof(err));
+	if (!l->trace)
+		return die(c->trace_file, err);
+	l->api = api_new(l->base, c->api_socket, commands, n_commands, l, l->counters, err, sizeof(err));
+	if (!l->api)
+		return die(c->api_socket, err);
+	l->judge_env = (struct judge_env){
+		.base = l->base, .dns = l->dns, .spf = l->spf, .counters = l->counters};
+	rc = ctl_link_connect(&link, &l->link);
+	if (rc)
+		return die(c->dataplane_socket, strerror(-rc));
+	if (sandbox_enter(args.user, err, sizeof(err)))
+		return die("sandbox", err);
+	return 0;
+}
+
+static void stop(struct loop *l)
+{
+	api_free(l->api);
+	deliver_free(l->deliver);
+	message_free_all(l);
+	session_end_all(l);
+	if (l->rings)
+		ctl_loop_free(l->rings);
+	ctl_link_free(l->link);
+	trace_free(l->trace);
+	spf_jail_free(l->spf);
+	dns_free(l->dns);
+	snapshot_unref(l->pending);
+	snapshot_unref(l->active);
+	for (size_t i = 0; i < LOOP_SNAPSHOTS; i++)
+		snapshot_unref(l->recent[i]);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct argp argp = {.options = options, .parser = parse,
+					 .doc = "The judging and delivering side of Postern."};
+	struct event *sig[3], *stats;
+	struct timeval second = {.tv_sec = 1};
+	struct snapshot_report report;
+	struct snapshot *first;
+	struct loop *l = &loop;
+
+	argp_parse(&argp, argc, argv, 0, NULL, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	TAILQ_INIT(&l->sessions);
+	TAILQ_INIT(&l->messages);
+	if (snapshot_load(args.config, next_generation(), &first, &report)) {
+		print_report(&report);
+		return 1;
+	}
+	if (report.unsupported)
+		note("%zu rule(s) are of kinds that are not supported and left out; see posternctl rules "
+		     "check", report.unsupported);
+	if (args.check) {
+		printf("%s: ok, %zu rule(s)\n", args.config, rules_count(first->rules));
+		snapshot_unref(first);
+		return 0;
+	}
+	loop_activate(l, first);
+	l->started_ns = realtime_ns();
+	l->base = event_base_new();
+	if (!l->base)
+		return die("event loop", "out of memory");
+	if (start(l))
+		return 1;
+	sig[0] = evsignal_new(l->base, SIGTERM, on_stop, l->base);
+	sig[1] = evsignal_new(l->base, SIGINT, on_stop, l->base);
+	sig[2] = evsignal_new(l->base, SIGHUP, on_hup, l);
+	stats = event_new(l->base, -1, EV_PERSIST, on_jail_stats, l);
+	for (int i = 0; i < 3; i++)
+		event_add(sig[i], NULL);
+	event_add(stats, &second);
+	note("started, %zu route(s), %zu rule(s)", l->active->config->n_routes,
+	     rules_count(l->active->rules));
+	event_base_dispatch(l->base);
+	for (int i = 0; i < 3; i++)
+		event_free(sig[i]);
+	event_free(stats);
+	stop(l);
+	event_base_free(l->base);
+	return 0;
+}

@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+
+/*
+ * A message from SUBMIT to its verdict: judge, deliver, answer, record. The bytes stay in the arena
+ * all the way; the dataplane gets record and chunks back with the verdict, or by RELEASE when nobody
+ * waits for one. The reply to the client is 250 on one ground only: the next hop's 2xx.
+ */
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "control/loop.h"
+
+static uint64_t monotonic_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+/* ---- trace ------------------------------------------------------------------------------------ */
+
+/* JSON wants UTF-8; what is not is written with '?' for each octet outside ASCII. */
+static json_t *text(struct str s)
+{
+	json_t *v = json_stringn((const char *)s.p, s.n);
+	char buf[512];
+	size_t n = s.n < sizeof(buf) ? s.n : sizeof(buf);
+
+	if (v)
+		return v;
+	for (size_t i = 0; i < n; i++)
+		buf[i] = s.p[i] >= 0x20 && s.p[i] < 0x7f ? (char)s.p[i] : '?';
+	return json_stringn(buf, n);
+}
+
+static json_t *message_id(const struct message *m)
+{
+	const struct headers *h;
+	uint8_t buf[512];
+	size_t i;
+	long n;
+
+	if (!m->judge)
+		return json_string("");
+	h = &judge_result(m->judge)->headers;
+	i = headers_find(h, STR("message-id"), 0);
+	if (i >= h->n)
+		return json_string("");
+	n = header_unfold(header_value(h, i), buf, sizeof(buf));
+	return n < 0 ? json_string("") : text(str_make(buf, (size_t)n));
+}
+
+static json_t *reply_text(uint16_t code, uint8_t class, uint16_t subject, uint16_t detail, const char *s)
+{
+	char buf[512];
+
+	if (class)
+		snprintf(buf, sizeof(buf), "%u %u.%u.%u %s", code, class, subject, detail, s);
+	else
+		snprintf(buf, sizeof(buf), "%u %s", code, s);
+	return text(str_c(buf));
+}
+
+static json_t *deliver_reply_text(const struct deliver_reply *r)
+{
+	if (!r->code)
+		return json_string("");
+	return reply_text(r->code, r->enh_class, r->enh_subject, r->enh_detail, r->text);
+}
+
+static json_t *common_record(const struct message *m, const struct deliver_result *res)
+{
+	const struct mail_envelope *e = &m->sub->envelope;
+	char ip[64];
+	json_t *o = json_pack("{s:s, s:o, s:s, s:i, s:o, s:o, s:I, s:i}", "trace_id", e->trace_id,
+			      "message_id", message_id(m), "peer", ip_format(&e->peer, ip, sizeof(ip)),
+			      "peer_port", (int)e->peer_port, "helo", text(e->helo), "mail_from",
+			      text(e->mail_from), "size", (json_int_t)m->sub->content.size, "flags",
+			      (int)e->flags);
+
+	json_object_set_new(o, "tcp", json_pack("{s:i, s:i, s:i, s:i}", "srtt_us", (int)e->tcp.srtt_us,
+		"retransmits", (int)e->tcp.retransmits, "out_of_order", (int)e->tcp.ooo_segments, "ttl",
+		(int)e->tcp.ttl));
+	json_object_set_new(o, "route", m->route ? json_string(m->route->name) : json_null());
+	json_object_set_new(o, "us", json_integer((json_int_t)(monotonic_us() - m->started_us)));
+	if (m->judge) {
+		const struct judgement *r = judge_result(m->judge);
+		json_t *judged = judge_json(m->judge);
+
+		json_object_del(judged, "headers");
+		json_object_set_new(o, "origin", json_string(ip_format(&r->origin.ip, ip, sizeof(ip))));
+		json_object_set_new(o, "judged", judged);
+		json_object_set_new(o, "judge_us", json_integer((json_int_t)r->judge_us));
+	}
+	if (res) {
+		json_object_set_new(o, "next_hop", text(str_c(res->host)));
+		json_object_set_new(o, "stage", json_string(res->stage));
+		json_object_set_new(o, "late", json_boolean(res->late));
+	}
+	return o;
+}
+
+/* One record a recipient. `res` NULL: it never came to a delivery. */
+static void record(struct message *m, enum trace_outcome outcome, const struct ctl_reply *r,
+		   const struct deliver_result *res)
+{
+	const struct mail_envelope *e = &m->sub->envelope;
+	json_t *common = common_record(m, res);
+	char said[HANDOFF_MAX_TEXT + 1];
+
+	said[0] = '\0';
+	if (r)
+		snprintf(said, sizeof(said), "%.*s", STR_FMT(r->text));
+	for (size_t i = 0; i < e->n_rcpts; i++) {
+		json_t *o = json_copy(common);
+		enum trace_outcome own = outcome;
+
+		if (res && res->rcpt && res->outcome != DELIVER_ABORTED) {
+			json_object_set_new(o, "next_hop_reply",
+					    deliver_reply_text(&res->rcpt[i].next_hop));
+			own = res->rcpt[i].outcome == DELIVER_DELIVERED	 ? TRACE_DELIVERED
+			      : res->rcpt[i].outcome == DELIVER_REJECTED ? TRACE_REJECTED
+			      : res->rcpt[i].outcome == DELIVER_ABORTED	 ? TRACE_ABORTED
+									 : TRACE_DEFERRED;
+		}
+		/* The client heard one reply for all: what it will try again is deferred here. */
+		if (outcome == TRACE_DEFERRED && own == TRACE_DELIVERED)
+			own = TRACE_DEFERRED;
+		json_object_set_new(o, "rcpt", text(e->rcpt[i]));
+		json_object_set_new(o, "outcome", json_string(trace_outcome_name(own)));
+		if (r)
+			json_object_set_new(o, "reply", reply_text(r->code, r->enh_class, r->enh_subject,
+								   r->enh_detail, said));
+		trace_write(m->loop->trace, o);
+	}
+	json_decref(common);
+}
+
+/* ---- life -------------------------------------------------------------------------------------- */
+
+static void message_free(struct message *m)
+{
+	struct loop *l = m->loop;
+
+	if (m->session)
+		m->session->message = NULL;
+	judge_free(m->judge);
+	ctl_submission_free(m->sub);
+	snapshot_unref(m->snapshot);
+	TAILQ_REMOVE(&l->messages, m, all);
+	l->n_messages--;
+	free(m);
+}
+
+/* Is the ring of this message's dataplane still the one we have? */
+static struct ctl_loop *rings_of(const struct message *m)
+{
+	struct ctl_loop *r = m->loop->rings;
+
+	return r && ctl_loop_epoch(r) == m->sub->epoch && ctl_epoch_alive(m->sub->epoch) ? r : NULL;
+}
+
+/* The one place where a client's reply is decided upon. Frees the message. */
+static void answer(struct message *m, const struct ctl_reply *r, enum trace_outcome outcome,
+		   const struct deliver_result *res)
+{
+	struct ctl_loop *rings = rings_of(m);
+	uint64_t *c = m->loop->counters;
+
+	c[outcome == TRACE_DELIVERED ? CTL_delivered : outcome == TRACE_REJECTED ? CTL_rejected
+								       : CTL_deferred]++;
+	if (rings && !m->cancelled) {
+		if (m->session) {
+			session_remember_final(m->session, m->sub->desc.question,
+					       m->sub->envelope.trace_id);
+			m->session->messages++;
+		}
+		ctl_verdict_message(rings, &m->sub->desc, r, true);
+	} else if (rings) {
+		ctl_verdict_release(rings, &m->sub->desc);
+	}
+	record(m, outcome, r, res);
+	message_free(m);
+}
+
+static void give_back(struct message *m, const struct deliver_result *res)
+{
+	struct ctl_loop *rings = rings_of(m);
+
+	m->loop->counters[CTL_aborted]++;
+	if (rings)
+		ctl_verdict_release(rings, &m->sub->desc);
+	record(m, TRACE_ABORTED, NULL, res);
+	message_free(m);
+}
+
+static void on_delivered(void *arg, const struct deliver_result *res)
+{
+	struct message *m = arg;
+	const struct deliver_reply *d = &res->reply;
+	struct ctl_reply r = {d->code, d->enh_class, d->enh_subject, d->enh_detail, str_c(d->text)};
+
+	m->job = NULL;
+	if (res->alert)
+		fprintf(stderr, "control: ALERT route %s: %s refused this relay at %s: %u %s\n",
+			m->route->name, res->host, res->stage,
+			res->rcpt && m->sub->envelope.n_rcpts ? res->rcpt[0].next_hop.code : 0,
+			res->rcpt && m->sub->envelope.n_rcpts ? res->rcpt[0].next_hop.text : "");
+	if (res->outcome == DELIVER_ABORTED) {
+		give_back(m, res);
+		return;
+	}
+	answer(m, &r, res->outcome == DELIVER_DELIVERED	 ? TRACE_DELIVERED
+		      : res->outcome == DELIVER_REJECTED ? TRACE_REJECTED
+							 : TRACE_DEFERRED, res);
+}
+
+/* Asked by deliver/ right before the final dot. */
+static bool wanted(void *arg)
+{
+	const struct message *m = arg;
+
+	return !m->cancelled && ctl_submission_current(m->sub);
+}
+
+static void deliver_it(struct message *m)
+{
+	const struct judgement *j = judge_result(m->judge);
+	const struct mail_envelope *e = &m->sub->envelope;
+	struct deliver_request req = {
+		.config = m->snapshot->config,
+		.route = m->route,
+		.mail_from = e->mail_from,
+		.rcpt = e->rcpt,
+		.n_rcpts = e->n_rcpts,
+		.iov = j->out.iov,
+		.n_iov = j->out.n_iov,
+		.size = j->out.size,
+		.body = e->body,
+		.has_8bit = (e->flags & RECORD_F_8BIT) != 0,
+		.wanted = wanted,
+	};
+	struct ctl_reply busy = {451, 4, 3, 0, STR("Local error, try again later")};
+
+	m->job = deliver_start(m->loop->deliver, &req, on_delivered, m);
+	if (!m->job)
+		answer(m, &busy, TRACE_DEFERRED, NULL);
+}
+
+static void on_judged(void *arg, const struct judgement *j)
+{
+	struct message *m = arg;
+	const struct policy_verdict *p = &j->policy;
+	struct ctl_reply r = {p->code, p->enh_class, p->enh_subject, p->enh_detail, str_c(p->text)};
+
+	if (j->error) {
+		bool bad = j->error == -EBADMSG; /* its own fault: another try would meet the same */
+
+		r = bad ? (struct ctl_reply){554, 5, 6, 0, STR("Message refused: malformed or oversized header")}
+			: (struct ctl_reply){451, 4, 3, 0, STR("Message could not be judged, try again later")};
+		fprintf(stderr, "control: message %s: %s\n", m->sub->envelope.trace_id, j->error_text);
+		answer(m, &r, bad ? TRACE_REJECTED : TRACE_DEFERRED, NULL);
+	} else if (p->action == POLICY_REJECT) {
+		answer(m, &r, TRACE_REJECTED, NULL);
+	} else if (p->action == POLICY_DEFER) {
+		answer(m, &r, TRACE_DEFERRED, NULL);
+	} else {
+		deliver_it(m);
+	}
+}
+
+/* All recipients must be of one route: true of what this control accepted, checked because another
+ * one may have accepted them before it died. */
+static const struct config_route *common_route(const struct config *c, const struct mail_envelope *e)
+{
+	const struct config_route *route = NULL;
+
+	for (size_t i = 0; i < e->n_rcpts; i++) {
+		const struct config_route *r =
+			loop_mailbox_problem(e->rcpt[i]) ? NULL : loop_route(c, e->rcpt[i]);
+
+		if (!r || (route && r != route))
+			return NULL;
+		route = r;
+	}
+	return route;
+}
+
+static void start(struct message *m)
+{
+	struct ctl_reply gone = {451, 4, 3, 2, STR("Configuration changed, try again")};
+	struct ctl_reply busy = {451, 4, 3, 0, STR("Local error, try again later")};
+	struct judge_request req;
+
+	/* The route that RCPT was answered by; with another configuration in force meanwhile the
+	 * message still goes by the one of its recipients. */
+	m->route = common_route(m->snapshot->config, &m->sub->envelope);
+	if (!m->route) {
+		answer(m, &gone, TRACE_DEFERRED, NULL);
+		return;
+	}
+	req = (struct judge_request){
+		.config = m->snapshot->config,
+		.rules = m->snapshot->rules,
+		.env = &m->sub->envelope,
+		.content = &m->sub->content,
+		.match = m->sub->match,
+		.n_matches = m->sub->n_matches,
+	};
+	m->judge = judge_start(&m->loop->judge_env, &req, on_judged, m);
+	if (!m->judge)
+		answer(m, &busy, TRACE_DEFERRED, NULL);
+}
+
+void message_submit(struct loop *l, struct session *s, const struct handoff_desc *d)
+{
+	struct ctl_reply busy = {451, 4, 3, 0, STR("Local error, try again later")};
+	struct ctl_reply old = {451, 4, 3, 2, STR("Scanned by rules that are gone, try again")};
+	struct message *m = calloc(1, sizeof(*m));
+	int rc = m ? ctl_submission_new(l->rings, d, &m->sub) : -ENOMEM;
+
+	if (rc) {
+		free(m);
+		ctl_verdict_message(l->rings, d, &busy, true);
+		return;
+	}
+	m->loop = l;
+	m->session = s;
+	m->started_us = monotonic_us();
+	if (s->message)
+		s->message->session = NULL; /* given up by the dataplane, not yet let go by us */
+	s->message = m;
+	s->peer = m->sub->envelope.peer;
+	s->peer_port = m->sub->envelope.peer_port;
+	TAILQ_INSERT_TAIL(&l->messages, m, all);
+	l->n_messages++;
+	m->snapshot = loop_snapshot(l, m->sub->scan_generation);
+	if (!m->snapshot) {
+		/* Its matches mean nothing to us: another control's rules made them. */
+		answer(m, &old, TRACE_DEFERRED, NULL);
+		return;
+	}
+	snapshot_ref(m->snapshot);
+	start(m);
+}
+
+void message_cancel(struct message *m)
+{
+	m->cancelled = true;
+	if (m->job)
+		deliver_cancel(m->job); /* -> on_delivered, now or when the reply after the dot is in */
+	else
+		give_back(m, NULL);
+}
+
+void message_session_gone(struct message *m)
+{
+	m->session = NULL;
+	/* Without CANCEL the dataplane is gone or lost it; client_gone stops us before the dot. */
+}
+
+void message_abort_all(struct loop *l)
+{
+	struct message *m = TAILQ_FIRST(&l->messages);
+
+	while (m) {
+		struct message *next = TAILQ_NEXT(m, all);
+
+		if (!m->cancelled)
+			message_cancel(m);
+		m = next;
+	}
+}
+
+void message_free_all(struct loop *l)
+{
+	while (!TAILQ_EMPTY(&l->messages))
+		message_free(TAILQ_FIRST(&l->messages));
+}

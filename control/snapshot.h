@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+#pragma once
+
+/* Configuration and the rules that belong to it, as one thing with one generation number. A message
+ * is judged by the snapshot whose rules scanned it. */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "control/config/config.h"
+#include "control/rules/rules.h"
+
+#define SNAPSHOT_ERRORS 32
+
+struct snapshot {
+	unsigned int refs;
+	uint64_t generation;
+	struct config *config;
+	struct rules *rules;
+};
+
+/* What a load said; errors of the configuration and issues of the rules in one list. */
+struct snapshot_report {
+	struct config_error error[SNAPSHOT_ERRORS];
+	size_t n_errors;       /* all of them; at most SNAPSHOT_ERRORS are listed */
+	size_t unsupported;    /* rules that were left out */
+};
+
+/* 0; -EINVAL or -errno with a report that is not empty. */
+int snapshot_load(const char *path, uint64_t generation, struct snapshot **out,
+		  struct snapshot_report *report);
+struct snapshot *snapshot_ref(struct snapshot *s);
+void snapshot_unref(struct snapshot *s);

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+
+#include <argp.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "dataplane/args.h"
+
+enum {
+	OPT_SOCKET_GID = 256, OPT_CONTROL_UID, OPT_HALF_OPEN, OPT_TIME_WAIT, OPT_BLOCKS, OPT_STREAMS,
+	OPT_RX_MBUFS, OPT_IDLE, OPT_MTU, OPT_NO_OFFLOADS, OPT_KEEP_PRIVILEGES
+};
+
+static const struct argp_option options[] = {
+	{"port", 'p', "N=ROLE", 0, "ethdev port N and what it does: gateway", 1},
+	{"socket", 's', "PATH", 0, "UNIX socket for control (/run/postern/dataplane.sock)", 1},
+	{"socket-gid", OPT_SOCKET_GID, "GID", 0, "group of the socket file", 1},
+	{"control-uid", OPT_CONTROL_UID, "UID", 0, "user besides root who may connect as control", 1},
+	{"arena-mb", 'a', "MIB", 0, "message memory of each worker (512)", 2},
+	{"max-sessions", 'n', "N", 0, "SMTP sessions of each worker (8192)", 2},
+	{"half-open", OPT_HALF_OPEN, "N", 0, "half-open connections of each worker (8192)", 2},
+	{"time-wait", OPT_TIME_WAIT, "N", 0, "TIME_WAIT entries of each worker (262144)", 2},
+	{"blocks", OPT_BLOCKS, "N", 0, "2 KiB blocks for octets out of order, each worker (16384)", 2},
+	{"streams", OPT_STREAMS, "N", 0, "messages over 64 KiB scanned at once, each worker (256)", 2},
+	{"rx-mbufs", OPT_RX_MBUFS, "N", 0, "receive buffers beyond the descriptors, each worker (2048)", 2},
+	{"idle-sleep-us", OPT_IDLE, "US", 0, "sleep this long when there is nothing to do (0: never)", 3},
+	{"mtu", OPT_MTU, "OCTETS", 0, "MTU of the ports (0: what the device has)", 3},
+	{"no-offloads", OPT_NO_OFFLOADS, NULL, 0, "checksums in software", 3},
+	{"keep-privileges", OPT_KEEP_PRIVILEGES, NULL, 0, "do not drop capabilities (for a debugger)", 3},
+	{0},
+};
+
+static uint32_t number(struct argp_state *state, const char *what, const char *text, unsigned long min,
+		       unsigned long max)
+{
+	char *end;
+	unsigned long v;
+
+	errno = 0;
+	v = strtoul(text, &end, 10);
+	if (errno || end == text || *end || v < min || v > max)
+		argp_error(state, "--%s=%s: expected a number from %lu to %lu", what, text, min, max);
+	return (uint32_t)v;
+}
+
+static error_t parse_port(struct args *a, const char *text, struct argp_state *state)
+{
+	char err[200];
+
+	if (a->n_ports == NET_MAX_PORTS)
+		argp_error(state, "--port: at most %d ports", NET_MAX_PORTS);
+	if (port_parse_arg(text, &a->port[a->n_ports], err, sizeof(err)))
+		argp_error(state, "--port=%s: %s", text, err);
+	for (unsigned int i = 0; i < a->n_ports; i++)
+		if (a->port[i].port_id == a->port[a->n_ports].port_id)
+			argp_error(state, "--port=%s: port %u is named twice", text, a->port[i].port_id);
+	a->n_ports++;
+	return 0;
+}
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	struct args *a = state->input;
+
+	switch (key) {
+	case 'p': return parse_port(a, arg, state);
+	case 's': a->socket = arg; break;
+	case OPT_SOCKET_GID: a->socket_gid = (int)number(state, "socket-gid", arg, 0, INT32_MAX); break;
+	case OPT_CONTROL_UID: a->control_uid = (int)number(state, "control-uid", arg, 0, INT32_MAX); break;
+	case 'a': a->arena_mb = number(state, "arena-mb", arg, 8, 65536); break;
+	case 'n': a->max_sessions = number(state, "max-sessions", arg, 16, 1u << 20); break;
+	case OPT_HALF_OPEN: a->half_open = number(state, "half-open", arg, 16, 1u << 20); break;
+	case OPT_TIME_WAIT: a->time_wait = number(state, "time-wait", arg, 16, 1u << 22); break;
+	case OPT_BLOCKS: a->blocks = number(state, "blocks", arg, 256, 1u << 22); break;
+	case OPT_STREAMS: a->streams = number(state, "streams", arg, 1, 65536); break;
+	case OPT_RX_MBUFS: a->rx_mbufs = number(state, "rx-mbufs", arg, 256, 1u << 20); break;
+	case OPT_IDLE: a->idle_sleep_us = number(state, "idle-sleep-us", arg, 0, 100000); break;
+	case OPT_MTU: a->mtu = (uint16_t)number(state, "mtu", arg, 0, 9600); break;
+	case OPT_NO_OFFLOADS: a->no_offloads = true; break;
+	case OPT_KEEP_PRIVILEGES: a->keep_privileges = true; break;
+	case ARGP_KEY_END:
+		if (!a->n_ports)
+			argp_error(state, "no port: give at least one --port N=gateway behind \"--\"");
+		break;
+	default: return ARGP_ERR_UNKNOWN;
+	}
+	return 0;
+}
+
+void args_parse(int argc, char **argv, struct args *out)
+{
+	static const struct argp argp = {
+		.options = options,
+		.parser = parse,
+		.doc = "The packet side of Postern. EAL options, then \"--\", then:",
+	};
+
+	*out = (struct args){
+		.socket = "/run/postern/dataplane.sock",
+		.socket_gid = -1,
+		.control_uid = -1,
+		.arena_mb = 512,
+		.max_sessions = 8192,
+		.half_open = 8192,
+		.time_wait = 262144,
+		.blocks = 16384,
+		.streams = 256,
+		.rx_mbufs = 2048,
+	};
+	argp_parse(&argp, argc, argv, 0, NULL, out);
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+#pragma once
+
+/* What stands behind "--" on the dataplane's command line (EAL's own options stand before it). */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "dataplane/net/net.h"
+#include "dataplane/port/port.h"
+
+struct args {
+	struct port_arg port[NET_MAX_PORTS];
+	unsigned int n_ports;
+	const char *socket;        /* of the link to control */
+	int socket_gid, control_uid; /* -1: none */
+	uint32_t arena_mb;         /* MiB a worker */
+	uint32_t max_sessions;     /* a worker */
+	uint32_t half_open;        /* a worker */
+	uint32_t time_wait;        /* a worker */
+	uint32_t blocks;           /* 2 KiB blocks for out-of-order and held octets, a worker */
+	uint32_t streams;          /* large messages scanned at once, a worker */
+	uint32_t rx_mbufs;         /* beyond the descriptors, a worker */
+	uint32_t idle_sleep_us;
+	uint16_t mtu;
+	bool no_offloads;
+	bool keep_privileges;      /* for debuggers */
+};
+
+/* Ends the process with a message on a usage error, or after --help. */
+void args_parse(int argc, char **argv, struct args *out);

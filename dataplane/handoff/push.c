@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+
+/*
+ * A pushed generation. The memfds must be sealed against writing and resizing before anything in
+ * them is believed: what is checked then stays what it was. The configuration is copied all the
+ * same.
+ */
+
+#include "dataplane/handoff/internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#define PUSH_SEALS (F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW)
+#define MAX_DATABASES 15u
+
+_Static_assert(sizeof(((struct link_push *)0)->fd) / sizeof(((struct link_push *)0)->fd[0]) ==
+	       MAX_DATABASES + 1, "fds of a push");
+
+static int say(char *text, size_t cap, int error, const char *what)
+{
+	snprintf(text, cap, "%s", what);
+	return error;
+}
+
+static bool hostname_fits(const char *h, size_t cap)
+{
+	size_t n = strnlen(h, cap);
+
+	if (n == 0 || n == cap)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (!ascii_is_alnum((uint8_t)h[i]) && h[i] != '-' && h[i] != '.')
+			return false;
+	return true;
+}
+
+int dp_config_check(const struct handoff_config *c, uint64_t max_message, char *text, size_t cap)
+{
+	if (c->magic != HANDOFF_MAGIC || c->size != sizeof(*c))
+		return say(text, cap, EPROTO, "configuration of another layout");
+	if (!hostname_fits(c->hostname, sizeof(c->hostname)))
+		return say(text, cap, EINVAL, "hostname is empty, unterminated or no domain");
+	if (c->max_message == 0 || c->max_message > max_message) {
+		snprintf(text, cap, "max_message %llu, but the arena admits 1 to %llu octets "
+			 "(an eighth of a worker's slice)", (unsigned long long)c->max_message,
+			 (unsigned long long)max_message);
+		return EINVAL;
+	}
+	if (c->max_rcpt < 1 || c->max_rcpt > HANDOFF_MAX_RCPTS)
+		return say(text, cap, EINVAL, "max_rcpt out of range");
+	if (!c->max_errors || !c->max_transactions || !c->command_timeout_s ||
+	    !c->data_timeout_s || !c->data_total_timeout_s || !c->verdict_timeout_s)
+		return say(text, cap, EINVAL, "a limit or a time-out is 0");
+	if (c->down_action > DOWN_421 || c->refuse_bare_cr > 1)
+		return say(text, cap, EINVAL, "down_action or refuse_bare_cr out of range");
+	if (c->n_listeners > HANDOFF_MAX_LISTENERS)
+		return say(text, cap, EINVAL, "too many listeners");
+	for (uint32_t i = 0; i < c->n_listeners; i++)
+		if (!c->listener[i].tcp_port || c->listener[i].prefix_len > 128)
+			return say(text, cap, EINVAL, "a listener's port or prefix is wrong");
+	return 0;
+}
+
+/* The packet's own fields. */
+static int check_packet(const struct link_push *p, size_t n, size_t n_fd, char *text, size_t cap)
+{
+	uint32_t seen = 0;
+
+	if (n != sizeof(*p) || p->n_fds < 1 || p->n_fds > MAX_DATABASES + 1 || p->n_fds != n_fd)
+		return say(text, cap, EPROTO, "push of wrong size or number of files");
+	if (p->head.generation == 0 || p->fd[0].kind != PUSH_CONFIG)
+		return say(text, cap, EPROTO, "push without generation or configuration");
+	for (uint32_t i = 1; i < p->n_fds; i++) {
+		if (p->fd[i].kind != PUSH_DATABASE || p->fd[i].view >= VIEW_COUNT ||
+		    seen & 1u << p->fd[i].view)
+			return say(text, cap, EPROTO, "push with a wrong or doubled database");
+		seen |= 1u << p->fd[i].view;
+	}
+	return 0;
+}
+
+/* Read-only mapping of a sealed memfd of exactly `size` octets. */
+static int map_fd(int fd, uint64_t size, uint64_t max, const void **out, char *text, size_t cap)
+{
+	int seals = fcntl(fd, F_GET_SEALS);
+	struct stat st;
+	void *p;
+
+	if (seals < 0 || (seals & PUSH_SEALS) != PUSH_SEALS)
+		return say(text, cap, EPERM, "a pushed file is not sealed");
+	if (fstat(fd, &st) < 0 || st.st_size < 0 || (uint64_t)st.st_size != size || size == 0)
+		return say(text, cap, EPROTO, "a pushed file has another size than announced");
+	if (size > max)
+		return say(text, cap, EFBIG, "a pushed file is too large");
+	p = mmap(NULL, (size_t)size, PROT_READ, MAP_SHARED, fd, 0);
+	if (p == MAP_FAILED)
+		return say(text, cap, errno, "a pushed file cannot be mapped");
+	*out = p;
+	return 0;
+}
+
+static int take_config(const struct link_push *p, int fd, uint64_t max_message,
+		       struct handoff_config *c, char *text, size_t cap)
+{
+	const void *m;
+	int error = map_fd(fd, p->fd[0].size, sizeof(*c), &m, text, cap);
+
+	if (error)
+		return error;
+	if (p->fd[0].size == sizeof(*c))
+		memcpy(c, m, sizeof(*c));
+	else
+		error = say(text, cap, EPROTO, "configuration of another layout");
+	munmap((void *)(uintptr_t)m, (size_t)p->fd[0].size);
+	if (error)
+		return error;
+	if (c->generation != p->head.generation)
+		return say(text, cap, EPROTO, "configuration of another generation");
+	return dp_config_check(c, max_message, text, cap);
+}
+
+int dp_push_take(const struct dp_link_opts *opts, uint64_t max_message, const uint8_t *packet,
+		 size_t n, const int *fd, size_t n_fd, char *text, size_t cap)
+{
+	struct link_push p = {0};
+	struct handoff_config config;
+	struct dp_push push = {.config = &config};
+	int error;
+
+	memcpy(&p, packet, n < sizeof(p) ? n : sizeof(p));
+	error = check_packet(&p, n, n_fd, text, cap);
+	if (error)
+		return error;
+	error = take_config(&p, fd[0], max_message, &config, text, cap);
+	if (error)
+		return error;
+	push.generation = p.head.generation;
+	for (uint32_t i = 1; error == 0 && i < p.n_fds; i++) {
+		const void *m = NULL;
+
+		error = map_fd(fd[i], p.fd[i].size, opts->max_database, &m, text, cap);
+		if (error)
+			break;
+		push.database[push.n_databases].view = p.fd[i].view;
+		push.database[push.n_databases].p = m;
+		push.database[push.n_databases].n = (size_t)p.fd[i].size;
+		push.n_databases++;
+	}
+	if (error == 0)
+		error = opts->ops.on_push ? opts->ops.on_push(opts->arg, &push, text, cap)
+					  : say(text, cap, ENOSYS, "pushes are not taken");
+	for (uint32_t i = 0; i < push.n_databases; i++)
+		munmap((void *)(uintptr_t)push.database[i].p, push.database[i].n);
+	return error < 0 ? -error : error;
+}

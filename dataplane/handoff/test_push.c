@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+
+/* What a pushed configuration may say. That pushes reach this check: test_link.c. */
+
+#include "dataplane/handoff/internal.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+static struct handoff_config good_config(void)
+{
+	struct handoff_config c = {
+		.magic = HANDOFF_MAGIC, .size = sizeof(c), .generation = 3,
+		.hostname = "mx.example.org", .max_message = 100000, .max_rcpt = 100,
+		.max_errors = 10, .max_transactions = 10, .command_timeout_s = 300,
+		.data_timeout_s = 180, .data_total_timeout_s = 1800, .verdict_timeout_s = 600,
+		.n_listeners = 1, .listener = {{.tcp_port = 25, .prefix_len = 128}},
+	};
+
+	return c;
+}
+
+static void test_config_check(void **state)
+{
+	struct handoff_config c = good_config();
+	char text[256];
+
+	(void)state;
+	assert_int_equal(dp_config_check(&c, 100000, text, sizeof(text)), 0);
+	assert_int_equal(dp_config_check(&c, 99999, text, sizeof(text)), EINVAL);
+	assert_non_null(strstr(text, "99999"));
+#define BAD(field, value) \
+	do { \
+		c = good_config(); \
+		c.field = value; \
+		assert_true(dp_config_check(&c, 100000, text, sizeof(text)) > 0); \
+	} while (0)
+	BAD(magic, 0);
+	BAD(size, 1);
+	BAD(hostname[0], '\0');
+	BAD(hostname[2], '\n');
+	BAD(max_message, 0);
+	BAD(max_rcpt, 0);
+	BAD(max_rcpt, HANDOFF_MAX_RCPTS + 1);
+	BAD(max_errors, 0);
+	BAD(max_transactions, 0);
+	BAD(command_timeout_s, 0);
+	BAD(verdict_timeout_s, 0);
+	BAD(down_action, 2);
+	BAD(refuse_bare_cr, 2);
+	BAD(listener[0].tcp_port, 0);
+	BAD(listener[0].prefix_len, 129);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_config_check)};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,513 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+
+/*
+ * postern-dataplane: EAL, ports, arena, workers; then the main lcore serves the link to control.
+ * Everything a worker needs is made here, before it starts; abort is only possible during start.
+ */
+
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <rte_cycles.h>
+#include <rte_eal.h>
+#include <rte_ethdev.h>
+#include <rte_launch.h>
+#include <rte_lcore.h>
+#include <rte_malloc.h>
+#include <rte_mbuf.h>
+
+#include "dataplane/args.h"
+#include "dataplane/privileges.h"
+#include "dataplane/worker.h"
+
+#define MBUF_CACHE 256
+#define TX_MBUFS_EXTRA 2048
+#define MAX_GENERATIONS 16
+
+static struct {
+	struct args args;
+	unsigned int n_workers;
+	struct worker *worker[HANDOFF_MAX_WORKERS];
+	struct port_queue queue[HANDOFF_MAX_WORKERS][NET_MAX_PORTS];
+	struct port_info port[NET_MAX_PORTS];
+	unsigned int n_ports;
+	struct rte_mempool *rx_pool[HANDOFF_MAX_WORKERS], *tx_pool[HANDOFF_MAX_WORKERS];
+	struct rte_ring *steer[HANDOFF_MAX_WORKERS];
+	struct dp_arena *arena;
+	struct dp_link *link;
+	struct generation *newest;      /* list by .older */
+	uint64_t serial;
+	uint8_t secret[32];
+	_Atomic(struct generation *) published;
+	_Atomic bool stop, drain;
+	volatile sig_atomic_t signalled;
+} dp;
+
+static void note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+static void note(const char *fmt, ...)
+{
+	struct timespec ts;
+	struct tm tm;
+	char when[40];
+	va_list ap;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	gmtime_r(&ts.tv_sec, &tm);
+	strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm);
+	fprintf(stderr, "%s dataplane: ", when);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+}
+
+static void die(const char *fmt, ...) __attribute__((format(printf, 1, 2), noreturn));
+static void die(const char *fmt, ...)
+{
+	va_list ap;
+
+	fputs("postern-dataplane: ", stderr);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+	exit(1);
+}
+
+static void on_signal(int sig)
+{
+	dp.signalled = sig;
+}
+
+/* ---- generations ---------------------------------------------------------------------------- */
+
+static void free_old_generations(void)
+{
+	uint64_t oldest = UINT64_MAX;
+	struct generation **at = &dp.newest;
+
+	for (unsigned int i = 0; i < dp.n_workers; i++) {
+		uint64_t o = atomic_load_explicit(&dp.worker[i]->oldest, memory_order_acquire);
+
+		if (o < oldest)
+			oldest = o;
+	}
+	while (*at) {
+		struct generation *g = *at;
+
+		if (g == dp.newest || g->serial >= oldest) {
+			at = &g->older;
+			continue;
+		}
+		*at = g->older;
+		generation_free(g);
+	}
+}
+
+static int check_config(const struct handoff_config *c, char *text, size_t cap)
+{
+	struct dp_arena_info info;
+
+	dp_arena_info(dp.arena, &info);
+	if (c->max_message > info.max_message) {
+		snprintf(text, cap,
+			 "max-message is %llu octets; an arena of %u MiB a worker admits %llu: start "
+			 "the dataplane with a larger --arena-mb or lower limits.max-message",
+			 (unsigned long long)c->max_message, dp.args.arena_mb,
+			 (unsigned long long)info.max_message);
+		return EFBIG;
+	}
+	for (uint32_t i = 0; i < c->n_listeners; i++) {
+		unsigned int p = 0;
+
+		while (p < dp.n_ports && dp.port[p].id != c->listener[i].port)
+			p++;
+		if (p == dp.n_ports) {
+			snprintf(text, cap, "a listener names port %u, which has no --port option",
+				 c->listener[i].port);
+			return ENODEV;
+		}
+	}
+	return 0;
+}
+
+static int on_push(void *arg, const struct dp_push *push, char *text, size_t cap)
+{
+	uint64_t *counters[HANDOFF_MAX_WORKERS];
+	struct generation *g;
+	unsigned int kept = 0;
+	int error = check_config(push->config, text, cap);
+
+	(void)arg;
+	if (error)
+		return error;
+	free_old_generations();
+	for (g = dp.newest; g; g = g->older)
+		kept++;
+	if (kept >= MAX_GENERATIONS) {
+		snprintf(text, cap, "%u configurations are still in use by messages under way", kept);
+		return EBUSY;
+	}
+	for (unsigned int i = 0; i < dp.n_workers; i++)
+		counters[i] = dp.worker[i]->counters;
+	error = generation_new(push, dp.serial + 1, dp.n_workers, dp.args.streams, counters, &g, text,
+			       cap);
+	if (error)
+		return error;
+	dp.serial++;
+	g->older = dp.newest;
+	dp.newest = g;
+	atomic_store_explicit(&dp.published, g, memory_order_release);
+	note("configuration %llu in force: %u listeners, %u databases",
+	     (unsigned long long)push->generation, push->config->n_listeners, push->n_databases);
+	return 0;
+}
+
+static void on_drain(void *arg, bool drain)
+{
+	(void)arg;
+	atomic_store(&dp.drain, drain);
+	note(drain ? "draining: new connections get 421" : "not draining any more");
+}
+
+static size_t on_ports(void *arg, char *buf, size_t cap)
+{
+	size_t len = 0;
+
+	(void)arg;
+	if (cap < 3)
+		return 0;
+	buf[len++] = '[';
+	for (unsigned int i = 0; i < dp.n_ports; i++) {
+		int n;
+
+		if (i && len < cap - 2)
+			buf[len++] = ',';
+		n = port_describe(&dp.port[i], buf + len, cap - len - 1);
+		if (n < 0)
+			break;
+		len += (size_t)n;
+	}
+	buf[len++] = ']';
+	return len;
+}
+
+static void on_note(void *arg, const char *text)
+{
+	(void)arg;
+	note("%s", text);
+}
+
+/* ---- start ----------------------------------------------------------------------------------- */
+
+static struct tcp_options tcp_sizes(void)
+{
+	return (struct tcp_options){
+		.max_conns = dp.args.max_sessions + dp.args.max_sessions / 8,
+		.max_half_open = dp.args.half_open,
+		.max_time_wait = dp.args.time_wait,
+		.blocks = dp.args.blocks,
+		.tx_blocks = dp.args.max_sessions + 4096,
+		.window_idle = 16 * 1024,
+		.time_wait_ms = 60000,
+	};
+}
+
+static void print_memory(void)
+{
+	struct tcp_options t = tcp_sizes();
+	struct dp_arena_info a;
+	double mib = 1024.0 * 1024.0;
+	uint32_t rx = 0, tx = 0;
+
+	dp_arena_info(dp.arena, &a);
+	for (unsigned int i = 0; i < dp.n_workers; i++) {
+		rx += dp.rx_pool[i]->size;
+		tx += dp.tx_pool[i]->size;
+	}
+	fprintf(stderr,
+		"memory, %u worker(s):\n"
+		"  %-28s %10s %12s\n"
+		"  %-28s %10u %9.1f MiB  %s\n"
+		"  %-28s %10u %9.1f MiB\n"
+		"  %-28s %10u %9.1f MiB\n"
+		"  %-28s %10u %9.1f MiB\n"
+		"  %-28s %10u %9.1f MiB\n"
+		"  %-28s %10u %9.1f MiB\n",
+		dp.n_workers, "pool", "count", "size", "arena: chunks of 64 KiB", a.n_chunks * dp.n_workers,
+		a.arena_size / mib, a.hugetlb ? "(huge pages)" : "(4 KiB pages)",
+		"arena: records of 48 KiB", a.n_records * dp.n_workers,
+		(double)a.n_records * dp.n_workers * HANDOFF_RECORD / mib, "TCP: connections",
+		t.max_conns * dp.n_workers, tcp_stack_bytes(&t) * dp.n_workers / mib, "SMTP: sessions",
+		dp.args.max_sessions * dp.n_workers,
+		(double)(smtp_server_bytes(dp.args.max_sessions) +
+			 sizeof(struct session) * dp.args.max_sessions) *
+			dp.n_workers / mib,
+		"mbufs: receive", rx, (double)rx * RTE_MBUF_DEFAULT_BUF_SIZE / mib, "mbufs: transmit", tx,
+		(double)tx * RTE_MBUF_DEFAULT_BUF_SIZE / mib);
+	fprintf(stderr, "  largest message: %llu octets (an eighth of a worker's arena)\n",
+		(unsigned long long)a.max_message);
+}
+
+static struct port_options port_options(void)
+{
+	return (struct port_options){.mtu = dp.args.mtu, .no_offloads = dp.args.no_offloads};
+}
+
+static void make_pools(void)
+{
+	struct port_options opt = port_options();
+	uint32_t rx = dp.args.rx_mbufs, tx = TX_MBUFS_EXTRA;
+	char name[32];
+
+	for (unsigned int i = 0; i < dp.args.n_ports; i++) {
+		if (!rte_eth_dev_is_valid_port(dp.args.port[i].port_id))
+			die("--port %u: there is no such device; %u were found (see --vdev, --allow)",
+			    dp.args.port[i].port_id, rte_eth_dev_count_avail());
+		rx += port_rx_mbufs(dp.args.port[i].port_id, dp.n_workers, &opt) / dp.n_workers;
+		tx += port_tx_mbufs(dp.args.port[i].port_id, dp.n_workers, &opt) / dp.n_workers;
+	}
+	for (unsigned int i = 0; i < dp.n_workers; i++) {
+		int socket = (int)rte_lcore_to_socket_id(rte_get_main_lcore());
+
+		snprintf(name, sizeof(name), "rx-%u", i);
+		dp.rx_pool[i] = rte_pktmbuf_pool_create(name, rx, MBUF_CACHE, 0, RTE_MBUF_DEFAULT_BUF_SIZE,
+							socket);
+		snprintf(name, sizeof(name), "tx-%u", i);
+		dp.tx_pool[i] = rte_pktmbuf_pool_create(name, tx, MBUF_CACHE, 0, RTE_MBUF_DEFAULT_BUF_SIZE,
+							socket);
+		if (!dp.rx_pool[i] || !dp.tx_pool[i])
+			die("no memory for %u + %u packet buffers of worker %u: give EAL more (-m, huge "
+			    "pages) or lower --rx-mbufs",
+			    rx, tx, i);
+		if (dp.n_workers > 1) {
+			dp.steer[i] = net_steer_ring_new((uint16_t)i, socket);
+			if (!dp.steer[i])
+				die("no memory for the steering ring of worker %u", i);
+		}
+	}
+}
+
+static void start_ports(void)
+{
+	struct port_options opt = port_options();
+	char err[256];
+
+	for (unsigned int i = 0; i < dp.args.n_ports; i++) {
+		struct port_info *p = &dp.port[i];
+
+		if (port_init(dp.args.port[i].port_id, (uint16_t)dp.n_workers, dp.rx_pool, &opt, p, err,
+			      sizeof(err)))
+			die("%s", err);
+		dp.n_ports++;
+		note("port %u: %s (%s), MTU %u, %u receive queue(s), flows %s", p->id, p->name, p->driver,
+		     p->mtu, p->n_queues, p->rss ? "by RSS" : "by hash");
+	}
+}
+
+static void start_arena(void)
+{
+	struct dp_arena_opts opt = {
+		.n_workers = dp.n_workers,
+		.slice_mb = dp.args.arena_mb,
+		.hugetlb = rte_eal_has_hugepages() ? DP_HUGETLB_TRY : DP_HUGETLB_NEVER,
+		.prefault = true,
+	};
+	char err[256];
+
+	if (dp_arena_new(&opt, &dp.arena, err, sizeof(err)))
+		die("message arena: %s", err);
+}
+
+static void start_link(void)
+{
+	struct dp_link_opts opt = {
+		.path = dp.args.socket,
+		.group = dp.args.socket_gid,
+		.allow_uid = dp.args.control_uid,
+		.allow_gid = -1,
+		.ops = {.on_push = on_push, .on_drain = on_drain, .on_ports = on_ports, .on_note = on_note},
+	};
+	int rc = dp_link_new(&opt, dp.arena, &dp.link);
+
+	if (rc)
+		die("socket %s: %s", dp.args.socket, strerror(-rc));
+}
+
+static int tcp_output(void *ctx, const struct tcp_tuple *tuple, const struct tcp_path *path,
+		      const uint8_t *header, size_t header_len, const struct tcp_view *payload,
+		      unsigned int n_views)
+{
+	return net_tcp_output(((struct worker *)ctx)->net, tuple, path, header, header_len, payload,
+			      n_views);
+}
+
+static bool tcp_listening(void *ctx, const struct tcp_tuple *tuple)
+{
+	const struct worker *w = ctx;
+
+	return w->current && net_listening(w->net, tuple);
+}
+
+static uint16_t tcp_mss(void *ctx, const struct tcp_tuple *tuple, const struct tcp_path *path)
+{
+	return net_tcp_mss(((struct worker *)ctx)->net, tuple, path);
+}
+
+static void make_stacks(struct worker *w, unsigned int i, uint64_t now_us)
+{
+	struct net_options net = {
+		.worker = (uint16_t)i,
+		.n_workers = (uint16_t)dp.n_workers,
+		.socket = -1,
+		.counters = w->counters,
+		.port = dp.port,
+		.n_ports = dp.n_ports,
+		.steer = dp.n_workers > 1 ? dp.steer : NULL,
+		.tx_pool = dp.tx_pool[i],
+		.now_us = now_us,
+	};
+	struct tcp_options tcp = tcp_sizes();
+	struct tcp_env env = {
+		.ctx = w,
+		.output = tcp_output,
+		.listening = tcp_listening,
+		.mss = tcp_mss,
+		.app = &session_tcp_app,
+		.counters = w->counters,
+	};
+
+	memcpy(net.hash_key, dp.secret + 16, sizeof(net.hash_key));
+	memcpy(env.secret, dp.secret, sizeof(env.secret));
+	w->opt.tcp_blocks = tcp.blocks;
+	w->net = net_new(&net);
+	if (!w->net)
+		die("network layer of worker %u: %s", i, strerror(errno));
+	w->tcp = tcp_stack_new(&tcp, &env, now_us);
+	w->smtp = smtp_server_new(dp.args.max_sessions, &session_smtp_ops, w->counters);
+	if (!w->tcp || !w->smtp)
+		die("no memory for the TCP and SMTP pools of worker %u: lower --max-sessions", i);
+	net_set_tcp(w->net, w->tcp);
+}
+
+static void make_worker(unsigned int i)
+{
+	struct worker *w = rte_zmalloc(NULL, sizeof(*w), RTE_CACHE_LINE_SIZE);
+	uint64_t hz = rte_get_tsc_hz();
+
+	if (!w)
+		die("no memory for worker %u", i);
+	dp.worker[i] = w;
+	w->opt = (struct worker_options){
+		.index = i,
+		.max_sessions = dp.args.max_sessions,
+		.idle_sleep_us = dp.args.idle_sleep_us,
+		.tsc_hz = hz,
+	};
+	w->arena = dp_arena_worker(dp.arena, i);
+	w->slice = dp_arena_slice(dp.arena, i);
+	w->counters = dp_worker_counters(w->arena);
+	w->published = &dp.published;
+	w->stop = &dp.stop;
+	w->drain = &dp.drain;
+	for (unsigned int p = 0; p < dp.n_ports; p++)
+		if (i < dp.port[p].n_queues)
+			dp.queue[i][w->n_queues++] = (struct port_queue){dp.port[p].id, (uint16_t)i};
+	w->queue = dp.queue[i];
+	if (getrandom(w->rng, sizeof(w->rng), 0) != sizeof(w->rng))
+		die("no random numbers: %s", strerror(errno));
+	make_stacks(w, i, rte_rdtsc() / (hz / 1000000));
+	if (session_table_new(w))
+		die("no memory for the sessions of worker %u", i);
+	if (dp_rings_new(dp.link, w->arena, dp.args.max_sessions, &w->rings))
+		die("no memory for the rings of worker %u", i);
+}
+
+static void launch(void)
+{
+	unsigned int lcore, i = 0;
+
+	RTE_LCORE_FOREACH_WORKER(lcore)
+		if (rte_eal_remote_launch(worker_run, dp.worker[i++], lcore))
+			die("lcore %u does not start", lcore);
+}
+
+static void stop(void)
+{
+	atomic_store(&dp.stop, true);
+	rte_eal_mp_wait_lcore();
+	for (unsigned int i = 0; i < dp.n_workers; i++) {
+		struct worker *w = dp.worker[i];
+
+		dp_rings_free(w->rings);
+		/* No closed() is called from here: the sessions end with their memory. */
+		tcp_stack_free(w->tcp);
+		smtp_server_free(w->smtp);
+		net_free(w->net);
+		session_table_free(w);
+		rte_free(w);
+	}
+	dp_link_free(dp.link);
+	for (unsigned int p = 0; p < dp.n_ports; p++)
+		port_close(&dp.port[p]);
+	while (dp.newest) {
+		struct generation *g = dp.newest;
+
+		dp.newest = g->older;
+		generation_free(g);
+	}
+	dp_arena_free(dp.arena);
+	rte_eal_cleanup();
+}
+
+int main(int argc, char **argv)
+{
+	struct sigaction act = {.sa_handler = on_signal};
+	char err[256];
+	int used = rte_eal_init(argc, argv);
+
+	if (used < 0)
+		die("EAL does not start: %s", rte_strerror(rte_errno));
+	argv[used] = argv[0];
+	args_parse(argc - used, argv + used, &dp.args);
+	dp.n_workers = rte_lcore_count() - 1;
+	if (!dp.n_workers || dp.n_workers > HANDOFF_MAX_WORKERS)
+		die("%u lcores: one is for the link to control, and 1 to %u for workers (-l, --lcores)",
+		    rte_lcore_count(), HANDOFF_MAX_WORKERS);
+	if (getrandom(dp.secret, sizeof(dp.secret), 0) != sizeof(dp.secret))
+		die("no random numbers: %s", strerror(errno));
+	make_pools();
+	start_ports();
+	start_arena();
+	start_link();
+	for (unsigned int i = 0; i < dp.n_workers; i++)
+		make_worker(i);
+	print_memory();
+	sigaction(SIGTERM, &act, NULL);
+	sigaction(SIGINT, &act, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	if (dp.args.keep_privileges)
+		note("keeping all privileges, as asked");
+	else if (privileges_drop(err, sizeof(err)))
+		die("dropping capabilities: %s", err);
+	launch();
+	note("ready, %u worker(s), socket %s", dp.n_workers, dp.args.socket);
+	while (!dp.signalled) {
+		int rc = dp_link_poll(dp.link, 100);
+
+		if (rc && rc != -EINTR)
+			note("link: %s", strerror(-rc));
+		free_old_generations();
+	}
+	note("signal %d: stopping", (int)dp.signalled);
+	stop();
+	return 0;
+}

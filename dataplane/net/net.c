@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+
+#include "dataplane/net/net.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include <rte_errno.h>
+#include <rte_malloc.h>
+
+#include "dataplane/net/net_priv.h"
+
+static void fill_budgets(struct net *net)
+{
+	net->budget[NET_BUDGET_NEIGHBOUR] = NET_RATE_NEIGHBOUR * (NET_SLICE_US / 1000) / 1000;
+	net->budget[NET_BUDGET_ECHO] = NET_RATE_ECHO * (NET_SLICE_US / 1000) / 1000;
+	net->budget[NET_BUDGET_ERROR] = NET_RATE_ERROR * (NET_SLICE_US / 1000) / 1000;
+}
+
+static int take_options(struct net *net, const struct net_options *opt)
+{
+	uint16_t room = rte_pktmbuf_data_room_size(opt->tx_pool);
+
+	if (!opt->n_workers || opt->n_workers > HANDOFF_MAX_WORKERS ||
+	    opt->worker >= opt->n_workers || (opt->n_workers > 1 && !opt->steer))
+		return -EINVAL;
+	/* The smallest IPv6 path must go through one mbuf. */
+	if (room < RTE_PKTMBUF_HEADROOM + NET_ETHER + NET_VLAN + NET_MIN_MTU6)
+		return -EINVAL;
+	net->tx_room = room - RTE_PKTMBUF_HEADROOM;
+	for (unsigned int i = 0; i < opt->n_ports; i++) {
+		const struct port_info *info = &opt->port[i];
+
+		if (info->id >= NET_MAX_PORTS || net->port[info->id].used ||
+		    info->n_tx_queues < opt->n_workers)
+			return -EINVAL;
+		net->port[info->id].used = true;
+		net->port[info->id].info = *info;
+	}
+	net->cnt = opt->counters;
+	net->tx_pool = opt->tx_pool;
+	net->worker = opt->worker;
+	net->n_workers = opt->n_workers;
+	if (opt->n_workers > 1)
+		memcpy(net->steer, opt->steer, opt->n_workers * sizeof(net->steer[0]));
+	memcpy(net->hash_key, opt->hash_key, sizeof(net->hash_key));
+	net->now_us = net->slice_us = opt->now_us;
+	fill_budgets(net);
+	return 0;
+}
+
+struct net *net_new(const struct net_options *opt)
+{
+	uint32_t datagrams = opt->fragments ? opt->fragments : NET_FRAGMENTS;
+	struct net *net = rte_zmalloc_socket("net", sizeof(*net), RTE_CACHE_LINE_SIZE, opt->socket);
+	int rc;
+
+	if (!net) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	rc = take_options(net, opt);
+	if (!rc) {
+		/* The table's clock is any monotonic count: ours is in microseconds. */
+		net->frag = rte_ip_frag_table_create(rte_align32pow2(datagrams), 4, datagrams,
+						     NET_FRAGMENT_US, opt->socket);
+		if (!net->frag)
+			rc = -ENOMEM;
+	}
+	if (rc) {
+		rte_free(net);
+		errno = -rc;
+		return NULL;
+	}
+	return net;
+}
+
+void net_free(struct net *net)
+{
+	if (!net)
+		return;
+	for (unsigned int i = 0; i < NET_MAX_PORTS; i++)
+		for (unsigned int k = 0; k < net->port[i].n_tx; k++)
+			rte_pktmbuf_free(net->port[i].tx[k]);
+	rte_ip_frag_free_death_row(&net->death, 0);
+	rte_ip_frag_table_destroy(net->frag);
+	rte_free(net);
+}
+
+void net_set_tcp(struct net *net, struct tcp_stack *tcp)
+{
+	net->tcp = tcp;
+}
+
+static int check_listener(const struct net *net, const struct handoff_listener *l)
+{
+	bool ip6 = !net_is_mapped4(l->address);
+
+	if (l->port >= NET_MAX_PORTS || !net->port[l->port].used || !l->tcp_port)
+		return -EINVAL;
+	if (!net_source_possible(l->address, ip6))
+		return -EINVAL;
+	/* 0 says nothing of the subnet. */
+	if (l->prefix_len > 128 || (!ip6 && l->prefix_len && l->prefix_len < 96))
+		return -EINVAL;
+	return 0;
+}
+
+static struct net_address *find_address(struct net_address *list, unsigned int n, uint16_t port,
+					const uint8_t ip[16])
+{
+	for (unsigned int i = 0; i < n; i++)
+		if (list[i].port == port && memcmp(list[i].ip, ip, 16) == 0)
+			return &list[i];
+	return NULL;
+}
+
+int net_set_addresses(struct net *net, const struct handoff_listener *listener, unsigned int n)
+{
+	struct net_address fresh[HANDOFF_MAX_LISTENERS];
+	uint16_t n_fresh = 0;
+
+	if (n > HANDOFF_MAX_LISTENERS)
+		return -E2BIG;
+	for (unsigned int i = 0; i < n; i++)
+		if (check_listener(net, &listener[i]))
+			return -EINVAL;
+	for (unsigned int i = 0; i < n; i++) {
+		const struct handoff_listener *l = &listener[i];
+		struct net_address *a;
+
+		if (find_address(fresh, n_fresh, l->port, l->address))
+			continue;
+		a = find_address(net->address, net->n_address, l->port, l->address);
+		if (a) {
+			fresh[n_fresh] = *a;
+		} else {
+			fresh[n_fresh] = (struct net_address){.port = l->port,
+							      .announce = NET_ANNOUNCE,
+							      .announce_us = net->now_us};
+			memcpy(fresh[n_fresh].ip, l->address, 16);
+		}
+		fresh[n_fresh++].prefix = l->prefix_len ? l->prefix_len : 128;
+	}
+	if (n_fresh)
+		memcpy(net->address, fresh, n_fresh * sizeof(fresh[0]));
+	if (n)
+		memcpy(net->listener, listener, n * sizeof(listener[0]));
+	net->n_address = n_fresh;
+	net->n_listener = (uint16_t)n;
+	return 0;
+}
+
+int net_listener_id(const struct net *net, const struct tcp_tuple *tuple)
+{
+	for (unsigned int i = 0; i < net->n_listener; i++)
+		if (net->listener[i].tcp_port == tuple->local_port &&
+		    memcmp(net->listener[i].address, tuple->local, 16) == 0)
+			return net->listener[i].id;
+	return -1;
+}
+
+bool net_listening(const struct net *net, const struct tcp_tuple *tuple)
+{
+	return net_listener_id(net, tuple) >= 0;
+}
+
+bool net_ours(const struct net *net, uint16_t port, const uint8_t ip[16])
+{
+	for (unsigned int i = 0; i < net->n_address; i++)
+		if (net->address[i].port == port && memcmp(net->address[i].ip, ip, 16) == 0)
+			return true;
+	return false;
+}
+
+/* RFC 1122 3.2.1.3: host part of all ones or all zeros in a subnet of ours. */
+static bool subnet_edge(const struct net_address *a, const uint8_t ip[16])
+{
+	uint32_t mask, host;
+
+	/* RFC 3021: a /31 has neither. */
+	if (a->prefix > 126 || !net_is_mapped4(a->ip) || !net_is_mapped4(ip))
+		return false;
+	mask = a->prefix > 96 ? ~0u << (128 - a->prefix) : 0;
+	if ((net_be32(a->ip + 12) ^ net_be32(ip + 12)) & mask)
+		return false;
+	host = net_be32(ip + 12) & ~mask;
+	return host == 0 || host == (uint32_t)~mask;
+}
+
+bool net_source_ours(const struct net *net, uint16_t port, const uint8_t ip[16])
+{
+	for (unsigned int i = 0; i < net->n_address; i++) {
+		const struct net_address *a = &net->address[i];
+
+		if (memcmp(a->ip, ip, 16) == 0 || (a->port == port && subnet_edge(a, ip)))
+			return true;
+	}
+	return false;
+}
+
+void net_tick(struct net *net, uint64_t now_us)
+{
+	if (now_us <= net->now_us)
+		return;
+	net->now_us = now_us;
+	if (now_us - net->slice_us >= NET_SLICE_US) {
+		net->slice_us = now_us;
+		fill_budgets(net);
+		net_frag_expire(net);
+	}
+	if (net->worker != 0)
+		return;
+	for (unsigned int i = 0; i < net->n_address; i++) {
+		struct net_address *a = &net->address[i];
+
+		if (!a->announce || now_us < a->announce_us)
+			continue;
+		a->announce--;
+		a->announce_us = now_us + NET_ANNOUNCE_US;
+		net_announce(net, a);
+	}
+}

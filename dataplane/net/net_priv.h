@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+#pragma once
+
+/* What the files of net/ share with each other, and nobody else. */
+
+#include <rte_ip_frag.h>
+#include <rte_mbuf.h>
+#include <rte_ring.h>
+
+#include "dataplane/net/net.h"
+#include "dataplane/net/net_parse.h"
+#include "dataplane/port/port.h"
+#include "postern/stats.h"
+
+#define NET_RX_BURST 32
+#define NET_TX_BURST 64
+#define NET_VIEWS 64           /* mbufs that a packet may be chained of */
+#define NET_FRAGMENTS 32       /* datagrams in reassembly: 8 mbufs each, 256 of the receive pool */
+#define NET_FRAGMENT_US 10000000 /* ours; RFC 1122 3.3.2 asks for 60 s, which floods turn on us */
+#define NET_ANNOUNCE 3         /* RFC 5227 1.1 asks for two, one second apart; ours: one more */
+#define NET_ANNOUNCE_US 1000000
+#define NET_ICMP_TEXT (8 + NET_IP6 + 8 + 60 + 20) /* of an ICMP error: enough of what it quotes */
+#define NET_SLICE_US 100000    /* rate budgets are filled in tenths of a second */
+
+/* Per second and worker, all ours: far above what neighbours and monitors send. */
+#define NET_RATE_NEIGHBOUR 2000
+#define NET_RATE_ECHO 1000
+#define NET_RATE_ERROR 1000
+
+enum net_rate { NET_BUDGET_NEIGHBOUR, NET_BUDGET_ECHO, NET_BUDGET_ERROR, NET_BUDGETS };
+
+/* What struct tcp_path holds. */
+struct net_path {
+	uint16_t port;
+	uint16_t vlan;     /* TCI */
+	uint8_t mac[6];    /* of the peer or its router */
+	uint8_t tagged;
+	uint8_t pad[5];
+};
+
+_Static_assert(sizeof(struct net_path) == sizeof(struct tcp_path), "path");
+
+struct net_port {
+	bool used;
+	uint16_t n_tx;
+	struct port_info info;
+	struct rte_mbuf *tx[NET_TX_BURST];
+};
+
+struct net_address {
+	uint8_t ip[16];
+	uint16_t port;
+	uint8_t prefix;    /* of the 128-bit form */
+	uint8_t announce;  /* announcements still to send */
+	uint64_t announce_us;
+};
+
+/* A packet of the burst on its way to tcp_input(). */
+struct net_item {
+	struct rte_mbuf *m;
+	const uint8_t *head; /* contiguous begin of the frame */
+	struct net_head h;
+	struct net_path path;
+};
+
+struct net {
+	uint64_t *cnt;
+	struct tcp_stack *tcp;
+	struct rte_mempool *tx_pool;
+	uint16_t worker, n_workers;
+	uint16_t tx_room;      /* octets of a frame that one mbuf of tx_pool takes */
+	uint16_t n_address, n_listener;
+	uint32_t budget[NET_BUDGETS];
+	uint64_t now_us, slice_us;
+	struct rte_ip_frag_tbl *frag;
+	struct rte_ip_frag_death_row death;
+	struct rte_ring *steer[HANDOFF_MAX_WORKERS];
+	uint8_t hash_key[16];
+	struct net_port port[NET_MAX_PORTS];
+	struct net_address address[HANDOFF_MAX_LISTENERS];
+	struct handoff_listener listener[HANDOFF_MAX_LISTENERS];
+	struct net_item item[NET_RX_BURST];
+	uint8_t scratch[NET_RX_BURST][NET_HEAD]; /* heads of packets whose first mbuf is short */
+};
+
+static inline void net_count(struct net *net, enum postern_counter c)
+{
+	net->cnt[c]++;
+}
+
+/* Takes one from a budget; false: it is empty for this tenth of a second. */
+static inline bool net_budget(struct net *net, enum net_rate which)
+{
+	if (!net->budget[which])
+		return false;
+	net->budget[which]--;
+	return true;
+}
+
+/* net.c */
+bool net_ours(const struct net *net, uint16_t port, const uint8_t ip[16]);
+/* The source is one of our own addresses, or broadcast or network address of our subnet. */
+bool net_source_ours(const struct net *net, uint16_t port, const uint8_t ip[16]);
+
+/* net_tx.c: what is under construction */
+struct net_frame {
+	struct rte_mbuf *m;
+	uint8_t *eth;
+	uint8_t *l3;
+	uint8_t *l4;
+	uint16_t l4_len;
+};
+/* Ethernet header and tag; `len` octets of layer 3 follow at f->l3. 0 or -ENOBUFS (counted). */
+int net_frame_eth(struct net *net, const struct net_path *path, uint16_t type, size_t len,
+		  struct net_frame *f);
+/* The same with an IP header from tuple->local to tuple->remote and `len` octets behind it. */
+int net_frame_ip(struct net *net, const struct net_path *path, const struct tcp_tuple *tuple,
+		 uint8_t proto, uint8_t ttl, size_t len, struct net_frame *f);
+/* Into the transmit buffer. 0 or -ENOBUFS (counted, freed). */
+int net_send(struct net *net, uint16_t port, struct rte_mbuf *m);
+bool net_mtu_ok(const struct net *net, const struct net_path *path, size_t l3_len);
+
+/* net_reply.c */
+void net_input_arp(struct net *net, const struct net_item *it);
+/* True: the packet was handed to another worker. */
+bool net_input_icmp(struct net *net, const struct net_item *it, bool steered, bool reassembled);
+void net_announce(struct net *net, struct net_address *a);
+
+/* net_steer.c: true when the packet was handed over or dropped (counted), and is not ours now */
+bool net_steer_flow(struct net *net, const struct net_item *it, const struct tcp_tuple *tuple);
+bool net_steer_fragment(struct net *net, const struct net_item *it);
+
+/* net_frag.c: takes the mbuf; the whole datagram, or NULL */
+struct rte_mbuf *net_reassemble(struct net *net, const struct net_item *it);
+void net_frag_expire(struct net *net);
+
+/* net_rx.c */
+void net_process(struct net *net, struct rte_mbuf **m, unsigned int n, bool steered);
+/* Sum of n octets of a chain from off. */
+uint64_t net_mbuf_sum(const struct rte_mbuf *m, uint32_t off, uint32_t n);

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+
+/*
+ * The way of a packet to the worker that owns its flow. Where the driver spreads flows itself
+ * (RSS with our key) its choice stands; where it does not, or does it by rules of its own, the
+ * owner is a keyed hash of the tuple, and the packet goes there through that worker's ring. What
+ * arrives without a whole tuple (fragments, ICMP errors) takes the same way.
+ */
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <rte_thash.h>
+
+#include "dataplane/net/net_priv.h"
+#include "dataplane/tcp/siphash.h"
+
+_Static_assert(sizeof(struct tcp_tuple) == 36, "the tuple is hashed as it lies in memory");
+
+struct rte_ring *net_steer_ring_new(uint16_t worker, int socket)
+{
+	char name[RTE_RING_NAMESIZE];
+
+	snprintf(name, sizeof(name), "steer-%u", worker);
+	return rte_ring_create(name, NET_STEER_RING, socket, RING_F_SC_DEQ);
+}
+
+void net_steer_ring_free(struct rte_ring *ring)
+{
+	void *m;
+
+	if (!ring)
+		return;
+	while (rte_ring_dequeue(ring, &m) == 0)
+		rte_pktmbuf_free(m);
+	rte_ring_free(ring);
+}
+
+/* What the NIC computes: Toeplitz over source, destination and ports. */
+static uint16_t rss_queue(const struct port_info *info, const struct tcp_tuple *t)
+{
+	uint32_t word[9], n = 0, hash;
+	size_t skip = net_is_mapped4(t->remote) ? 12 : 0;
+
+	for (size_t i = skip; i < 16; i += 4)
+		word[n++] = net_be32(t->remote + i);
+	for (size_t i = skip; i < 16; i += 4)
+		word[n++] = net_be32(t->local + i);
+	word[n++] = (uint32_t)t->remote_port << 16 | t->local_port;
+	hash = rte_softrss(word, n, info->rss_key);
+	return info->reta[hash & (info->reta_size - 1u)];
+}
+
+uint16_t net_owner(const struct net *net, uint16_t port_id, const struct tcp_tuple *tuple)
+{
+	const struct port_info *info = &net->port[port_id].info;
+
+	if (net->n_workers == 1)
+		return 0;
+	if (info->rss)
+		return rss_queue(info, tuple) % net->n_workers;
+	return (uint16_t)(siphash24(net->hash_key, tuple, sizeof(*tuple)) % net->n_workers);
+}
+
+static bool hand_over(struct net *net, struct rte_mbuf *m, uint16_t owner)
+{
+	if (owner == net->worker)
+		return false;
+	if (rte_ring_mp_enqueue(net->steer[owner], m) == 0) {
+		net_count(net, CNT_steer_out);
+	} else {
+		net_count(net, CNT_steer_drop);
+		rte_pktmbuf_free(m);
+	}
+	return true;
+}
+
+bool net_steer_flow(struct net *net, const struct net_item *it, const struct tcp_tuple *tuple)
+{
+	const struct net_head *h = &it->h;
+
+	if (net->n_workers == 1)
+		return false;
+	/* A plain segment lies where RSS put it. Of a tag, options or extension headers drivers
+	 * think differently, and a reassembled datagram or a quoted tuple was never hashed. */
+	if (net->port[it->path.port].info.rss && tuple == &h->tuple && !it->path.tagged &&
+	    it->m->nb_segs == 1 && h->l4 == h->l3 + (h->ip6 ? NET_IP6 : NET_IP4))
+		return false;
+	return hand_over(net, it->m, net_owner(net, it->path.port, tuple));
+}
+
+bool net_steer_fragment(struct net *net, const struct net_item *it)
+{
+	uint8_t key[36];
+
+	if (net->n_workers == 1)
+		return false;
+	memcpy(key, it->h.tuple.remote, 16);
+	memcpy(key + 16, it->h.tuple.local, 16);
+	net_put32(key + 32, it->h.fragment_id);
+	return hand_over(net, it->m,
+			 (uint16_t)(siphash24(net->hash_key, key, sizeof(key)) % net->n_workers));
+}
+
+unsigned int net_steer_poll(struct net *net)
+{
+	struct rte_mbuf *m[NET_RX_BURST];
+	unsigned int n;
+
+	if (net->n_workers == 1)
+		return 0;
+	n = rte_ring_sc_dequeue_burst(net->steer[net->worker], (void **)m, NET_RX_BURST, NULL);
+	if (!n)
+		return 0;
+	net->cnt[CNT_steer_in] += n;
+	net_process(net, m, n, true);
+	return n;
+}

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+#include <rte_eal.h>
+#include <rte_ethdev.h>
+#include <rte_mbuf.h>
+
+#include "dataplane/port/port.h"
+#include "dataplane/port/port_quirks.h"
+
+static struct rte_mempool *pool;
+
+static void roles(void **state)
+{
+	static const struct {
+		const char *text;
+		int rc;
+		const char *says;
+	} t[] = {
+		{"0=gateway", 0, ""},
+		{"17=gateway", 0, ""},
+		{"1=tap", -ENOTSUP, "tap is not built yet"},
+		{"1=inline:2", -ENOTSUP, "inline is not built yet"},
+		{"1=inline:1", -EINVAL, "another ethdev port"},
+		{"1=inline:", -EINVAL, "N=inline:M"},
+		{"1=inline:2x", -EINVAL, "N=inline:M"},
+		{"1=router", -EINVAL, "unknown role"},
+		{"1=", -EINVAL, "unknown role"},
+		{"=gateway", -EINVAL, "expected N=gateway"},
+		{"gateway", -EINVAL, "expected N=gateway"},
+		{"65535=gateway", -EINVAL, "expected N=gateway"},
+		{"4294967296=gateway", -EINVAL, "expected N=gateway"},
+		{"-1=gateway", -EINVAL, "expected N=gateway"},
+		{"1=gateway ", -EINVAL, "unknown role"},
+		{"", -EINVAL, "expected N=gateway"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		struct port_arg arg;
+		char err[200] = "";
+
+		assert_int_equal(port_parse_arg(t[i].text, &arg, err, sizeof(err)), t[i].rc);
+		if (!strstr(err, t[i].says))
+			fail_msg("%s: %s", t[i].text, err);
+		if (!t[i].rc)
+			assert_int_equal(arg.port_id, t[i].text[0] == '0' ? 0 : 17);
+	}
+}
+
+static void quirks(void **state)
+{
+	(void)state;
+	assert_true(port_quirk("net_af_packet")->promiscuous);
+	assert_false(port_quirk("net_af_packet")->rss);
+	assert_true(port_quirk("net_ixgbe")->rss);
+	assert_false(port_quirk("net_virtio")->rss);
+	assert_non_null(port_quirk(NULL));
+}
+
+static void up_describe_down(void **state)
+{
+	struct rte_mempool *pools[2] = {pool, pool};
+	struct port_options opt = {.mtu = 1400};
+	struct port_info info;
+	char err[200] = "", text[2048];
+	uint16_t id;
+	json_t *j;
+
+	(void)state;
+	assert_int_equal(rte_eth_dev_get_port_by_name("net_null0", &id), 0);
+	assert_true(port_rx_mbufs(id, 1, NULL) > 0);
+	assert_true(port_tx_mbufs(id, 2, NULL) >= port_rx_mbufs(id, 1, NULL));
+	if (port_init(id, 1, pools, &opt, &info, err, sizeof(err)))
+		fail_msg("%s", err);
+	assert_int_equal(info.mtu, 1400);
+	assert_int_equal(info.n_queues, 1);
+	assert_string_equal(info.driver, "net_null");
+	assert_false(info.rss);
+	assert_true(port_link_up(&info));
+	assert_true(port_describe(&info, text, sizeof(text)) > 0);
+	assert_int_equal(port_describe(&info, text, 40), -ENOSPC);
+	port_describe(&info, text, sizeof(text));
+	j = json_loads(text, 0, NULL);
+	assert_non_null(j);
+	assert_string_equal(json_string_value(json_object_get(j, "driver")), "net_null");
+	assert_true(json_is_true(json_object_get(j, "link")));
+	assert_int_equal(json_integer_value(json_object_get(j, "mtu")), 1400);
+	json_decref(j);
+	port_close(&info);
+}
+
+static void errors_say_what(void **state)
+{
+	struct rte_mempool *pools[1] = {pool};
+	struct port_info info;
+	char err[200] = "";
+
+	(void)state;
+	assert_true(port_init(30, 1, pools, NULL, &info, err, sizeof(err)) < 0);
+	assert_non_null(strstr(err, "port 30"));
+}
+
+int main(void)
+{
+	/* --no-huge means legacy memory, which does not go with --in-memory. */
+	static char args[][24] = {"test",
+				  "--no-huge",
+				  "--no-shconf",
+				  "--no-pci",
+				  "-m",
+				  "64",
+				  "--no-telemetry",
+				  "-l",
+				  "0",
+				  "--log-level=3",
+				  "--vdev=net_null0",
+				  "--file-prefix=unit"};
+	enum { N_ARGS = sizeof(args) / sizeof(args[0]) };
+	char *eal[N_ARGS];
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(roles),
+		cmocka_unit_test(quirks),
+		cmocka_unit_test(up_describe_down),
+		cmocka_unit_test(errors_say_what),
+	};
+
+	for (int i = 0; i < N_ARGS; i++)
+		eal[i] = args[i];
+	if (rte_eal_init(N_ARGS, eal) < 0)
+		return 77;
+	pool = rte_pktmbuf_pool_create("rx", 1023, 0, 0, 2048 + RTE_PKTMBUF_HEADROOM, 0);
+	if (!pool)
+		return 77;
+	return cmocka_run_group_tests_name("port", tests, NULL, NULL);
+}

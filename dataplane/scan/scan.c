@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+#include "dataplane/scan/scan_internal.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "postern/stats.h"
+
+/*
+ * Where in the match list a rule was found last. Only a hint, checked against the list itself, so
+ * that it serves all messages of the worker and is never cleared.
+ */
+#define SCAN_HINTS 1024u
+
+struct scan_message {
+	struct scan_worker *w;
+	struct scan_message *next_free;
+	hs_stream_t *stream;
+	uint8_t view;
+	bool failed;
+	bool open;
+};
+
+struct scan_worker {
+	struct scan_generation *g;
+	uint64_t *counters;
+	hs_scratch_t *scratch;
+	unsigned int max_streams;
+	unsigned int busy;
+	struct scan_message *free[VIEW_COUNT];
+	struct scan_message *slot[VIEW_COUNT]; /* max_streams each, or NULL */
+	uint16_t hint[SCAN_HINTS];
+};
+
+/* One call: where its matches go. */
+struct scan_target {
+	struct scan_worker *w;
+	struct handoff_match *match;
+	uint32_t *n;
+	uint32_t cap;
+	uint32_t flags;
+	uint8_t view;
+};
+
+static bool is_match(const struct scan_target *t, uint32_t i, uint32_t rule)
+{
+	return i < *t->n && t->match[i].rule == rule && t->match[i].view == t->view;
+}
+
+static struct handoff_match *find_match(struct scan_target *t, uint32_t rule)
+{
+	uint16_t *hint = &t->w->hint[(rule * 2654435761u) >> 22];
+
+	if (is_match(t, *hint, rule))
+		return &t->match[*hint];
+	for (uint32_t i = 0; i < *t->n; i++) {
+		if (is_match(t, i, rule)) {
+			*hint = (uint16_t)i;
+			return &t->match[i];
+		}
+	}
+	return NULL;
+}
+
+static int on_match(unsigned int id, unsigned long long from, unsigned long long to,
+		    unsigned int flags, void *ctx)
+{
+	struct scan_target *t = ctx;
+	struct handoff_match *m = find_match(t, id);
+
+	(void)from;
+	(void)flags;
+	if (m) {
+		if (m->count < UINT16_MAX)
+			m->count++;
+		/* Hyperscan promises no order. */
+		if (to < m->end)
+			m->end = to;
+		return 0;
+	}
+	if (*t->n >= t->cap) {
+		/* Not stopped: the counts of the rules that are listed still go on. */
+		t->flags |= RECORD_F_MATCHES_CUT;
+		return 0;
+	}
+	t->match[(*t->n)++] = (struct handoff_match){
+		.rule = id, .view = t->view, .count = 1, .end = to};
+	t->w->counters[CNT_scan_matches]++;
+	return 0;
+}
+
+static uint32_t outcome(struct scan_target *t, hs_error_t e)
+{
+	if (e != HS_SUCCESS) {
+		t->w->counters[CNT_scan_error]++;
+		t->flags |= RECORD_F_SCAN_PARTIAL;
+	}
+	return t->flags;
+}
+
+static void open_pool(struct scan_worker *w, unsigned int view, int *ret)
+{
+	const struct scan_view *v = &w->g->view[view];
+
+	if (*ret || !v->stream || !w->max_streams)
+		return;
+	w->slot[view] = calloc(w->max_streams, sizeof(*w->slot[view]));
+	if (!w->slot[view]) {
+		*ret = -ENOMEM;
+		return;
+	}
+	for (unsigned int i = 0; i < w->max_streams; i++) {
+		struct scan_message *m = &w->slot[view][i];
+
+		if (hs_open_stream(v->stream, 0, &m->stream) != HS_SUCCESS) {
+			*ret = -ENOMEM;
+			return;
+		}
+		m->w = w;
+		m->view = (uint8_t)view;
+		m->next_free = w->free[view];
+		w->free[view] = m;
+	}
+}
+
+int scan_worker_new(struct scan_generation *g, unsigned int max_streams, uint64_t *counters,
+		    struct scan_worker **out)
+{
+	struct scan_worker *w = calloc(1, sizeof(*w));
+	int ret = 0;
+
+	*out = NULL;
+	if (!w)
+		return -ENOMEM;
+	w->g = g;
+	w->counters = counters;
+	w->max_streams = max_streams;
+	if (g->scratch && hs_clone_scratch(g->scratch, &w->scratch) != HS_SUCCESS)
+		ret = -ENOMEM;
+	for (unsigned int v = 0; v < VIEW_COUNT; v++)
+		open_pool(w, v, &ret);
+	if (ret) {
+		scan_worker_free(w);
+		return ret;
+	}
+	*out = w;
+	return 0;
+}
+
+void scan_worker_free(struct scan_worker *w)
+{
+	if (!w)
+		return;
+	for (unsigned int v = 0; v < VIEW_COUNT; v++) {
+		for (unsigned int i = 0; w->slot[v] && i < w->max_streams; i++)
+			if (w->slot[v][i].stream)
+				hs_close_stream(w->slot[v][i].stream, NULL, NULL, NULL);
+		free(w->slot[v]);
+	}
+	hs_free_scratch(w->scratch);
+	free(w);
+}
+
+unsigned int scan_worker_busy(const struct scan_worker *w)
+{
+	return w->busy;
+}
+
+uint32_t scan_block(struct scan_worker *w, uint8_t view, const uint8_t *p, size_t n,
+		    struct handoff_match *match, uint32_t *n_matches, uint32_t cap)
+{
+	struct scan_target t = {w, match, n_matches, cap, 0, view};
+
+	if (view >= VIEW_COUNT || !w->g->view[view].block)
+		return 0;
+	if (n > UINT_MAX)
+		return outcome(&t, HS_INVALID);
+	w->counters[CNT_scan_runs]++;
+	w->counters[CNT_scan_bytes] += n;
+	/* Hyperscan takes no NULL, but a view may be empty, and a rule may match that. */
+	return outcome(&t, hs_scan(w->g->view[view].block, p ? (const char *)p : "",
+				   (unsigned int)n, 0, w->scratch, on_match, &t));
+}
+
+struct scan_message *scan_open(struct scan_worker *w, uint8_t view)
+{
+	struct scan_message *m;
+
+	if (view >= VIEW_COUNT || !w->g->view[view].stream)
+		return NULL;
+	m = w->free[view];
+	if (!m) {
+		w->counters[CNT_scan_no_stream]++;
+		return NULL;
+	}
+	w->free[view] = m->next_free;
+	m->failed = false;
+	m->open = true;
+	w->busy++;
+	return m;
+}
+
+uint32_t scan_run(struct scan_message *m, const uint8_t *p, size_t n,
+		  struct handoff_match *match, uint32_t *n_matches, uint32_t cap)
+{
+	struct scan_target t = {m->w, match, n_matches, cap, 0, m->view};
+	hs_error_t e = HS_SUCCESS;
+
+	/* A stream that failed once has lost its place: what it found later would be nonsense. */
+	if (m->failed)
+		return RECORD_F_SCAN_PARTIAL;
+	if (!n)
+		return 0;
+	m->w->counters[CNT_scan_runs]++;
+	m->w->counters[CNT_scan_bytes] += n;
+	if (n > UINT_MAX)
+		e = HS_INVALID;
+	else
+		e = hs_scan_stream(m->stream, (const char *)p, (unsigned int)n, 0, m->w->scratch,
+				   on_match, &t);
+	m->failed = e != HS_SUCCESS;
+	return outcome(&t, e);
+}
+
+/* Back into the pool, as if fresh. */
+static void put_back(struct scan_message *m)
+{
+	struct scan_worker *w = m->w;
+
+	m->open = false;
+	m->next_free = w->free[m->view];
+	w->free[m->view] = m;
+	w->busy--;
+}
+
+uint32_t scan_close(struct scan_message *m, struct handoff_match *match, uint32_t *n_matches,
+		    uint32_t cap)
+{
+	struct scan_target t = {m->w, match, n_matches, cap, 0, m->view};
+	uint32_t flags;
+
+	if (m->failed) {
+		scan_abort(m);
+		return RECORD_F_SCAN_PARTIAL;
+	}
+	flags = outcome(&t, hs_reset_stream(m->stream, 0, m->w->scratch, on_match, &t));
+	put_back(m);
+	return flags;
+}
+
+void scan_abort(struct scan_message *m)
+{
+	if (!m || !m->open)
+		return;
+	/* No callback: the octets so far are forgotten, matches at their end included. */
+	hs_reset_stream(m->stream, 0, NULL, NULL, NULL);
+	put_back(m);
+}

@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+
+/* Streams against block mode at random splits; blobs that must be refused. */
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <hs/hs.h>
+
+#include "dataplane/scan/scan.h"
+#include "postern/stats.h"
+
+static uint64_t counters[POSTERN_DP_COUNTER_COUNT];
+static uint64_t seed = 88172645463325252ull;
+
+static uint32_t rnd(uint32_t below)
+{
+	seed ^= seed << 13;
+	seed ^= seed >> 7;
+	seed ^= seed << 17;
+	return (uint32_t)(seed >> 32) % below;
+}
+
+static const char *const patterns[] = {
+	"viagra", "ab+c", "^From:", "end$", "a.{3,9}z", "x{4}", "needle", "\\.exe\\b", "[0-9]{6}",
+	"q",
+};
+static const unsigned int pattern_flags[] = {
+	HS_FLAG_CASELESS | HS_FLAG_SINGLEMATCH, 0, HS_FLAG_MULTILINE | HS_FLAG_SINGLEMATCH, 0, 0, 0,
+	HS_FLAG_SINGLEMATCH, 0, 0, 0,
+};
+#define N_PATTERNS (sizeof(patterns) / sizeof(patterns[0]))
+#define ID_BASE 100u
+
+static char *serialize(unsigned int mode, size_t *len)
+{
+	unsigned int ids[N_PATTERNS];
+	hs_compile_error_t *e = NULL;
+	hs_database_t *db = NULL;
+	char *out = NULL;
+
+	for (unsigned int i = 0; i < N_PATTERNS; i++)
+		ids[i] = ID_BASE + i * 1000;
+	assert_int_equal(hs_compile_multi(patterns, pattern_flags, ids, N_PATTERNS, mode, NULL, &db,
+					  &e), HS_SUCCESS);
+	assert_int_equal(hs_serialize_database(db, &out, len), HS_SUCCESS);
+	hs_free_database(db);
+	return out;
+}
+
+struct blob {
+	uint8_t *p;
+	size_t n;
+};
+
+static struct blob make_blob(unsigned int first, unsigned int second)
+{
+	size_t bn, sn;
+	char *b = serialize(first, &bn), *s = serialize(second, &sn);
+	struct scan_blob_head h = {.magic = SCAN_BLOB_MAGIC, .n_patterns = N_PATTERNS};
+	struct blob out;
+
+	h.block_off = (sizeof(h) + 63) / 64 * 64;
+	h.block_len = bn;
+	h.stream_off = (h.block_off + bn + 63) / 64 * 64;
+	h.stream_len = sn;
+	strncpy(h.hs_version, hs_version(), sizeof(h.hs_version) - 1);
+	out.n = h.stream_off + sn;
+	out.p = calloc(1, out.n);
+	assert_non_null(out.p);
+	memcpy(out.p, &h, sizeof(h));
+	memcpy(out.p + h.block_off, b, bn);
+	memcpy(out.p + h.stream_off, s, sn);
+	free(b);
+	free(s);
+	return out;
+}
+
+static struct blob good;
+static struct scan_generation *gen;
+static struct scan_worker *worker;
+
+static int setup(void **state)
+{
+	char err[256] = "";
+	struct scan_input in[2];
+
+	(void)state;
+	good = make_blob(HS_MODE_BLOCK, HS_MODE_STREAM);
+	in[0] = (struct scan_input){VIEW_FULL, good.p, good.n};
+	in[1] = (struct scan_input){VIEW_BODY, good.p, good.n};
+	if (scan_generation_new(in, 2, 7, &gen, err, sizeof(err)) != 0)
+		fail_msg("%s", err);
+	assert_int_equal(scan_worker_new(gen, 3, counters, &worker), 0);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	scan_worker_free(worker);
+	scan_generation_free(gen);
+	free(good.p);
+	return 0;
+}
+
+static int by_rule(const void *a, const void *b)
+{
+	const struct handoff_match *x = a, *y = b;
+
+	return x->rule < y->rule ? -1 : x->rule > y->rule;
+}
+
+static void same(struct handoff_match *a, uint32_t na, struct handoff_match *b, uint32_t nb)
+{
+	assert_int_equal(na, nb);
+	qsort(a, na, sizeof(*a), by_rule);
+	qsort(b, nb, sizeof(*b), by_rule);
+	for (uint32_t i = 0; i < na; i++) {
+		assert_int_equal(a[i].rule, b[i].rule);
+		assert_int_equal(a[i].view, b[i].view);
+		assert_int_equal(a[i].count, b[i].count);
+		assert_int_equal(a[i].end, b[i].end);
+		assert_true(i == 0 || a[i].rule != a[i - 1].rule);
+	}
+}
+
+static size_t random_text(uint8_t *p, size_t max)
+{
+	static const char *const word[] = {"VIAgra", "abbbc", "From:", "end", "azzzz", "xxxxxxx",
+					   "needle", "a.exe ", "1234567", "q", "\r\n", "nee",
+					   "dle"};
+	size_t n = 0;
+
+	while (n + 16 < max) {
+		const char *w = word[rnd(sizeof(word) / sizeof(word[0]))];
+
+		memcpy(p + n, w, strlen(w));
+		n += strlen(w);
+		if (rnd(40) == 0)
+			break;
+	}
+	return n;
+}
+
+static void test_oracle(void **state)
+{
+	struct handoff_match a[HANDOFF_MAX_MATCHES], b[HANDOFF_MAX_MATCHES];
+	uint8_t text[600];
+	uint32_t matched = 0;
+
+	(void)state;
+	for (int round = 0; round < 3000; round++) {
+		size_t n = random_text(text, sizeof(text)), at = 0;
+		uint32_t na = 0, nb = 0;
+		struct scan_message *m = scan_open(worker, VIEW_FULL);
+
+		assert_non_null(m);
+		assert_int_equal(0, scan_block(worker, VIEW_FULL, text, n, a, &na,
+					       HANDOFF_MAX_MATCHES));
+		while (at < n) {
+			size_t k = rnd(round % 2 ? 4 : 80);
+
+			k = k < n - at ? k : n - at;
+			assert_int_equal(scan_run(m, text + at, k, b, &nb, HANDOFF_MAX_MATCHES), 0);
+			at += k;
+		}
+		assert_int_equal(scan_close(m, b, &nb, HANDOFF_MAX_MATCHES), 0);
+		same(a, na, b, nb);
+		matched += na;
+	}
+	assert_true(matched > 3000);
+	assert_int_equal(scan_worker_busy(worker), 0);
+}
+
+static void test_matches(void **state)
+{
+	struct handoff_match m[4];
+	uint32_t n = 0;
+	const char *text = "q viagra q VIAGRA q";
+
+	(void)state;
+	assert_int_equal(0, scan_block(worker, VIEW_BODY, (const uint8_t *)text, strlen(text), m,
+				       &n, 4));
+	assert_int_equal(n, 2);
+	qsort(m, n, sizeof(*m), by_rule);
+	assert_int_equal(m[0].rule, ID_BASE);
+	assert_int_equal(m[0].count, 1);
+	assert_int_equal(m[0].end, 8);
+	assert_int_equal(m[1].count, 3);
+	assert_int_equal(m[1].end, 1);
+	/* The same rules in another view are entries of their own. */
+	assert_int_equal(scan_block(worker, VIEW_FULL, (const uint8_t *)"q", 1, m, &n, 4), 0);
+	assert_int_equal(n, 3);
+	assert_int_equal(m[2].view, VIEW_FULL);
+}
+
+static void test_bounds(void **state)
+{
+	struct handoff_match m[3] = {{0}, {0}, {.rule = 0xdeadbeef}};
+	static uint8_t many[200000];
+	uint32_t n = 0;
+
+	(void)state;
+	assert_int_equal(RECORD_F_MATCHES_CUT,
+			 scan_block(worker, VIEW_FULL, (const uint8_t *)"q needle xxxx 123456", 20,
+				    m, &n, 2));
+	assert_int_equal(n, 2);
+	assert_int_equal(m[2].rule, 0xdeadbeef);
+	memset(many, 'q', sizeof(many));
+	n = 0;
+	assert_int_equal(scan_block(worker, VIEW_FULL, many, sizeof(many), m, &n, 2), 0);
+	assert_int_equal(n, 1);
+	assert_int_equal(m[0].count, UINT16_MAX);
+	n = 0;
+	assert_int_equal(scan_block(worker, VIEW_FULL, NULL, 0, m, &n, 2), 0);
+	/* A view without rules finds nothing and is not an error. */
+	assert_int_equal(scan_block(worker, VIEW_URI, many, 10, m, &n, 2), 0);
+	assert_int_equal(n, 0);
+	assert_null(scan_open(worker, VIEW_URI));
+	assert_null(scan_open(worker, VIEW_COUNT));
+}
+
+static void test_pool(void **state)
+{
+	struct handoff_match m[8];
+	struct scan_message *s[3];
+	uint64_t before = counters[CNT_scan_no_stream];
+	uint32_t n = 0;
+
+	(void)state;
+	for (int i = 0; i < 3; i++)
+		assert_non_null(s[i] = scan_open(worker, VIEW_BODY));
+	assert_int_equal(scan_worker_busy(worker), 3);
+	assert_null(scan_open(worker, VIEW_BODY));
+	assert_int_equal(counters[CNT_scan_no_stream], before + 1);
+	/* Half a needle is forgotten with its message. */
+	assert_int_equal(scan_run(s[1], (const uint8_t *)"nee", 3, m, &n, 8), 0);
+	scan_abort(s[1]);
+	s[1] = scan_open(worker, VIEW_BODY);
+	assert_non_null(s[1]);
+	assert_int_equal(scan_run(s[1], (const uint8_t *)"dle", 3, m, &n, 8), 0);
+	assert_int_equal(n, 0);
+	/* Streams do not mix; "end$" hangs on the end of data. */
+	assert_int_equal(scan_run(s[0], (const uint8_t *)"en", 2, m, &n, 8), 0);
+	assert_int_equal(scan_run(s[2], (const uint8_t *)"d", 1, m, &n, 8), 0);
+	assert_int_equal(scan_run(s[0], (const uint8_t *)"d", 1, m, &n, 8), 0);
+	assert_int_equal(n, 0);
+	assert_int_equal(scan_close(s[2], m, &n, 8), 0);
+	assert_int_equal(n, 0);
+	assert_int_equal(scan_close(s[0], m, &n, 8), 0);
+	assert_int_equal(n, 1);
+	assert_int_equal(m[0].rule, ID_BASE + 3000);
+	assert_int_equal(scan_close(s[1], m, &n, 8), 0);
+	assert_int_equal(scan_worker_busy(worker), 0);
+}
+
+static int try_blob(const uint8_t *p, size_t n)
+{
+	struct scan_input in = {VIEW_FULL, p, n};
+	struct scan_generation *g = NULL;
+	char err[256] = "";
+	int ret = scan_generation_new(&in, 1, 1, &g, err, sizeof(err));
+
+	assert_true((ret == 0) == (g != NULL));
+	assert_true((ret == 0) == (err[0] == '\0'));
+	scan_generation_free(g);
+	return ret;
+}
+
+static void test_wrong_blob(void **state)
+{
+	struct scan_blob_head *h, was;
+	struct scan_input twice[2], unknown;
+	struct scan_generation *g;
+	struct blob b;
+	char err[256];
+
+	(void)state;
+	b = (struct blob){malloc(good.n), good.n};
+	assert_non_null(b.p);
+	memcpy(b.p, good.p, good.n);
+	h = (struct scan_blob_head *)(void *)b.p;
+	was = *h;
+	assert_int_equal(try_blob(b.p, b.n), 0);
+	assert_int_equal(try_blob(b.p, 0), -EINVAL);
+	assert_int_equal(try_blob(b.p, sizeof(*h) - 1), -EINVAL);
+	assert_int_equal(try_blob(b.p, sizeof(*h)), -EINVAL);
+	assert_int_equal(try_blob(b.p, b.n - 1), -EINVAL);
+#define WRONG(field, value) \
+	do { \
+		h->field = (value); \
+		assert_int_equal(try_blob(b.p, b.n), -EINVAL); \
+		*h = was; \
+	} while (0)
+	WRONG(magic, 1);
+	WRONG(n_patterns, 0);
+	WRONG(block_off, 8);
+	WRONG(block_off, was.block_off + 1);
+	WRONG(block_off, UINT64_MAX - 63);
+	WRONG(block_len, 0);
+	WRONG(block_len, UINT64_MAX);
+	WRONG(block_len, was.block_len - 1);
+	WRONG(stream_off, b.n / 64 * 64 + 64);
+	WRONG(stream_len, was.stream_len + 1);
+	WRONG(stream_off, was.block_off);
+	h->hs_version[0] ^= 1;
+	assert_int_equal(try_blob(b.p, b.n), -EINVAL);
+	memset(h->hs_version, 'x', sizeof(h->hs_version));
+	assert_int_equal(try_blob(b.p, b.n), -EINVAL);
+	*h = was;
+	/* The checksum of the bytecode. */
+	b.p[was.stream_off + was.stream_len / 2] ^= 0x40;
+	assert_int_equal(try_blob(b.p, b.n), -EINVAL);
+	free(b.p);
+	/* Modes exchanged. */
+	b = make_blob(HS_MODE_STREAM, HS_MODE_BLOCK);
+	assert_int_equal(try_blob(b.p, b.n), -EINVAL);
+	free(b.p);
+	b = make_blob(HS_MODE_STREAM, HS_MODE_STREAM);
+	assert_int_equal(try_blob(b.p, b.n), -EINVAL);
+	free(b.p);
+	twice[0] = twice[1] = (struct scan_input){VIEW_FULL, good.p, good.n};
+	assert_int_equal(scan_generation_new(twice, 2, 1, &g, err, sizeof(err)), -EINVAL);
+	unknown = (struct scan_input){VIEW_COUNT, good.p, good.n};
+	assert_int_equal(scan_generation_new(&unknown, 1, 1, &g, err, sizeof(err)), -EINVAL);
+}
+
+static void test_facts(void **state)
+{
+	size_t db, scratch, stream;
+	struct scan_generation *g;
+	struct scan_worker *w;
+	char err[256];
+	uint32_t n = 0;
+
+	(void)state;
+	assert_int_equal(scan_generation_id(gen), 7);
+	assert_int_equal(scan_generation_views(gen), 1u << VIEW_FULL | 1u << VIEW_BODY);
+	scan_generation_sizes(gen, &db, &scratch, &stream);
+	assert_true(db > 0 && scratch > 0 && stream > 0);
+	/* No rules at all is a generation as well. */
+	assert_int_equal(scan_generation_new(NULL, 0, 8, &g, err, sizeof(err)), 0);
+	assert_int_equal(scan_worker_new(g, 4, counters, &w), 0);
+	assert_int_equal(scan_block(w, VIEW_FULL, (const uint8_t *)"q", 1, NULL, &n, 0), 0);
+	assert_null(scan_open(w, VIEW_FULL));
+	scan_worker_free(w);
+	scan_generation_free(g);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_oracle), cmocka_unit_test(test_matches),
+		cmocka_unit_test(test_bounds), cmocka_unit_test(test_pool),
+		cmocka_unit_test(test_wrong_blob), cmocka_unit_test(test_facts),
+	};
+
+	return cmocka_run_group_tests(tests, setup, teardown);
+}

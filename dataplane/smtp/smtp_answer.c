@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+#include "dataplane/smtp/smtp_internal.h"
+
+#include <string.h>
+
+/* After an answer: the time is not known, see smtp_limits.c. */
+static void answered(struct smtp_session *s)
+{
+	smtp_command_done(s);
+	s->soft_deadline = true;
+}
+
+static void greet(struct smtp_session *s, struct str extra)
+{
+	const struct smtp_config *c = s->server->config;
+	uint8_t line[LIMIT_REPLY_LINE];
+	size_t n = c->banner_len;
+
+	memcpy(line, c->banner, n);
+	extra = str_cut(str_trim(extra), sizeof(line) - n - 3);
+	if (extra.n)
+		line[n++] = ' ';
+	for (size_t i = 0; i < extra.n; i++)
+		line[n++] = extra.p[i] == ' ' || ascii_is_vchar(extra.p[i]) ? extra.p[i] : '?';
+	line[n++] = '\r';
+	line[n++] = '\n';
+	smtp_say_raw(s, line, n);
+}
+
+void smtp_answer_connect(struct smtp_session *s, const struct smtp_reply *r)
+{
+	uint8_t line[LIMIT_REPLY_LINE];
+	unsigned int class = r->code / 100u;
+
+	if (s->phase != SMTP_PHASE_CONNECT)
+		return;
+	if (r->code == 220) {
+		if (s->bye_wanted) {
+			answered(s);
+			return;
+		}
+		greet(s, r->text);
+	} else if (class != 4 && class != 5) {
+		/* RFC 5321 4.3.2: a greeting is 220, 554 or 421. */
+		smtp_say_close(s, SAY_CONTROL_DOWN_BYE);
+	} else {
+		smtp_count(s, CNT_smtp_refused_connect);
+		s->refused = true;
+		smtp_say_raw(s, line, smtp_reply_format(line, r, true, NULL));
+		if (class == 4)
+			smtp_close(s, SMTP_CLOSE_AFTER_REPLY);
+	}
+	answered(s);
+}
+
+void smtp_answer_rcpt(struct smtp_session *s, const struct smtp_reply *r)
+{
+	unsigned int code;
+
+	if (s->phase != SMTP_PHASE_RCPT_ASKED)
+		return;
+	code = smtp_say_reply(s, r, NULL);
+	if (code / 100 == 2)
+		s->rcpt_accepted++;
+	else
+		smtp_count(s, CNT_smtp_refused_rcpt);
+	/* RFC 5321 3.8: with 421 goes the connection. */
+	if (code == 421)
+		smtp_close(s, SMTP_CLOSE_AFTER_REPLY);
+	answered(s);
+}
+
+void smtp_answer_message(struct smtp_session *s, const struct smtp_reply *r,
+			 const uint8_t *trace_id)
+{
+	unsigned int code;
+
+	if (s->phase != SMTP_PHASE_SUBMITTED)
+		return;
+	code = smtp_say_reply(s, r, trace_id);
+	smtp_count(s, code / 100 == 2   ? CNT_smtp_reply_2xx
+		      : code / 100 == 4 ? CNT_smtp_reply_4xx
+					: CNT_smtp_reply_5xx);
+	if (code == 421)
+		smtp_close(s, SMTP_CLOSE_AFTER_REPLY);
+	answered(s);
+}
+
+/*
+ * Nobody said whether this peer may speak. With DOWN_451 it gets its banner, so that connections
+ * stay, and 451 at every MAIL: also later, when control is back, for nobody has judged it.
+ */
+static void connect_lost(struct smtp_session *s)
+{
+	if (smtp_conf(s)->down_action == DOWN_421) {
+		smtp_say_down(s);
+		return;
+	}
+	smtp_count(s, CNT_smtp_control_down);
+	s->unjudged = true;
+	if (!s->bye_wanted)
+		greet(s, STR_NONE);
+	answered(s);
+}
+
+void smtp_control_lost(struct smtp_session *s)
+{
+	switch (s->phase) {
+	case SMTP_PHASE_CONNECT:
+		connect_lost(s);
+		break;
+	case SMTP_PHASE_SUBMITTED:
+		smtp_count(s, CNT_smtp_reply_4xx);
+		/* fall through */
+	case SMTP_PHASE_RCPT_ASKED:
+		smtp_count(s, CNT_smtp_control_down);
+		smtp_say(s, SAY_CONTROL_DOWN);
+		answered(s);
+		break;
+	default:
+		break;
+	}
+}
+
+static void set_bye(struct smtp_session *s, struct str text)
+{
+	const struct smtp_reply r = {421, 4, 3, 2, text};
+	uint8_t line[LIMIT_REPLY_LINE];
+	struct smtp_reply cut = r;
+
+	cut.text = str_cut(str_trim(text), SMTP_BYE_MAX - sizeof("421 4.3.2 \r\n"));
+	s->bye_len = (uint8_t)smtp_reply_format(line, &cut, false, NULL);
+	memcpy(s->bye, line, s->bye_len);
+	s->bye_wanted = true;
+}
+
+void smtp_shutdown(struct smtp_session *s, struct str text)
+{
+	if (s->phase == SMTP_PHASE_CLOSING)
+		return;
+	set_bye(s, text);
+	if (s->phase == SMTP_PHASE_COMMAND)
+		smtp_command_done(s);
+}
+
+void smtp_evict(struct smtp_session *s, struct str text)
+{
+	smtp_shutdown(s, text);
+	/* RFC 5321 3.8: 421 may come at any time; the client sees it once it looks. */
+	if (s->phase == SMTP_PHASE_DATA)
+		smtp_command_done(s);
+}

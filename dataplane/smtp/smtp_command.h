@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+#pragma once
+
+/* One command line into a typed command: RFC 5321 4.1. Knows grammar, not the order of commands. */
+
+#include "dataplane/smtp/smtp.h"
+#include "dataplane/smtp/smtp_reply.h"
+
+enum smtp_verb {
+	VERB_UNKNOWN, VERB_HELO, VERB_EHLO, VERB_MAIL, VERB_RCPT, VERB_DATA, VERB_RSET, VERB_NOOP,
+	VERB_QUIT, VERB_VRFY, VERB_HELP, VERB_NOT_OFFERED, VERB_FOREIGN
+};
+
+struct smtp_command {
+	enum smtp_verb verb;
+	enum smtp_say fault;    /* SAY_NONE, or the reply that refuses the line */
+	struct str arg;         /* HELO, EHLO: the name */
+	struct smtp_mail mail;  /* MAIL */
+	struct str rcpt;        /* RCPT: the mailbox */
+};
+
+/* line: without its CRLF; the strings of *out point into it. */
+void smtp_command_parse(struct str line, struct smtp_command *out);
+/* True if no command can begin with this octet: binary protocols (a TLS record: 0x16). */
+bool smtp_foreign_octet(uint8_t c);

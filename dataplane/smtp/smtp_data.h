@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+#pragma once
+
+/*
+ * The content of DATA: finds its end, removes dot-stuffing, notes what the octets show. RFC 5321
+ * 2.3.8, 4.1.1.4, 4.5.2. Incremental at any split: no result depends on how the octets were cut.
+ *
+ * End of data is CRLF "." CRLF and nothing else; the CRLF of the DATA command counts as the first.
+ * A bare LF, or a bare CR beside a dot or an LF, spoils the message (other servers see an end of
+ * data there): the rest is swallowed up to the true end, and the message is refused.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum smtp_data_state {
+	SMTP_DATA_BOL,   /* behind CRLF */
+	SMTP_DATA_TEXT,  /* within a line */
+	SMTP_DATA_ODD,   /* behind a bare LF or a NUL: a dot here is a look-alike */
+	SMTP_DATA_CR,    /* behind CR */
+	SMTP_DATA_DOT,   /* behind CRLF "." */
+	SMTP_DATA_DOTCR, /* behind CRLF "." CR */
+	SMTP_DATA_END
+};
+
+struct smtp_data {
+	uint64_t size;     /* octets of content so far, unstuffed */
+	uint64_t line_len; /* of the line so far, unstuffed */
+	uint64_t max_size;
+	uint32_t max_line; /* with CRLF; 0: any */
+	uint32_t flags;    /* RECORD_F_BARE_CR, _NUL, _8BIT, _LONG_LINE */
+	uint8_t state;     /* enum smtp_data_state */
+	uint8_t last;      /* octet before */
+	bool refuse_bare_cr;
+	bool cr_beside;    /* the octet before the CR of SMTP_DATA_CR was a dot or an LF */
+	bool bare_lf;      /* reasons to refuse */
+	bool bare_cr;
+	bool too_big;
+	bool line_over;
+	bool lookalike;    /* something that another server may take for the end */
+};
+
+typedef void (*smtp_data_sink)(void *ctx, const uint8_t *p, size_t n);
+
+void smtp_data_init(struct smtp_data *d, uint64_t max_size, uint32_t max_line, bool refuse_bare_cr);
+
+/*
+ * Takes a prefix of p[0..n) and returns its length; gives at most `room` octets to the sink, in
+ * order. Less than n is taken only for want of room, or because the end of data was in it (then
+ * d->state is SMTP_DATA_END). Once the message is refused nothing goes to the sink and no room is
+ * needed.
+ */
+size_t smtp_data_feed(struct smtp_data *d, const uint8_t *p, size_t n, size_t room,
+		      smtp_data_sink sink, void *ctx);
+
+static inline bool smtp_data_refused(const struct smtp_data *d)
+{
+	return d->bare_lf || d->bare_cr || d->too_big || d->line_over;
+}

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+#include "dataplane/smtp/smtp_reply.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SAY_LINE(name, code, enh, text) [name] = #code " " enh " " text "\r\n",
+#define SAY_LEN(name, code, enh, text) [name] = sizeof(#code " " enh " " text "\r\n") - 1,
+#define SAY_CODE(name, code, enh, text) [name] = code,
+/* RFC 5321 4.5.3.1.5 */
+#define SAY_CHECK(name, code, enh, text)                                                           \
+	_Static_assert(sizeof(#code " " enh " " text "\r\n") - 1 <= LIMIT_REPLY_LINE, #name);
+
+SMTP_REPLIES(SAY_CHECK)
+
+static const char *const say_line[SAY_COUNT] = {SMTP_REPLIES(SAY_LINE)};
+static const uint16_t say_len[SAY_COUNT] = {SMTP_REPLIES(SAY_LEN)};
+static const uint16_t say_code[SAY_COUNT] = {SMTP_REPLIES(SAY_CODE)};
+
+struct str smtp_say_line(enum smtp_say say)
+{
+	return str_make(say_line[say], say_len[say]);
+}
+
+unsigned int smtp_say_code(enum smtp_say say)
+{
+	return say_code[say];
+}
+
+static size_t put_number(uint8_t *out, unsigned int v)
+{
+	uint8_t digit[10];
+	size_t n = 0, len;
+
+	do {
+		digit[n++] = (uint8_t)('0' + v % 10);
+		v /= 10;
+	} while (v);
+	len = n;
+	while (n)
+		*out++ = digit[--n];
+	return len;
+}
+
+static size_t put_text(uint8_t *out, struct str s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		out[i] = s.p[i] == ' ' || ascii_is_vchar(s.p[i]) ? s.p[i] : '?';
+	return s.n;
+}
+
+static size_t put_enhanced(uint8_t *out, const struct smtp_reply *r)
+{
+	unsigned int class = r->code / 100u;
+	bool ours = r->enh_class == class && r->enh_subject < 1000 && r->enh_detail < 1000;
+	size_t n = put_number(out, class);
+
+	/* RFC 3463 2: three digits a part at most. A code that is missing is not invented. */
+	out[n++] = '.';
+	n += put_number(out + n, ours ? r->enh_subject : 0);
+	out[n++] = '.';
+	n += put_number(out + n, ours ? r->enh_detail : 0);
+	out[n++] = ' ';
+	return n;
+}
+
+size_t smtp_reply_format(uint8_t out[LIMIT_REPLY_LINE], const struct smtp_reply *r, bool bare,
+			 const uint8_t *trace_id)
+{
+	const size_t tail = 2 + (trace_id ? sizeof(" id=") - 1 + SMTP_TRACE_ID : 0);
+	struct str text = str_trim(r->text);
+	size_t n = put_number(out, r->code);
+
+	out[n++] = ' ';
+	if (!bare)
+		n += put_enhanced(out + n, r);
+	if (!text.n)
+		text = r->code < 400 ? STR("Ok") : STR("Refused");
+	n += put_text(out + n, str_cut(text, LIMIT_REPLY_LINE - tail - n));
+	if (trace_id) {
+		memcpy(out + n, " id=", 4);
+		n += 4;
+		n += put_text(out + n, str_make(trace_id, SMTP_TRACE_ID));
+	}
+	out[n++] = '\r';
+	out[n++] = '\n';
+	return n;
+}
+
+static uint32_t or_default(uint32_t v, uint32_t otherwise)
+{
+	return v ? v : otherwise;
+}
+
+struct smtp_config *smtp_config_new(const struct handoff_config *c)
+{
+	struct smtp_config *k;
+	size_t len = strnlen(c->hostname, sizeof(c->hostname));
+
+	/* The name goes into replies: a name with a space or CR LF in it would forge lines. */
+	if (len == 0 || len >= sizeof(c->hostname))
+		return NULL;
+	for (size_t i = 0; i < len; i++)
+		if (!ascii_is_vchar((uint8_t)c->hostname[i]))
+			return NULL;
+	k = calloc(1, sizeof(*k));
+	if (!k)
+		return NULL;
+	k->c = *c;
+	k->c.max_message = c->max_message ? c->max_message : DEFAULT_MAX_MESSAGE;
+	k->c.max_rcpt = or_default(c->max_rcpt, DEFAULT_MAX_RCPT);
+	if (k->c.max_rcpt > HANDOFF_MAX_RCPTS)
+		k->c.max_rcpt = HANDOFF_MAX_RCPTS;
+	k->c.command_timeout_s = or_default(c->command_timeout_s, LIMIT_COMMAND_TIMEOUT_S);
+	k->c.data_timeout_s = or_default(c->data_timeout_s, LIMIT_DATA_BLOCK_TIMEOUT_S);
+	k->c.data_total_timeout_s = or_default(c->data_total_timeout_s, DEFAULT_DATA_TOTAL_S);
+	k->c.verdict_timeout_s = or_default(c->verdict_timeout_s, LIMIT_FINAL_REPLY_TIMEOUT_S);
+	k->banner_len = (uint32_t)snprintf((char *)k->banner, sizeof(k->banner), "220 %s ESMTP",
+					   c->hostname);
+	k->helo_len = (uint32_t)snprintf((char *)k->helo, sizeof(k->helo), "250 %s\r\n",
+					 c->hostname);
+	/* RFC 5321 4.1.1.1, RFC 2920, RFC 1870, RFC 6152, RFC 2034. */
+	k->ehlo_len = (uint32_t)snprintf((char *)k->ehlo, sizeof(k->ehlo),
+					 "250-%s\r\n250-PIPELINING\r\n250-SIZE %llu\r\n"
+					 "250-8BITMIME\r\n250 ENHANCEDSTATUSCODES\r\n",
+					 c->hostname, (unsigned long long)k->c.max_message);
+	return k;
+}
+
+void smtp_config_free(struct smtp_config *c)
+{
+	free(c);
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+#include "dataplane/smtp/smtp_internal.h"
+
+#include <string.h>
+
+void smtp_end_txn(struct smtp_session *s)
+{
+	if (s->txn_held)
+		s->server->ops.txn_end(s->owner);
+	s->txn = false;
+	s->txn_held = false;
+	s->rcpt_asked = 0;
+	s->rcpt_accepted = 0;
+}
+
+void smtp_close(struct smtp_session *s, enum smtp_close how)
+{
+	if (s->phase == SMTP_PHASE_CLOSING)
+		return;
+	s->phase = SMTP_PHASE_CLOSING;
+	s->deadline = SMTP_NO_DEADLINE;
+	smtp_end_txn(s);
+	smtp_line_put(s);
+	s->server->ops.close(s->owner, how);
+}
+
+void smtp_say_raw(struct smtp_session *s, const void *p, size_t n)
+{
+	if (s->phase == SMTP_PHASE_CLOSING)
+		return;
+	/* A reply that cannot be queued would leave client and server at different places. */
+	if (s->server->ops.send(s->owner, p, n) != 0)
+		smtp_close(s, SMTP_CLOSE_ABORT);
+}
+
+void smtp_say(struct smtp_session *s, enum smtp_say say)
+{
+	struct str line = smtp_say_line(say);
+
+	smtp_say_raw(s, line.p, line.n);
+}
+
+void smtp_say_close(struct smtp_session *s, enum smtp_say say)
+{
+	smtp_say(s, say);
+	smtp_close(s, SMTP_CLOSE_AFTER_REPLY);
+}
+
+unsigned int smtp_say_reply(struct smtp_session *s, const struct smtp_reply *r,
+			    const uint8_t *trace_id)
+{
+	uint8_t line[LIMIT_REPLY_LINE];
+	unsigned int class = r->code / 100u;
+
+	/* 354, 1xx or nonsense must not come from outside: the order of commands hangs on it. */
+	if (class != 2 && class != 4 && class != 5) {
+		smtp_say(s, SAY_BAD_VERDICT);
+		return smtp_say_code(SAY_BAD_VERDICT);
+	}
+	smtp_say_raw(s, line, smtp_reply_format(line, r, false, trace_id));
+	return r->code;
+}
+
+bool smtp_error(struct smtp_session *s, enum postern_counter why)
+{
+	uint32_t max = smtp_conf(s)->max_errors;
+
+	smtp_count(s, why);
+	s->errors++;
+	if (!max || s->errors < max)
+		return true;
+	smtp_count(s, CNT_smtp_too_many_errors);
+	smtp_say_close(s, SAY_ERRORS);
+	return false;
+}
+
+void smtp_blame(struct smtp_session *s, enum smtp_say say, enum postern_counter why)
+{
+	if (smtp_error(s, why))
+		smtp_say(s, say);
+}
+
+void smtp_say_down(struct smtp_session *s)
+{
+	smtp_count(s, CNT_smtp_control_down);
+	if (smtp_conf(s)->down_action == DOWN_421)
+		smtp_say_close(s, SAY_CONTROL_DOWN_BYE);
+	else
+		smtp_say(s, SAY_CONTROL_DOWN);
+}

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+#include "dataplane/smtp/smtp_internal.h"
+
+#include <string.h>
+
+/*
+ * The machine. Phases and what leads out of them:
+ *
+ *   CONNECT       asked; the banner goes out with the answer         -> COMMAND, CLOSING
+ *   COMMAND       lines are taken and answered                       -> all below
+ *   RCPT_ASKED    nothing is taken until the recipient is answered   -> COMMAND, CLOSING
+ *   DATA          content; the end of data submits or refuses it     -> SUBMITTED, COMMAND, CLOSING
+ *   SUBMITTED     nothing is taken until the message is answered     -> COMMAND, CLOSING
+ *   CLOSING       everything is taken and forgotten
+ *
+ * Whoever answers late, twice or in the wrong phase is not heard. Which RCPT an answer belongs to
+ * the owner knows by the serial of its question, which is why it must not hand in an answer whose
+ * question is not the last it asked.
+ */
+
+/* The client's turn: after every complete command. */
+void smtp_command_done(struct smtp_session *s)
+{
+	if (s->phase == SMTP_PHASE_CLOSING)
+		return;
+	s->phase = SMTP_PHASE_COMMAND;
+	smtp_arm_command(s);
+	if (s->bye_wanted) {
+		smtp_say_raw(s, s->bye, s->bye_len);
+		smtp_close(s, SMTP_CLOSE_AFTER_REPLY);
+	} else if (s->eof) {
+		smtp_close(s, SMTP_CLOSE_AFTER_REPLY);
+	}
+}
+
+/* A complete line with its LF. RFC 5321 2.3.8: what ends in a bare LF is no command. */
+static void take_line(struct smtp_session *s, struct str line)
+{
+	smtp_count(s, CNT_smtp_commands);
+	if (s->skip_line) {
+		s->skip_line = false;
+		smtp_blame(s, SAY_LINE_TOO_LONG, CNT_smtp_line_too_long);
+	} else if (line.n < 2 || line.p[line.n - 2] != '\r') {
+		smtp_blame(s, SAY_LINE_END, CNT_smtp_bad_command);
+	} else {
+		smtp_do_command(s, str_cut(line, line.n - 2));
+	}
+	if (s->phase == SMTP_PHASE_COMMAND)
+		smtp_command_done(s);
+}
+
+/* A line that is not complete, or whose beginning was kept; n octets of it, `ends` with its LF. */
+static void keep_line(struct smtp_session *s, const uint8_t *p, size_t n, bool ends)
+{
+	uint8_t *buf;
+
+	if (s->line == SMTP_NO_LINE) {
+		s->line = smtp_line_get(s->server);
+		if (s->line == SMTP_NO_LINE) {
+			smtp_count(s, CNT_smtp_no_line_buffer);
+			smtp_say_close(s, SAY_NO_LINE);
+			return;
+		}
+	}
+	if (n > LIMIT_COMMAND_EXT - s->line_len) {
+		smtp_line_put(s);
+		s->skip_line = true;
+	} else {
+		buf = s->server->line[s->line];
+		memcpy(buf + s->line_len, p, n);
+		s->line_len += (uint32_t)n;
+	}
+	if (!ends)
+		return;
+	if (s->skip_line) {
+		take_line(s, STR_NONE);
+	} else {
+		take_line(s, str_make(s->server->line[s->line], s->line_len));
+		smtp_line_put(s);
+	}
+}
+
+static size_t input_command(struct smtp_session *s, const uint8_t *p, size_t n)
+{
+	const uint8_t *lf = memchr(p, '\n', n);
+	size_t len = lf ? (size_t)(lf - p) + 1 : n;
+
+	/* A TLS record or some other binary protocol; here the server speaks first, in clear. */
+	if (!s->spoke && s->line == SMTP_NO_LINE && !s->skip_line && smtp_foreign_octet(p[0])) {
+		smtp_count(s, CNT_smtp_non_smtp);
+		smtp_close(s, SMTP_CLOSE_ABORT);
+		return n;
+	}
+	if (s->skip_line) {
+		if (lf)
+			take_line(s, STR_NONE);
+	} else if (lf && s->line == SMTP_NO_LINE && len <= LIMIT_COMMAND_EXT) {
+		take_line(s, str_make(p, len));
+	} else {
+		keep_line(s, p, len, lf != NULL);
+	}
+	return len;
+}
+
+size_t smtp_input(struct smtp_session *s, const uint8_t *p, size_t n, uint64_t now_ms)
+{
+	size_t used = 0, k;
+
+	if (now_ms > s->server->now)
+		s->server->now = now_ms;
+	while (used < n) {
+		switch (s->phase) {
+		case SMTP_PHASE_CLOSING:
+			return n;
+		case SMTP_PHASE_COMMAND:
+			k = input_command(s, p + used, n - used);
+			break;
+		case SMTP_PHASE_DATA:
+			k = smtp_do_data(s, p + used, n - used);
+			break;
+		case SMTP_PHASE_CONNECT:
+			/* RFC 5321 4.3.1: the client waits for the greeting. */
+			if (!(s->flags & RECORD_F_EARLY_TALKER))
+				smtp_count(s, CNT_smtp_early_talker);
+			s->flags |= RECORD_F_EARLY_TALKER;
+			return used;
+		default:
+			return used;
+		}
+		if (!k)
+			break;
+		used += k;
+	}
+	return used;
+}
+
+bool smtp_waiting(const struct smtp_session *s)
+{
+	switch (s->phase) {
+	case SMTP_PHASE_CONNECT:
+	case SMTP_PHASE_RCPT_ASKED:
+	case SMTP_PHASE_SUBMITTED:
+		return true;
+	case SMTP_PHASE_DATA:
+		return s->held_since && !smtp_data_refused(&s->data) &&
+		       s->server->ops.data_room(s->owner) == 0;
+	default:
+		return false;
+	}
+}
+
+void smtp_eof(struct smtp_session *s)
+{
+	s->eof = true;
+	/* With a question open the answer still goes out: the client may have closed only half. */
+	if (s->phase == SMTP_PHASE_COMMAND || s->phase == SMTP_PHASE_DATA)
+		smtp_close(s, SMTP_CLOSE_AFTER_REPLY);
+}
+
+enum smtp_phase smtp_phase(const struct smtp_session *s)
+{
+	return s->phase;
+}
+
+uint32_t smtp_session_flags(const struct smtp_session *s)
+{
+	return s->flags;
+}

@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+#include "dataplane/smtp/smtp_internal.h"
+
+#include <errno.h>
+#include <string.h>
+
+static void blame_sequence(struct smtp_session *s, enum smtp_say say)
+{
+	smtp_blame(s, say, CNT_smtp_bad_sequence);
+}
+
+/*
+ * Commands that lead to nothing are free up to a number between two messages, then each is an
+ * error. False: it was one too many.
+ */
+static bool idle_budget(struct smtp_session *s)
+{
+	return ++s->idle_commands <= LIMIT_IDLE_COMMANDS || smtp_error(s, CNT_smtp_idle_command);
+}
+
+static void do_helo(struct smtp_session *s, const struct smtp_command *cmd)
+{
+	const struct smtp_config *c = s->server->config;
+
+	/* RFC 5321 4.1.4: EHLO clears what RSET clears; HELO is no different. */
+	smtp_end_txn(s);
+	memcpy(s->helo, cmd->arg.p, cmd->arg.n);
+	s->helo_len = (uint8_t)cmd->arg.n;
+	s->helo_seen = true;
+	s->proto = cmd->verb == VERB_EHLO ? PROTO_ESMTP : PROTO_SMTP;
+	if (cmd->verb == VERB_EHLO)
+		smtp_say_raw(s, c->ehlo, c->ehlo_len);
+	else
+		smtp_say_raw(s, c->helo, c->helo_len);
+}
+
+/* MAIL in order. Refusals leave no transaction, and are bounded like other idle commands. */
+static void begin_txn(struct smtp_session *s, const struct smtp_mail *mail)
+{
+	/* RFC 1870 6.1 */
+	if (mail->size > smtp_conf(s)->max_message) {
+		smtp_count(s, CNT_smtp_size_declared);
+		if (idle_budget(s))
+			smtp_say(s, SAY_SIZE_DECLARED);
+		return;
+	}
+	switch (s->unjudged ? -EAGAIN
+			    : s->server->ops.txn_begin(s->owner, str_make(s->helo, s->helo_len),
+						       s->proto, mail)) {
+	case 0:
+		s->transactions++;
+		s->txn = true;
+		s->txn_held = true;
+		smtp_say(s, SAY_SENDER_OK);
+		break;
+	case -ENOMEM:
+		smtp_count(s, CNT_smtp_no_arena);
+		if (idle_budget(s))
+			smtp_say(s, SAY_NO_STORAGE);
+		break;
+	default:
+		if (idle_budget(s))
+			smtp_say_down(s);
+		break;
+	}
+}
+
+static void do_mail(struct smtp_session *s, const struct smtp_command *cmd)
+{
+	uint32_t max = smtp_conf(s)->max_transactions;
+
+	if (!s->helo_seen) {
+		blame_sequence(s, SAY_NEED_HELO);
+	} else if (s->txn) {
+		/* RFC 5321 4.1.4: no MAIL within a transaction. */
+		blame_sequence(s, SAY_NESTED_MAIL);
+	} else if (max && s->transactions >= max) {
+		smtp_count(s, CNT_smtp_too_many_transactions);
+		smtp_say_close(s, SAY_TRANSACTIONS);
+	} else {
+		begin_txn(s, &cmd->mail);
+	}
+}
+
+static void do_rcpt(struct smtp_session *s, const struct smtp_command *cmd)
+{
+	const struct handoff_config *c = smtp_conf(s);
+	int ret;
+
+	if (!s->txn) {
+		blame_sequence(s, SAY_NEED_MAIL);
+		return;
+	}
+	/* RFC 5321 4.5.3.1.10: 452 for the surplus; what was accepted stays accepted. */
+	if (s->rcpt_accepted >= c->max_rcpt || s->rcpt_asked >= HANDOFF_MAX_RCPTS) {
+		smtp_count(s, CNT_smtp_rcpt_limit);
+		smtp_say(s, SAY_RCPT_LIMIT);
+		return;
+	}
+	ret = s->server->ops.ask_rcpt(s->owner, cmd->rcpt);
+	if (ret == -ENOMEM || ret == -ENOSPC) {
+		smtp_count(s, CNT_smtp_rcpt_limit);
+		smtp_say(s, SAY_RCPT_LIMIT);
+	} else if (ret) {
+		smtp_say_down(s);
+	} else {
+		s->rcpt_asked++;
+		s->phase = SMTP_PHASE_RCPT_ASKED;
+		smtp_arm(s, c->command_timeout_s < c->verdict_timeout_s ? c->command_timeout_s
+									: c->verdict_timeout_s);
+	}
+}
+
+static void do_data(struct smtp_session *s)
+{
+	const struct handoff_config *c = smtp_conf(s);
+
+	if (!s->txn) {
+		blame_sequence(s, SAY_NEED_MAIL);
+		return;
+	}
+	/* RFC 5321 3.3: 554 if no RCPT was accepted. RFC 2920 3.1 has clients live with either. */
+	if (!s->rcpt_accepted) {
+		blame_sequence(s, SAY_NO_RCPT);
+		return;
+	}
+	if (s->server->ops.data_begin(s->owner) != 0) {
+		smtp_count(s, CNT_smtp_no_arena);
+		smtp_end_txn(s);
+		smtp_say(s, SAY_NO_STORAGE);
+		return;
+	}
+	/* A configuration that comes during DATA is not for this message. */
+	smtp_data_init(&s->data, c->max_message, c->max_line, c->refuse_bare_cr);
+	s->min_rate = c->min_rate;
+	s->data_timeout_s = c->data_timeout_s;
+	s->data_told = false;
+	s->data_start = s->data_progress = s->server->now;
+	s->data_end_by = s->data_start + (uint64_t)c->data_total_timeout_s * 1000;
+	s->data_octets = s->held_since = s->held_total = 0;
+	s->phase = SMTP_PHASE_DATA;
+	smtp_arm_data(s);
+	smtp_say_raw(s, SMTP_START_DATA.p, SMTP_START_DATA.n);
+}
+
+static void do_fault(struct smtp_session *s, const struct smtp_command *cmd)
+{
+	switch (cmd->fault) {
+	case SAY_FOREIGN:
+		smtp_count(s, CNT_smtp_non_smtp);
+		smtp_say_close(s, SAY_FOREIGN);
+		break;
+	case SAY_LINE_TOO_LONG:
+		smtp_blame(s, cmd->fault, CNT_smtp_line_too_long);
+		break;
+	default:
+		smtp_blame(s, cmd->fault, CNT_smtp_bad_command);
+		break;
+	}
+}
+
+static bool is_idle(enum smtp_verb verb)
+{
+	return verb == VERB_HELO || verb == VERB_EHLO || verb == VERB_RSET || verb == VERB_NOOP ||
+	       verb == VERB_VRFY || verb == VERB_HELP;
+}
+
+void smtp_do_command(struct smtp_session *s, struct str line)
+{
+	struct smtp_command cmd;
+
+	smtp_command_parse(line, &cmd);
+	if (cmd.verb != VERB_UNKNOWN)
+		s->spoke = true;
+	/* RFC 5321 3.1: after a 5xx greeting everything but QUIT is 503. */
+	if (s->refused && cmd.verb != VERB_QUIT && cmd.verb != VERB_FOREIGN) {
+		blame_sequence(s, SAY_REFUSED);
+		return;
+	}
+	if (cmd.fault) {
+		do_fault(s, &cmd);
+		return;
+	}
+	if (is_idle(cmd.verb) && !idle_budget(s))
+		return;
+	switch (cmd.verb) {
+	case VERB_HELO:
+	case VERB_EHLO:
+		do_helo(s, &cmd);
+		break;
+	case VERB_MAIL:
+		do_mail(s, &cmd);
+		break;
+	case VERB_RCPT:
+		do_rcpt(s, &cmd);
+		break;
+	case VERB_DATA:
+		do_data(s);
+		break;
+	case VERB_RSET:
+		smtp_end_txn(s);
+		smtp_say(s, SAY_OK);
+		break;
+	case VERB_NOOP:
+		smtp_say(s, SAY_OK);
+		break;
+	case VERB_VRFY:
+		/* RFC 5321 3.5.3: 252 tells nothing about who exists. */
+		smtp_say(s, SAY_VRFY);
+		break;
+	case VERB_HELP:
+		smtp_say(s, SAY_HELP);
+		break;
+	case VERB_QUIT:
+		smtp_say_close(s, SAY_BYE);
+		break;
+	default:
+		break;
+	}
+}
+
+/* ---- content ------------------------------------------------------------------------------ */
+
+static void to_owner(void *ctx, const uint8_t *p, size_t n)
+{
+	struct smtp_session *s = ctx;
+
+	s->server->ops.data(s->owner, p, n);
+}
+
+/* Which refusal it is; the first that holds, so that it does not hang on how octets came. */
+static enum smtp_say refusal(struct smtp_session *s, enum postern_counter *why)
+{
+	if (s->data.bare_lf) {
+		*why = CNT_smtp_bare_lf;
+		return SAY_BARE_LF;
+	}
+	if (s->data.bare_cr) {
+		*why = CNT_smtp_bare_cr;
+		return SAY_BARE_CR;
+	}
+	if (s->data.too_big) {
+		*why = CNT_smtp_size_exceeded;
+		return SAY_SIZE_EXCEEDED;
+	}
+	*why = CNT_smtp_line_limit;
+	return SAY_LONG_LINE;
+}
+
+static void submit(struct smtp_session *s)
+{
+	struct smtp_data_facts facts = {.size = s->data.size, .flags = s->data.flags | s->flags};
+
+	if (s->server->ops.submit(s->owner, &facts) != 0) {
+		smtp_count(s, CNT_smtp_control_down);
+		smtp_count(s, CNT_smtp_reply_4xx);
+		smtp_end_txn(s);
+		smtp_say(s, SAY_CONTROL_DOWN);
+		smtp_command_done(s);
+		return;
+	}
+	s->txn_held = false; /* record and chunks are the owner's to follow from here */
+	smtp_end_txn(s);
+	smtp_count(s, CNT_smtp_messages);
+	s->server->counters[CNT_smtp_message_bytes] += facts.size;
+	s->phase = SMTP_PHASE_SUBMITTED;
+	smtp_arm(s, smtp_conf(s)->verdict_timeout_s);
+}
+
+static void end_of_data(struct smtp_session *s)
+{
+	enum postern_counter why;
+	enum smtp_say say;
+
+	s->idle_commands = 0;
+	if (s->data.lookalike)
+		smtp_count(s, CNT_smtp_lookalike);
+	if (!smtp_data_refused(&s->data)) {
+		submit(s);
+		return;
+	}
+	say = refusal(s, &why);
+	smtp_count(s, why);
+	smtp_count(s, CNT_smtp_reply_5xx);
+	smtp_end_txn(s);
+	smtp_say(s, say);
+	smtp_command_done(s);
+}
+
+size_t smtp_do_data(struct smtp_session *s, const uint8_t *p, size_t n)
+{
+	size_t room = 0, used;
+
+	if (!smtp_data_refused(&s->data))
+		room = s->server->ops.data_room(s->owner);
+	used = smtp_data_feed(&s->data, p, n, room, to_owner, s);
+	if (smtp_data_refused(&s->data) && !s->data_told) {
+		/* What is only swallowed needs no place in the arena. */
+		s->data_told = true;
+		smtp_end_txn(s);
+	}
+	if (s->data.state == SMTP_DATA_END)
+		end_of_data(s);
+	else
+		smtp_data_moved(s, used, used < n);
+	return used;
+}

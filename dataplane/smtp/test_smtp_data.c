@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+
+/* End of data: every split against the whole, and the whole against a reading of the rules that
+ * has all octets at hand and looks at each with its neighbours. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "dataplane/smtp/smtp_data.h"
+#include "dataplane/smtp/smtp_naive.h"
+
+struct out {
+	uint8_t buf[8192];
+	size_t n;
+	size_t room; /* left in this call */
+};
+
+static void sink(void *ctx, const uint8_t *p, size_t n)
+{
+	struct out *o = ctx;
+
+	assert_true(n <= o->room);
+	assert_true(o->n + n <= sizeof(o->buf));
+	memcpy(o->buf + o->n, p, n);
+	o->n += n;
+	o->room -= n;
+}
+
+static size_t feed(struct smtp_data *d, struct out *o, const uint8_t *p, size_t n, size_t room)
+{
+	o->room = room;
+	return smtp_data_feed(d, p, n, room, sink, o);
+}
+
+static void same(const struct smtp_naive *want, const struct smtp_data *d, const struct out *o,
+		 size_t used)
+{
+	assert_int_equal(want->ended, d->state == SMTP_DATA_END);
+	if (want->ended)
+		assert_int_equal(want->used, used);
+	assert_int_equal(want->bare_lf, d->bare_lf);
+	assert_int_equal(want->bare_cr, d->bare_cr);
+	/* The first reason names the refusal; what comes behind it is not kept exactly. */
+	if (d->bare_lf || d->bare_cr)
+		return;
+	assert_int_equal(want->too_big, d->too_big);
+	assert_int_equal(want->line_over, d->line_over);
+	if (smtp_data_refused(d))
+		return;
+	assert_int_equal(want->flags, d->flags);
+	assert_int_equal(want->n, o->n);
+	assert_int_equal(d->size, o->n);
+	assert_memory_equal(want->out, o->buf, o->n);
+}
+
+#define MAX_SIZE 6000
+#define MAX_LINE 1200
+
+static void check(const uint8_t *p, size_t n, bool refuse_bare_cr)
+{
+	struct smtp_naive want;
+	struct smtp_data d;
+	struct out o;
+	size_t used;
+
+	smtp_naive_run(&want, p, n, MAX_SIZE, MAX_LINE, refuse_bare_cr);
+	for (size_t cut = 0; cut <= n; cut += n > 300 ? 97 : 1) {
+		smtp_data_init(&d, MAX_SIZE, MAX_LINE, refuse_bare_cr);
+		o.n = 0;
+		used = feed(&d, &o, p, cut, SIZE_MAX);
+		used += feed(&d, &o, p + used, n - used, SIZE_MAX);
+		same(&want, &d, &o, used);
+	}
+	/* Octet by octet. */
+	smtp_data_init(&d, MAX_SIZE, MAX_LINE, refuse_bare_cr);
+	o.n = used = 0;
+	while (used < n && d.state != SMTP_DATA_END)
+		used += feed(&d, &o, p + used, 1, 1);
+	same(&want, &d, &o, used);
+	/* With little room, and now and then none at all. */
+	smtp_data_init(&d, MAX_SIZE, MAX_LINE, refuse_bare_cr);
+	o.n = used = 0;
+	for (size_t turn = 0; used < n && d.state != SMTP_DATA_END; turn++) {
+		size_t k = feed(&d, &o, p + used, n - used, turn % 4);
+
+		assert_true(k > 0 || turn % 4 == 0);
+		used += k;
+	}
+	same(&want, &d, &o, used);
+}
+
+static const struct str cases[] = {
+	STR(".\r\n"), STR(".\r\nMAIL FROM:<a@example.com>\r\n"), STR("\r\n.\r\n"),
+	STR("a\r\n.\r\nb"), STR("..\r\n.\r\n"), STR(".a\r\n.\r\n"), STR("a.\r\n.\r\n"),
+	STR("a\r\n..\r\n...\r\n.\r\n"), STR("a\r\n\r\n.\r\n"), STR("a\rb\r\n.\r\n"),
+	STR("a\nb\r\n.\r\n"), STR("a\r\r\n.\r\n"), STR("a.\rb\r\n.\r\n"), STR("a\r.b\r\n.\r\n"),
+	STR("\ra\r\n.\r\n"), STR("a\r\n\rb\r\n.\r\n"), STR("a\0b\r\n.\r\n"),
+	STR("a\xc3\xa9\r\n.\r\n"), STR("a\r\n.\r"), STR("a\r\n."), STR("a\r"), STR(""),
+	STR("a\n.\n\r\n.\r\n"), STR("a\n.\r\n\r\n.\r\n"), STR("a\r.\r\r\n.\r\n"),
+	STR("a\r\n.\n\r\n.\r\n"), STR("a\r\n.\rb\r\n.\r\n"), STR("a\r\n\0.\r\n\r\n.\r\n"),
+	STR("a\r\n.\0\r\n\r\n.\r\n"), STR("a\r\n.\r\r\n\r\n.\r\n"), STR("a\r\r\n.\r\r\n\r\n.\r\n"),
+	STR(".\r.\r\n.\r\n"), STR(".\r\r.\r\n"), STR(".\n.\r\n"), STR("\n.\r\n\r\n.\r\n"),
+	STR("01234567890123456789012345678901\xe9\r\n.\r\n"),
+	STR("0123456789012345678901234567890123456789\n\r\n.\r\n"),
+};
+
+static void test_table(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		check(cases[i].p, cases[i].n, false);
+		check(cases[i].p, cases[i].n, true);
+	}
+}
+
+/* What the table must say in so many words: the reference could be wrong as well. */
+static void test_words(void **state)
+{
+	static const struct {
+		struct str in;
+		struct str out;
+		uint32_t flags;
+		bool lf, cr, lookalike;
+	} t[] = {
+		{STR(".\r\n"), STR(""), 0, false, false, false},
+		{STR("a\r\n.\r\n"), STR("a\r\n"), 0, false, false, false},
+		{STR("..\r\n.x\r\n.\r\n"), STR(".\r\nx\r\n"), 0, false, false, false},
+		{STR("a\rb\r\n.\r\n"), STR("a\rb\r\n"), RECORD_F_BARE_CR, false, false, false},
+		{STR("a\r\r\n.\r\n"), STR("a\r\r\n"), RECORD_F_BARE_CR, false, false, false},
+		{STR("a\0\xff\r\n.\r\n"), STR("a\0\xff\r\n"), RECORD_F_NUL | RECORD_F_8BIT, false,
+		 false, false},
+		{STR("a\r\n\0.\r\n.\r\n"), STR("a\r\n\0.\r\n"), RECORD_F_NUL, false, false, true},
+		{STR("a\r\n.\0\r\n.\r\n"), STR("a\r\n\0\r\n"), RECORD_F_NUL, false, false, true},
+		{STR("a\n.\n\r\n.\r\n"), STR_NONE, 0, true, false, true},
+		{STR("a\nb\r\n.\r\n"), STR_NONE, 0, true, false, false},
+		{STR("a\r\n.\n\r\n.\r\n"), STR_NONE, 0, true, false, true},
+		{STR("a\r\n.\r\r\n\r\n.\r\n"), STR_NONE, 0, false, true, true},
+		{STR("a\r.\r\n.\r\n"), STR_NONE, 0, false, true, true},
+		{STR("a.\rb\r\n.\r\n"), STR_NONE, 0, false, true, false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		struct smtp_data d;
+		struct out o = {.n = 0};
+
+		smtp_data_init(&d, 1000, 0, false);
+		assert_int_equal(feed(&d, &o, t[i].in.p, t[i].in.n, SIZE_MAX), t[i].in.n);
+		assert_int_equal(d.state, SMTP_DATA_END);
+		assert_int_equal(d.bare_lf, t[i].lf);
+		assert_int_equal(d.bare_cr, t[i].cr);
+		assert_int_equal(d.lookalike, t[i].lookalike);
+		if (t[i].lf || t[i].cr)
+			continue;
+		assert_int_equal(d.flags, t[i].flags);
+		assert_int_equal(o.n, t[i].out.n);
+		if (o.n)
+			assert_memory_equal(o.buf, t[i].out.p, o.n);
+	}
+}
+
+static void test_lines_and_size(void **state)
+{
+	uint8_t buf[7100];
+	/* Octets of a line without CRLF: at the limits and around them. */
+	const size_t at[] = {998, 999, 1198, 1199, 5998, 5999, 6500};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(at) / sizeof(at[0]); i++) {
+		memset(buf, 'x', sizeof(buf));
+		memcpy(buf + at[i], "\r\n.\r\n", 5);
+		check(buf, at[i] + 5, false);
+		/* The same octets in lines of 80: only the size counts. */
+		for (size_t k = 78; k + 2 <= at[i]; k += 80)
+			memcpy(buf + k, "\r\n", 2);
+		check(buf, at[i] + 5, false);
+	}
+}
+
+static void test_random(void **state)
+{
+	static const uint8_t alphabet[] = {'\r', '\n', '.', '\r', '\n', '.', 'a', 'b', 0, 0xe4};
+	uint64_t seed = 0x9e3779b97f4a7c15ull;
+	uint8_t buf[48];
+
+	(void)state;
+	for (int round = 0; round < 20000; round++) {
+		size_t n = 1 + (seed >> 33) % sizeof(buf);
+
+		for (size_t i = 0; i < n; i++) {
+			seed = seed * 6364136223846793005ull + 1442695040888963407ull;
+			buf[i] = alphabet[(seed >> 33) % sizeof(alphabet)];
+		}
+		check(buf, n, round & 1);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_table),
+		cmocka_unit_test(test_words),
+		cmocka_unit_test(test_lines_and_size),
+		cmocka_unit_test(test_random),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

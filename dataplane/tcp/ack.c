@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+
+/* What an acknowledgement does: RTT and RTO (RFC 6298), congestion window (RFC 5681, 6582, 6928),
+ * the send queue, the send window, and our FIN. */
+
+#include "dataplane/tcp/internal.h"
+
+#define IW_SEGMENTS 10       /* RFC 6928 2 */
+#define CLOCK_MS 10          /* G of RFC 6298 2.3: the wheel's tick */
+#define RTT_SANE_MS 60000u
+
+void tcp_cc_init(struct tcp_conn *c)
+{
+	c->cwnd = min_u32((uint32_t)c->mss * IW_SEGMENTS, max_u32(2u * c->mss, 14600));
+	c->ssthresh = LIMIT_TCP_CWND_MAX;
+}
+
+static uint32_t flight(const struct tcp_conn *c)
+{
+	return c->snd_max - c->snd_una;
+}
+
+/* RFC 5681 3.1 (4), 3.5. */
+void tcp_cc_timeout(struct tcp_conn *c)
+{
+	if (!c->rexmits) /* the first time-out of this segment only */
+		c->ssthresh = max_u32(flight(c) / 2, 2u * c->mss);
+	c->cwnd = c->mss;
+	c->flags &= ~CF_RECOVERY;
+	c->recover = c->snd_max; /* RFC 6582 4: no fast retransmit for what was sent before */
+	c->dupacks = 0;
+}
+
+/* RFC 6298 2.2, 2.3. */
+static void rtt_sample(struct tcp_conn *c, uint32_t us)
+{
+	uint32_t ms;
+
+	if (!c->srtt_us) {
+		c->srtt_us = us ? us : 1;
+		c->rttvar_us = us / 2;
+	} else {
+		uint32_t diff = us > c->srtt_us ? us - c->srtt_us : c->srtt_us - us;
+
+		c->rttvar_us = c->rttvar_us - c->rttvar_us / 4 + diff / 4;
+		c->srtt_us = c->srtt_us - c->srtt_us / 8 + us / 8;
+		if (!c->srtt_us)
+			c->srtt_us = 1;
+	}
+	ms = c->srtt_us / 1000 + max_u32(CLOCK_MS, c->rttvar_us / 250);
+	ms = max_u32(ms, LIMIT_TCP_RTO_MIN_MS);
+	c->rto = (uint16_t)min_u32(ms, LIMIT_TCP_RTO_MAX_MS);
+}
+
+static void measure(struct tcp_conn *c, const struct tcp_in *in)
+{
+	const struct tcp_stack *s = c->stack;
+
+	if (c->flags & CF_TS && in->has_ts && in->tsecr) { /* RFC 7323 4.1 */
+		uint32_t ms = tcp_ts_now(s, c->ts_offset) - in->tsecr;
+
+		if (ms < RTT_SANE_MS)
+			rtt_sample(c, ms * 1000);
+		c->flags &= ~CF_RTT;
+	} else if (c->flags & CF_RTT && seq_ge(in->ack, c->rtt_seq)) {
+		c->flags &= ~CF_RTT;
+		rtt_sample(c, (uint32_t)s->now_us - c->rtt_start_us);
+	}
+}
+
+static void pop_sent(struct tcp_conn *c, uint32_t n)
+{
+	struct tcp_stack *s = c->stack;
+
+	c->tx_bytes -= n;
+	while (n) {
+		uint32_t i = c->tx_head;
+		struct tcp_block *b = tx_at(s, i);
+		uint32_t k = min_u32(n, (uint32_t)(b->end - b->off));
+
+		b->off = (uint16_t)(b->off + k);
+		n -= k;
+		if (b->off < b->end)
+			break;
+		c->tx_head = b->next;
+		if (c->tx_head == TCP_NONE)
+			c->tx_tail = TCP_NONE;
+		tcp_pool_put(&s->tx, i);
+	}
+}
+
+static void grow_cwnd(struct tcp_conn *c, uint32_t acked)
+{
+	if (c->flags & CF_RECOVERY) {
+		if (seq_ge(c->snd_una, c->recover)) { /* RFC 6582 3.2: full acknowledgement */
+			c->flags &= ~CF_RECOVERY;
+			c->cwnd = min_u32(c->ssthresh, flight(c) + c->mss);
+			c->dupacks = 0;
+			return;
+		}
+		tcp_retransmit_one(c); /* partial: the next hole */
+		c->cwnd = c->cwnd > acked ? c->cwnd - acked : c->mss;
+		if (acked >= c->mss)
+			c->cwnd += c->mss;
+		return;
+	}
+	c->dupacks = 0;
+	if (c->cwnd < c->ssthresh)
+		c->cwnd += min_u32(acked, c->mss);
+	else
+		c->cwnd += max_u32(1, (uint32_t)c->mss * c->mss / c->cwnd);
+	c->cwnd = min_u32(c->cwnd, LIMIT_TCP_CWND_MAX);
+}
+
+/* RFC 5681 2: what counts as a duplicate ACK. */
+static void duplicate_ack(struct tcp_conn *c, const struct tcp_in *in)
+{
+	if (in->seg->payload_len || in->flags & TH_FIN || c->snd_una == c->snd_max ||
+	    (uint32_t)in->wnd << c->snd_wscale != c->snd_wnd)
+		return;
+	if (c->dupacks < UINT8_MAX)
+		c->dupacks++;
+	if (c->flags & CF_RECOVERY) {
+		c->cwnd = min_u32(c->cwnd + c->mss, LIMIT_TCP_CWND_MAX);
+		tcp_mark_dirty(c);
+		return;
+	}
+	/* RFC 6582 3.2 step 2. */
+	if (c->dupacks != 3 || !seq_gt(in->ack - 1, c->recover))
+		return;
+	COUNT(c->stack, tcp_fast_retransmit);
+	c->ssthresh = max_u32(flight(c) / 2, 2u * c->mss);
+	c->recover = c->snd_max;
+	c->flags |= CF_RECOVERY;
+	c->flags &= ~CF_RTT;
+	c->cwnd = c->ssthresh + 3u * c->mss;
+	tcp_retransmit_one(c);
+}
+
+/* True: our FIN is among what was acknowledged. */
+static bool advance(struct tcp_conn *c, const struct tcp_in *in)
+{
+	uint32_t acked = in->ack - c->snd_una;
+	uint32_t bytes = min_u32(acked, c->tx_bytes);
+	bool fin = c->flags & CF_FIN_QUEUED && acked > c->tx_bytes;
+
+	measure(c, in);
+	pop_sent(c, bytes);
+	c->snd_una = in->ack;
+	if (seq_lt(c->snd_nxt, c->snd_una))
+		c->snd_nxt = c->snd_una;
+	if (c->rexmits) { /* the path works: the backed-off RTO has served */
+		c->rexmits = 0;
+		if (c->srtt_us)
+			c->rto = (uint16_t)min_u32(max_u32(c->srtt_us / 1000 + c->rttvar_us / 250,
+							   LIMIT_TCP_RTO_MIN_MS), LIMIT_TCP_RTO_MAX_MS);
+	}
+	grow_cwnd(c, acked);
+	/* RFC 6298 5.2, 5.3. */
+	if (c->snd_una == c->snd_max)
+		tcp_timer_off(c, CF_T_RTX);
+	else
+		tcp_timer_set(c, CF_T_RTX, c->rto);
+	if (bytes)
+		c->stack->env.app->acked(c->app, c->tx_bytes);
+	return fin;
+}
+
+/* RFC 9293 3.10.7.4, fifth: SND.WL1 and the window. */
+static void update_window(struct tcp_conn *c, const struct tcp_in *in)
+{
+	if (seq_lt(in->seq, c->snd_wl1))
+		return;
+	c->snd_wl1 = in->seq;
+	c->snd_wnd = (uint32_t)in->wnd << c->snd_wscale;
+	c->max_snd_wnd = max_u32(c->max_snd_wnd, c->snd_wnd);
+	if (c->snd_wnd && c->flags & CF_PERSIST) {
+		c->flags &= ~CF_PERSIST;
+		tcp_timer_off(c, CF_T_RTX);
+		tcp_timer_off(c, CF_T_LIFE);
+		c->rexmits = 0;
+	}
+	tcp_mark_dirty(c);
+}
+
+/* False: the connection is gone. */
+static bool fin_acked(struct tcp_conn *c)
+{
+	switch (c->state) {
+	case ST_FIN_WAIT_1:
+		c->state = ST_FIN_WAIT_2;
+		tcp_timer_set(c, CF_T_LIFE, LIMIT_TCP_FIN_WAIT_2_S * 1000);
+		return true;
+	case ST_CLOSING:
+		tcp_tw_enter(c);
+		return false;
+	case ST_LAST_ACK:
+		tcp_conn_kill(c, TCP_CLOSED_NORMAL);
+		return false;
+	default:
+		return true;
+	}
+}
+
+bool tcp_ack_input(struct tcp_conn *c, const struct tcp_in *in)
+{
+	bool fin = false;
+
+	if (!(in->flags & TH_ACK))
+		return false;
+	/* RFC 5961 5.2: the range in which an ACK is believed. */
+	if (seq_gt(in->ack, c->snd_max) ||
+	    seq_lt(in->ack, c->snd_una - max_u32(c->max_snd_wnd, 65535))) {
+		COUNT(c->stack, tcp_drop_ack_range);
+		tcp_challenge(c);
+		return false;
+	}
+	if (seq_gt(in->ack, c->snd_una))
+		fin = advance(c, in);
+	else if (in->ack == c->snd_una)
+		duplicate_ack(c, in);
+	if (c->state == ST_DEAD)
+		return false;
+	if (seq_ge(in->ack, c->snd_una))
+		update_window(c, in);
+	if (fin && !fin_acked(c))
+		return false;
+	return c->state != ST_DEAD;
+}

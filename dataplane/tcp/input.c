@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+
+/* A segment of an established connection, in the order of RFC 9293 3.10.7.4. */
+
+#include "dataplane/tcp/internal.h"
+
+#define PAWS_IDLE_S (24u * 24 * 3600) /* RFC 7323 5.5 */
+
+void tcp_input(struct tcp_stack *s, const struct tcp_segment *seg)
+{
+	struct tcp_in in;
+	uint64_t hash;
+	uint32_t ref;
+
+	if (!tcp_parse(s, seg, &in))
+		return;
+	hash = tcp_hash(s, seg->tuple);
+	ref = tcp_table_find(s, seg->tuple, hash);
+	switch (TCP_REF_KIND(ref)) {
+	case KIND_CONN:
+		tcp_conn_input(conn_at(s, TCP_REF_INDEX(ref)), &in);
+		break;
+	case KIND_MINI:
+		tcp_mini_input(s, &in, hash, TCP_REF_INDEX(ref));
+		break;
+	case KIND_TW:
+		tcp_tw_input(s, &in, hash, TCP_REF_INDEX(ref));
+		break;
+	default:
+		tcp_listen_input(s, &in, hash);
+	}
+}
+
+/* RFC 7323 5.3 R1: false: an old duplicate. */
+static bool paws(struct tcp_conn *c, const struct tcp_in *in)
+{
+	uint32_t now_s = (uint32_t)(c->stack->now_us / 1000000);
+
+	if (!(c->flags & CF_TS) || !in->has_ts || in->flags & TH_RST)
+		return true;
+	if (!seq_lt(in->tsval, c->ts_recent) || now_s - c->ts_recent_s > PAWS_IDLE_S)
+		return true;
+	COUNT(c->stack, tcp_drop_paws);
+	tcp_answer_oow(c);
+	return false;
+}
+
+/* RFC 9293 3.10.7.4, first: the four cases. */
+static bool in_window(const struct tcp_conn *c, const struct tcp_in *in)
+{
+	uint32_t len = in->len + !!(in->flags & TH_FIN);
+	uint32_t wnd = seq_gt(c->rcv_adv, c->rcv_nxt) ? c->rcv_adv - c->rcv_nxt : 0;
+
+	if (!len)
+		return wnd ? in->seq - c->rcv_nxt < wnd : in->seq == c->rcv_nxt;
+	if (!wnd)
+		return false;
+	return in->seq - c->rcv_nxt < wnd || in->seq + len - 1 - c->rcv_nxt < wnd;
+}
+
+static void unacceptable(struct tcp_conn *c, const struct tcp_in *in)
+{
+	struct tcp_stack *s = c->stack;
+	uint32_t end = in->seq + in->len;
+
+	if (in->flags & TH_RST) {
+		COUNT(s, tcp_rst_rx_bad);
+		return;
+	}
+	if (seq_ge(in->seq, c->rcv_nxt) && c->rcv_adv == c->rcv_nxt)
+		COUNT(s, tcp_zero_window_rx);
+	else if (in->len && seq_le(end, c->rcv_nxt)) {
+		COUNT(s, tcp_duplicate);
+		c->flags |= CF_DSACK; /* RFC 2883 4.1 */
+		c->dsack_start = in->seq;
+		c->dsack_end = end;
+	} else {
+		COUNT(s, tcp_drop_out_of_window);
+	}
+	tcp_answer_oow(c);
+	/* RFC 9293 3.10.7.4: with a zero window ACKs are processed all the same. */
+	if (in->seq == c->rcv_nxt && in->flags & TH_ACK && !(in->flags & TH_SYN))
+		(void)tcp_ack_input(c, in);
+}
+
+/* RFC 5961 3.2: only an exact RST kills the flow. */
+static void reset(struct tcp_conn *c, const struct tcp_in *in)
+{
+	if (in->seq == c->rcv_nxt) {
+		COUNT(c->stack, tcp_rst_rx);
+		tcp_conn_kill(c, c->state == ST_LAST_ACK || c->state == ST_CLOSING
+					 ? TCP_CLOSED_NORMAL
+					 : TCP_CLOSED_RESET);
+		return;
+	}
+	COUNT(c->stack, tcp_rst_rx_bad);
+	tcp_challenge(c);
+}
+
+static void remember_ts(struct tcp_conn *c, const struct tcp_in *in)
+{
+	/* RFC 7323 4.3: from the segment that covers the last ACK sent. */
+	if (!(c->flags & CF_TS) || !in->has_ts || seq_gt(in->seq, c->last_ack_sent) ||
+	    seq_lt(in->tsval, c->ts_recent))
+		return;
+	c->ts_recent = in->tsval;
+	c->ts_recent_s = (uint32_t)(c->stack->now_us / 1000000);
+}
+
+void tcp_conn_input(struct tcp_conn *c, struct tcp_in *in)
+{
+	if (c->state == ST_DEAD)
+		return;
+	if (!paws(c, in))
+		return;
+	if (in->flags & TH_SYN && !(in->flags & TH_RST)) {
+		tcp_challenge(c); /* RFC 5961 4.2: wherever its sequence number lies */
+		return;
+	}
+	if (!in_window(c, in)) {
+		unacceptable(c, in);
+		return;
+	}
+	if (in->flags & TH_RST) {
+		reset(c, in);
+		return;
+	}
+	remember_ts(c, in);
+	c->path = *in->seg->path; /* replies go where the last accepted segment came from */
+	if (!tcp_ack_input(c, in))
+		return;
+	if (in->flags & TH_URG)
+		COUNT(c->stack, tcp_urgent); /* RFC 6093: inline */
+	tcp_text(c, in);
+	if (c->state != ST_DEAD)
+		tcp_mark_dirty(c);
+}

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+
+/* Segments of a TCB: data within windows, our FIN, acknowledgements, probes, the window we offer. */
+
+#include "dataplane/tcp/internal.h"
+
+#include <string.h>
+
+#define DUP_ACKS_MAX 8 /* of one burst: three make the peer retransmit, more tell it nothing */
+
+/*
+ * The right edge to announce. It never moves left (RFC 9293 3.8.6), and moves right only by a
+ * segment or half the window (RFC 1122 4.2.3.3). Under memory pressure it is one segment away.
+ */
+uint32_t tcp_edge(const struct tcp_conn *c)
+{
+	uint32_t avail = c->rcv_limit > c->held_bytes ? c->rcv_limit - c->held_bytes : 0;
+	uint32_t edge, step = min_u32(c->rcv_limit / 2, c->mss);
+
+	if (c->stack->pressure)
+		avail = min_u32(avail, c->mss);
+	edge = c->rcv_nxt + avail;
+	if (!seq_gt(edge, c->rcv_adv) || edge - c->rcv_adv < step)
+		return c->rcv_adv;
+	return edge;
+}
+
+static uint16_t window_field(struct tcp_conn *c)
+{
+	uint32_t edge = tcp_edge(c), wnd, field;
+
+	wnd = seq_gt(edge, c->rcv_nxt) ? edge - c->rcv_nxt : 0;
+	/* Rounded up, so that scaling never takes back what was offered. */
+	field = min_u32((wnd + (1u << c->rcv_wscale) - 1) >> c->rcv_wscale, 65535);
+	edge = c->rcv_nxt + (field << c->rcv_wscale);
+	if (seq_gt(edge, c->rcv_adv))
+		c->rcv_adv = edge;
+	return (uint16_t)field;
+}
+
+/* len octets of the queue from seq on. */
+static void transmit(struct tcp_conn *c, uint32_t seq, uint32_t len, uint8_t flags)
+{
+	struct tcp_stack *s = c->stack;
+	uint8_t h[TCP_HEADER_MAX];
+	struct tcp_view view[TCP_MAX_VIEWS];
+	uint32_t skip = seq - c->snd_una, i = c->tx_head;
+	unsigned int n = 0;
+	size_t opt;
+
+	for (; len && i != TCP_NONE && n < TCP_MAX_VIEWS; i = tx_at(s, i)->next) {
+		const struct tcp_block *b = tx_at(s, i);
+		uint32_t have = (uint32_t)(b->end - b->off), k;
+
+		if (skip >= have) {
+			skip -= have;
+			continue;
+		}
+		k = min_u32(have - skip, len);
+		view[n++] = (struct tcp_view){b->data + b->off + skip, k};
+		len -= k;
+		skip = 0;
+	}
+	opt = tcp_options_put(c, h + 20);
+	tcp_put_header(h, &c->tuple, seq, c->rcv_nxt, flags | TH_ACK, window_field(c), opt);
+	c->last_ack_sent = c->rcv_nxt;
+	c->last_send = s->now;
+	c->ack_segs = 0;
+	c->flags &= ~CF_ACK_NOW;
+	tcp_timer_off(c, CF_T_DELACK);
+	s->env.output(s->env.ctx, &c->tuple, &c->path, h, 20 + opt, view, n);
+}
+
+void tcp_send_ack(struct tcp_conn *c)
+{
+	transmit(c, c->snd_max, 0, 0);
+}
+
+void tcp_conn_rst(struct tcp_conn *c)
+{
+	COUNT(c->stack, tcp_rst_tx);
+	transmit(c, c->snd_max, 0, TH_RST);
+}
+
+static uint32_t payload_room(const struct tcp_conn *c)
+{
+	uint32_t opt = (uint32_t)tcp_options_len(c); /* RFC 6691 2: options come out of the MSS */
+
+	return c->mss > opt + LIMIT_TCP_MSS_MIN ? c->mss - opt : LIMIT_TCP_MSS_MIN;
+}
+
+void tcp_retransmit_one(struct tcp_conn *c)
+{
+	uint32_t n = min_u32(c->tx_bytes, payload_room(c));
+	uint8_t flags = 0;
+
+	if (c->snd_una == c->snd_max)
+		return;
+	n = min_u32(n, c->snd_max - c->snd_una);
+	if (c->flags & CF_FIN_QUEUED && n == c->tx_bytes && c->snd_max - c->snd_una > c->tx_bytes)
+		flags = TH_FIN;
+	COUNT(c->stack, tcp_retransmit);
+	c->retransmits++;
+	c->flags &= ~CF_RTT;
+	transmit(c, c->snd_una, n, flags);
+	tcp_timer_set(c, CF_T_RTX, c->rto);
+}
+
+/* RFC 9293 3.8.6.1. An octet below the window makes the peer say what its window is. */
+void tcp_probe(struct tcp_conn *c)
+{
+	COUNT(c->stack, tcp_persist);
+	transmit(c, c->snd_una - 1, 0, 0);
+}
+
+static void sent(struct tcp_conn *c, uint32_t n)
+{
+	struct tcp_stack *s = c->stack;
+	bool again = seq_lt(c->snd_nxt, c->snd_max);
+
+	c->snd_nxt += n;
+	if (again) {
+		COUNT(s, tcp_retransmit);
+		c->retransmits++;
+	} else if (!(c->flags & CF_RTT)) { /* Karn: only what is sent for the first time */
+		c->flags |= CF_RTT;
+		c->rtt_seq = c->snd_nxt;
+		c->rtt_start_us = (uint32_t)s->now_us;
+	}
+	if (seq_gt(c->snd_nxt, c->snd_max))
+		c->snd_max = c->snd_nxt;
+	if (!(c->flags & CF_T_RTX) || c->flags & CF_PERSIST) {
+		c->flags &= ~CF_PERSIST;
+		tcp_timer_set(c, CF_T_RTX, c->rto);
+	}
+}
+
+static void send_data(struct tcp_conn *c)
+{
+	for (;;) {
+		uint32_t off = c->snd_nxt - c->snd_una;
+		uint32_t limit = min_u32(c->cwnd, c->snd_wnd), room = payload_room(c), n, left;
+		bool fin;
+
+		/* What was sent already may go out again even if the window shrank under it. */
+		if (!off && c->snd_una != c->snd_max)
+			limit = max_u32(limit, room);
+		left = off < c->tx_bytes ? c->tx_bytes - off : 0;
+		n = min_u32(left, min_u32(room, limit > off ? limit - off : 0));
+		fin = c->flags & CF_FIN_QUEUED && off + n == c->tx_bytes && n == left;
+		if (!n && !(fin && off == c->tx_bytes))
+			return;
+		/* RFC 1122 4.2.3.4: no silly segments. */
+		if (n && n < left && n < room && n < c->max_snd_wnd / 2)
+			return;
+		transmit(c, c->snd_nxt, n, (uint8_t)((n == left && n ? TH_PSH : 0) | (fin ? TH_FIN : 0)));
+		sent(c, n + fin);
+		if (fin)
+			return;
+	}
+}
+
+/* Something to send, a closed window, nothing under way that would bring an ACK. */
+static void check_persist(struct tcp_conn *c)
+{
+	if (c->snd_una != c->snd_max || !c->tx_bytes || c->flags & (CF_PERSIST | CF_T_RTX))
+		return;
+	c->flags |= CF_PERSIST;
+	tcp_timer_set(c, CF_T_RTX, c->rto);
+	if (!(c->flags & CF_T_LIFE))
+		tcp_timer_set(c, CF_T_LIFE, LIMIT_TCP_PERSIST_S * 1000);
+}
+
+/* A window that was closed and is open again, or opened by much, is told without being asked. */
+static bool window_news(const struct tcp_conn *c)
+{
+	uint32_t edge;
+
+	if (c->flags & CF_FIN_RCVD)
+		return false;
+	edge = tcp_edge(c);
+	if (edge == c->rcv_adv)
+		return false;
+	return c->rcv_adv == c->rcv_nxt || edge - c->rcv_adv >= c->rcv_limit / 2 ||
+	       c->rcv_adv - c->rcv_nxt < c->mss;
+}
+
+void tcp_flush(struct tcp_conn *c)
+{
+	unsigned int dup = min_u32(c->dup_owed, DUP_ACKS_MAX);
+
+	c->dup_owed = 0;
+	/* RFC 5681 4.2: each out-of-order segment is answered; a data segment answers one. */
+	while (dup > 1) {
+		tcp_send_ack(c);
+		c->flags |= CF_ACK_NOW;
+		dup--;
+	}
+	if (!(c->flags & CF_PERSIST) || c->snd_wnd)
+		send_data(c);
+	check_persist(c);
+	if (c->flags & CF_ACK_NOW || window_news(c))
+		tcp_send_ack(c);
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "control/annotate/annotate.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* The first octets are HELO, PTR and recipient, the rest is the content. The proof holds, and our
+ * own Received line reads back with the peer's address. */
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	size_t k = size < 48 ? size / 2 : 24;
+	struct str text = str_make(data, k), rcpt = text;
+	struct mail_envelope env = {.helo = text, .rcpt = &rcpt, .n_rcpts = 1, .proto = PROTO_ESMTP,
+				    .trace_id = "T"};
+	struct origin origin = {.status = ORIGIN_VIA, .via = "r"};
+	struct annotate_input in = {.gateway = "mx.example.net", .prefix = "X-Postern", .env = &env,
+				    .origin = &origin, .action = "accept"};
+	struct iovec iov = {(void *)(uintptr_t)(data + k), size - k};
+	struct mail_bytes c = {&iov, 1, size - k};
+	struct mail_range range[32];
+	struct annotate_output out;
+	struct headers h, ours;
+	static uint8_t scratch[4096];
+	struct received r;
+	const char *why;
+	char ptr[64];
+	bool *drop;
+	long n;
+	int rc;
+
+	memcpy(ptr, data, k);
+	ptr[k] = '\0';
+	in.ptr = in.origin_ptr = ptr;
+	memcpy(origin.helo, ptr, sizeof(ptr));
+	if (!ip_parse(STR("2001:db8::1"), &env.peer) || headers_parse(&h, &c))
+		abort();
+	origin.ip = env.peer;
+	drop = calloc(h.n + 1, sizeof(*drop));
+	if (!drop)
+		abort();
+	n = annotate_find_forged(&h, STR("mx.example.net"), STR("X-Postern"), range, 32, drop);
+	if (n < 0)
+		goto out;
+	rc = annotate_make(&in, &c, range, (size_t)n, &out);
+	if (rc == -EINVAL && (h.flags & HEADERS_F_FIRST_FOLDED))
+		goto out;
+	if (rc || annotate_prove(&out, &c, range, (size_t)n))
+		abort();
+	iov = (struct iovec){out.block, out.block_len};
+	c.size = out.block_len;
+	if (headers_parse(&ours, &c) || ours.n != 5 ||
+	    received_parse_strict(header_value(&ours, 4), scratch, sizeof(scratch), &r, &why) ||
+	    memcmp(&r.ip, &env.peer, sizeof(r.ip)) != 0)
+		abort();
+	headers_free(&ours);
+	annotate_free(&out);
+out:
+	headers_free(&h);
+	free(drop);
+	return 0;
+}
