@@ -44,6 +44,7 @@ static void reply_report(struct session *s, const struct session_reply *r, uint8
 	struct worker *w = s->worker;
 	struct handoff_desc d = session_desc(s, kind);
 
+	worker_count(w, kind == DESC_REPLY_ACKED ? CNT_smtp_reply_acked : CNT_smtp_reply_lost);
 	if (!w->up || r->epoch != w->epoch)
 		return;
 	d.question = r->question;

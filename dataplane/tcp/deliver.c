@@ -46,7 +46,7 @@ static uint32_t hold(struct tcp_conn *c, const struct tcp_segment *seg, uint32_t
 			uint32_t i = tcp_pool_get(&s->rx);
 
 			if (i == TCP_NONE) {
-				COUNT(s, tcp_drop_surplus);
+				COUNT(s, tcp_drop_held_pool);
 				break;
 			}
 			b = rx_at(s, i);

@@ -193,7 +193,6 @@
 	X(nexthop_garbage, C, "next-hop replies that were no SMTP") \
 	X(nexthop_rcpt_refused, C, "recipients refused at delivery and remembered") \
 	X(nexthop_unsendable, D, "messages refused here: the next hop lacks the size or an extension") \
-	X(dns_queries, C, "DNS questions asked") X(dns_temperror, C, "DNS questions that failed") \
 	X(trace_records, C, "trace records written") \
 	X(trace_failed, D, "trace records that could not be written") \
 	X(api_requests, C, "requests on the control socket") \
