@@ -6,7 +6,7 @@
  * The one configuration file, checked, as an immutable snapshot. Everything that runs holds a
  * reference to the snapshot that it started with; a reload makes a new one or none at all.
  *
- * The syntax is the plain part of the "universal configuration language" (docs/config.md), read by
+ * The syntax is the plain part of the "universal configuration language" (postern.conf(5)), read by
  * a parser of our own that knows the line of every value. An unknown key, a wrong type, a value out of bounds or a contradiction is an
  * error that names file, line, key and what was expected; nothing is guessed.
  */
