@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+#pragma once
+
+/*
+ * For tests: a next hop that says what the test wants, on loopback and on the same event base as the
+ * client under test; a configuration built by hand; a resolver that answers what it is told.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "control/deliver/internal.h"
+
+/* A reply without its last CRLF, or one of these. NULL: what a good server says. */
+#define HOP_HANG "!hang"
+#define HOP_RESET "!reset"       /* RST */
+#define HOP_CLOSE "!close"       /* FIN */
+#define HOP_GARBAGE "\x16\x03\x01 no smtp"
+#define HOP_LONG "!long"         /* a line without end */
+#define HOP_MANY "!many"         /* a reply of more lines than anybody reads */
+#define HOP_MIXED "250-one\r\n251 two"
+
+struct hop_script {
+	const char *banner, *ehlo, *helo, *mail, *rcpt[4], *data, *dot, *rset;
+	const char *mid_body;        /* said when the first line of content is in */
+	bool no_read_body;           /* content is not read: the socket fills up */
+	bool hold_rcpt;              /* RCPT replies come late, all at once */
+	unsigned int close_idle_after; /* connections are closed after so many messages */
+	bool die_at_second_mail;     /* a reused connection is closed when MAIL comes */
+};
+
+struct hop {
+	struct event_base *base;
+	int fd;
+	uint16_t port;
+	struct event accept;
+	struct hop_script script;
+	TAILQ_HEAD(, hop_session) sessions;
+	/* what happened */
+	unsigned int accepted, open, most_open, messages, quits;
+	bool data_before_replies;    /* DATA came while RCPT replies were held */
+	char log[16384];             /* commands, one a line */
+	uint8_t *content;            /* last message, unstuffed */
+	size_t content_n;
+	uint64_t raw_body;           /* octets received in body state */
+	bool saw_dot;
+};
+
+struct hop *hop_new(struct event_base *base);
+void hop_close_listener(struct hop *h);
+void hop_close_all(struct hop *h);
+void hop_free(struct hop *h);
+/* Times `what` starts a line of the log. */
+unsigned int hop_count(const struct hop *h, const char *what);
+
+/* One route with up to three hosts. */
+struct lab {
+	struct event_base *base;
+	struct deliver *d;
+	struct config config;
+	struct config_route route;
+	struct config_host host[3];
+	uint64_t counters[POSTERN_CTL_COUNTER_COUNT];
+};
+
+void lab_init(struct lab *l);
+void lab_add(struct lab *l, const char *ip, uint16_t port);
+void lab_add_name(struct lab *l, const char *name, uint16_t port);
+/* Asserts that no reference to the configuration is left. */
+void lab_fini(struct lab *l);
+/* Runs the loop until *flag is set; fails the test after a long time. */
+void lab_run(struct lab *l, const bool *flag);
+/* Runs the loop for about so long. */
+void lab_spin(struct lab *l, unsigned int ms);
+
+struct sent {
+	bool done;
+	unsigned int calls;
+	struct deliver_result result;
+	struct deliver_rcpt_result rcpt[8];
+	bool wanted;
+	unsigned int asked;
+	struct iovec iov[2];
+	struct str to[8];
+	struct deliver_job *job;
+};
+
+/* Starts a message to `n` recipients user0@..user3@example.com. text: content. */
+void sent_start(struct lab *l, struct sent *s, const char *text, size_t n_rcpts);
+bool sent_wanted(void *arg);
+void sent_callback(void *arg, const struct deliver_result *r);
+
+struct asked {
+	bool done;
+	struct deliver_reply reply;
+};
+void asked_callback(void *arg, const struct deliver_reply *r);
+struct deliver_question *ask(struct lab *l, struct asked *a, const char *from, const char *rcpt);
+
+/* What the resolver says: addresses of "mx.example.net". */
+extern struct fake_dns {
+	enum dns_status a, aaaa;
+	uint8_t a_data[4][4], aaaa_data[4][16];
+	size_t n_a, n_aaaa;
+	unsigned int asked, cancelled;
+} fake_dns;
