@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 The Postern Authors */
 
-/* What an acknowledgement does: RTT and RTO (RFC 6298), congestion window (RFC 5681, 6582, 6928),
- * the send queue, the send window, and our FIN. */
+/* What an acknowledgement does: RTT and RTO (RFC 6298), congestion window (RFC 5681, 6582, 6675,
+ * 6928), the send queue, the send window, and our FIN. */
 
 #include "dataplane/tcp/internal.h"
 
@@ -10,10 +10,21 @@
 #define CLOCK_MS 10          /* G of RFC 6298 2.3: the wheel's tick */
 #define RTT_SANE_MS 60000u
 
+static uint32_t initial_window(const struct tcp_conn *c)
+{
+	return min_u32((uint32_t)c->mss * IW_SEGMENTS, max_u32(2u * c->mss, 14600));
+}
+
 void tcp_cc_init(struct tcp_conn *c)
 {
-	c->cwnd = min_u32((uint32_t)c->mss * IW_SEGMENTS, max_u32(2u * c->mss, 14600));
+	c->cwnd = initial_window(c);
 	c->ssthresh = LIMIT_TCP_CWND_MAX;
+}
+
+void tcp_cc_restart(struct tcp_conn *c)
+{
+	if (c->stack->now - c->last_send > c->rto)
+		c->cwnd = min_u32(c->cwnd, initial_window(c));
 }
 
 static uint32_t flight(const struct tcp_conn *c)
@@ -28,12 +39,12 @@ void tcp_cc_timeout(struct tcp_conn *c)
 		c->ssthresh = max_u32(flight(c) / 2, 2u * c->mss);
 	c->cwnd = c->mss;
 	c->flags &= ~CF_RECOVERY;
+	tcp_sack_drop(c); /* RFC 2018 8: the peer may have thrown away what it told of */
 	c->recover = c->snd_max; /* RFC 6582 4: no fast retransmit for what was sent before */
 	c->dupacks = 0;
 }
 
-/* RFC 6298 2.2, 2.3. */
-static void rtt_sample(struct tcp_conn *c, uint32_t us)
+void tcp_rtt_sample(struct tcp_conn *c, uint32_t us)
 {
 	uint32_t ms;
 
@@ -61,11 +72,11 @@ static void measure(struct tcp_conn *c, const struct tcp_in *in)
 		uint32_t ms = tcp_ts_now(s, c->ts_offset) - in->tsecr;
 
 		if (ms < RTT_SANE_MS)
-			rtt_sample(c, ms * 1000);
+			tcp_rtt_sample(c, ms * 1000);
 		c->flags &= ~CF_RTT;
 	} else if (c->flags & CF_RTT && seq_ge(in->ack, c->rtt_seq)) {
 		c->flags &= ~CF_RTT;
-		rtt_sample(c, (uint32_t)s->now_us - c->rtt_start_us);
+		tcp_rtt_sample(c, (uint32_t)s->now_us - c->rtt_start_us);
 	}
 }
 
@@ -94,11 +105,13 @@ static void grow_cwnd(struct tcp_conn *c, uint32_t acked)
 {
 	if (c->flags & CF_RECOVERY) {
 		if (seq_ge(c->snd_una, c->recover)) { /* RFC 6582 3.2: full acknowledgement */
-			c->flags &= ~CF_RECOVERY;
+			c->flags &= ~(CF_RECOVERY | CF_SACK_RECOVERY);
 			c->cwnd = min_u32(c->ssthresh, flight(c) + c->mss);
 			c->dupacks = 0;
 			return;
 		}
+		if (c->flags & CF_SACK_RECOVERY) /* the scoreboard says what goes next */
+			return;
 		tcp_retransmit_one(c); /* partial: the next hole */
 		c->cwnd = c->cwnd > acked ? c->cwnd - acked : c->mss;
 		if (acked >= c->mss)
@@ -113,29 +126,51 @@ static void grow_cwnd(struct tcp_conn *c, uint32_t acked)
 	c->cwnd = min_u32(c->cwnd, LIMIT_TCP_CWND_MAX);
 }
 
-/* RFC 5681 2: what counts as a duplicate ACK. */
-static void duplicate_ack(struct tcp_conn *c, const struct tcp_in *in)
+/* RFC 5681 2; with SACK blocks RFC 6675 2: what they tell must be new. */
+static bool is_duplicate(const struct tcp_conn *c, const struct tcp_in *in, bool news)
 {
-	if (in->seg->payload_len || in->flags & TH_FIN || c->snd_una == c->snd_max ||
-	    (uint32_t)in->wnd << c->snd_wscale != c->snd_wnd)
+	if (c->snd_una == c->snd_max)
+		return false;
+	if (in->n_sack && c->flags & CF_SACK)
+		return news;
+	return !in->seg->payload_len && !(in->flags & TH_FIN) &&
+	       (uint32_t)in->wnd << c->snd_wscale == c->snd_wnd;
+}
+
+static void recover(struct tcp_conn *c)
+{
+	COUNT(c->stack, tcp_fast_retransmit);
+	/* RFC 5681 3.2 step 2: what limited transmit sent beyond cwnd does not count. */
+	c->ssthresh = max_u32(min_u32(flight(c), c->cwnd) / 2, 2u * c->mss);
+	c->recover = c->snd_max;
+	c->snd_nxt = c->snd_max;
+	c->flags |= CF_RECOVERY;
+	c->flags &= ~CF_RTT;
+	tcp_sack_begin(c);
+	if (c->flags & CF_SACK_RECOVERY) {
+		COUNT(c->stack, tcp_sack_recovery);
+		c->cwnd = c->ssthresh; /* RFC 6675 5 (4.2) */
+	} else {
+		c->cwnd = c->ssthresh + 3u * c->mss;
+	}
+	tcp_retransmit_one(c);
+}
+
+static void duplicate_ack(struct tcp_conn *c, const struct tcp_in *in, bool news)
+{
+	if (!is_duplicate(c, in, news))
 		return;
 	if (c->dupacks < UINT8_MAX)
 		c->dupacks++;
+	tcp_mark_dirty(c); /* limited transmit (RFC 3042), or the next hole */
 	if (c->flags & CF_RECOVERY) {
-		c->cwnd = min_u32(c->cwnd + c->mss, LIMIT_TCP_CWND_MAX);
-		tcp_mark_dirty(c);
+		if (!(c->flags & CF_SACK_RECOVERY))
+			c->cwnd = min_u32(c->cwnd + c->mss, LIMIT_TCP_CWND_MAX);
 		return;
 	}
-	/* RFC 6582 3.2 step 2. */
-	if (c->dupacks != 3 || !seq_gt(in->ack - 1, c->recover))
-		return;
-	COUNT(c->stack, tcp_fast_retransmit);
-	c->ssthresh = max_u32(flight(c) / 2, 2u * c->mss);
-	c->recover = c->snd_max;
-	c->flags |= CF_RECOVERY;
-	c->flags &= ~CF_RTT;
-	c->cwnd = c->ssthresh + 3u * c->mss;
-	tcp_retransmit_one(c);
+	/* RFC 6582 3.2 step 2, RFC 6675 5 (2). */
+	if ((c->dupacks >= 3 || tcp_sack_first_lost(c)) && seq_gt(in->ack - 1, c->recover))
+		recover(c);
 }
 
 /* True: our FIN is among what was acknowledged. */
@@ -150,6 +185,7 @@ static bool advance(struct tcp_conn *c, const struct tcp_in *in)
 	c->snd_una = in->ack;
 	if (seq_lt(c->snd_nxt, c->snd_una))
 		c->snd_nxt = c->snd_una;
+	(void)tcp_sack_update(c, in);
 	if (c->rexmits) { /* the path works: the backed-off RTO has served */
 		c->rexmits = 0;
 		if (c->srtt_us)
@@ -211,7 +247,7 @@ bool tcp_ack_input(struct tcp_conn *c, const struct tcp_in *in)
 		return false;
 	/* RFC 5961 5.2: the range in which an ACK is believed. */
 	if (seq_gt(in->ack, c->snd_max) ||
-	    seq_lt(in->ack, c->snd_una - max_u32(c->max_snd_wnd, 65535))) {
+	    seq_lt(in->ack, c->snd_una - c->max_snd_wnd)) {
 		COUNT(c->stack, tcp_drop_ack_range);
 		tcp_challenge(c);
 		return false;
@@ -219,7 +255,7 @@ bool tcp_ack_input(struct tcp_conn *c, const struct tcp_in *in)
 	if (seq_gt(in->ack, c->snd_una))
 		fin = advance(c, in);
 	else if (in->ack == c->snd_una)
-		duplicate_ack(c, in);
+		duplicate_ack(c, in, tcp_sack_update(c, in));
 	if (c->state == ST_DEAD)
 		return false;
 	if (seq_ge(in->ack, c->snd_una))

@@ -29,6 +29,7 @@ void tcp_conn_release(struct tcp_conn *c)
 	tcp_discard_held(c);
 	tcp_ooo_free(c);
 	free_tx(c);
+	tcp_sack_drop(c);
 	c->tx_bytes = 0;
 	c->state = ST_DEAD;
 	s->conns_live--;
@@ -198,7 +199,10 @@ void tcp_icmp_error(struct tcp_stack *s, const struct tcp_tuple *tuple, uint32_t
 	COUNT(s, tcp_pmtu_lowered);
 	c->mss = (uint16_t)mss;
 	c->flags &= ~CF_RTT;
-	c->snd_nxt = c->snd_una; /* what was too big goes out again, cut anew */
+	/* What was too big goes out again, cut anew; a recovery under way begins anew as well. */
+	c->flags &= ~(CF_RECOVERY | CF_SACK_RECOVERY);
+	c->recover = c->snd_max;
+	c->snd_nxt = c->snd_una;
 	tcp_mark_dirty(c);
 	return;
 ignored:

@@ -22,15 +22,12 @@ static uint32_t counter(const struct tcp_stack *s)
 	return (uint32_t)(s->now_us / 64000000);
 }
 
-static uint32_t cookie_hash(struct tcp_stack *s, const struct tcp_tuple *t, uint32_t irs,
-			    uint32_t count, uint32_t index)
+/* `hash`: the table's keyed hash of the tuple, which stands for it. */
+static uint32_t cookie_hash(const struct tcp_stack *s, uint64_t hash, uint32_t irs, uint32_t count,
+			    uint32_t index)
 {
-	uint8_t b[sizeof(*t) + 12];
+	uint64_t b[2] = {hash, (uint64_t)irs << 32 | count << 3 | index};
 
-	memcpy(b, t, sizeof(*t));
-	memcpy(b + sizeof(*t), &irs, 4);
-	memcpy(b + sizeof(*t) + 4, &count, 4);
-	memcpy(b + sizeof(*t) + 8, &index, 4);
 	return (uint32_t)(siphash24(s->env.secret + 16, b, sizeof(b)) >> 8) & 0xffffff;
 }
 
@@ -39,11 +36,11 @@ bool tcp_cookie_active(const struct tcp_stack *s)
 	return s->cookie_any && (uint32_t)(s->now_us / 1000000) - s->cookie_s <= 128;
 }
 
-void tcp_cookie_send(struct tcp_stack *s, struct tcp_in *in)
+void tcp_cookie_send(struct tcp_stack *s, struct tcp_in *in, uint64_t hash)
 {
 	const struct tcp_tuple *t = in->seg->tuple;
 	uint32_t mss = in->has_mss ? in->mss : tcp_default_mss(t);
-	uint32_t index = 7, count = counter(s), ts;
+	uint32_t index = 7, count = counter(s), clock = 0, ts = 0;
 	uint8_t opt[40];
 	struct tcp_in syn = *in;
 	struct tcp_bare b = {
@@ -53,16 +50,18 @@ void tcp_cookie_send(struct tcp_stack *s, struct tcp_in *in)
 
 	while (index && cookie_mss[index] > mss)
 		index--;
-	b.seq = (count & 31) << 27 | index << 24 | cookie_hash(s, t, in->seq, count, index);
+	b.seq = (count & 31) << 27 | index << 24 | cookie_hash(s, hash, in->seq, count, index);
 	syn.has_ts &= !s->opt.no_timestamps;
 	syn.has_sack_ok &= !s->opt.no_sack && syn.has_ts;
 	syn.has_wscale &= syn.has_ts;
-	ts = tcp_ts_now(s, tcp_ts_offset(s, t));
-	ts = (ts & ~COOKIE_BITS) | (syn.has_sack_ok ? COOKIE_SACK : 0) |
-	     (syn.has_wscale ? syn.wscale : TCP_NO_WSCALE);
-	/* Not ahead of our clock: later segments must not look older (RFC 7323 5.3). */
-	if (seq_gt(ts, tcp_ts_now(s, tcp_ts_offset(s, t))))
-		ts -= COOKIE_BITS + 1;
+	if (syn.has_ts) {
+		clock = tcp_ts_now(s, tcp_ts_offset(s, hash));
+		ts = (clock & ~COOKIE_BITS) | (syn.has_sack_ok ? COOKIE_SACK : 0) |
+		     (syn.has_wscale ? syn.wscale : TCP_NO_WSCALE);
+		/* Not ahead of our clock: later segments must not look older (RFC 7323 5.3). */
+		if (seq_gt(ts, clock))
+			ts -= COOKIE_BITS + 1;
+	}
 	b.opt_len = tcp_options_syn(opt, s->env.mss(s->env.ctx, t, in->seg->path), &syn, ts);
 	s->cookie_any = true;
 	s->cookie_s = (uint32_t)(s->now_us / 1000000);
@@ -70,18 +69,20 @@ void tcp_cookie_send(struct tcp_stack *s, struct tcp_in *in)
 	tcp_send_bare(s, &b);
 }
 
-bool tcp_cookie_check(struct tcp_stack *s, const struct tcp_in *in, struct tcp_open *o)
+bool tcp_cookie_check(struct tcp_stack *s, const struct tcp_in *in, uint64_t hash,
+		      struct tcp_open *o)
 {
 	const struct tcp_tuple *t = in->seg->tuple;
 	uint32_t iss = in->ack - 1, irs = in->seq - 1, count = counter(s);
 	uint32_t index = iss >> 24 & 7, age = (count - (iss >> 27)) & 31, bits;
 
 	if (!(in->flags & TH_ACK) || age > 1 ||
-	    (iss & 0xffffff) != cookie_hash(s, t, irs, count - age, index))
+	    (iss & 0xffffff) != cookie_hash(s, hash, irs, count - age, index))
 		return false;
 	*o = (struct tcp_open){.tuple = t, .path = in->seg->path, .irs = irs, .iss = iss,
 			       .mss = cookie_mss[index], .wscale = TCP_NO_WSCALE,
-			       .ttl = in->seg->ttl, .cookie = true};
+			       .ttl = in->seg->ttl, .cookie = true,
+			       .ts_offset = tcp_ts_offset(s, hash)};
 	if (in->has_ts && !s->opt.no_timestamps) {
 		bits = in->tsecr & COOKIE_BITS;
 		o->ts = true;

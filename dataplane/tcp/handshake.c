@@ -5,17 +5,25 @@
 
 #include <string.h>
 
-/* RFC 6528 3: ISN = M + F(tuple, secret), M a clock of 4 us. */
-uint32_t tcp_isn(struct tcp_stack *s, const struct tcp_tuple *t)
+/*
+ * What an outsider may see of a flow is keyed a second time: `hash` is the table's keyed hash of the
+ * tuple, 64 bits that never leave, and stands for it here.
+ */
+static uint64_t flow_secret(const struct tcp_stack *s, uint64_t hash)
 {
-	return (uint32_t)(s->now_us / 4) +
-	       (uint32_t)siphash24(s->env.secret + 16, t, sizeof(*t));
+	return siphash24(s->env.secret + 16, &hash, sizeof(hash));
+}
+
+/* RFC 6528 3: ISN = M + F(tuple, secret), M a clock of 4 us. */
+uint32_t tcp_isn(const struct tcp_stack *s, uint64_t hash)
+{
+	return (uint32_t)(s->now_us / 4) + (uint32_t)flow_secret(s, hash);
 }
 
 /* RFC 7323 7.1: the timestamp clock starts somewhere else in every flow. */
-uint32_t tcp_ts_offset(struct tcp_stack *s, const struct tcp_tuple *t)
+uint32_t tcp_ts_offset(const struct tcp_stack *s, uint64_t hash)
 {
-	return (uint32_t)(siphash24(s->env.secret + 16, t, sizeof(*t)) >> 32);
+	return (uint32_t)(flow_secret(s, hash) >> 32);
 }
 
 uint32_t tcp_ts_now(const struct tcp_stack *s, uint32_t offset)
@@ -66,7 +74,7 @@ static void mini_free(struct tcp_stack *s, uint32_t i, bool in_table)
 	tcp_pool_put(&s->mini, i);
 }
 
-static void send_syn_ack(struct tcp_stack *s, uint32_t i)
+static void send_syn_ack(struct tcp_stack *s, uint32_t i, uint64_t hash)
 {
 	struct tcp_mini *m = mini_at(s, i);
 	struct tcp_path *path = &s->mini_path[i];
@@ -81,7 +89,7 @@ static void send_syn_ack(struct tcp_stack *s, uint32_t i)
 	};
 
 	b.opt_len = tcp_options_syn(opt, s->env.mss(s->env.ctx, &m->tuple, path), &syn,
-				    tcp_ts_now(s, tcp_ts_offset(s, &m->tuple)));
+				    m->ts ? tcp_ts_now(s, tcp_ts_offset(s, hash)) : 0);
 	tcp_send_bare(s, &b);
 }
 
@@ -116,7 +124,7 @@ void tcp_syn_input(struct tcp_stack *s, struct tcp_in *in, uint64_t hash, uint32
 		COUNT(s, tcp_data_on_syn);
 	/* RFC 4987 3.6: cookies only when the pool runs short. */
 	if (s->mini.used >= s->opt.max_half_open - s->opt.max_half_open / 4) {
-		tcp_cookie_send(s, in);
+		tcp_cookie_send(s, in, hash);
 		return;
 	}
 	i = tcp_pool_get(&s->mini);
@@ -129,7 +137,7 @@ void tcp_syn_input(struct tcp_stack *s, struct tcp_in *in, uint64_t hash, uint32
 	*m = (struct tcp_mini){
 		.tuple = *seg->tuple,
 		.irs = in->seq,
-		.iss = tcp_isn(s, seg->tuple),
+		.iss = tcp_isn(s, hash),
 		.ts_recent = in->tsval,
 		.deadline = s->now + LIMIT_TCP_RTO_INIT_MS,
 		.mss = min_u32(max_u32(mss, LIMIT_TCP_MSS_MIN), 16383) & 0x3fff,
@@ -143,7 +151,7 @@ void tcp_syn_input(struct tcp_stack *s, struct tcp_in *in, uint64_t hash, uint32
 	s->mini_path[i] = *seg->path;
 	list_add(s, &s->syn_level[0], i);
 	tcp_table_add(s, hash, TCP_REF(KIND_MINI, i));
-	send_syn_ack(s, i);
+	send_syn_ack(s, i, hash);
 }
 
 /* No flow: LISTEN or CLOSED (RFC 9293 3.10.7.1, 3.10.7.2). */
@@ -160,7 +168,7 @@ void tcp_listen_input(struct tcp_stack *s, struct tcp_in *in, uint64_t hash)
 	}
 	if (!(in->flags & TH_SYN) && tcp_cookie_active(s) &&
 	    s->env.listening(s->env.ctx, in->seg->tuple)) {
-		if (tcp_cookie_check(s, in, &o)) {
+		if (tcp_cookie_check(s, in, hash, &o)) {
 			c = tcp_conn_open(s, &o);
 			if (!c)
 				return; /* the peer sends again, its ACK still proves it */
@@ -177,21 +185,27 @@ void tcp_listen_input(struct tcp_stack *s, struct tcp_in *in, uint64_t hash)
 	tcp_reply_rst(s, in);
 }
 
-static void mini_ack(struct tcp_stack *s, uint32_t i)
+static void mini_ack(struct tcp_stack *s, uint32_t i, uint64_t hash)
 {
 	struct tcp_mini *m = mini_at(s, i);
 	struct tcp_bare b = {.tuple = &m->tuple, .path = &s->mini_path[i], .seq = m->iss + 1,
 			     .ack = m->irs + 1, .flags = TH_ACK};
 	uint32_t wnd = min_u32(s->opt.window_idle, 65535);
+	uint8_t opt[TCP_OPT_TS];
 
 	if (!tcp_challenge_allowed(s))
 		return;
+	if (m->ts) { /* RFC 7323 3.2: in every segment from now on */
+		tcp_put_ts(opt, tcp_ts_now(s, tcp_ts_offset(s, hash)), m->ts_recent);
+		b.opt = opt;
+		b.opt_len = sizeof(opt);
+	}
 	b.wnd = (uint16_t)(m->wscale != TCP_NO_WSCALE ? wnd >> TCP_WSCALE : wnd);
 	tcp_send_bare(s, &b);
 }
 
 /* True: the ACK that completes the handshake. Order of RFC 9293 3.10.7.4. */
-static bool mini_acceptable(struct tcp_stack *s, struct tcp_in *in, uint32_t i)
+static bool mini_acceptable(struct tcp_stack *s, struct tcp_in *in, uint64_t hash, uint32_t i)
 {
 	struct tcp_mini *m = mini_at(s, i);
 	uint32_t nxt = m->irs + 1, wnd = min_u32(s->opt.window_idle, 65535);
@@ -204,26 +218,26 @@ static bool mini_acceptable(struct tcp_stack *s, struct tcp_in *in, uint32_t i)
 		} else {
 			COUNT(s, tcp_rst_rx_bad);
 			if (seq_gt(in->seq, nxt) && seq_lt(in->seq, nxt + wnd))
-				mini_ack(s, i);
+				mini_ack(s, i, hash);
 		}
 		return false;
 	}
 	if (in->flags & TH_SYN) {
 		if (in->seq == m->irs && !(in->flags & TH_ACK))
-			send_syn_ack(s, i); /* the peer did not see ours */
+			send_syn_ack(s, i, hash); /* the peer did not see ours */
 		else
-			mini_ack(s, i); /* RFC 5961 4.2 */
+			mini_ack(s, i, hash); /* RFC 5961 4.2 */
 		return false;
 	}
 	/* RFC 7323 5.3 R1. */
 	if (m->ts && in->has_ts && seq_lt(in->tsval, m->ts_recent)) {
 		COUNT(s, tcp_drop_paws);
-		mini_ack(s, i);
+		mini_ack(s, i, hash);
 		return false;
 	}
 	if (seq_lt(in->seq, nxt) || seq_gt(in->seq, nxt + wnd)) {
 		COUNT(s, tcp_drop_out_of_window);
-		mini_ack(s, i);
+		mini_ack(s, i, hash);
 		return false;
 	}
 	if (!(in->flags & TH_ACK))
@@ -243,12 +257,16 @@ void tcp_mini_input(struct tcp_stack *s, struct tcp_in *in, uint64_t hash, uint3
 	struct tcp_open o;
 	struct tcp_conn *c;
 
-	if (!mini_acceptable(s, in, index))
+	if (!mini_acceptable(s, in, hash, index))
 		return;
 	o = (struct tcp_open){
 		.tuple = in->seg->tuple, .path = in->seg->path, .irs = m->irs, .iss = m->iss,
 		.ts_recent = m->ts_recent, .mss = (uint16_t)m->mss, .wscale = m->wscale,
 		.ttl = m->ttl, .ts = m->ts, .sack = m->sack,
+		.resent = m->level > 0, .timed = !m->level,
+		/* At level 0 the SYN-ACK's time is its deadline less the first time-out. */
+		.rtt_us = (s->now - (m->deadline - LIMIT_TCP_RTO_INIT_MS)) * 1000,
+		.ts_offset = tcp_ts_offset(s, hash),
 	};
 	c = tcp_conn_open(s, &o);
 	if (!c)
@@ -290,15 +308,21 @@ struct tcp_conn *tcp_conn_open(struct tcp_stack *s, const struct tcp_open *o)
 	c->recover = o->iss - 1; /* RFC 6582 3.2: the first flight may be repaired, too */
 	c->ts_recent = o->ts_recent;
 	c->ts_recent_s = (uint32_t)(s->now_us / 1000000);
-	c->ts_offset = tcp_ts_offset(s, o->tuple);
+	c->ts_offset = o->ts_offset;
 	c->held_head = c->held_tail = c->ooo_head = c->ooo_tail = TCP_NONE;
-	c->tx_head = c->tx_tail = TCP_NONE;
+	c->tx_head = c->tx_tail = c->board = TCP_NONE;
 	c->ttl = o->ttl;
 	c->peer_mss = o->mss;
 	c->mss = (uint16_t)min_u32(o->mss, s->env.mss(s->env.ctx, o->tuple, o->path));
 	c->rto = LIMIT_TCP_RTO_INIT_MS;
 	c->last_send = s->now;
 	tcp_cc_init(c);
+	if (o->resent) { /* RFC 6298 5.7, RFC 5681 3.1 */
+		c->rto = LIMIT_TCP_RTO_LOST_SYN_MS;
+		c->cwnd = c->mss;
+	} else if (o->timed) {
+		tcp_rtt_sample(c, o->rtt_us);
+	}
 	s->conns_live++;
 	return c;
 }
@@ -350,7 +374,7 @@ void tcp_mini_timers(struct tcp_stack *s)
 			m->deadline = s->now + (LIMIT_TCP_RTO_INIT_MS << m->level);
 			list_add(s, &s->syn_level[m->level], i);
 			COUNT(s, tcp_retransmit);
-			send_syn_ack(s, i);
+			send_syn_ack(s, i, tcp_hash(s, &m->tuple));
 		}
 	}
 }

@@ -7,29 +7,61 @@
 
 #define PAWS_IDLE_S (24u * 24 * 3600) /* RFC 7323 5.5 */
 
+/* Segments of one stage: their buckets and TCBs fit the first-level cache together. */
+#define STAGE 32
+
+static void dispatch(struct tcp_stack *s, struct tcp_in *in, uint64_t hash)
+{
+	uint32_t ref = tcp_table_find(s, in->seg->tuple, hash);
+
+	switch (TCP_REF_KIND(ref)) {
+	case KIND_CONN:
+		tcp_conn_input(conn_at(s, TCP_REF_INDEX(ref)), in);
+		break;
+	case KIND_MINI:
+		tcp_mini_input(s, in, hash, TCP_REF_INDEX(ref));
+		break;
+	case KIND_TW:
+		tcp_tw_input(s, in, hash, TCP_REF_INDEX(ref));
+		break;
+	default:
+		tcp_listen_input(s, in, hash);
+	}
+}
+
 void tcp_input(struct tcp_stack *s, const struct tcp_segment *seg)
 {
 	struct tcp_in in;
-	uint64_t hash;
-	uint32_t ref;
 
-	if (!tcp_parse(s, seg, &in))
-		return;
-	hash = tcp_hash(s, seg->tuple);
-	ref = tcp_table_find(s, seg->tuple, hash);
-	switch (TCP_REF_KIND(ref)) {
-	case KIND_CONN:
-		tcp_conn_input(conn_at(s, TCP_REF_INDEX(ref)), &in);
-		break;
-	case KIND_MINI:
-		tcp_mini_input(s, &in, hash, TCP_REF_INDEX(ref));
-		break;
-	case KIND_TW:
-		tcp_tw_input(s, &in, hash, TCP_REF_INDEX(ref));
-		break;
-	default:
-		tcp_listen_input(s, &in, hash);
+	if (tcp_parse(s, seg, &in))
+		dispatch(s, &in, tcp_hash(s, seg->tuple));
+}
+
+static void input_stage(struct tcp_stack *s, const struct tcp_segment *seg, unsigned int n)
+{
+	struct tcp_in in[STAGE];
+	uint64_t hash[STAGE];
+	unsigned int k = 0;
+
+	for (unsigned int i = 0; i < n; i++) {
+		if (!tcp_parse(s, &seg[i], &in[k]))
+			continue;
+		hash[k] = tcp_hash(s, seg[i].tuple);
+		__builtin_prefetch(&s->bucket[hash[k] & s->bucket_mask]);
+		k++;
 	}
+	/* A guess: what an earlier segment of the burst does may change it. The search comes after. */
+	for (unsigned int i = 0; i < k; i++)
+		tcp_table_prefetch(s, hash[i]);
+	for (unsigned int i = 0; i < k; i++)
+		dispatch(s, &in[i], hash[i]);
+}
+
+void tcp_input_burst(struct tcp_stack *s, const struct tcp_segment *seg, unsigned int n)
+{
+	for (; n > STAGE; seg += STAGE, n -= STAGE)
+		input_stage(s, seg, STAGE);
+	input_stage(s, seg, n);
 }
 
 /* RFC 7323 5.3 R1: false: an old duplicate. */

@@ -11,6 +11,7 @@
  *   input.c       RFC 9293 3.10.7.4 on a TCB         ack.c        what an ACK does; RTT, cwnd
  *   deliver.c     in-order bytes, held bytes, FIN    reassembly.c out-of-order bytes
  *   output.c      segments of a TCB                  reply.c      segments of no TCB; budgets
+ *   sack.c        what the peer holds of ours
  *   timers.c      the wheel                          time_wait.c  compact entries
  *   conn.c        the application's calls
  *
@@ -73,6 +74,10 @@ static inline uint32_t max_u32(uint32_t a, uint32_t b)
 	return a > b ? a : b;
 }
 
+struct tcp_range {
+	uint32_t start, end; /* [start, end) */
+};
+
 /* Data block, for received and for sent bytes alike. */
 struct tcp_block {
 	uint32_t next;
@@ -127,6 +132,8 @@ enum tcp_state {
 #define CF_T_DELACK   0x00080000u
 #define CF_T_LIFE     0x00100000u /* FIN_WAIT_2 limit, or the cap on persisting */
 #define CF_IN_WHEEL   0x00200000u
+#define CF_SACK_RECOVERY 0x00400000u /* recovery by the scoreboard (RFC 6675), not by NewReno */
+#define CF_BLACK_HOLE 0x00800000u /* full segments did not get through: mss is at its floor */
 
 /* One TCB: four cache lines, by the phase that touches them. Clocks in ms unless named. */
 struct tcp_conn {
@@ -184,11 +191,23 @@ struct tcp_conn {
 	uint16_t overlap_diff; /* stays at its maximum */
 	uint8_t dup_owed;  /* duplicate ACKs to send at the burst's end */
 	uint8_t oow;       /* two bits of the second, six bits of answers in it */
+	uint32_t board;    /* what the peer holds of our octets */
 };
 _Static_assert(sizeof(struct tcp_conn) == 256, "a TCB is four cache lines");
 _Static_assert(offsetof(struct tcp_conn, stack) == 64, "line 1");
 _Static_assert(offsetof(struct tcp_conn, tx_head) == 128, "line 2");
 _Static_assert(offsetof(struct tcp_conn, timer_next) == 192, "line 3");
+
+/* What the peer holds of our octets beyond SND.UNA: ranges in order that do not touch. */
+#define TCP_BOARD_RANGES 6
+struct tcp_board {
+	uint32_t next;     /* pool */
+	uint32_t high_rxt; /* RFC 6675 2: HighRxt, one past */
+	struct tcp_range range[TCP_BOARD_RANGES];
+	uint8_t n;
+	bool rescued;
+};
+_Static_assert(sizeof(struct tcp_board) == 60, "a scoreboard fits a cache line");
 
 /* SYN_RCVD. The path lies in an array beside, touched only when a SYN-ACK goes out again. */
 struct tcp_mini {
@@ -251,7 +270,7 @@ struct tcp_stack {
 	uint32_t last_local_hash;
 	bool last_local_valid;
 
-	struct tcp_pool conn, mini, tw, rx, tx;
+	struct tcp_pool conn, mini, tw, rx, tx, board;
 	struct tcp_path *mini_path;
 	struct tcp_list syn_level[TCP_SYN_LEVELS + 1];
 	struct tcp_list tw_list;
@@ -279,7 +298,8 @@ struct tcp_in {
 	uint8_t flags;
 	/* options */
 	bool has_ts, has_mss, has_wscale, has_sack_ok, refused_option;
-	uint8_t wscale;
+	uint8_t wscale, n_sack;
+	const uint8_t *sack; /* n_sack pairs of edges */
 	uint16_t mss;
 	uint32_t tsval, tsecr;
 };
@@ -292,6 +312,8 @@ bool tcp_parse(struct tcp_stack *s, const struct tcp_segment *seg, struct tcp_in
 /* options.c */
 int tcp_options_parse(struct tcp_in *in);
 size_t tcp_options_syn(uint8_t *p, uint16_t mss, const struct tcp_in *syn, uint32_t tsval);
+#define TCP_OPT_TS 12 /* two NOPs and the option */
+void tcp_put_ts(uint8_t p[TCP_OPT_TS], uint32_t val, uint32_t ecr);
 size_t tcp_options_len(const struct tcp_conn *c);
 size_t tcp_options_put(struct tcp_conn *c, uint8_t *p);
 
@@ -301,6 +323,8 @@ uint64_t tcp_hash(struct tcp_stack *s, const struct tcp_tuple *t);
 uint64_t tcp_hash_parts(struct tcp_stack *s, const uint8_t remote[16], uint16_t remote_port,
 			uint16_t local_port, uint32_t local_hash);
 uint32_t tcp_table_find(struct tcp_stack *s, const struct tcp_tuple *t, uint64_t hash);
+/* Asks for the cache lines of what hash seems to point to. */
+void tcp_table_prefetch(const struct tcp_stack *s, uint64_t hash);
 void tcp_table_add(struct tcp_stack *s, uint64_t hash, uint32_t ref);
 void tcp_table_del(struct tcp_stack *s, uint64_t hash, uint32_t ref);
 void tcp_table_swap(struct tcp_stack *s, uint64_t hash, uint32_t ref, uint32_t new_ref);
@@ -356,6 +380,10 @@ struct tcp_open {
 	uint16_t mss;
 	uint8_t wscale, ttl;
 	bool ts, sack, cookie;
+	bool resent;        /* the SYN-ACK went out more than once */
+	bool timed;         /* rtt_us is how long the peer took to answer it */
+	uint32_t rtt_us;
+	uint32_t ts_offset;
 };
 void tcp_listen_input(struct tcp_stack *s, struct tcp_in *in, uint64_t hash);
 void tcp_syn_input(struct tcp_stack *s, struct tcp_in *in, uint64_t hash, uint32_t iss_min,
@@ -365,14 +393,15 @@ void tcp_mini_timers(struct tcp_stack *s);
 struct tcp_conn *tcp_conn_open(struct tcp_stack *s, const struct tcp_open *o);
 /* Calls accept(); NULL if it refused or aborted. */
 struct tcp_conn *tcp_conn_accept(struct tcp_conn *c);
-uint32_t tcp_isn(struct tcp_stack *s, const struct tcp_tuple *t);
-uint32_t tcp_ts_offset(struct tcp_stack *s, const struct tcp_tuple *t);
+uint32_t tcp_isn(const struct tcp_stack *s, uint64_t hash);
+uint32_t tcp_ts_offset(const struct tcp_stack *s, uint64_t hash);
 uint32_t tcp_ts_now(const struct tcp_stack *s, uint32_t offset);
 uint16_t tcp_default_mss(const struct tcp_tuple *t);
 
 /* cookies.c */
-void tcp_cookie_send(struct tcp_stack *s, struct tcp_in *in);
-bool tcp_cookie_check(struct tcp_stack *s, const struct tcp_in *in, struct tcp_open *o);
+void tcp_cookie_send(struct tcp_stack *s, struct tcp_in *in, uint64_t hash);
+bool tcp_cookie_check(struct tcp_stack *s, const struct tcp_in *in, uint64_t hash,
+		      struct tcp_open *o);
 bool tcp_cookie_active(const struct tcp_stack *s);
 
 /* input.c */
@@ -382,6 +411,10 @@ void tcp_conn_input(struct tcp_conn *c, struct tcp_in *in);
 bool tcp_ack_input(struct tcp_conn *c, const struct tcp_in *in);
 void tcp_cc_init(struct tcp_conn *c);
 void tcp_cc_timeout(struct tcp_conn *c);
+/* RFC 5681 4.1: before the first data after a pause. */
+void tcp_cc_restart(struct tcp_conn *c);
+/* RFC 6298 2.2, 2.3. */
+void tcp_rtt_sample(struct tcp_conn *c, uint32_t us);
 
 /* deliver.c */
 void tcp_text(struct tcp_conn *c, struct tcp_in *in);
@@ -398,8 +431,21 @@ void tcp_ooo_drain(struct tcp_conn *c);
 void tcp_ooo_free(struct tcp_conn *c);
 unsigned int tcp_ooo_ranges(const struct tcp_conn *c, uint32_t (*range)[2], unsigned int max);
 
+/* sack.c */
+void tcp_sack_drop(struct tcp_conn *c);
+/* True: the segment's blocks say something new of what is outstanding. */
+bool tcp_sack_update(struct tcp_conn *c, const struct tcp_in *in);
+bool tcp_sack_first_lost(const struct tcp_conn *c);
+uint32_t tcp_sack_pipe(const struct tcp_conn *c);
+void tcp_sack_begin(struct tcp_conn *c);
+void tcp_sack_sent_again(struct tcp_conn *c, uint32_t end);
+bool tcp_sack_next(struct tcp_conn *c, bool sure, uint32_t room, struct tcp_range *out);
+uint32_t tcp_sack_skip(const struct tcp_conn *c, uint32_t seq, uint32_t *gap);
+
 /* output.c */
 void tcp_flush(struct tcp_conn *c);
+/* Octets of payload in a full segment of ours. */
+uint32_t tcp_payload_room(const struct tcp_conn *c);
 void tcp_send_ack(struct tcp_conn *c);
 void tcp_retransmit_one(struct tcp_conn *c);
 void tcp_probe(struct tcp_conn *c);

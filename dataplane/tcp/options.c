@@ -53,6 +53,12 @@ static int option(struct tcp_in *in, const uint8_t *o, uint8_t len)
 		in->tsval = get32(o + 2);
 		in->tsecr = get32(o + 6);
 		return 0;
+	case OPT_SACK:
+		if (len < 10 || (len - 2) % 8)
+			return -EINVAL;
+		in->sack = o + 2;
+		in->n_sack = (uint8_t)((len - 2) / 8);
+		return 0;
 	case OPT_MD5:
 	case OPT_AO:
 	case OPT_MPTCP:
@@ -94,7 +100,7 @@ int tcp_options_parse(struct tcp_in *in)
 	return 0;
 }
 
-static uint8_t *put_ts(uint8_t *p, uint32_t val, uint32_t ecr)
+void tcp_put_ts(uint8_t p[TCP_OPT_TS], uint32_t val, uint32_t ecr)
 {
 	p[0] = OPT_NOP;
 	p[1] = OPT_NOP;
@@ -102,7 +108,6 @@ static uint8_t *put_ts(uint8_t *p, uint32_t val, uint32_t ecr)
 	p[3] = 10;
 	put32(p + 4, val);
 	put32(p + 8, ecr);
-	return p + 12;
 }
 
 /* Options of a SYN-ACK: only what the SYN offered (RFC 7323 2.2, 3.2; RFC 2018 2). */
@@ -128,8 +133,10 @@ size_t tcp_options_syn(uint8_t *p, uint16_t mss, const struct tcp_in *syn, uint3
 		q[3] = 2;
 		q += 4;
 	}
-	if (syn->has_ts)
-		q = put_ts(q, tsval, syn->tsval);
+	if (syn->has_ts) {
+		tcp_put_ts(q, tsval, syn->tsval);
+		q += TCP_OPT_TS;
+	}
 	return (size_t)(q - p);
 }
 
@@ -167,8 +174,10 @@ size_t tcp_options_put(struct tcp_conn *c, uint8_t *p)
 	unsigned int n = sack_blocks(c, range);
 	uint8_t *q = p;
 
-	if (c->flags & CF_TS)
-		q = put_ts(q, tcp_ts_now(c->stack, c->ts_offset), c->ts_recent);
+	if (c->flags & CF_TS) {
+		tcp_put_ts(q, tcp_ts_now(c->stack, c->ts_offset), c->ts_recent);
+		q += TCP_OPT_TS;
+	}
 	if (n) {
 		q[0] = OPT_NOP;
 		q[1] = OPT_NOP;

@@ -65,7 +65,8 @@ static void transmit(struct tcp_conn *c, uint32_t seq, uint32_t len, uint8_t fla
 	opt = tcp_options_put(c, h + 20);
 	tcp_put_header(h, &c->tuple, seq, c->rcv_nxt, flags | TH_ACK, window_field(c), opt);
 	c->last_ack_sent = c->rcv_nxt;
-	c->last_send = s->now;
+	if (n)
+		c->last_send = s->now;
 	c->ack_segs = 0;
 	c->flags &= ~CF_ACK_NOW;
 	tcp_timer_off(c, CF_T_DELACK);
@@ -83,7 +84,7 @@ void tcp_conn_rst(struct tcp_conn *c)
 	transmit(c, c->snd_max, 0, TH_RST);
 }
 
-static uint32_t payload_room(const struct tcp_conn *c)
+uint32_t tcp_payload_room(const struct tcp_conn *c)
 {
 	uint32_t opt = (uint32_t)tcp_options_len(c); /* RFC 6691 2: options come out of the MSS */
 
@@ -92,18 +93,20 @@ static uint32_t payload_room(const struct tcp_conn *c)
 
 void tcp_retransmit_one(struct tcp_conn *c)
 {
-	uint32_t n = min_u32(c->tx_bytes, payload_room(c));
+	uint32_t n = min_u32(c->tx_bytes, tcp_payload_room(c)), gap;
 	uint8_t flags = 0;
 
 	if (c->snd_una == c->snd_max)
 		return;
-	n = min_u32(n, c->snd_max - c->snd_una);
+	(void)tcp_sack_skip(c, c->snd_una, &gap);
+	n = min_u32(n, min_u32(gap, c->snd_max - c->snd_una));
 	if (c->flags & CF_FIN_QUEUED && n == c->tx_bytes && c->snd_max - c->snd_una > c->tx_bytes)
 		flags = TH_FIN;
 	COUNT(c->stack, tcp_retransmit);
 	c->retransmits++;
 	c->flags &= ~CF_RTT;
 	transmit(c, c->snd_una, n, flags);
+	tcp_sack_sent_again(c, c->snd_una + n + !!flags);
 	tcp_timer_set(c, CF_T_RTX, c->rto);
 }
 
@@ -136,28 +139,81 @@ static void sent(struct tcp_conn *c, uint32_t n)
 	}
 }
 
+/*
+ * One segment at SND.NXT, as long as what was sent and not acknowledged stays below limit. Returns
+ * its length in sequence numbers.
+ */
+static uint32_t send_one(struct tcp_conn *c, uint32_t limit)
+{
+	uint32_t room = tcp_payload_room(c), off, n, left, gap;
+	bool fin;
+
+	c->snd_nxt = tcp_sack_skip(c, c->snd_nxt, &gap);
+	off = c->snd_nxt - c->snd_una;
+	/* What was sent already may go out again even if the window shrank under it. */
+	if (!off && c->snd_una != c->snd_max)
+		limit = max_u32(limit, room);
+	left = off < c->tx_bytes ? c->tx_bytes - off : 0;
+	n = min_u32(left, min_u32(room, limit > off ? limit - off : 0));
+	/* RFC 9293 3.8.6.2.1: no silly segments. */
+	if (n && n < left && n < room && n < c->max_snd_wnd / 2)
+		return 0;
+	n = min_u32(n, gap);
+	fin = c->flags & CF_FIN_QUEUED && n == left && off <= c->tx_bytes;
+	if (!n && !fin)
+		return 0;
+	if (c->snd_una == c->snd_max)
+		tcp_cc_restart(c);
+	transmit(c, c->snd_nxt, n, (uint8_t)((n == left && n ? TH_PSH : 0) | (fin ? TH_FIN : 0)));
+	sent(c, n + fin);
+	return n + fin;
+}
+
 static void send_data(struct tcp_conn *c)
 {
-	for (;;) {
-		uint32_t off = c->snd_nxt - c->snd_una;
-		uint32_t limit = min_u32(c->cwnd, c->snd_wnd), room = payload_room(c), n, left;
-		bool fin;
+	uint32_t cwnd = c->cwnd;
+	bool more = false;
 
-		/* What was sent already may go out again even if the window shrank under it. */
-		if (!off && c->snd_una != c->snd_max)
-			limit = max_u32(limit, room);
-		left = off < c->tx_bytes ? c->tx_bytes - off : 0;
-		n = min_u32(left, min_u32(room, limit > off ? limit - off : 0));
-		fin = c->flags & CF_FIN_QUEUED && off + n == c->tx_bytes && n == left;
-		if (!n && !(fin && off == c->tx_bytes))
+	/* RFC 3042 2: a new segment for each of the first two duplicate ACKs. */
+	if (c->dupacks && !(c->flags & CF_RECOVERY) && !c->rexmits && c->snd_nxt == c->snd_max) {
+		cwnd += min_u32(c->dupacks, 2) * c->mss;
+		more = true;
+	}
+	while (send_one(c, min_u32(cwnd, c->snd_wnd)))
+		if (more && c->snd_max - c->snd_una > c->cwnd)
+			COUNT(c->stack, tcp_limited_transmit);
+}
+
+static uint32_t send_again(struct tcp_conn *c, struct tcp_range r)
+{
+	uint32_t text_end = c->snd_una + c->tx_bytes;
+	bool fin = seq_gt(r.end, text_end);
+	uint32_t n = r.end - r.start - fin;
+
+	COUNT(c->stack, tcp_retransmit);
+	c->retransmits++;
+	c->flags &= ~CF_RTT;
+	transmit(c, r.start, n, fin ? TH_FIN : 0);
+	return n + fin;
+}
+
+/* RFC 6675 5 (C): while the pipe has room for a segment, what NextSeg() says. */
+static void send_by_scoreboard(struct tcp_conn *c)
+{
+	uint32_t pipe = tcp_sack_pipe(c), room = tcp_payload_room(c), n;
+	struct tcp_range r;
+
+	while (c->cwnd >= pipe + c->mss) {
+		if (tcp_sack_next(c, true, room, &r)) {
+			n = send_again(c, r);
+		} else {
+			n = send_one(c, c->snd_wnd);
+			if (!n && tcp_sack_next(c, false, room, &r))
+				n = send_again(c, r);
+		}
+		if (!n)
 			return;
-		/* RFC 1122 4.2.3.4: no silly segments. */
-		if (n && n < left && n < room && n < c->max_snd_wnd / 2)
-			return;
-		transmit(c, c->snd_nxt, n, (uint8_t)((n == left && n ? TH_PSH : 0) | (fin ? TH_FIN : 0)));
-		sent(c, n + fin);
-		if (fin)
-			return;
+		pipe += n;
 	}
 }
 
@@ -197,7 +253,9 @@ void tcp_flush(struct tcp_conn *c)
 		c->flags |= CF_ACK_NOW;
 		dup--;
 	}
-	if (!(c->flags & CF_PERSIST) || c->snd_wnd)
+	if (c->flags & CF_SACK_RECOVERY)
+		send_by_scoreboard(c);
+	else if (!(c->flags & CF_PERSIST) || c->snd_wnd)
 		send_data(c);
 	check_persist(c);
 	if (c->flags & CF_ACK_NOW || window_news(c))

@@ -68,6 +68,12 @@ static uint32_t bucket_count(const struct tcp_options *o)
 	return (uint32_t)n;
 }
 
+/* Few connections repair a flight of several segments at the same time. */
+static uint32_t board_count(const struct tcp_options *o)
+{
+	return o->boards ? o->boards : max_u32(64, o->max_conns / 64);
+}
+
 size_t tcp_stack_bytes(const struct tcp_options *o)
 {
 	return round64(sizeof(struct tcp_stack)) +
@@ -76,6 +82,7 @@ size_t tcp_stack_bytes(const struct tcp_options *o)
 	       round64((size_t)o->max_half_open * sizeof(struct tcp_mini)) +
 	       round64((size_t)o->max_half_open * sizeof(struct tcp_path)) +
 	       round64((size_t)o->max_time_wait * sizeof(struct tcp_tw)) +
+	       round64((size_t)board_count(o) * sizeof(struct tcp_board)) +
 	       ((size_t)o->blocks + o->tx_blocks) * sizeof(struct tcp_block) +
 	       round64((TCP_WHEEL + 1) * sizeof(uint32_t));
 }
@@ -85,7 +92,8 @@ static bool options_good(const struct tcp_options *o)
 	const uint32_t limit = 1u << 28; /* an index has 30 bits beside its kind */
 
 	return o->max_conns && o->max_conns < limit && o->max_half_open < limit &&
-	       o->max_time_wait < limit && o->blocks < limit && o->tx_blocks < limit;
+	       o->max_time_wait < limit && o->blocks < limit && o->tx_blocks < limit &&
+	       o->boards < limit;
 }
 
 struct tcp_stack *tcp_stack_new(const struct tcp_options *opt, const struct tcp_env *env,
@@ -125,6 +133,7 @@ struct tcp_stack *tcp_stack_new(const struct tcp_options *opt, const struct tcp_
 		      offsetof(struct tcp_mini, next)) ||
 	    !pool_new(&s->tw, opt->max_time_wait, sizeof(struct tcp_tw),
 		      offsetof(struct tcp_tw, next)) ||
+	    !pool_new(&s->board, board_count(opt), sizeof(struct tcp_board), 0) ||
 	    !pool_new(&s->rx, opt->blocks, sizeof(struct tcp_block), 0) ||
 	    !pool_new(&s->tx, opt->tx_blocks, sizeof(struct tcp_block), 0)) {
 		tcp_stack_free(s);
@@ -145,6 +154,7 @@ void tcp_stack_free(struct tcp_stack *s)
 	free(s->conn.mem);
 	free(s->mini.mem);
 	free(s->tw.mem);
+	free(s->board.mem);
 	free(s->rx.mem);
 	free(s->tx.mem);
 	free(s);

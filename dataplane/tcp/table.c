@@ -86,6 +86,31 @@ uint32_t tcp_table_find(struct tcp_stack *s, const struct tcp_tuple *t, uint64_t
 	}
 }
 
+void tcp_table_prefetch(const struct tcp_stack *s, uint64_t hash)
+{
+	const struct tcp_bucket *k = &s->bucket[hash & s->bucket_mask];
+	uint16_t tag = tag_of(hash);
+
+	for (unsigned int i = 0; i < TCP_BUCKET; i++) {
+		uint32_t at = TCP_REF_INDEX(k->ref[i]);
+
+		if (k->tag[i] != tag || !k->ref[i])
+			continue;
+		switch (TCP_REF_KIND(k->ref[i])) {
+		case KIND_CONN: {
+			const uint8_t *c = (const uint8_t *)conn_at(s, at);
+
+			for (unsigned int line = 0; line < sizeof(struct tcp_conn); line += 64)
+				__builtin_prefetch(c + line);
+			break;
+		}
+		case KIND_MINI: __builtin_prefetch(mini_at(s, at)); break;
+		case KIND_TW: __builtin_prefetch(tw_at(s, at)); break;
+		default: break;
+		}
+	}
+}
+
 /* The table has room for all pools together, so the loop ends. */
 void tcp_table_add(struct tcp_stack *s, uint64_t hash, uint32_t ref)
 {

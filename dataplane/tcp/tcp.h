@@ -120,6 +120,7 @@ struct tcp_options {
 	uint32_t max_time_wait;   /* compact entries; the oldest is recycled and counted */
 	uint32_t blocks;          /* pool of 2 KiB blocks for out-of-order and held bytes */
 	uint32_t tx_blocks;       /* pool of 2 KiB blocks for unacknowledged replies */
+	uint32_t boards;          /* flights repaired by SACK at once; 0: a 64th of max_conns, >= 64 */
 	uint32_t window_idle;     /* octets, default 16 KiB */
 	uint32_t time_wait_ms;    /* default 60,000 */
 	bool no_sack, no_timestamps; /* tests */
@@ -134,6 +135,9 @@ size_t tcp_stack_bytes(const struct tcp_options *opt);
 
 /* One received segment whose checksum is known to be good. */
 void tcp_input(struct tcp_stack *s, const struct tcp_segment *seg);
+/* The same for n segments in turn, in stages: the table's and the TCBs' cache lines of all are asked
+ * for before the first is processed. */
+void tcp_input_burst(struct tcp_stack *s, const struct tcp_segment *seg, unsigned int n);
 /* After each receive burst: one ACK decision per flow that was touched. */
 void tcp_burst_end(struct tcp_stack *s);
 /* Moves the clock (monotonic, microseconds) and runs due timers. */

@@ -75,17 +75,16 @@ void tcp_tw_enter(struct tcp_conn *c)
 		tcp_table_add(s, tcp_hash(s, &c->tuple), TCP_REF(KIND_TW, i));
 }
 
-static void tw_ack(struct tcp_stack *s, const struct tcp_in *in, const struct tcp_tw *w)
+static void tw_ack(struct tcp_stack *s, const struct tcp_in *in, const struct tcp_tw *w, uint64_t hash)
 {
 	struct tcp_bare b = {.tuple = in->seg->tuple, .path = in->seg->path, .seq = w->snd_nxt,
 			     .ack = w->rcv_nxt, .flags = TH_ACK};
-	uint8_t opt[12] = {1, 1, 8, 10};
+	uint8_t opt[TCP_OPT_TS];
 
 	if (!tcp_challenge_allowed(s))
 		return;
 	if (w->ts_recent) {
-		put32(opt + 4, tcp_ts_now(s, tcp_ts_offset(s, b.tuple)));
-		put32(opt + 8, w->ts_recent);
+		tcp_put_ts(opt, tcp_ts_now(s, tcp_ts_offset(s, hash)), w->ts_recent);
 		b.opt = opt;
 		b.opt_len = sizeof(opt);
 	}
@@ -118,7 +117,7 @@ void tcp_tw_input(struct tcp_stack *s, struct tcp_in *in, uint64_t hash, uint32_
 		return;
 	}
 	if (in->flags & TH_SYN || len) {
-		tw_ack(s, in, w);
+		tw_ack(s, in, w, hash);
 		/* RFC 9293 3.10.7.4, eighth: the peer's FIN again restarts 2 MSL. */
 		if (in->flags & TH_FIN && in->seq + len == w->rcv_nxt) {
 			w->expires = s->now + s->opt.time_wait_ms;
@@ -129,7 +128,7 @@ void tcp_tw_input(struct tcp_stack *s, struct tcp_in *in, uint64_t hash, uint32_
 	}
 	if (in->seq != w->rcv_nxt) {
 		COUNT(s, tcp_drop_out_of_window);
-		tw_ack(s, in, w);
+		tw_ack(s, in, w, hash);
 	}
 }
 

@@ -131,6 +131,22 @@ static void back_off(struct tcp_conn *c)
 		c->rexmits++;
 }
 
+/*
+ * RFC 2923 2.1: somebody on the path drops what is too big and its ICMP as well. After three full
+ * segments in a row without an answer: what every path takes.
+ */
+static void suspect_black_hole(struct tcp_conn *c)
+{
+	uint16_t floor = tcp_default_mss(&c->tuple);
+
+	if (c->rexmits < 2 || c->flags & CF_BLACK_HOLE || c->mss <= floor ||
+	    min_u32(c->tx_bytes, c->snd_max - c->snd_una) <= floor)
+		return;
+	COUNT(c->stack, tcp_pmtu_black_hole);
+	c->flags |= CF_BLACK_HOLE;
+	c->mss = floor;
+}
+
 /* RFC 6298 5.4-5.6. */
 static void retransmission(struct tcp_conn *c)
 {
@@ -143,6 +159,7 @@ static void retransmission(struct tcp_conn *c)
 		return;
 	}
 	COUNT(s, tcp_rto);
+	suspect_black_hole(c);
 	tcp_cc_timeout(c);
 	back_off(c);
 	c->flags &= ~CF_RTT; /* Karn */

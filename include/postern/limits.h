@@ -42,6 +42,7 @@
 /* TCP */
 #define LIMIT_TCP_RTO_MIN_MS 200       /* ours; RFC 6298 2.4 says 1 s, which hurts on short paths */
 #define LIMIT_TCP_RTO_INIT_MS 1000     /* RFC 6298 2.1 */
+#define LIMIT_TCP_RTO_LOST_SYN_MS 3000 /* RFC 6298 5.7: after a SYN-ACK that was sent again */
 #define LIMIT_TCP_RTO_MAX_MS 60000     /* RFC 6298 2.5 */
 #define LIMIT_TCP_RETRIES 10           /* ours: over the 100 s of RFC 9293 3.8.3 (R2) */
 #define LIMIT_TCP_SYN_RETRIES 5        /* ours: 1, 2, 4, 8, 16 s, then forgotten */
@@ -55,6 +56,10 @@
 #define LIMIT_TCP_CHALLENGE_PER_S 100  /* RFC 5961 7; ours: this plus a random share of it */
 #define LIMIT_TCP_OOW_PER_S 60         /* ours: answers to unacceptable segments, a connection */
 #define LIMIT_TCP_WINDOW_MAX (256u * 1024) /* design: window of a flow in DATA */
+
+/* Sessions of a worker running out */
+#define LIMIT_EVICT_IDLE_MS 5000     /* ours: without an answer of ours for so long, 421 */
+#define LIMIT_EVICT_GRACE_MS 2000    /* ours: for the client to take its leave, then RST */
 
 /* Delivery (design: delivery contract) */
 #define LIMIT_JUDGE_S 30

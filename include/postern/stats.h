@@ -33,9 +33,11 @@
 	X(rx_drop_ip_checksum, D, "bad IPv4 header checksum") \
 	X(rx_drop_source, D, "source address that cannot be (multicast, zero, our own)") \
 	X(rx_drop_fragment, D, "fragment dropped: budget, overlap or time-out") \
+	X(rx_drop_fragment_low, D, "fragment not kept: receive buffers low (--rx-mbufs)") \
 	X(rx_drop_ip_proto, D, "transport protocol that is not ours") \
 	X(rx_drop_ext_header, D, "IPv6 extension header chain too long or malformed") \
 	X(rx_drop_l4_checksum, D, "bad TCP, ICMP or ICMPv6 checksum") \
+	X(rx_pool_empty, D, "receive bursts cut short: no receive buffer left (--rx-mbufs)") \
 	X(rx_drop_chain, D, "packet in more buffers, or longer, than is taken") \
 	X(rx_reassembled, C, "datagrams put together from fragments") \
 	X(arp_rx, C, "ARP packets for us") \
@@ -50,6 +52,7 @@
 	X(steer_out, C, "packets forwarded to the worker that owns the flow") \
 	X(steer_in, C, "packets received from another worker") \
 	X(steer_drop, D, "packet for another worker: its ring was full") \
+	X(steer_drop_low, D, "packet for another worker: receive buffers low (--rx-mbufs)") \
 	/* tcp */ \
 	X(tcp_segments, C, "TCP segments accepted for processing") \
 	X(tcp_syn, C, "SYNs received for a listener") \
@@ -83,6 +86,9 @@
 	X(tcp_overlap_diff, C, "overlaps whose octets differed; the first stays") \
 	X(tcp_retransmit, C, "segments sent again") \
 	X(tcp_fast_retransmit, C, "fast retransmits") \
+	X(tcp_sack_recovery, C, "losses repaired by the peer's SACK blocks") \
+	X(tcp_sack_board_empty, D, "SACK blocks not kept: no scoreboard left") \
+	X(tcp_limited_transmit, C, "new segments sent on the first duplicate ACKs") \
 	X(tcp_rto, C, "retransmission time-outs") \
 	X(tcp_persist, C, "window probes sent") \
 	X(tcp_zero_window_rx, C, "window probes answered") \
@@ -93,6 +99,7 @@
 	X(tcp_data_on_syn, C, "SYNs that carried data") \
 	X(tcp_urgent, C, "segments with URG") \
 	X(tcp_option_ignored, C, "SYNs with options that we refuse (TFO, MPTCP, MD5, AO)") \
+	X(tcp_pmtu_black_hole, C, "connections whose full segments did not get through") \
 	X(tcp_pmtu_lowered, C, "path MTU reductions believed") \
 	X(tcp_icmp_ignored, D, "ICMP errors not believed") \
 	X(tcp_tx_block_empty, D, "reply octets refused: transmit pool empty") \
@@ -146,6 +153,9 @@
 	X(handoff_pinned, C, "messages pinned after CANCEL until RELEASE") \
 	X(arena_window_closed, C, "times a DATA flow was held because the arena ran low") \
 	X(arena_evicted, D, "sessions cut to free the arena") \
+	/* sessions */ \
+	X(sessions_full, D, "connections reset: no session left (--max-sessions)") \
+	X(sessions_evicted, D, "idle sessions sent away with 421 to make room for new ones") \
 	/* gauges */ \
 	X(sessions_now, G, "sessions open") \
 	X(conns_now, G, "TCP connections") \
