@@ -12,7 +12,7 @@
 
 #include <string.h>
 
-static const uint16_t cookie_mss[8] = {256, 536, 1024, 1220, 1360, 1400, 1440, 1460};
+static const uint16_t cookie_mss[8] = {LIMIT_TCP_MSS_MIN, 536, 1024, 1220, 1360, 1400, 1440, 1460};
 
 #define COOKIE_SACK 0x10u
 #define COOKIE_BITS 0x3fu

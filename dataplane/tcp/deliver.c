@@ -174,10 +174,12 @@ static uint32_t deliver(struct tcp_conn *c, const struct tcp_in *in)
 	return taken;
 }
 
-/* RFC 9293 3.8.6.3, RFC 5681 4.2: every second segment, a gap filled or left: at once. */
-static void owe_ack(struct tcp_conn *c, bool at_once)
+/* RFC 9293 3.8.6.3, RFC 5681 4.2: every second segment, a gap filled or left: at once. What is longer
+ * than a segment of the path was put together below us: it counts as two. */
+static void owe_ack(struct tcp_conn *c, uint32_t len, bool at_once)
 {
-	if (at_once || ++c->ack_segs >= 2) {
+	c->ack_segs = (uint8_t)(c->ack_segs + 1 + (len > c->mss));
+	if (at_once || c->ack_segs >= 2) {
 		c->flags |= CF_ACK_NOW;
 		return;
 	}
@@ -194,7 +196,7 @@ static void in_order(struct tcp_conn *c, const struct tcp_in *in)
 	if (c->flags & CF_FIN_QUEUED) { /* after close: discarded and acknowledged */
 		c->rcv_nxt += in->len;
 		tcp_ooo_drain(c);
-		owe_ack(c, true);
+		owe_ack(c, in->len, true);
 		return;
 	}
 	stalled = c->held_bytes != 0;
@@ -213,7 +215,7 @@ static void in_order(struct tcp_conn *c, const struct tcp_in *in)
 	}
 	c->flags &= ~CF_RESUME;
 	if (c->state != ST_DEAD)
-		owe_ack(c, gap || kept < in->len);
+		owe_ack(c, kept, gap || kept < in->len);
 }
 
 void tcp_eof_check(struct tcp_conn *c)

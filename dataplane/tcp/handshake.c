@@ -200,7 +200,9 @@ static void mini_ack(struct tcp_stack *s, uint32_t i, uint64_t hash)
 		b.opt = opt;
 		b.opt_len = sizeof(opt);
 	}
-	b.wnd = (uint16_t)(m->wscale != TCP_NO_WSCALE ? wnd >> TCP_WSCALE : wnd);
+	if (m->wscale != TCP_NO_WSCALE)
+		wnd = min_u32((wnd + (1u << TCP_WSCALE) - 1) >> TCP_WSCALE, 65535);
+	b.wnd = (uint16_t)wnd;
 	tcp_send_bare(s, &b);
 }
 
@@ -223,10 +225,13 @@ static bool mini_acceptable(struct tcp_stack *s, struct tcp_in *in, uint64_t has
 		return false;
 	}
 	if (in->flags & TH_SYN) {
-		if (in->seq == m->irs && !(in->flags & TH_ACK))
-			send_syn_ack(s, i, hash); /* the peer did not see ours */
-		else
+		if (in->seq == m->irs && !(in->flags & TH_ACK)) { /* the peer did not see ours */
+			if (m->ts && in->has_ts && seq_gt(in->tsval, m->ts_recent))
+				m->ts_recent = in->tsval; /* RFC 7323 4.3 (2) */
+			send_syn_ack(s, i, hash);
+		} else {
 			mini_ack(s, i, hash); /* RFC 5961 4.2 */
+		}
 		return false;
 	}
 	/* RFC 7323 5.3 R1. */
@@ -235,7 +240,7 @@ static bool mini_acceptable(struct tcp_stack *s, struct tcp_in *in, uint64_t has
 		mini_ack(s, i, hash);
 		return false;
 	}
-	if (seq_lt(in->seq, nxt) || seq_gt(in->seq, nxt + wnd)) {
+	if (in->seq - nxt >= wnd) {
 		COUNT(s, tcp_drop_out_of_window);
 		mini_ack(s, i, hash);
 		return false;

@@ -64,14 +64,22 @@ void tcp_input_burst(struct tcp_stack *s, const struct tcp_segment *seg, unsigne
 	input_stage(s, seg, n);
 }
 
+/* RFC 7323 5.5: after so long a pause TS.Recent says nothing. */
+static bool ts_outdated(const struct tcp_conn *c)
+{
+	return (uint32_t)(c->stack->now_us / 1000000) - c->ts_recent_s > PAWS_IDLE_S;
+}
+
 /* RFC 7323 5.3 R1: false: an old duplicate. */
 static bool paws(struct tcp_conn *c, const struct tcp_in *in)
 {
-	uint32_t now_s = (uint32_t)(c->stack->now_us / 1000000);
-
-	if (!(c->flags & CF_TS) || !in->has_ts || in->flags & TH_RST)
+	if (!(c->flags & CF_TS) || in->flags & TH_RST)
 		return true;
-	if (!seq_lt(in->tsval, c->ts_recent) || now_s - c->ts_recent_s > PAWS_IDLE_S)
+	if (!in->has_ts) { /* RFC 7323 3.2 */
+		COUNT(c->stack, tcp_drop_no_ts);
+		return false;
+	}
+	if (!seq_lt(in->tsval, c->ts_recent) || ts_outdated(c))
 		return true;
 	COUNT(c->stack, tcp_drop_paws);
 	tcp_answer_oow(c);
@@ -134,7 +142,7 @@ static void remember_ts(struct tcp_conn *c, const struct tcp_in *in)
 {
 	/* RFC 7323 4.3: from the segment that covers the last ACK sent. */
 	if (!(c->flags & CF_TS) || !in->has_ts || seq_gt(in->seq, c->last_ack_sent) ||
-	    seq_lt(in->tsval, c->ts_recent))
+	    (seq_lt(in->tsval, c->ts_recent) && !ts_outdated(c)))
 		return;
 	c->ts_recent = in->tsval;
 	c->ts_recent_s = (uint32_t)(c->stack->now_us / 1000000);

@@ -13,10 +13,14 @@
  * The right edge to announce. It never moves left (RFC 9293 3.8.6), and moves right only by a
  * segment or half the window (RFC 1122 4.2.3.3). Under memory pressure it is one segment away.
  */
+static uint32_t available(const struct tcp_conn *c)
+{
+	return c->rcv_limit > c->held_bytes ? c->rcv_limit - c->held_bytes : 0;
+}
+
 uint32_t tcp_edge(const struct tcp_conn *c)
 {
-	uint32_t avail = c->rcv_limit > c->held_bytes ? c->rcv_limit - c->held_bytes : 0;
-	uint32_t edge, step = min_u32(c->rcv_limit / 2, c->mss);
+	uint32_t avail = available(c), edge, step = min_u32(c->rcv_limit / 2, c->mss);
 
 	if (c->stack->pressure)
 		avail = min_u32(avail, c->mss);
@@ -28,11 +32,17 @@ uint32_t tcp_edge(const struct tcp_conn *c)
 
 static uint16_t window_field(struct tcp_conn *c)
 {
-	uint32_t edge = tcp_edge(c), wnd, field;
+	uint32_t edge = tcp_edge(c), wnd, field, round = (1u << c->rcv_wscale) - 1;
 
 	wnd = seq_gt(edge, c->rcv_nxt) ? edge - c->rcv_nxt : 0;
-	/* Rounded up, so that scaling never takes back what was offered. */
-	field = min_u32((wnd + (1u << c->rcv_wscale) - 1) >> c->rcv_wscale, 65535);
+	/*
+	 * Rounded up, so that scaling takes nothing back that was offered; but a peer that sends octet by
+	 * octet would so be given one for each. At the limit it is rounded down (RFC 7323 2.4), and what
+	 * was offered is still taken.
+	 */
+	field = min_u32((wnd + round) >> c->rcv_wscale, 65535);
+	if (field << c->rcv_wscale > available(c) + round)
+		field = min_u32(wnd >> c->rcv_wscale, 65535);
 	edge = c->rcv_nxt + (field << c->rcv_wscale);
 	if (seq_gt(edge, c->rcv_adv))
 		c->rcv_adv = edge;
@@ -152,14 +162,15 @@ static uint32_t send_one(struct tcp_conn *c, uint32_t limit)
 	off = c->snd_nxt - c->snd_una;
 	/* What was sent already may go out again even if the window shrank under it. */
 	if (!off && c->snd_una != c->snd_max)
-		limit = max_u32(limit, room);
+		limit = max_u32(limit, min_u32(room, c->snd_max - c->snd_una));
 	left = off < c->tx_bytes ? c->tx_bytes - off : 0;
 	n = min_u32(left, min_u32(room, limit > off ? limit - off : 0));
 	/* RFC 9293 3.8.6.2.1: no silly segments. */
 	if (n && n < left && n < room && n < c->max_snd_wnd / 2)
 		return 0;
 	n = min_u32(n, gap);
-	fin = c->flags & CF_FIN_QUEUED && n == left && off <= c->tx_bytes;
+	fin = c->flags & CF_FIN_QUEUED && c->state != ST_FIN_WAIT_2 && n == left &&
+	      off <= c->tx_bytes;
 	if (!n && !fin)
 		return 0;
 	if (c->snd_una == c->snd_max)

@@ -28,7 +28,8 @@
 struct peer_segment {
 	uint32_t seq, ack, len;
 	uint16_t wnd;
-	uint8_t flags;
+	uint8_t flags, opt_len;
+	uint8_t opt[40];
 	uint8_t data[2048];
 };
 
@@ -80,6 +81,8 @@ static int peer_output(void *ctx, const struct tcp_tuple *tuple, const struct tc
 	s->ack = peer_get32(header + 8);
 	s->flags = header[13];
 	s->wnd = (uint16_t)(header[14] << 8 | header[15]);
+	s->opt_len = (uint8_t)(header_len - 20);
+	memcpy(s->opt, header + 20, s->opt_len);
 	for (unsigned int i = 0; i < n_views; i++) {
 		if (s->len + payload[i].n > sizeof(s->data))
 			abort();

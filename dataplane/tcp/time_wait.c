@@ -78,7 +78,8 @@ void tcp_tw_enter(struct tcp_conn *c)
 static void tw_ack(struct tcp_stack *s, const struct tcp_in *in, const struct tcp_tw *w, uint64_t hash)
 {
 	struct tcp_bare b = {.tuple = in->seg->tuple, .path = in->seg->path, .seq = w->snd_nxt,
-			     .ack = w->rcv_nxt, .flags = TH_ACK};
+			     .ack = w->rcv_nxt, .flags = TH_ACK,
+			     .wnd = 65535}; /* not below what was offered before; nothing can come */
 	uint8_t opt[TCP_OPT_TS];
 
 	if (!tcp_challenge_allowed(s))

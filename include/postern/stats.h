@@ -68,6 +68,7 @@
 	X(tcp_drop_port, D, "port 0") \
 	X(tcp_drop_out_of_window, D, "segment outside the receive window") \
 	X(tcp_drop_ack_range, D, "ACK outside the acceptable range") \
+	X(tcp_drop_no_ts, D, "segments without the timestamp that was agreed on") \
 	X(tcp_drop_paws, D, "old timestamp") \
 	X(tcp_drop_no_flow, D, "segment of no flow, answered by RST where allowed") \
 	X(tcp_drop_surplus, D, "octets beyond the window, dropped unacknowledged") \
@@ -123,7 +124,8 @@
 	X(smtp_bare_lf, D, "messages refused: bare LF in DATA") \
 	X(smtp_bare_cr, D, "messages refused: bare CR beside a dot or LF, or by option") \
 	X(smtp_line_limit, D, "messages refused: content line over the configured maximum") \
-	X(smtp_no_line_buffer, D, "sessions cut: no buffer for a partial command line") \
+	X(smtp_no_line_buffer, D, "sessions cut: no buffer for a partial command line or a long name") \
+	X(smtp_no_content, D, "DATA refused: too many sessions in DATA at once (452)") \
 	X(smtp_idle_command, D, "commands without effect over their number") \
 	X(smtp_lookalike, C, "end-of-data look-alikes seen") \
 	X(smtp_refused_connect, D, "sessions refused by control at CONNECT") \
