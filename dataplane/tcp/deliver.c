@@ -106,7 +106,7 @@ static uint32_t call_data(struct tcp_conn *c, const struct tcp_view *view, unsig
 	c->flags &= ~CF_DELIVERING;
 	if (c->state == ST_DEAD || c->flags & CF_FIN_QUEUED)
 		return len;
-	return min_u32((uint32_t)min_u32((uint32_t)taken, UINT32_MAX), len);
+	return taken < len ? (uint32_t)taken : len;
 }
 
 /* Offers held bytes until the application takes no more. */
@@ -142,12 +142,12 @@ void tcp_offer_held(struct tcp_conn *c)
 	}
 }
 
-/* Payload at RCV.NXT straight from the packet. Returns what may be acknowledged. */
-static uint32_t deliver(struct tcp_conn *c, const struct tcp_in *in)
+/* `want` octets at RCV.NXT straight from the packet. Returns what may be acknowledged. */
+static uint32_t deliver(struct tcp_conn *c, const struct tcp_in *in, uint32_t want)
 {
 	const struct tcp_segment *seg = in->seg;
 	struct tcp_view view[TCP_MAX_VIEWS];
-	uint32_t off = in->off, want = in->len, taken = 0, part = 0;
+	uint32_t off = in->off, taken = 0, part = 0;
 	unsigned int n = 0;
 
 	for (unsigned int i = 0; i < seg->n_views && n < TCP_MAX_VIEWS && part < want; i++) {
@@ -169,6 +169,8 @@ static uint32_t deliver(struct tcp_conn *c, const struct tcp_in *in)
 		return 0;
 	if (c->flags & CF_FIN_QUEUED)
 		return want;
+	if (taken < part)
+		c->flags |= CF_REFUSED;
 	if (taken < want)
 		taken += hold(c, seg, in->off + taken, want - taken);
 	return taken;
@@ -187,35 +189,62 @@ static void owe_ack(struct tcp_conn *c, uint32_t len, bool at_once)
 		tcp_timer_set(c, CF_T_DELACK, LIMIT_TCP_DELACK_MS);
 }
 
-/* Everything of the segment that lies at RCV.NXT. */
-static void in_order(struct tcp_conn *c, const struct tcp_in *in)
+static void advance(struct tcp_in *in, uint32_t n)
 {
-	bool gap = c->ooo_head != TCP_NONE, stalled;
-	uint32_t kept;
+	in->seq += n;
+	in->off += n;
+	in->len -= n;
+}
+
+/*
+ * A segment at RCV.NXT. Where it overlaps what waits out of order, the octets that came first stay:
+ * it gives only what lies between. False: not all of it found room.
+ */
+static bool take_text(struct tcp_conn *c, struct tcp_in *in)
+{
+	while (in->len) {
+		uint32_t n = tcp_ooo_before(c, in->seq, in->len);
+		uint32_t kept = c->held_bytes ? hold(c, in->seg, in->off, n) : deliver(c, in, n);
+
+		if (c->state == ST_DEAD)
+			return false;
+		if (c->flags & CF_FIN_QUEUED) { /* closed by data(): the rest goes the same way */
+			c->rcv_nxt += in->len;
+			tcp_ooo_drain(c);
+			return true;
+		}
+		c->rcv_nxt += kept;
+		advance(in, kept);
+		if (kept < n)
+			return false;
+		tcp_ooo_drain(c);
+		advance(in, min_u32(c->rcv_nxt - in->seq, in->len));
+	}
+	return true;
+}
+
+static void in_order(struct tcp_conn *c, struct tcp_in *in)
+{
+	bool gap = c->ooo_head != TCP_NONE, stalled = c->held_bytes != 0, all;
+	uint32_t len = in->len;
 
 	if (c->flags & CF_FIN_QUEUED) { /* after close: discarded and acknowledged */
 		c->rcv_nxt += in->len;
 		tcp_ooo_drain(c);
-		owe_ack(c, in->len, true);
+		owe_ack(c, len, true);
 		return;
 	}
-	stalled = c->held_bytes != 0;
-	kept = stalled ? hold(c, in->seg, in->off, in->len) : deliver(c, in);
+	if (gap)
+		tcp_ooo_compare(c, in);
+	all = take_text(c, in);
 	if (c->state == ST_DEAD)
 		return;
-	c->rcv_nxt += kept;
-	if (kept == in->len && gap) {
-		bool was_held = c->held_bytes != 0;
-
-		tcp_ooo_drain(c);
-		if (!was_held && c->held_bytes && !(c->flags & CF_FIN_QUEUED))
-			tcp_offer_held(c);
-	} else if (!stalled && c->held_bytes && c->flags & CF_RESUME) {
-		tcp_offer_held(c); /* the answer came while data() was running */
-	}
-	c->flags &= ~CF_RESUME;
+	/* What the gap had kept back goes up as well, unless the application waits for an answer. */
+	if (!stalled && c->held_bytes && (c->flags & CF_RESUME || !(c->flags & CF_REFUSED)))
+		tcp_offer_held(c);
+	c->flags &= ~(CF_RESUME | CF_REFUSED);
 	if (c->state != ST_DEAD)
-		owe_ack(c, kept, gap || kept < in->len);
+		owe_ack(c, len - in->len, gap || !all);
 }
 
 void tcp_eof_check(struct tcp_conn *c)
@@ -268,9 +297,7 @@ static void trim(struct tcp_conn *c, struct tcp_in *in)
 		c->flags |= CF_DSACK | CF_ACK_NOW;
 		c->dsack_start = in->seq;
 		c->dsack_end = in->seq + old;
-		in->seq += old;
-		in->off += old;
-		in->len -= old;
+		advance(in, old);
 	}
 	if (in->len && seq_gt(in->seq + in->len, c->rcv_adv)) {
 		COUNT(s, tcp_drop_surplus);

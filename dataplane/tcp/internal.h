@@ -133,6 +133,7 @@ enum tcp_state {
 #define CF_T_LIFE     0x00100000u /* FIN_WAIT_2 limit, or the cap on persisting */
 #define CF_IN_WHEEL   0x00200000u
 #define CF_SACK_RECOVERY 0x00400000u /* recovery by the scoreboard (RFC 6675), not by NewReno */
+#define CF_REFUSED    0x01000000u /* data() did not take all of this segment */
 #define CF_BLACK_HOLE 0x00800000u /* full segments did not get through: mss is at its floor */
 
 /* One TCB: four cache lines, by the phase that touches them. Clocks in ms unless named. */
@@ -426,6 +427,10 @@ uint32_t tcp_copy_views(const struct tcp_segment *seg, uint32_t off, uint8_t *to
 /* reassembly.c */
 void tcp_ooo_add(struct tcp_conn *c, const struct tcp_in *in, uint32_t seq, uint32_t off,
 		 uint32_t len);
+/* How many of the len octets from seq on lie before the first that is stored. */
+uint32_t tcp_ooo_before(const struct tcp_conn *c, uint32_t seq, uint32_t len);
+/* Counts it when the segment says something else than what is stored. */
+void tcp_ooo_compare(struct tcp_conn *c, const struct tcp_in *in);
 /* Moves what is in order now behind the held bytes and advances RCV.NXT. */
 void tcp_ooo_drain(struct tcp_conn *c);
 void tcp_ooo_free(struct tcp_conn *c);

@@ -84,14 +84,43 @@ static uint32_t fill(struct tcp_conn *c, const struct tcp_in *in, uint32_t prev,
 	return prev;
 }
 
-static bool differs(const struct tcp_conn *c, const struct tcp_in *in, const struct tcp_block *b,
-		    uint32_t seq, uint32_t off, uint32_t len)
+static bool differs(const struct tcp_in *in, const struct tcp_block *b, uint32_t seq, uint32_t off,
+		    uint32_t len)
 {
 	uint8_t copy[sizeof(b->data)];
 	uint32_t n = tcp_copy_views(in->seg, off, copy, len);
 
-	(void)c;
 	return memcmp(copy, b->data + b->off + (seq - b->seq), n) != 0;
+}
+
+static void mark_differed(struct tcp_conn *c)
+{
+	COUNT(c->stack, tcp_overlap_diff);
+	if (c->overlap_diff < UINT16_MAX)
+		c->overlap_diff++;
+}
+
+uint32_t tcp_ooo_before(const struct tcp_conn *c, uint32_t seq, uint32_t len)
+{
+	return c->ooo_head == TCP_NONE ? len : min_u32(len, rx_at(c->stack, c->ooo_head)->seq - seq);
+}
+
+void tcp_ooo_compare(struct tcp_conn *c, const struct tcp_in *in)
+{
+	uint32_t end = in->seq + in->len;
+
+	for (uint32_t i = c->ooo_head; i != TCP_NONE; i = rx_at(c->stack, i)->next) {
+		const struct tcp_block *b = rx_at(c->stack, i);
+		uint32_t n;
+
+		if (seq_ge(b->seq, end))
+			return;
+		n = min_u32(end - b->seq, block_end(b) - b->seq);
+		if (!differs(in, b, b->seq, in->off + (b->seq - in->seq), n))
+			continue;
+		mark_differed(c);
+		return;
+	}
 }
 
 void tcp_ooo_add(struct tcp_conn *c, const struct tcp_in *in, uint32_t seq, uint32_t off,
@@ -119,7 +148,7 @@ void tcp_ooo_add(struct tcp_conn *c, const struct tcp_in *in, uint32_t seq, uint
 				break;
 		} else {
 			n = min_u32(n, block_end(b) - seq);
-			differed |= differs(c, in, b, seq, off, n);
+			differed |= differs(in, b, seq, off, n);
 			b->stamp = s->ooo_stamp;
 			c->flags |= CF_DSACK; /* RFC 2883 4.2 */
 			c->dsack_start = seq;
@@ -129,11 +158,8 @@ void tcp_ooo_add(struct tcp_conn *c, const struct tcp_in *in, uint32_t seq, uint
 		off += n;
 		len -= n;
 	}
-	if (differed) {
-		COUNT(s, tcp_overlap_diff);
-		if (c->overlap_diff < UINT16_MAX)
-			c->overlap_diff++;
-	}
+	if (differed)
+		mark_differed(c);
 }
 
 void tcp_ooo_drain(struct tcp_conn *c)
