@@ -87,8 +87,12 @@ static void print_report(const struct snapshot_report *r)
 static int push(struct loop *l, struct snapshot *s)
 {
 	struct ctl_database db[VIEW_COUNT];
-	size_t n = 0;
+	size_t n = 0, tls_len = 0;
+	void *tls = NULL;
+	int rc = config_tls_pack(s->config, &tls, &tls_len);
 
+	if (rc)
+		return rc;
 	for (uint8_t v = 0; v < VIEW_COUNT; v++) {
 		size_t len = 0;
 		const void *p = rules_blob(s->rules, v, &len);
@@ -96,7 +100,9 @@ static int push(struct loop *l, struct snapshot *s)
 		if (p)
 			db[n++] = (struct ctl_database){.view = v, .p = p, .n = len};
 	}
-	return ctl_link_push(l->link, s->generation, &s->config->dataplane, db, n);
+	rc = ctl_link_push(l->link, s->generation, &s->config->dataplane, tls, tls_len, db, n);
+	config_tls_forget(tls, tls_len);
+	return rc;
 }
 
 void main_reload_done(struct loop *l, int error, const char *text)

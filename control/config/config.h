@@ -35,6 +35,29 @@ struct config_host {
 	uint16_t port;             /* default 25 */
 };
 
+/* Who may name another client than itself (XCLIENT, PROXY protocol). */
+struct config_trust {
+	char *name;
+	struct ip_net *net;
+	size_t n_nets;
+	bool xclient;
+	bool proxy;                /* it begins every connection with a PROXY header */
+};
+
+struct config_certificate {
+	char *name, *chain_file;
+	struct str chain, key;     /* PEM; the key belongs to the first certificate of the chain */
+	int64_t not_after;         /* seconds since 1970 */
+};
+
+struct config_tls {
+	struct config_certificate *certificate;
+	size_t n_certificates;     /* 0: STARTTLS is not offered */
+	uint16_t min_version;      /* 0x0303, 0x0304; 0: the default, 1.2 */
+	struct str ciphers;        /* n == 0: built-in list */
+	struct str client_ca;      /* PEM; n != 0: clients are asked for a certificate */
+};
+
 enum config_verify {
 	VERIFY_CALLOUT,            /* ask the next hop at RCPT with the real MAIL FROM */
 	VERIFY_NONE,               /* accept at RCPT; its refusals come after DATA */
@@ -85,6 +108,9 @@ struct config {
 	struct config_route *route;
 	size_t n_routes;
 	struct origin_relays relays;
+	struct config_trust *trust;
+	size_t n_trusts;
+	struct config_tls tls;
 	struct dns_options dns;
 	char **rules_file;         /* globs already expanded, in order */
 	size_t n_rules_files;
@@ -120,6 +146,11 @@ void config_unref(struct config *c);
 
 /* Route of a recipient's domain, NULL if it is not ours: there is no default route. */
 const struct config_route *config_route_for(const struct config *c, struct str domain);
+
+/* The tls section as the dataplane takes it (struct handoff_tls); *out NULL without one. To be
+ * given to config_tls_forget(): it holds private keys. 0 or -ENOMEM. */
+int config_tls_pack(const struct config *c, void **out, size_t *len);
+void config_tls_forget(void *packed, size_t len);
 
 /* What would change: the keys (dotted) that differ; for `posternctl config` and the log of a reload.
  * Bits: CONFIG_NEEDS_RESTART_* are things that a running daemon cannot take over. */

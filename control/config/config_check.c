@@ -325,6 +325,8 @@ static const struct config_key top_keys[] = {
 	{"listener", read_listeners, 0, 0, .named = true},
 	{"route", read_routes, 0, 0, .named = true},
 	{"relay", read_relays, CONFIG_FIELD(struct config, relays), .named = true},
+	{"trust", read_trust, 0, 0, .named = true},
+	{"tls", read_tls, CONFIG_FIELD(struct config, tls)},
 	{"dns", read_dns, CONFIG_FIELD(struct config, dns)},
 	{"rules", read_rules, 0, 0},
 	{"policy", read_policy, 0, 0},
@@ -367,6 +369,7 @@ static void check_sums(struct config_reader *r, const struct config_node *root)
 	const struct config_node *limits = config_child(root, "limits"),
 				 *policy = config_child(root, "policy"),
 				 *api = config_child(root, "api");
+	size_t trusted = 0;
 
 	/* RFC 5321 4.5.3.1.6: a line of 1000 octets with its CRLF is taken. */
 	if (d->max_line && d->max_line < LIMIT_TEXT_LINE)
@@ -378,6 +381,12 @@ static void check_sums(struct config_reader *r, const struct config_node *root)
 	if (c->policy.reject_score > 0 && c->policy.tag_score > c->policy.reject_score)
 		config_fail(r->c, policy, "reject-score", "%g is below the tag-score of %g: nothing "
 			    "would ever be tagged", c->policy.reject_score, c->policy.tag_score);
+	for (size_t i = 0; i < c->n_trusts; i++) {
+		trusted += c->trust[i].n_nets;
+		if (trusted > HANDOFF_MAX_TRUSTS)
+			config_fail(r->c, config_child(root, "trust"), c->trust[i].name, "more than %u "
+				    "trusted networks in all", HANDOFF_MAX_TRUSTS);
+	}
 	if (c->api_socket && c->dataplane_socket && !strcmp(c->api_socket, c->dataplane_socket))
 		config_fail(r->c, api ? api : config_child(root, "dataplane"), "socket", "%s is the "
 			    "socket of both api and dataplane", c->api_socket);
@@ -391,6 +400,15 @@ static void fill_handoff(struct config *c)
 	d->size = sizeof(*d);
 	d->generation = c->generation;
 	snprintf(d->hostname, sizeof(d->hostname), "%s", c->hostname);
+	for (size_t i = 0; i < c->n_trusts; i++)
+		for (size_t j = 0; j < c->trust[i].n_nets; j++) {
+			struct handoff_trust *h = &d->trust[d->n_trusts++];
+
+			memcpy(h->address, c->trust[i].net[j].addr.a, sizeof(h->address));
+			h->prefix_len = (uint8_t)c->trust[i].net[j].prefix;
+			h->flags = (uint8_t)((c->trust[i].xclient ? TRUST_XCLIENT : 0) |
+					     (c->trust[i].proxy ? TRUST_PROXY : 0));
+		}
 	for (size_t i = 0; i < c->n_listeners; i++) {
 		const struct config_listener *l = &c->listener[i];
 

@@ -12,35 +12,6 @@
 
 #define LIMIT_LIST 100000u /* entries of an array of names; LIMIT_CONFIG_NODES bounds them all */
 
-/* A name of a section goes into headers, replies and trace records. */
-static bool section_name(struct config_reader *r, const struct config_node *n)
-{
-	size_t len = strlen(n->key);
-	bool ok = len && len <= LIMIT_CONFIG_NAME;
-
-	for (size_t i = 0; i < len; i++)
-		ok &= ascii_is_alnum((uint8_t)n->key[i]) || strchr("-_.", n->key[i]);
-	if (!ok)
-		config_fail(r->c, n, NULL, "a name is 1 to %d letters, digits, - _ or .",
-			    LIMIT_CONFIG_NAME);
-	return ok;
-}
-
-static bool is_section(struct config_reader *r, const struct config_node *n)
-{
-	if (n->kind == NODE_SECTION && !n->named)
-		return true;
-	config_fail(r->c, n, NULL, "expected a section { ... }, found %s", config_kind_name(n));
-	return false;
-}
-
-static void required(struct config_reader *r, const struct config_node *section, const char *key,
-		     const char *what)
-{
-	if (!config_child(section, key))
-		config_fail(r->c, section, key, "missing: %s", what);
-}
-
 /* The first address of the net, and whether all bits behind the prefix are 0 (or 1). */
 static struct ip_addr net_base(const struct ip_net *net, bool *zeros, bool *ones)
 {
@@ -132,15 +103,15 @@ void read_listeners(struct config_reader *r, const struct config_node *n,
 	for (const struct config_node *e = n->first; e; e = e->next) {
 		struct config_listener *l = &c->listener[c->n_listeners];
 
-		if (!is_section(r, e) || !section_name(r, e))
+		if (!config_is_section(r, e) || !config_section_name(r, e))
 			continue;
 		c->n_listeners++;
 		l->name = config_dup(r->mem, str_c(e->key));
 		l->smtp_port = 25;
 		config_read_section(r, e, listener_keys,
 				    sizeof(listener_keys) / sizeof(listener_keys[0]), l);
-		required(r, e, "port", "the number of the network port, as given to the dataplane");
-		required(r, e, "address", "our addresses with the prefix of their link");
+		config_required(r, e, "port", "the number of the network port, as given to the dataplane");
+		config_required(r, e, "address", "our addresses with the prefix of their link");
 	}
 }
 
@@ -279,7 +250,7 @@ void read_routes(struct config_reader *r, const struct config_node *n, const str
 	for (const struct config_node *e = n->first; e; e = e->next) {
 		struct config_route *route = &c->route[c->n_routes];
 
-		if (!is_section(r, e) || !section_name(r, e))
+		if (!config_is_section(r, e) || !config_section_name(r, e))
 			continue;
 		c->n_routes++;
 		*route = (struct config_route){
@@ -289,8 +260,8 @@ void read_routes(struct config_reader *r, const struct config_node *n, const str
 		};
 		config_read_section(r, e, route_keys, sizeof(route_keys) / sizeof(route_keys[0]),
 				    route);
-		required(r, e, "domains", "the recipient domains of this route");
-		required(r, e, "hosts", "where their mail goes; there is no default");
+		config_required(r, e, "domains", "the recipient domains of this route");
+		config_required(r, e, "hosts", "where their mail goes; there is no default");
 	}
 }
 
@@ -327,18 +298,25 @@ static void relay_net(struct config_reader *r, const struct config_node *n, stru
 		config_fail(r->c, n, NULL, "%s is not a network of hosts", n->text);
 }
 
+static struct ip_net *nets(struct config_reader *r, const struct config_node *n, size_t *count)
+{
+	struct ip_net *net;
+
+	if (!config_strings(r, n, 1, LIMIT_LIST))
+		return NULL;
+	net = config_alloc(r->mem, n->n * sizeof(*net));
+	for (const struct config_node *e = n->first; e && net; e = e->next)
+		relay_net(r, e, &net[(*count)++]);
+	return net;
+}
+
 static void read_nets(struct config_reader *r, const struct config_node *n,
 		      const struct config_key *k, void *field)
 {
 	struct origin_relay *relay = field;
-	struct ip_net *net;
 
 	(void)k;
-	if (!config_strings(r, n, 1, LIMIT_LIST))
-		return;
-	relay->net = net = config_alloc(r->mem, n->n * sizeof(*net));
-	for (const struct config_node *e = n->first; e && net; e = e->next)
-		relay_net(r, e, &net[relay->n_nets++]);
+	relay->net = nets(r, n, &relay->n_nets);
 }
 
 static void read_by(struct config_reader *r, const struct config_node *n,
@@ -375,13 +353,53 @@ void read_relays(struct config_reader *r, const struct config_node *n, const str
 	for (const struct config_node *e = n->first; e && list; e = e->next) {
 		struct origin_relay *relay = &list[relays->n];
 
-		if (!is_section(r, e) || !section_name(r, e))
+		if (!config_is_section(r, e) || !config_section_name(r, e))
 			continue;
 		relays->n++;
 		relay->name = config_dup(r->mem, str_c(e->key));
 		relay->hops = 1;
 		config_read_section(r, e, relay_keys, sizeof(relay_keys) / sizeof(relay_keys[0]),
 				    relay);
-		required(r, e, "addresses", "the addresses this relay connects from");
+		config_required(r, e, "addresses", "the addresses this relay connects from");
+	}
+}
+
+/* ---- trust ------------------------------------------------------------------------------ */
+
+static void read_trusted_nets(struct config_reader *r, const struct config_node *n,
+			      const struct config_key *k, void *field)
+{
+	struct config_trust *t = field;
+
+	(void)k;
+	t->net = nets(r, n, &t->n_nets);
+}
+
+static const struct config_key trust_keys[] = {
+	{"addresses", read_trusted_nets, 0, 0},
+	{"xclient", read_bool, CONFIG_FIELD(struct config_trust, xclient)},
+	{"proxy", read_bool, CONFIG_FIELD(struct config_trust, proxy)},
+};
+
+void read_trust(struct config_reader *r, const struct config_node *n, const struct config_key *k,
+		void *field)
+{
+	struct config *c = r->out;
+
+	(void)k;
+	(void)field;
+	c->trust = config_alloc(r->mem, n->n * sizeof(*c->trust));
+	for (const struct config_node *e = n->first; e && c->trust; e = e->next) {
+		struct config_trust *t = &c->trust[c->n_trusts];
+
+		if (!config_is_section(r, e) || !config_section_name(r, e))
+			continue;
+		c->n_trusts++;
+		t->name = config_dup(r->mem, str_c(e->key));
+		config_read_section(r, e, trust_keys, sizeof(trust_keys) / sizeof(trust_keys[0]), t);
+		config_required(r, e, "addresses", "who may name another client than itself");
+		if (!t->xclient && !t->proxy)
+			config_fail(r->c, e, NULL, "neither xclient nor proxy is on: this trusts "
+				    "nobody with anything");
 	}
 }

@@ -400,3 +400,32 @@ bool config_port(struct str text, uint16_t *out)
 	*out = (uint16_t)v;
 	return true;
 }
+
+/* A name of a section goes into headers, replies and trace records. */
+bool config_section_name(struct config_reader *r, const struct config_node *n)
+{
+	size_t len = strlen(n->key);
+	bool ok = len && len <= LIMIT_CONFIG_NAME;
+
+	for (size_t i = 0; i < len; i++)
+		ok &= ascii_is_alnum((uint8_t)n->key[i]) || strchr("-_.", n->key[i]);
+	if (!ok)
+		config_fail(r->c, n, NULL, "a name is 1 to %d letters, digits, - _ or .",
+			    LIMIT_CONFIG_NAME);
+	return ok;
+}
+
+bool config_is_section(struct config_reader *r, const struct config_node *n)
+{
+	if (n->kind == NODE_SECTION && !n->named)
+		return true;
+	config_fail(r->c, n, NULL, "expected a section { ... }, found %s", config_kind_name(n));
+	return false;
+}
+
+void config_required(struct config_reader *r, const struct config_node *section, const char *key,
+		     const char *what)
+{
+	if (!config_child(section, key))
+		config_fail(r->c, section, key, "missing: %s", what);
+}

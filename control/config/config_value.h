@@ -58,9 +58,18 @@ bool config_host_address(struct config_reader *r, const struct config_node *n, s
 /* 1..max, digits only. */
 bool config_port(struct str text, uint16_t *out);
 
-/* Sections, config_net.c. */
+/* A name that may go into headers, replies and trace records. */
+bool config_section_name(struct config_reader *r, const struct config_node *n);
+bool config_is_section(struct config_reader *r, const struct config_node *n);
+/* `what`: what would stand there. */
+void config_required(struct config_reader *r, const struct config_node *section, const char *key,
+		     const char *what);
+
+/* Sections: config_net.c, config_tls.c. */
 config_read read_listeners;
 config_read read_routes;
 config_read read_relays;
+config_read read_trust;
+config_read read_tls;
 /* What only the whole can show: loops, one domain in two routes, addresses twice. */
 void config_check_net(struct config_reader *r, const struct config_node *root);

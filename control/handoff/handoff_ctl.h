@@ -65,10 +65,11 @@ struct ctl_database {
 	const void *p;
 	size_t n;
 };
-/* Copies into sealed memfds and sends them. 0: an ack will come (or on_down). -ENOTCONN, -EINVAL,
- * -EAGAIN: the socket is full, or -errno. config->magic, size and generation are filled in here. */
+/* Copies into sealed memfds and sends them; `tls`: a struct handoff_tls of tls_len octets, or NULL.
+ * 0: an ack will come (or on_down). -ENOTCONN, -EINVAL, -EAGAIN: the socket is full, or -errno.
+ * config->magic, size and generation are filled in here. */
 int ctl_link_push(struct ctl_link *l, uint64_t generation, const struct handoff_config *config,
-		  const struct ctl_database *db, size_t n_db);
+		  const void *tls, size_t tls_len, const struct ctl_database *db, size_t n_db);
 int ctl_link_drain(struct ctl_link *l, bool drain);
 /* Answered by on_ports. */
 int ctl_link_ports(struct ctl_link *l);

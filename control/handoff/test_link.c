@@ -89,7 +89,7 @@ static void on_up(void *arg, struct ctl_epoch *e)
 
 	if (ctl_epoch_id(e) == 0 || ctl_loop_new(e, 0, c->base, c->counters, on_desc, c, &c->loop))
 		die(10);
-	if (ctl_link_push(c->link, ++c->generation, &config, db, 2))
+	if (ctl_link_push(c->link, ++c->generation, &config, NULL, 0, db, 2))
 		die(11);
 }
 
@@ -441,7 +441,7 @@ static void test_nobody_there(void **state)
 	assert_int_equal(ctl_link_connect(&o, &l), -EINVAL);
 	o.n_loops = 1;
 	assert_int_equal(ctl_link_connect(&o, &l), 0);
-	assert_int_equal(ctl_link_push(l, 1, &c, NULL, 0), -ENOTCONN);
+	assert_int_equal(ctl_link_push(l, 1, &c, NULL, 0, NULL, 0), -ENOTCONN);
 	assert_int_equal(ctl_link_drain(l, true), -ENOTCONN);
 	event_base_dispatch(a.base);
 	assert_int_equal(a.refused, 2);

@@ -145,6 +145,7 @@ struct dp_link;
 struct dp_push {
 	uint64_t generation;
 	const struct handoff_config *config; /* private copy, validated */
+	const struct handoff_tls *tls; /* checked: refs lie within tls->size octets; NULL: no STARTTLS */
 	uint32_t n_databases;
 	struct {
 		uint8_t view;        /* enum handoff_view, each at most once */

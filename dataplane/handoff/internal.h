@@ -117,5 +117,7 @@ int dp_verdict_parse(const uint8_t *slots, uint32_t n_slots, uint32_t n_sessions
 /* One PUSH as it came: packet of n octets and its fds (borrowed). 0 or positive errno and text. */
 int dp_push_take(const struct dp_link_opts *opts, uint64_t max_message, const uint8_t *packet,
 		 size_t n, const int *fd, size_t n_fd, char *text, size_t cap);
+/* `size` octets are mapped at t. */
+int dp_tls_check(const struct handoff_tls *t, size_t size, char *text, size_t cap);
 /* Fields of a pushed configuration. */
 int dp_config_check(const struct handoff_config *c, uint64_t max_message, char *text, size_t cap);

@@ -17,6 +17,7 @@
 
 #define PUSH_SEALS (F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW)
 #define MAX_DATABASES 15u
+#define MAX_TLS (64u * 1024 * 1024)
 
 _Static_assert(sizeof(((struct link_push *)0)->fd) / sizeof(((struct link_push *)0)->fd[0]) ==
 	       MAX_DATABASES + 1, "fds of a push");
@@ -63,6 +64,33 @@ int dp_config_check(const struct handoff_config *c, uint64_t max_message, char *
 	for (uint32_t i = 0; i < c->n_listeners; i++)
 		if (!c->listener[i].tcp_port || c->listener[i].prefix_len > 128)
 			return say(text, cap, EINVAL, "a listener's port or prefix is wrong");
+	if (c->n_trusts > HANDOFF_MAX_TRUSTS)
+		return say(text, cap, EINVAL, "too many trusted networks");
+	for (uint32_t i = 0; i < c->n_trusts; i++)
+		if (c->trust[i].prefix_len > 128 || !c->trust[i].flags ||
+		    c->trust[i].flags & ~(TRUST_XCLIENT | TRUST_PROXY))
+			return say(text, cap, EINVAL, "a trusted network is wrong");
+	return 0;
+}
+
+static bool ref_fits(const struct handoff_tls *t, struct handoff_tls_ref r)
+{
+	return r.len == 0 || (r.off >= sizeof(*t) && r.off <= t->size && r.len <= t->size - r.off);
+}
+
+int dp_tls_check(const struct handoff_tls *t, size_t size, char *text, size_t cap)
+{
+	if (size < sizeof(*t) || t->magic != HANDOFF_MAGIC || t->size != size)
+		return say(text, cap, EPROTO, "TLS material of another layout");
+	if (!t->n_certificates || t->n_certificates > HANDOFF_MAX_CERTIFICATES)
+		return say(text, cap, EINVAL, "TLS material without or with too many certificates");
+	if (!ref_fits(t, t->ciphers) || !ref_fits(t, t->client_ca))
+		return say(text, cap, EINVAL, "a text of the TLS material lies outside of it");
+	for (uint32_t i = 0; i < t->n_certificates; i++)
+		if (!t->certificate[i].chain.len || !t->certificate[i].key.len ||
+		    !ref_fits(t, t->certificate[i].chain) || !ref_fits(t, t->certificate[i].key))
+			return say(text, cap, EINVAL, "a certificate of the TLS material lies "
+				   "outside of it");
 	return 0;
 }
 
@@ -76,6 +104,8 @@ static int check_packet(const struct link_push *p, size_t n, size_t n_fd, char *
 	if (p->head.generation == 0 || p->fd[0].kind != PUSH_CONFIG)
 		return say(text, cap, EPROTO, "push without generation or configuration");
 	for (uint32_t i = 1; i < p->n_fds; i++) {
+		if (i == 1 && p->fd[i].kind == PUSH_TLS)
+			continue;
 		if (p->fd[i].kind != PUSH_DATABASE || p->fd[i].view >= VIEW_COUNT ||
 		    seen & 1u << p->fd[i].view)
 			return say(text, cap, EPROTO, "push with a wrong or doubled database");
@@ -130,6 +160,7 @@ int dp_push_take(const struct dp_link_opts *opts, uint64_t max_message, const ui
 	struct link_push p = {0};
 	struct handoff_config config;
 	struct dp_push push = {.config = &config};
+	size_t tls_size = 0;
 	int error;
 
 	memcpy(&p, packet, n < sizeof(p) ? n : sizeof(p));
@@ -143,6 +174,14 @@ int dp_push_take(const struct dp_link_opts *opts, uint64_t max_message, const ui
 	for (uint32_t i = 1; error == 0 && i < p.n_fds; i++) {
 		const void *m = NULL;
 
+		if (p.fd[i].kind == PUSH_TLS) {
+			error = map_fd(fd[i], p.fd[i].size, MAX_TLS, &m, text, cap);
+			push.tls = m;
+			tls_size = m ? (size_t)p.fd[i].size : 0;
+			if (error == 0)
+				error = dp_tls_check(push.tls, tls_size, text, cap);
+			continue;
+		}
 		error = map_fd(fd[i], p.fd[i].size, opts->max_database, &m, text, cap);
 		if (error)
 			break;
@@ -154,6 +193,8 @@ int dp_push_take(const struct dp_link_opts *opts, uint64_t max_message, const ui
 	if (error == 0)
 		error = opts->ops.on_push ? opts->ops.on_push(opts->arg, &push, text, cap)
 					  : say(text, cap, ENOSYS, "pushes are not taken");
+	if (push.tls)
+		munmap((void *)(uintptr_t)push.tls, tls_size);
 	for (uint32_t i = 0; i < push.n_databases; i++)
 		munmap((void *)(uintptr_t)push.database[i].p, push.database[i].n);
 	return error < 0 ? -error : error;

@@ -55,11 +55,48 @@ static void test_config_check(void **state)
 	BAD(refuse_bare_cr, 2);
 	BAD(listener[0].tcp_port, 0);
 	BAD(listener[0].prefix_len, 129);
+	BAD(n_trusts, HANDOFF_MAX_TRUSTS + 1);
+	BAD(n_trusts, 1); /* without a flag */
+}
+
+static void test_tls_check(void **state)
+{
+	static union {
+		struct handoff_tls t;
+		uint8_t octets[sizeof(struct handoff_tls) + 100];
+	} u;
+	const struct handoff_tls good = {
+		.magic = HANDOFF_MAGIC, .size = sizeof(u), .n_certificates = 1,
+		.certificate = {{.chain = {sizeof(u.t), 60}, .key = {sizeof(u.t) + 60, 40}}},
+	};
+	char text[256];
+
+	(void)state;
+	u.t = good;
+	assert_int_equal(dp_tls_check(&u.t, sizeof(u), text, sizeof(text)), 0);
+	assert_true(dp_tls_check(&u.t, sizeof(u) - 1, text, sizeof(text)) > 0);
+	assert_true(dp_tls_check(&u.t, 10, text, sizeof(text)) > 0);
+#define BAD_TLS(field, value) \
+	do { \
+		u.t = good; \
+		u.t.field = value; \
+		assert_true(dp_tls_check(&u.t, sizeof(u), text, sizeof(text)) > 0); \
+	} while (0)
+	BAD_TLS(magic, 0);
+	BAD_TLS(n_certificates, 0);
+	BAD_TLS(n_certificates, 2);
+	BAD_TLS(n_certificates, UINT32_MAX);
+	BAD_TLS(certificate[0].key.len, 41);
+	BAD_TLS(certificate[0].key.len, 0);
+	BAD_TLS(certificate[0].chain.off, 0);
+	BAD_TLS(certificate[0].chain.off, UINT32_MAX - 10);
+	BAD_TLS(client_ca.len, 1);
+	BAD_TLS(ciphers.len, UINT32_MAX);
 }
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_config_check)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_config_check), cmocka_unit_test(test_tls_check)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

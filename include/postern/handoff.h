@@ -96,7 +96,7 @@ struct link_welcome {
 /* Followed by text_len octets of text in REFUSED, PUSH_ACK, PORTS_REPLY. */
 
 /* What the fds of a LINK_PUSH are, in order. */
-enum push_kind { PUSH_CONFIG = 0, PUSH_DATABASE = 1 };
+enum push_kind { PUSH_CONFIG = 0, PUSH_DATABASE = 1, PUSH_TLS = 2 };
 
 struct link_push {
 	struct link_msg head;
@@ -122,6 +122,18 @@ struct handoff_listener {
 	uint8_t pad;
 };
 
+/* Peers that may name another client than themselves. */
+#define HANDOFF_MAX_TRUSTS 256u
+#define TRUST_XCLIENT 1u
+#define TRUST_PROXY 2u        /* a connection begins with a PROXY header, always */
+
+struct handoff_trust {
+	uint8_t address[16];  /* IPv4 mapped */
+	uint8_t prefix_len;   /* of the 128-bit form */
+	uint8_t flags;        /* TRUST_* */
+	uint8_t pad[2];
+};
+
 enum handoff_down_action { DOWN_451 = 0, DOWN_421 = 1 };
 
 struct handoff_config {
@@ -144,6 +156,29 @@ struct handoff_config {
 	uint8_t pad[2];
 	uint32_t n_listeners;
 	struct handoff_listener listener[HANDOFF_MAX_LISTENERS];
+	uint32_t n_trusts;
+	struct handoff_trust trust[HANDOFF_MAX_TRUSTS];
+};
+
+/* What the dataplane needs for STARTTLS: this, and behind it the octets that the refs point to. */
+#define HANDOFF_MAX_CERTIFICATES 64u
+
+struct handoff_tls_ref {
+	uint32_t off;         /* from the begin of struct handoff_tls */
+	uint32_t len;
+};
+
+struct handoff_tls {
+	uint32_t magic;
+	uint32_t size;        /* of the whole file */
+	uint16_t min_version; /* 0x0303, 0x0304; 0: 0x0303 */
+	uint16_t pad;
+	uint32_t n_certificates;
+	struct handoff_tls_ref ciphers;   /* len 0: built-in list */
+	struct handoff_tls_ref client_ca; /* PEM; len 0: clients are not asked */
+	struct {
+		struct handoff_tls_ref chain, key; /* PEM */
+	} certificate[HANDOFF_MAX_CERTIFICATES];
 };
 
 /* ---- rings ------------------------------------------------------------------------------ */

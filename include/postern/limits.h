@@ -86,6 +86,9 @@
 #define LIMIT_CONFIG_KEYS 2048       /* keys of one section */
 #define LIMIT_CONFIG_STRING 1024     /* octets of one value */
 #define LIMIT_CONFIG_NAME 63         /* name of a listener, route or relay; struct origin.via */
+#define LIMIT_PEM_FILE (256u * 1024)  /* ours: certificates, keys, CA list */
+#define LIMIT_TLS_CERTIFICATES 64    /* HANDOFF_MAX_CERTIFICATES */
+#define LIMIT_TLS_RSA_BITS 2048      /* NIST SP 800-131A: less is no longer taken by peers */
 #define LIMIT_CONFIG_HOSTS 16        /* next hops of a route */
 #define LIMIT_ETHDEV 31              /* RTE_MAX_ETHPORTS - 1 */
 #define LIMIT_SOCKET_PATH 107        /* unix(7): sun_path without its final NUL */

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+
+/* The tls and trust sections, with keys that are made here. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+
+#include "control/config/config.h"
+
+#define BASE "hostname = mx.example.net\n" \
+	"listener a { port = 1; address = [\"192.0.2.25/24\"] }\n" \
+	"route b { domains = [\"example.com\"], hosts = [\"198.51.100.1\"] }\n"
+
+static char dir[64];
+
+static char *path(const char *name)
+{
+	static char p[4][128];
+	static unsigned int i;
+
+	i = (i + 1) % 4;
+	snprintf(p[i], sizeof(p[i]), "%s/%s", dir, name);
+	return p[i];
+}
+
+static void write_pair(const char *name, EVP_PKEY *key, long seconds, const char *password)
+{
+	char file[64];
+	X509 *x = X509_new();
+	FILE *f;
+
+	X509_set_version(x, 2);
+	X509_gmtime_adj(X509_getm_notBefore(x), -100000);
+	X509_gmtime_adj(X509_getm_notAfter(x), seconds);
+	X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC,
+				   (const unsigned char *)"mx.example.net", -1, -1, 0);
+	X509_set_pubkey(x, key);
+	assert_true(X509_sign(x, key, EVP_sha256()) > 0);
+	snprintf(file, sizeof(file), "%s.pem", name);
+	f = fopen(path(file), "w");
+	PEM_write_X509(f, x);
+	fclose(f);
+	snprintf(file, sizeof(file), "%s.key", name);
+	f = fopen(path(file), "w");
+	PEM_write_PrivateKey(f, key, password ? EVP_aes_128_cbc() : NULL, NULL, 0, NULL,
+			     (void *)(uintptr_t)password);
+	fclose(f);
+	X509_free(x);
+	EVP_PKEY_free(key);
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	strcpy(dir, "/tmp/postern-config-XXXXXX");
+	if (!mkdtemp(dir))
+		return -1;
+	write_pair("ec", EVP_EC_gen("P-256"), 1000, NULL);
+	write_pair("rsa", EVP_RSA_gen(2048), 1000, NULL);
+	write_pair("small", EVP_RSA_gen(1024), 1000, NULL);
+	write_pair("old", EVP_EC_gen("P-256"), -1000, NULL);
+	write_pair("locked", EVP_EC_gen("P-256"), 1000, "secret");
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	static const char *const name[] = {"ec", "rsa", "small", "old", "locked"};
+	char file[64];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(name) / sizeof(name[0]); i++) {
+		snprintf(file, sizeof(file), "%s.pem", name[i]);
+		unlink(path(file));
+		snprintf(file, sizeof(file), "%s.key", name[i]);
+		unlink(path(file));
+	}
+	return rmdir(dir);
+}
+
+static int load(const char *text, struct config **c, struct config_error *err)
+{
+	size_t n;
+
+	memset(err, 0, sizeof(*err));
+	return config_parse("test.conf", text, strlen(text), 7, c, err, 1, &n);
+}
+
+static struct str text_of(const struct handoff_tls *t, struct handoff_tls_ref r)
+{
+	return str_make((const uint8_t *)t + r.off, r.len);
+}
+
+static void good(void **state)
+{
+	char text[2000];
+	struct config_error err;
+	struct config *c = NULL;
+	struct handoff_tls *t;
+	void *packed;
+	size_t len;
+
+	(void)state;
+	snprintf(text, sizeof(text), BASE "tls { certificate one { chain = \"%s\"; key = \"%s\" }\n"
+		 "certificate two { chain = \"%s\"; key = \"%s\" }\nmin-version = \"1.3\"\n"
+		 "ciphers = \"ECDHE-ECDSA-AES128-GCM-SHA256\"\nclient-ca = \"%s\" }\n", path("ec.pem"), path("ec.key"),
+		 path("rsa.pem"), path("rsa.key"), path("old.pem"));
+	if (load(text, &c, &err))
+		fail_msg("%u: %s: %s", err.line, err.key, err.reason);
+	assert_int_equal(c->tls.n_certificates, 2);
+	assert_int_equal(c->tls.min_version, 0x0304);
+	assert_true(c->tls.certificate[0].not_after > 1700000000);
+	assert_int_equal(config_tls_pack(c, &packed, &len), 0);
+	t = packed;
+	assert_int_equal(t->size, len);
+	assert_int_equal(t->n_certificates, 2);
+	assert_true(str_istarts(text_of(t, t->certificate[1].chain), STR("-----BEGIN CERTIFICATE")));
+	assert_true(str_istarts(text_of(t, t->certificate[1].key), STR("-----BEGIN PRIVATE KEY")));
+	assert_true(str_istarts(text_of(t, t->client_ca), STR("-----BEGIN CERTIFICATE")));
+	assert_true(str_istarts(text_of(t, t->ciphers), STR("ECDHE-ECDSA")));
+	config_tls_forget(packed, len);
+	config_unref(c);
+}
+
+static void none(void **state)
+{
+	struct config_error err;
+	struct config *c = NULL;
+	void *packed;
+	size_t len;
+
+	(void)state;
+	assert_int_equal(load(BASE, &c, &err), 0);
+	assert_int_equal(config_tls_pack(c, &packed, &len), 0);
+	assert_null(packed);
+	config_unref(c);
+}
+
+/* Mail must go on with a certificate that has run out. */
+static void expired_is_taken(void **state)
+{
+	char text[1000];
+	struct config_error err;
+	struct config *c = NULL;
+
+	(void)state;
+	snprintf(text, sizeof(text), BASE "tls { certificate a { chain = \"%s\"; key = \"%s\" } }",
+		 path("old.pem"), path("old.key"));
+	assert_int_equal(load(text, &c, &err), 0);
+	assert_true(c->tls.certificate[0].not_after < 4000000000);
+	config_unref(c);
+}
+
+static void bad(void **state)
+{
+	static const struct {
+		const char *chain, *key, *more, *at, *reason;
+	} t[] = {
+		{"ec.pem", "rsa.key", "", "tls.certificate.a.key", "does not belong"},
+		{"ec.key", "ec.key", "", "tls.certificate.a.chain", "no certificate in PEM"},
+		{"ec.pem", "ec.pem", "", "tls.certificate.a.key", "no private key in PEM"},
+		{"locked.pem", "locked.key", "", "tls.certificate.a.key", "encrypted"},
+		{"small.pem", "small.key", "", "tls.certificate.a.key", "1024 bits"},
+		{"none.pem", "ec.key", "", "tls.certificate.a.chain", "No such file"},
+		{"", "ec.key", "", "tls.certificate.a.chain", "no regular file"},
+		{"ec.pem", "ec.key", "min-version = \"1.1\"", "tls.min-version", "expected \"1.2\" or \"1.3\""},
+		{"ec.pem", "ec.key", "ciphers = \"FOO\"", "tls.ciphers", "no list of ciphers"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		char text[1000];
+		struct config_error err;
+		struct config *c = NULL;
+
+		snprintf(text, sizeof(text), BASE "tls { certificate a { chain = \"%s\"; key = \"%s\" }\n%s }",
+			 path(t[i].chain), path(t[i].key), t[i].more);
+		assert_true(load(text, &c, &err) < 0);
+		if (strcmp(err.key, t[i].at) || !strstr(err.reason, t[i].reason))
+			fail_msg("case %zu: %s: %s", i, err.key, err.reason);
+	}
+}
+
+static void trust(void **state)
+{
+	struct config_error err;
+	struct config *c = NULL;
+
+	(void)state;
+	assert_int_equal(load(BASE "trust lb { addresses = [\"192.0.2.0/28\", \"2001:db8::5\"]; proxy = yes }\n"
+			      "trust front { addresses = [\"198.51.100.7\"]; xclient = yes }\n", &c, &err), 0);
+	assert_int_equal(c->dataplane.n_trusts, 3);
+	assert_int_equal(c->dataplane.trust[0].prefix_len, 96 + 28);
+	assert_int_equal(c->dataplane.trust[1].flags, TRUST_PROXY);
+	assert_int_equal(c->dataplane.trust[2].flags, TRUST_XCLIENT);
+	config_unref(c);
+	assert_true(load(BASE "trust lb { addresses = [\"192.0.2.1\"] }\n", &c, &err) < 0);
+	assert_non_null(strstr(err.reason, "neither xclient nor proxy"));
+	assert_true(load(BASE "trust lb { xclient = yes }\n", &c, &err) < 0);
+	assert_string_equal(err.key, "trust.lb.addresses");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(good), cmocka_unit_test(none), cmocka_unit_test(expired_is_taken),
+		cmocka_unit_test(bad), cmocka_unit_test(trust),
+	};
+
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
