@@ -38,7 +38,7 @@ void tcp_cc_timeout(struct tcp_conn *c)
 	if (!c->rexmits) /* the first time-out of this segment only */
 		c->ssthresh = max_u32(flight(c) / 2, 2u * c->mss);
 	c->cwnd = c->mss;
-	c->flags &= ~CF_RECOVERY;
+	c->flags &= ~(CF_RECOVERY | CF_SACK_RECOVERY);
 	tcp_sack_drop(c); /* RFC 2018 8: the peer may have thrown away what it told of */
 	c->recover = c->snd_max; /* RFC 6582 4: no fast retransmit for what was sent before */
 	c->dupacks = 0;
@@ -67,17 +67,23 @@ void tcp_rtt_sample(struct tcp_conn *c, uint32_t us)
 static void measure(struct tcp_conn *c, const struct tcp_in *in)
 {
 	const struct tcp_stack *s = c->stack;
+	uint32_t ms;
 
 	if (c->flags & CF_TS && in->has_ts && in->tsecr) { /* RFC 7323 4.1 */
-		uint32_t ms = tcp_ts_now(s, c->ts_offset) - in->tsecr;
-
-		if (ms < RTT_SANE_MS)
-			tcp_rtt_sample(c, ms * 1000);
 		c->flags &= ~CF_RTT;
-	} else if (c->flags & CF_RTT && seq_ge(in->ack, c->rtt_seq)) {
-		c->flags &= ~CF_RTT;
-		tcp_rtt_sample(c, (uint32_t)s->now_us - c->rtt_start_us);
+		/* An echo from before the last time-out: the original had come, only its ACK was lost. */
+		if (c->rexmits && seq_lt(in->tsecr, c->last_send + c->ts_offset))
+			return;
+		ms = tcp_ts_now(s, c->ts_offset) - in->tsecr;
+		if (ms >= RTT_SANE_MS)
+			return;
+		tcp_rtt_sample(c, ms * 1000);
+		return;
 	}
+	if (!(c->flags & CF_RTT) || seq_lt(in->ack, c->rtt_seq))
+		return;
+	c->flags &= ~CF_RTT;
+	tcp_rtt_sample(c, (uint32_t)s->now_us - c->rtt_start_us);
 }
 
 static void pop_sent(struct tcp_conn *c, uint32_t n)
@@ -105,8 +111,10 @@ static void grow_cwnd(struct tcp_conn *c, uint32_t acked)
 {
 	if (c->flags & CF_RECOVERY) {
 		if (seq_ge(c->snd_una, c->recover)) { /* RFC 6582 3.2: full acknowledgement */
+			c->cwnd = c->ssthresh;
+			if (!(c->flags & CF_SACK_RECOVERY))
+				c->cwnd = min_u32(c->cwnd, max_u32(flight(c), c->mss) + c->mss);
 			c->flags &= ~(CF_RECOVERY | CF_SACK_RECOVERY);
-			c->cwnd = min_u32(c->ssthresh, flight(c) + c->mss);
 			c->dupacks = 0;
 			return;
 		}
@@ -127,12 +135,12 @@ static void grow_cwnd(struct tcp_conn *c, uint32_t acked)
 }
 
 /* RFC 5681 2; with SACK blocks RFC 6675 2: what they tell must be new. */
-static bool is_duplicate(const struct tcp_conn *c, const struct tcp_in *in, bool news)
+static bool is_duplicate(const struct tcp_conn *c, const struct tcp_in *in, enum tcp_sack_news news)
 {
-	if (c->snd_una == c->snd_max)
+	if (c->snd_una == c->snd_max || c->flags & CF_PERSIST)
 		return false;
-	if (in->n_sack && c->flags & CF_SACK)
-		return news;
+	if (in->n_sack && c->flags & CF_SACK && news != SACK_NO_BOARD)
+		return news == SACK_NEWS;
 	return !in->seg->payload_len && !(in->flags & TH_FIN) &&
 	       (uint32_t)in->wnd << c->snd_wscale == c->snd_wnd;
 }
@@ -156,20 +164,24 @@ static void recover(struct tcp_conn *c)
 	tcp_retransmit_one(c);
 }
 
-static void duplicate_ack(struct tcp_conn *c, const struct tcp_in *in, bool news)
+static void duplicate_ack(struct tcp_conn *c, const struct tcp_in *in, enum tcp_sack_news news)
 {
 	if (!is_duplicate(c, in, news))
 		return;
 	if (c->dupacks < UINT8_MAX)
 		c->dupacks++;
-	tcp_mark_dirty(c); /* limited transmit (RFC 3042), or the next hole */
+	/* RFC 3042 2: with SACK only what tells something new brings out something new. */
+	c->flags &= ~CF_LIMITED;
+	if (in->n_sack || !(c->flags & CF_SACK))
+		c->flags |= CF_LIMITED;
+	tcp_mark_dirty(c); /* limited transmit, or the next hole */
 	if (c->flags & CF_RECOVERY) {
 		if (!(c->flags & CF_SACK_RECOVERY))
 			c->cwnd = min_u32(c->cwnd + c->mss, LIMIT_TCP_CWND_MAX);
 		return;
 	}
 	/* RFC 6582 3.2 step 2, RFC 6675 5 (2). */
-	if ((c->dupacks >= 3 || tcp_sack_first_lost(c)) && seq_gt(in->ack - 1, c->recover))
+	if ((c->dupacks >= 3 || tcp_sack_first_lost(c)) && seq_gt(in->ack, c->recover))
 		recover(c);
 }
 
@@ -186,18 +198,15 @@ static bool advance(struct tcp_conn *c, const struct tcp_in *in)
 	if (seq_lt(c->snd_nxt, c->snd_una))
 		c->snd_nxt = c->snd_una;
 	(void)tcp_sack_update(c, in);
-	if (c->rexmits) { /* the path works: the backed-off RTO has served */
-		c->rexmits = 0;
-		if (c->srtt_us)
-			c->rto = (uint16_t)min_u32(max_u32(c->srtt_us / 1000 + c->rttvar_us / 250,
-							   LIMIT_TCP_RTO_MIN_MS), LIMIT_TCP_RTO_MAX_MS);
-	}
+	c->rexmits = 0; /* a backed-off RTO stays until there is a sample (RFC 6298 5) */
 	grow_cwnd(c, acked);
 	/* RFC 6298 5.2, 5.3. */
-	if (c->snd_una == c->snd_max)
-		tcp_timer_off(c, CF_T_RTX);
-	else
-		tcp_timer_set(c, CF_T_RTX, c->rto);
+	if (!(c->flags & CF_PERSIST)) {
+		if (c->snd_una == c->snd_max)
+			tcp_timer_off(c, CF_T_RTX);
+		else
+			tcp_timer_set(c, CF_T_RTX, c->rto);
+	}
 	if (bytes)
 		c->stack->env.app->acked(c->app, c->tx_bytes);
 	return fin;
@@ -211,10 +220,17 @@ static void update_window(struct tcp_conn *c, const struct tcp_in *in)
 	c->snd_wl1 = in->seq;
 	c->snd_wnd = (uint32_t)in->wnd << c->snd_wscale;
 	c->max_snd_wnd = max_u32(c->max_snd_wnd, c->snd_wnd);
+	if (!c->snd_wnd && c->snd_una != c->snd_max && !(c->flags & CF_PERSIST)) {
+		/* RFC 9293 3.8.6.1 (MUST-37): closed over data under way: the peer lives. t_life bounds it. */
+		c->rexmits = 0;
+		if (!(c->flags & CF_T_LIFE))
+			tcp_timer_set(c, CF_T_LIFE, LIMIT_TCP_PERSIST_S * 1000);
+	}
+	if (c->snd_wnd && c->state != ST_FIN_WAIT_2)
+		tcp_timer_off(c, CF_T_LIFE);
 	if (c->snd_wnd && c->flags & CF_PERSIST) {
 		c->flags &= ~CF_PERSIST;
 		tcp_timer_off(c, CF_T_RTX);
-		tcp_timer_off(c, CF_T_LIFE);
 		c->rexmits = 0;
 	}
 	tcp_mark_dirty(c);

@@ -189,8 +189,7 @@ void tcp_icmp_error(struct tcp_stack *s, const struct tcp_tuple *tuple, uint32_t
 	if (TCP_REF_KIND(ref) != KIND_CONN || !mtu)
 		goto ignored;
 	c = conn_at(s, TCP_REF_INDEX(ref));
-	if (seq_lt(quoted_seq, c->snd_una) || seq_gt(quoted_seq, c->snd_max) ||
-	    c->snd_una == c->snd_max)
+	if (seq_lt(quoted_seq, c->snd_una) || seq_ge(quoted_seq, c->snd_max))
 		goto ignored;
 	mss = mtu > 60 ? mtu - (tcp_is_v4(tuple) ? 40 : 60) : 0;
 	mss = max_u32(mss, tcp_default_mss(tuple)); /* floor: 576 and 1,280 octets of MTU */
@@ -199,7 +198,10 @@ void tcp_icmp_error(struct tcp_stack *s, const struct tcp_tuple *tuple, uint32_t
 	COUNT(s, tcp_pmtu_lowered);
 	c->mss = (uint16_t)mss;
 	c->flags &= ~CF_RTT;
-	/* What was too big goes out again, cut anew; a recovery under way begins anew as well. */
+	/* What was too big goes out again, cut anew, by slow start to where it was (RFC 8201 5.4); a
+	 * recovery under way begins anew as well. */
+	c->ssthresh = max_u32(c->cwnd, 2 * mss);
+	c->cwnd = mss;
 	c->flags &= ~(CF_RECOVERY | CF_SACK_RECOVERY);
 	c->recover = c->snd_max;
 	c->snd_nxt = c->snd_una;

@@ -134,6 +134,7 @@ enum tcp_state {
 #define CF_IN_WHEEL   0x00200000u
 #define CF_SACK_RECOVERY 0x00400000u /* recovery by the scoreboard (RFC 6675), not by NewReno */
 #define CF_REFUSED    0x01000000u /* data() did not take all of this segment */
+#define CF_LIMITED    0x02000000u /* the last duplicate ACK permits limited transmit */
 #define CF_BLACK_HOLE 0x00800000u /* full segments did not get through: mss is at its floor */
 
 /* One TCB: four cache lines, by the phase that touches them. Clocks in ms unless named. */
@@ -438,8 +439,9 @@ unsigned int tcp_ooo_ranges(const struct tcp_conn *c, uint32_t (*range)[2], unsi
 
 /* sack.c */
 void tcp_sack_drop(struct tcp_conn *c);
-/* True: the segment's blocks say something new of what is outstanding. */
-bool tcp_sack_update(struct tcp_conn *c, const struct tcp_in *in);
+/* Do the segment's blocks say something new of what is outstanding? */
+enum tcp_sack_news { SACK_NOTHING, SACK_NEWS, SACK_NO_BOARD };
+enum tcp_sack_news tcp_sack_update(struct tcp_conn *c, const struct tcp_in *in);
 bool tcp_sack_first_lost(const struct tcp_conn *c);
 uint32_t tcp_sack_pipe(const struct tcp_conn *c);
 void tcp_sack_begin(struct tcp_conn *c);

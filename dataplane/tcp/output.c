@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#define SWS_OVERRIDE_MS 1000u
 #define DUP_ACKS_MAX 8 /* of one burst: three make the peer retransmit, more tell it nothing */
 
 /*
@@ -55,7 +56,7 @@ static void transmit(struct tcp_conn *c, uint32_t seq, uint32_t len, uint8_t fla
 	struct tcp_stack *s = c->stack;
 	uint8_t h[TCP_HEADER_MAX];
 	struct tcp_view view[TCP_MAX_VIEWS];
-	uint32_t skip = seq - c->snd_una, i = c->tx_head;
+	uint32_t skip = seq - c->snd_una, i = c->tx_head, end = seq + len;
 	unsigned int n = 0;
 	size_t opt;
 
@@ -72,6 +73,8 @@ static void transmit(struct tcp_conn *c, uint32_t seq, uint32_t len, uint8_t fla
 		len -= k;
 		skip = 0;
 	}
+	if (end == c->snd_una + c->tx_bytes && n)
+		flags |= TH_PSH; /* RFC 9293 3.9.1.2 (MUST-61) */
 	opt = tcp_options_put(c, h + 20);
 	tcp_put_header(h, &c->tuple, seq, c->rcv_nxt, flags | TH_ACK, window_field(c), opt);
 	c->last_ack_sent = c->rcv_nxt;
@@ -91,7 +94,8 @@ void tcp_send_ack(struct tcp_conn *c)
 void tcp_conn_rst(struct tcp_conn *c)
 {
 	COUNT(c->stack, tcp_rst_tx);
-	transmit(c, c->snd_max, 0, TH_RST);
+	/* What probes sent was not taken: the peer believes a RST at its RCV.NXT only. */
+	transmit(c, c->flags & CF_PERSIST ? c->snd_una : c->snd_max, 0, TH_RST);
 }
 
 uint32_t tcp_payload_room(const struct tcp_conn *c)
@@ -120,11 +124,9 @@ void tcp_retransmit_one(struct tcp_conn *c)
 	tcp_timer_set(c, CF_T_RTX, c->rto);
 }
 
-/* RFC 9293 3.8.6.1. An octet below the window makes the peer say what its window is. */
-void tcp_probe(struct tcp_conn *c)
+static bool fin_unacked(const struct tcp_conn *c)
 {
-	COUNT(c->stack, tcp_persist);
-	transmit(c, c->snd_una - 1, 0, 0);
+	return c->flags & CF_FIN_QUEUED && c->state != ST_FIN_WAIT_2;
 }
 
 static void sent(struct tcp_conn *c, uint32_t n)
@@ -150,6 +152,31 @@ static void sent(struct tcp_conn *c, uint32_t n)
 }
 
 /*
+ * The persist timer. RFC 9293 3.8.6.1: one octet beyond a closed window; SND.NXT stays, so that it
+ * goes again with the rest when the window opens. 3.8.6.2.1 (4): a window that stayed small is used.
+ */
+void tcp_probe(struct tcp_conn *c)
+{
+	uint32_t n = min_u32(c->tx_bytes, 1);
+
+	COUNT(c->stack, tcp_persist);
+	c->flags &= ~CF_RTT;
+	if (c->snd_wnd && c->tx_bytes) {
+		n = min_u32(c->tx_bytes, min_u32(c->snd_wnd, tcp_payload_room(c)));
+		c->snd_nxt = c->snd_una;
+		c->rexmits = 0;
+		tcp_timer_off(c, CF_T_LIFE);
+		transmit(c, c->snd_nxt, n, 0);
+		sent(c, n);
+		return;
+	}
+	/* A FIN alone: an old octet makes the peer say what its window is. */
+	transmit(c, n ? c->snd_una : c->snd_una - 1, n, 0);
+	if (n && c->snd_max == c->snd_una)
+		c->snd_max++;
+}
+
+/*
  * One segment at SND.NXT, as long as what was sent and not acknowledged stays below limit. Returns
  * its length in sequence numbers.
  */
@@ -169,24 +196,26 @@ static uint32_t send_one(struct tcp_conn *c, uint32_t limit)
 	if (n && n < left && n < room && n < c->max_snd_wnd / 2)
 		return 0;
 	n = min_u32(n, gap);
-	fin = c->flags & CF_FIN_QUEUED && c->state != ST_FIN_WAIT_2 && n == left &&
-	      off <= c->tx_bytes;
+	/* FIN takes a sequence number, so it needs a window as well; or it was sent already. */
+	fin = fin_unacked(c) && n == left && off <= c->tx_bytes &&
+	      (off + n < c->snd_wnd || seq_lt(c->snd_nxt + n, c->snd_max));
 	if (!n && !fin)
 		return 0;
-	if (c->snd_una == c->snd_max)
-		tcp_cc_restart(c);
-	transmit(c, c->snd_nxt, n, (uint8_t)((n == left && n ? TH_PSH : 0) | (fin ? TH_FIN : 0)));
+	transmit(c, c->snd_nxt, n, fin ? TH_FIN : 0);
 	sent(c, n + fin);
 	return n + fin;
 }
 
 static void send_data(struct tcp_conn *c)
 {
-	uint32_t cwnd = c->cwnd;
 	bool more = false;
+	uint32_t cwnd;
 
+	if (c->snd_una == c->snd_max)
+		tcp_cc_restart(c);
+	cwnd = c->cwnd;
 	/* RFC 3042 2: a new segment for each of the first two duplicate ACKs. */
-	if (c->dupacks && !(c->flags & CF_RECOVERY) && !c->rexmits && c->snd_nxt == c->snd_max) {
+	if (c->flags & CF_LIMITED && c->dupacks && !(c->flags & CF_RECOVERY) && !c->rexmits && c->snd_nxt == c->snd_max) {
 		cwnd += min_u32(c->dupacks, 2) * c->mss;
 		more = true;
 	}
@@ -231,10 +260,11 @@ static void send_by_scoreboard(struct tcp_conn *c)
 /* Something to send, a closed window, nothing under way that would bring an ACK. */
 static void check_persist(struct tcp_conn *c)
 {
-	if (c->snd_una != c->snd_max || !c->tx_bytes || c->flags & (CF_PERSIST | CF_T_RTX))
+	if (c->snd_una != c->snd_max || !(c->tx_bytes || fin_unacked(c)) ||
+	    c->flags & (CF_PERSIST | CF_T_RTX))
 		return;
 	c->flags |= CF_PERSIST;
-	tcp_timer_set(c, CF_T_RTX, c->rto);
+	tcp_timer_set(c, CF_T_RTX, c->snd_wnd ? min_u32(c->rto, SWS_OVERRIDE_MS) : c->rto);
 	if (!(c->flags & CF_T_LIFE))
 		tcp_timer_set(c, CF_T_LIFE, LIMIT_TCP_PERSIST_S * 1000);
 }

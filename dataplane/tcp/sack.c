@@ -25,7 +25,6 @@ void tcp_sack_drop(struct tcp_conn *c)
 		return;
 	tcp_pool_put(&c->stack->board, c->board);
 	c->board = TCP_NONE;
-	c->flags &= ~CF_SACK_RECOVERY;
 }
 
 static struct tcp_board *board_new(struct tcp_conn *c)
@@ -92,19 +91,19 @@ static bool merge(struct tcp_board *b, uint32_t start, uint32_t end)
  * Update() of RFC 6675 4, after SND.UNA moved. A block that is not within what is outstanding says
  * nothing of it: it is a D-SACK (RFC 2883 5), old, or false.
  */
-bool tcp_sack_update(struct tcp_conn *c, const struct tcp_in *in)
+enum tcp_sack_news tcp_sack_update(struct tcp_conn *c, const struct tcp_in *in)
 {
 	struct tcp_board *b = board_of(c);
 	bool news = false;
 
 	if (c->snd_una == c->snd_max) {
 		tcp_sack_drop(c);
-		return false;
+		return SACK_NOTHING;
 	}
 	if (b)
 		trim(b, c->snd_una);
 	if (!(c->flags & CF_SACK))
-		return false;
+		return SACK_NOTHING;
 	for (unsigned int i = 0; i < in->n_sack; i++) {
 		uint32_t start = get32(in->sack + 8 * i), end = get32(in->sack + 8 * i + 4);
 
@@ -113,10 +112,10 @@ bool tcp_sack_update(struct tcp_conn *c, const struct tcp_in *in)
 		if (!b)
 			b = board_new(c);
 		if (!b)
-			return false;
+			return SACK_NO_BOARD;
 		news |= merge(b, start, end);
 	}
-	return news;
+	return news ? SACK_NEWS : SACK_NOTHING;
 }
 
 /* IsLost() of RFC 6675 4 for the octets before range `from`. */

@@ -170,9 +170,12 @@ static void retransmission(struct tcp_conn *c)
 /* RFC 9293 3.8.6.1: the window is asked for until it opens; t_life bounds the whole. */
 static void persist(struct tcp_conn *c)
 {
-	back_off(c);
+	if (c->rexmits < 16)
+		c->rexmits++;
 	tcp_probe(c);
-	tcp_timer_set(c, CF_T_RTX, c->rto);
+	if (!(c->flags & CF_PERSIST))
+		return;
+	tcp_timer_set(c, CF_T_RTX, min_u32((uint32_t)c->rto << c->rexmits, LIMIT_TCP_RTO_MAX_MS));
 }
 
 static void fire(struct tcp_conn *c)
