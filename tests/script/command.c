@@ -19,6 +19,7 @@ static void set_option(struct world *w)
 		{"max_time_wait", &w->opt.max_time_wait},
 		{"blocks", &w->opt.blocks},
 		{"tx_blocks", &w->opt.tx_blocks},
+		{"boards", &w->opt.boards},
 		{"window_idle", &w->opt.window_idle},
 		{"time_wait_ms", &w->opt.time_wait_ms},
 	};
@@ -91,7 +92,8 @@ static void establish(struct world *w, struct peer *p)
 	while (more(w)) {
 		const struct token *t = next(w, "option");
 
-		if (!strcmp(t->s, "ts") && more(w) && parse_number(w->line.tok[w->line.at].s, &tsval))
+		if (!strcmp(t->s, "ts") && more(w) &&
+		    parse_number(w->line.tok[w->line.at].s, &tsval))
 			ts = true;
 		n += (size_t)snprintf(rest + n, sizeof(rest) - n, " %s", t->s);
 		if (n >= sizeof(rest))
@@ -220,7 +222,7 @@ static void action(struct world *w, struct peer *p)
 	}
 }
 
-/* One line: `option`, `conn`, or an action with `NAME:` in front unless it is of connection main. */
+/* One line: `option`, `conn`, or an action, with `NAME:` in front unless it is of main. */
 void command(struct world *w)
 {
 	struct peer *p = world_peer(w, "main", true);

@@ -35,10 +35,7 @@ static void expect_data(struct world *w, struct peer *p)
 		return;
 	}
 	if (take(w, "len")) {
-		int64_t want = number(w, "len");
-
-		if ((size_t)want != n)
-			fail(w, "the application got %zu octets", n);
+		check(w, "number of octets the application got", (int64_t)n);
 		for (size_t i = 0; i < n; i++)
 			if (got[i] != pattern((uint32_t)(p->looked_at + i + 1)))
 				fail(w, "octet %zu of the stream is wrong", p->looked_at + i + 1);

@@ -14,7 +14,7 @@ struct build {
 	size_t opt_len;
 	struct bytes data;
 	struct tcp_tuple tuple;
-	int64_t doff, hlen, views, ttl, ecn;
+	int64_t doff, hlen, views, ttl, ecn, path;
 	bool has_ack;
 };
 
@@ -124,6 +124,8 @@ static void field(struct world *w, struct build *b, unsigned int nth)
 		b->ttl = number(w, "ttl");
 	} else if (take(w, "ecn")) {
 		b->ecn = number(w, "ecn");
+	} else if (take(w, "path")) {
+		b->path = number(w, "path");
 	} else if (take(w, "sport")) {
 		b->tuple.remote_port = (uint16_t)number(w, "sport");
 	} else if (take(w, "dport")) {
@@ -143,11 +145,12 @@ static void field(struct world *w, struct build *b, unsigned int nth)
 static void deliver(struct world *w, struct build *b)
 {
 	struct tcp_view view[16] = {{0}};
-	struct tcp_path path = {{1}};
+	struct tcp_path path = {{(uint8_t)b->path}};
 	struct tcp_segment seg = {.tuple = &b->tuple, .path = &path, .view = view,
 				  .payload_len = (uint32_t)b->data.n, .ttl = (uint8_t)b->ttl,
 				  .ecn = (uint8_t)b->ecn};
-	size_t each = b->views > 0 ? (b->data.n + (size_t)b->views - 1) / (size_t)b->views : b->data.n;
+	size_t pieces = b->views > 0 ? (size_t)b->views : 1;
+	size_t each = (b->data.n + pieces - 1) / pieces;
 	size_t n = b->hlen >= 0 ? (size_t)b->hlen : 20 + (b->opt_len + 3) / 4 * 4;
 	uint8_t *h;
 
@@ -156,7 +159,7 @@ static void deliver(struct world *w, struct build *b)
 	for (size_t at = 0; at < b->data.n; at += each)
 		view[seg.n_views++] = (struct tcp_view){
 			b->data.p + at, (uint32_t)(b->data.n - at < each ? b->data.n - at : each)};
-	/* Memory of exactly that size, gone afterwards: the stack may not look past it or keep it. */
+	/* Of exactly that size and gone afterwards: the stack may not look past it or keep it. */
 	h = malloc(n ? n : 1);
 	if (!h)
 		abort();

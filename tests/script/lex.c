@@ -155,7 +155,7 @@ struct range range(struct world *w, const char *what)
 	} else if (!strncmp(s, "!=", 2)) {
 		good = parse_number(s + 2, &r.lo);
 		r.hi = r.lo;
-		r.not = true;
+		r.outside = true;
 	} else if ((dots = strstr(s, "..")) && (size_t)(dots - s) < sizeof(low)) {
 		memcpy(low, s, (size_t)(dots - s));
 		low[dots - s] = 0;
@@ -171,7 +171,7 @@ struct range range(struct world *w, const char *what)
 
 bool in_range(const struct range *r, int64_t v)
 {
-	return (v >= r->lo && v <= r->hi) != r->not;
+	return (v >= r->lo && v <= r->hi) != r->outside;
 }
 
 uint64_t duration_ms(struct world *w)
@@ -230,7 +230,7 @@ size_t hex_octets(struct world *w, const struct token *t, uint8_t *to, size_t ro
 
 		if (hi < 0 || lo < 0)
 			fail(w, "'%s' is not hex", t->s);
-		to[i / 2] = (uint8_t)(hi << 4 | lo);
+		to[i / 2] = (uint8_t)((unsigned int)hi << 4 | (unsigned int)lo);
 	}
 	return t->n / 2;
 }

@@ -24,7 +24,7 @@ static void same(struct world *w, const char *what, const struct range *r, int64
 	if (in_range(r, v))
 		return;
 	if (r->lo == r->hi)
-		fail(w, "%s: expected %s%lld, came %lld", what, r->not ? "not " : "", (long long)r->lo,
+		fail(w, "%s: expected %s%lld, came %lld", what, r->outside ? "not " : "", (long long)r->lo,
 		     (long long)v);
 	fail(w, "%s: %lld is outside of what was expected", what, (long long)v);
 }
@@ -136,6 +136,8 @@ static void match_field(struct world *w, struct want *want, struct peer *p, cons
 		match_ts(w, want, p, s);
 	} else if (take(w, "sack")) {
 		match_sack(w, want, p, s);
+	} else if (take(w, "path")) {
+		number_field(w, "path", s->path);
 	} else if (take(w, "only")) {
 		want->only = true;
 	} else if (w->line.tok[w->line.at].quoted || take(w, "len")) {
@@ -177,7 +179,7 @@ static bool within(struct world *w, struct range *r)
 		return false;
 	l->at = end - 1;
 	*r = range(w, "within");
-	if (r->not || r->lo < 0)
+	if (r->outside || r->lo < 0)
 		fail(w, "within wants a range of milliseconds");
 	l->at = at;
 	l->n = end - 2;
@@ -235,7 +237,7 @@ void match(struct world *w, struct peer *p)
 	s = world_first(w, &p->tuple, &at);
 	if (!s)
 		fail(w, "no segment came");
-	flags = flags_of(w, next(w, "flags"));
+	flags = take(w, "any") ? s->header[13] : flags_of(w, next(w, "flags"));
 	if (flags != s->header[13])
 		fail(w, "flags: expected %s, came %s", flags_text(flags, a),
 		     flags_text(s->header[13], b));

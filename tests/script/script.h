@@ -53,13 +53,13 @@ struct line {
 
 struct range {
 	int64_t lo, hi;
-	bool not; /* outside of it */
+	bool outside; /* all numbers but these */
 };
 
 /* A segment on the link, towards the client. */
 struct sent {
 	struct tcp_tuple tuple;
-	uint64_t at_us;
+	uint8_t path; /* first octet of struct tcp_path */
 	uint8_t header[64];
 	size_t header_len;
 	uint8_t *data;
@@ -81,7 +81,7 @@ struct peer {
 	char name[32];
 	struct tcp_tuple tuple;
 	uint32_t iss;
-	uint64_t stamp; /* when it was last used: two names may share a tuple, one after the other */
+	uint64_t stamp; /* when it was last used: two names may share a tuple */
 
 	/* learned of the server */
 	uint32_t server_iss, ts_base, last_tsval;
@@ -186,7 +186,7 @@ const char *flags_text(uint8_t flags, char to[12]);
 /* app.c */
 extern const struct tcp_app script_app;
 void app_command(struct world *w, struct peer *p);
-/* Pattern or text from the line's next tokens: `"..."`, or a count of octets at stream offset `at`. */
+/* The line's next token: `"text"`, or a count of octets of the pattern from stream offset at. */
 void payload(struct world *w, struct bytes *to, uint32_t at);
 
 /* expect.c */

@@ -46,7 +46,7 @@ const char *flags_text(uint8_t flags, char to[12])
 
 static void show_options(FILE *f, const struct peer *p, const uint8_t *h, size_t n, bool server)
 {
-	uint32_t base = server ? p->iss : p->server_iss;
+	uint32_t base = server ? p->iss : p->server_iss, ts = p->knows_ts ? p->ts_base : 0;
 
 	for (size_t i = 20; i < n && h[i];) {
 		uint8_t len;
@@ -67,9 +67,8 @@ static void show_options(FILE *f, const struct peer *p, const uint8_t *h, size_t
 		else if (h[i] == 4)
 			fprintf(f, " sackok");
 		else if (h[i] == 8 && len == 10)
-			fprintf(f, " ts %d ecr %d",
-				(int32_t)(rd32(h + i + 2) - (server && p->knows_ts ? p->ts_base : 0)),
-				(int32_t)(rd32(h + i + 6) - (!server && p->knows_ts ? p->ts_base : 0)));
+			fprintf(f, " ts %d ecr %d", (int32_t)(rd32(h + i + 2) - (server ? ts : 0)),
+				(int32_t)(rd32(h + i + 6) - (server ? 0 : ts)));
 		else if (h[i] == 5 && len % 8 == 2) {
 			fprintf(f, " sack");
 			for (unsigned int k = 2; k < len; k += 8)

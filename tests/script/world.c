@@ -151,7 +151,6 @@ static int output(void *ctx, const struct tcp_tuple *tuple, const struct tcp_pat
 	const uint8_t *o;
 	uint8_t len;
 
-	(void)path;
 	if (w->link_down)
 		return -ENOBUFS;
 	if (w->ending)
@@ -166,7 +165,7 @@ static int output(void *ctx, const struct tcp_tuple *tuple, const struct tcp_pat
 			abort();
 	}
 	s = &w->queue[w->queued++];
-	*s = (struct sent){.tuple = *tuple, .at_us = w->now_us, .header_len = header_len,
+	*s = (struct sent){.tuple = *tuple, .path = path->b[0], .header_len = header_len,
 			   .data = data.p, .len = (uint32_t)data.n};
 	memcpy(s->header, header, header_len);
 	fprintf(w->trace_file, "%9.3f ", (double)world_ms(w) / 1000);
