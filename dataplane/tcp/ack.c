@@ -195,17 +195,24 @@ static bool advance(struct tcp_conn *c, const struct tcp_in *in)
 	measure(c, in);
 	pop_sent(c, bytes);
 	c->snd_una = in->ack;
+	/* The right edge stays where it is, should this segment be too old to move it (SND.WL1). */
+	c->snd_wnd -= min_u32(c->snd_wnd, acked);
 	if (seq_lt(c->snd_nxt, c->snd_una))
 		c->snd_nxt = c->snd_una;
 	(void)tcp_sack_update(c, in);
 	c->rexmits = 0; /* a backed-off RTO stays until there is a sample (RFC 6298 5) */
 	grow_cwnd(c, acked);
 	/* RFC 6298 5.2, 5.3. */
-	if (!(c->flags & CF_PERSIST)) {
-		if (c->snd_una == c->snd_max)
-			tcp_timer_off(c, CF_T_RTX);
-		else
+	if (c->snd_una != c->snd_max) {
+		if (!(c->flags & CF_PERSIST))
 			tcp_timer_set(c, CF_T_RTX, c->rto);
+	} else if (!c->tx_bytes && (fin || !(c->flags & CF_FIN_QUEUED))) { /* nothing waits any more */
+		c->flags &= ~CF_PERSIST;
+		tcp_timer_off(c, CF_T_RTX);
+		if (c->state != ST_FIN_WAIT_2)
+			tcp_timer_off(c, CF_T_LIFE);
+	} else if (!(c->flags & CF_PERSIST)) {
+		tcp_timer_off(c, CF_T_RTX);
 	}
 	if (bytes)
 		c->stack->env.app->acked(c->app, c->tx_bytes);

@@ -115,6 +115,7 @@ void tcp_offer_held(struct tcp_conn *c)
 	struct tcp_stack *s = c->stack;
 	bool again = true;
 
+	c->flags &= ~CF_REFUSED;
 	while (again && c->held_bytes && c->state != ST_DEAD) {
 		struct tcp_view view[TCP_MAX_VIEWS];
 		unsigned int n = 0;
@@ -135,10 +136,10 @@ void tcp_offer_held(struct tcp_conn *c)
 			return;
 		}
 		drop_held(c, taken);
-		again = taken == len || c->flags & CF_RESUME;
+		again = taken == len || (taken && c->flags & CF_RESUME);
 		c->flags &= ~CF_RESUME;
-		if (!taken)
-			again = false;
+		if (!again)
+			c->flags |= CF_REFUSED;
 	}
 }
 
@@ -169,8 +170,9 @@ static uint32_t deliver(struct tcp_conn *c, const struct tcp_in *in, uint32_t wa
 		return 0;
 	if (c->flags & CF_FIN_QUEUED)
 		return want;
-	if (taken < part)
+	if (taken < part && !(c->flags & CF_RESUME))
 		c->flags |= CF_REFUSED;
+	c->flags &= ~CF_RESUME;
 	if (taken < want)
 		taken += hold(c, seg, in->off + taken, want - taken);
 	return taken;
@@ -204,7 +206,9 @@ static bool take_text(struct tcp_conn *c, struct tcp_in *in)
 {
 	while (in->len) {
 		uint32_t n = tcp_ooo_before(c, in->seq, in->len);
-		uint32_t kept = c->held_bytes ? hold(c, in->seg, in->off, n) : deliver(c, in, n);
+		uint32_t kept = c->held_bytes || c->flags & CF_REFUSED
+					? hold(c, in->seg, in->off, n)
+					: deliver(c, in, n);
 
 		if (c->state == ST_DEAD)
 			return false;
@@ -225,7 +229,7 @@ static bool take_text(struct tcp_conn *c, struct tcp_in *in)
 
 static void in_order(struct tcp_conn *c, struct tcp_in *in)
 {
-	bool gap = c->ooo_head != TCP_NONE, stalled = c->held_bytes != 0, all;
+	bool gap = c->ooo_head != TCP_NONE, all;
 	uint32_t len = in->len;
 
 	if (c->flags & CF_FIN_QUEUED) { /* after close: discarded and acknowledged */
@@ -240,9 +244,8 @@ static void in_order(struct tcp_conn *c, struct tcp_in *in)
 	if (c->state == ST_DEAD)
 		return;
 	/* What the gap had kept back goes up as well, unless the application waits for an answer. */
-	if (!stalled && c->held_bytes && (c->flags & CF_RESUME || !(c->flags & CF_REFUSED)))
+	if (c->held_bytes && !(c->flags & CF_REFUSED))
 		tcp_offer_held(c);
-	c->flags &= ~(CF_RESUME | CF_REFUSED);
 	if (c->state != ST_DEAD)
 		owe_ack(c, len - in->len, gap || !all);
 }

@@ -133,7 +133,7 @@ enum tcp_state {
 #define CF_T_LIFE     0x00100000u /* FIN_WAIT_2 limit, or the cap on persisting */
 #define CF_IN_WHEEL   0x00200000u
 #define CF_SACK_RECOVERY 0x00400000u /* recovery by the scoreboard (RFC 6675), not by NewReno */
-#define CF_REFUSED    0x01000000u /* data() did not take all of this segment */
+#define CF_REFUSED    0x01000000u /* data() did not take all: nothing is offered before tcp_resume() */
 #define CF_LIMITED    0x02000000u /* the last duplicate ACK permits limited transmit */
 #define CF_BLACK_HOLE 0x00800000u /* full segments did not get through: mss is at its floor */
 

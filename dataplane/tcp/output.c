@@ -193,8 +193,11 @@ static uint32_t send_one(struct tcp_conn *c, uint32_t limit)
 	left = off < c->tx_bytes ? c->tx_bytes - off : 0;
 	n = min_u32(left, min_u32(room, limit > off ? limit - off : 0));
 	/* RFC 9293 3.8.6.2.1: no silly segments. */
-	if (n && n < left && n < room && n < c->max_snd_wnd / 2)
-		return 0;
+	if (n && n < left && n < room && n < c->max_snd_wnd / 2) {
+		if (!c->rexmits) /* what was sent before is sent again all the same */
+			return 0;
+		n = min_u32(n, c->snd_max - c->snd_nxt);
+	}
 	n = min_u32(n, gap);
 	/* FIN takes a sequence number, so it needs a window as well; or it was sent already. */
 	fin = fin_unacked(c) && n == left && off <= c->tx_bytes &&
@@ -257,10 +260,10 @@ static void send_by_scoreboard(struct tcp_conn *c)
 	}
 }
 
-/* Something to send, a closed window, nothing under way that would bring an ACK. */
+/* Something to send, a window too small for it, nothing under way that would bring an ACK. */
 static void check_persist(struct tcp_conn *c)
 {
-	if (c->snd_una != c->snd_max || !(c->tx_bytes || fin_unacked(c)) ||
+	if (c->snd_una != c->snd_nxt || !(c->tx_bytes || fin_unacked(c)) ||
 	    c->flags & (CF_PERSIST | CF_T_RTX))
 		return;
 	c->flags |= CF_PERSIST;

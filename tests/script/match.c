@@ -24,8 +24,8 @@ static void same(struct world *w, const char *what, const struct range *r, int64
 	if (in_range(r, v))
 		return;
 	if (r->lo == r->hi)
-		fail(w, "%s: expected %s%lld, came %lld", what, r->outside ? "not " : "", (long long)r->lo,
-		     (long long)v);
+		fail(w, "%s: expected %s%lld, came %lld", what, r->outside ? "not " : "",
+		     (long long)r->lo, (long long)v);
 	fail(w, "%s: %lld is outside of what was expected", what, (long long)v);
 }
 
@@ -45,7 +45,8 @@ static void sequence(struct world *w, const char *what, uint32_t base, uint32_t 
 		return;
 	want = relative(w, what, base);
 	if (want != v)
-		fail(w, "%s: expected %d, came %d", what, (int32_t)(want - base), (int32_t)(v - base));
+		fail(w, "%s: expected %d, came %d", what, (int32_t)(want - base),
+		     (int32_t)(v - base));
 }
 
 static const uint8_t *option(struct world *w, struct want *want, const struct sent *s, uint8_t kind,
@@ -153,7 +154,8 @@ static void check_only(struct world *w, const struct want *want, const struct se
 		const uint8_t *o;
 		uint8_t n;
 
-		if (!want->kinds[kind] && find_option(s->header, s->header_len, (uint8_t)kind, &o, &n))
+		if (!want->kinds[kind] &&
+		    find_option(s->header, s->header_len, (uint8_t)kind, &o, &n))
 			fail(w, "option %u was not expected", kind);
 	}
 }

@@ -29,6 +29,24 @@ const char *probe_state(const struct world *w, const struct tcp_tuple *t)
 	}
 }
 
+/* Octets or a FIN that wait or are under way need a timer, or nothing would ever move again. */
+const char *probe_timers(const struct tcp_stack *s)
+{
+	for (uint32_t i = 0; i < s->conn.fresh; i++) {
+		const struct tcp_conn *c = conn_at(s, i);
+		bool fin = c->state == ST_FIN_WAIT_1 || c->state == ST_CLOSING ||
+			   c->state == ST_LAST_ACK;
+
+		if (c->state == ST_FREE || c->state == ST_DEAD)
+			continue;
+		if ((c->tx_bytes || fin || c->snd_una != c->snd_max) && !(c->flags & CF_T_RTX))
+			return "something is to be sent or acknowledged, and no timer runs";
+		if (c->flags & (CF_T_RTX | CF_T_DELACK | CF_T_LIFE) && !(c->flags & CF_IN_WHEEL))
+			return "a timer runs, but hangs nowhere";
+	}
+	return NULL;
+}
+
 const char *probe_empty(const struct tcp_stack *s)
 {
 	if (s->conn.used || s->conns_live)

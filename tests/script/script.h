@@ -196,6 +196,7 @@ void expect(struct world *w, struct peer *p);
 const char *probe_state(const struct world *w, const struct tcp_tuple *t);
 /* NULL, or what is left over in a stack that should be empty. */
 const char *probe_empty(const struct tcp_stack *s);
+const char *probe_timers(const struct tcp_stack *s);
 
 static inline uint16_t rd16(const uint8_t *p)
 {

@@ -212,17 +212,28 @@ void world_start(struct world *w)
 		fail(w, "tcp_stack_new() refused the options");
 }
 
+static void check_timers(struct world *w)
+{
+	const char *wrong = probe_timers(w->stack);
+
+	if (wrong)
+		fail(w, "%s", wrong);
+}
+
 /* The end of a receive burst, unless a `burst {` is open. */
 void world_settle(struct world *w)
 {
-	if (!w->in_burst)
-		tcp_burst_end(w->stack);
+	if (w->in_burst)
+		return;
+	tcp_burst_end(w->stack);
+	check_timers(w);
 }
 
 void world_leap(struct world *w, uint64_t us)
 {
 	w->now_us += us;
 	tcp_advance(w->stack, w->now_us);
+	check_timers(w);
 }
 
 void world_step(struct world *w)
