@@ -275,6 +275,7 @@ bool tcp_ack_input(struct tcp_conn *c, const struct tcp_in *in)
 		tcp_challenge(c);
 		return false;
 	}
+	tcp_remember(c, in); /* not before: a guessed segment must leave nothing behind (RFC 5961 5) */
 	if (seq_gt(in->ack, c->snd_una))
 		fin = advance(c, in);
 	else if (in->ack == c->snd_una)

@@ -119,7 +119,7 @@ static void cut(struct tcp_conn *c, enum tcp_close_reason reason)
 	if (c->state == ST_DEAD)
 		return;
 	if (c->flags & CF_ACCEPTING) { /* closed() needs what accept() has yet to return */
-		c->flags |= CF_ABORT;
+		c->flags |= CF_ABORT | (reason == TCP_CLOSED_EVICTED ? CF_EVICT : 0);
 		return;
 	}
 	tcp_conn_rst(c);

@@ -350,7 +350,7 @@ struct tcp_conn *tcp_conn_accept(struct tcp_conn *c)
 	COUNT(s, tcp_accepted);
 	if (c->flags & CF_ABORT) {
 		tcp_conn_rst(c);
-		tcp_conn_kill(c, TCP_CLOSED_ABORTED);
+		tcp_conn_kill(c, c->flags & CF_EVICT ? TCP_CLOSED_EVICTED : TCP_CLOSED_ABORTED);
 		return NULL;
 	}
 	return c;

@@ -138,8 +138,9 @@ static void reset(struct tcp_conn *c, const struct tcp_in *in)
 	tcp_challenge(c);
 }
 
-static void remember_ts(struct tcp_conn *c, const struct tcp_in *in)
+void tcp_remember(struct tcp_conn *c, const struct tcp_in *in)
 {
+	c->path = *in->seg->path; /* replies go where the last accepted segment came from */
 	/* RFC 7323 4.3: from the segment that covers the last ACK sent. */
 	if (!(c->flags & CF_TS) || !in->has_ts || seq_gt(in->seq, c->last_ack_sent) ||
 	    (seq_lt(in->tsval, c->ts_recent) && !ts_outdated(c)))
@@ -166,8 +167,6 @@ void tcp_conn_input(struct tcp_conn *c, struct tcp_in *in)
 		reset(c, in);
 		return;
 	}
-	remember_ts(c, in);
-	c->path = *in->seg->path; /* replies go where the last accepted segment came from */
 	if (!tcp_ack_input(c, in))
 		return;
 	if (in->flags & TH_URG)

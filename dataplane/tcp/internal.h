@@ -135,6 +135,7 @@ enum tcp_state {
 #define CF_SACK_RECOVERY 0x00400000u /* recovery by the scoreboard (RFC 6675), not by NewReno */
 #define CF_REFUSED    0x01000000u /* data() did not take all: nothing is offered before tcp_resume() */
 #define CF_LIMITED    0x02000000u /* the last duplicate ACK permits limited transmit */
+#define CF_EVICT      0x04000000u /* CF_ABORT is an eviction */
 #define CF_BLACK_HOLE 0x00800000u /* full segments did not get through: mss is at its floor */
 
 /* One TCB: four cache lines, by the phase that touches them. Clocks in ms unless named. */
@@ -408,6 +409,8 @@ bool tcp_cookie_active(const struct tcp_stack *s);
 
 /* input.c */
 void tcp_conn_input(struct tcp_conn *c, struct tcp_in *in);
+/* What an accepted segment leaves behind: its path and TS.Recent. */
+void tcp_remember(struct tcp_conn *c, const struct tcp_in *in);
 
 /* ack.c: false: the segment ends here (dropped, or the connection is gone). */
 bool tcp_ack_input(struct tcp_conn *c, const struct tcp_in *in);

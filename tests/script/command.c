@@ -184,6 +184,8 @@ static void action(struct world *w, struct peer *p)
 {
 	struct token *first = &w->line.tok[w->line.at];
 
+	if (strcmp(first->s, ">") && strcmp(first->s, "repeat"))
+		inject_flush(w);
 	if (take(w, ">")) {
 		inject(w, p, 0);
 	} else if (take(w, "<")) {

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define VIEWS 16
+
 struct build {
 	struct peer *p;
 	uint8_t h[64];
@@ -142,32 +144,83 @@ static void field(struct world *w, struct build *b, unsigned int nth)
 	}
 }
 
-static void deliver(struct world *w, struct build *b)
+/* A segment in memory of its own, as a packet would be. */
+struct packet {
+	struct packet *next;
+	struct tcp_segment seg;
+	struct tcp_tuple tuple;
+	struct tcp_path path;
+	struct tcp_view view[VIEWS];
+	uint8_t *header, *data;
+};
+
+static struct packet *packet_new(struct world *w, struct build *b)
 {
-	struct tcp_view view[16] = {{0}};
-	struct tcp_path path = {{(uint8_t)b->path}};
-	struct tcp_segment seg = {.tuple = &b->tuple, .path = &path, .view = view,
-				  .payload_len = (uint32_t)b->data.n, .ttl = (uint8_t)b->ttl,
-				  .ecn = (uint8_t)b->ecn};
 	size_t pieces = b->views > 0 ? (size_t)b->views : 1;
 	size_t each = (b->data.n + pieces - 1) / pieces;
 	size_t n = b->hlen >= 0 ? (size_t)b->hlen : 20 + (b->opt_len + 3) / 4 * 4;
-	uint8_t *h;
+	struct packet *k;
 
-	if (b->views > 16 || n > sizeof(b->h))
-		fail(w, "at most 16 views and 64 octets of header");
-	for (size_t at = 0; at < b->data.n; at += each)
-		view[seg.n_views++] = (struct tcp_view){
-			b->data.p + at, (uint32_t)(b->data.n - at < each ? b->data.n - at : each)};
-	/* Of exactly that size and gone afterwards: the stack may not look past it or keep it. */
-	h = malloc(n ? n : 1);
-	if (!h)
+	if (b->views > VIEWS || n > sizeof(b->h))
+		fail(w, "at most %u views and %zu octets of header", VIEWS, sizeof(b->h));
+	k = calloc(1, sizeof(*k));
+	if (!k)
 		abort();
-	memcpy(h, b->h, n);
-	seg.header = h;
-	seg.header_len = (uint16_t)n;
-	tcp_input(w->stack, &seg);
-	free(h);
+	k->tuple = b->tuple;
+	k->path.b[0] = (uint8_t)b->path;
+	k->data = b->data.p;
+	/* Of exactly that size and gone afterwards: the stack may not look past it or keep it. */
+	k->header = malloc(n ? n : 1);
+	if (!k->header)
+		abort();
+	memcpy(k->header, b->h, n);
+	for (size_t at = 0; at < b->data.n; at += each)
+		k->view[k->seg.n_views++] = (struct tcp_view){
+			b->data.p + at, (uint32_t)(b->data.n - at < each ? b->data.n - at : each)};
+	k->seg.tuple = &k->tuple;
+	k->seg.path = &k->path;
+	k->seg.view = k->view;
+	k->seg.header = k->header;
+	k->seg.header_len = (uint16_t)n;
+	k->seg.payload_len = (uint32_t)b->data.n;
+	k->seg.ttl = (uint8_t)b->ttl;
+	k->seg.ecn = (uint8_t)b->ecn;
+	return k;
+}
+
+/* What waits goes to the stack: a lone segment by tcp_input(), those of a burst together. */
+void inject_flush(struct world *w)
+{
+	struct tcp_segment *seg;
+	unsigned int n = 0;
+
+	if (!w->pending)
+		return;
+	seg = calloc(w->n_pending, sizeof(*seg));
+	if (!seg)
+		abort();
+	for (const struct packet *k = w->pending; k; k = k->next)
+		seg[n++] = k->seg;
+	if (w->in_burst)
+		tcp_input_burst(w->stack, seg, n);
+	else
+		tcp_input(w->stack, seg);
+	free(seg);
+	inject_forget(w);
+}
+
+void inject_forget(struct world *w)
+{
+	struct packet *k;
+
+	while ((k = w->pending)) {
+		w->pending = k->next;
+		free(k->header);
+		free(k->data);
+		free(k);
+	}
+	w->pending_end = &w->pending;
+	w->n_pending = 0;
 }
 
 void inject(struct world *w, struct peer *p, unsigned int nth)
@@ -194,7 +247,11 @@ void inject(struct world *w, struct peer *p, unsigned int nth)
 	b.h[12] = (uint8_t)(b.h[12] | (b.doff & 15) << 4);
 	fprintf(w->trace_file, "%9.3f ", (double)world_ms(w) / 1000);
 	show_segment(w->trace_file, p, b.h, 20 + b.opt_len, (uint32_t)b.data.n, false);
-	deliver(w, &b);
-	free(b.data.p);
+	*w->pending_end = packet_new(w, &b);
+	w->pending_end = &(*w->pending_end)->next;
+	w->n_pending++;
+	if (w->in_burst)
+		return;
+	inject_flush(w);
 	world_settle(w);
 }

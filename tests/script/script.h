@@ -74,6 +74,7 @@ struct bytes {
 enum app_event { ON_ACCEPT, ON_DATA, ON_EOF, ON_ACKED, ON_EVENTS };
 
 struct world;
+struct packet;
 
 /* The client of one connection and the application on the other end of it. */
 struct peer {
@@ -118,6 +119,8 @@ struct world {
 	uint64_t counters[POSTERN_DP_COUNTER_COUNT];
 	uint64_t marked[POSTERN_DP_COUNTER_COUNT], last_delta[POSTERN_DP_COUNTER_COUNT];
 	bool in_burst, link_down, ending;
+	struct packet *pending, **pending_end; /* segments of the burst, not yet in the stack */
+	unsigned int n_pending;
 
 	struct peer peer[SCRIPT_PEERS];
 	unsigned int peers;
@@ -173,6 +176,8 @@ void script_end(struct world *w);
 
 /* inject.c, match.c */
 void inject(struct world *w, struct peer *p, unsigned int nth);
+void inject_flush(struct world *w);
+void inject_forget(struct world *w);
 void match(struct world *w, struct peer *p);
 
 /* show.c */

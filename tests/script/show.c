@@ -67,8 +67,9 @@ static void show_options(FILE *f, const struct peer *p, const uint8_t *h, size_t
 		else if (h[i] == 4)
 			fprintf(f, " sackok");
 		else if (h[i] == 8 && len == 10)
-			fprintf(f, " ts %d ecr %d", (int32_t)(rd32(h + i + 2) - (server ? ts : 0)),
-				(int32_t)(rd32(h + i + 6) - (server ? 0 : ts)));
+			fprintf(f, server ? " ts %d ecr %u" : " ts %u ecr %d",
+				rd32(h + i + 2) - (server ? ts : 0),
+				rd32(h + i + 6) - (server ? 0 : ts));
 		else if (h[i] == 5 && len % 8 == 2) {
 			fprintf(f, " sack");
 			for (unsigned int k = 2; k < len; k += 8)

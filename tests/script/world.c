@@ -43,6 +43,7 @@ void world_init(struct world *w, const char *file)
 	w->opt = (struct tcp_options){.max_conns = 64, .max_half_open = 64, .max_time_wait = 64,
 				      .blocks = 512, .tx_blocks = 128};
 	w->listen_port = 25;
+	w->pending_end = &w->pending;
 	w->secret = 7;
 	w->start_us = 1000000000;
 	w->trace_file = open_memstream(&w->trace, &w->trace_len);
@@ -53,6 +54,7 @@ void world_init(struct world *w, const char *file)
 void world_free(struct world *w)
 {
 	tcp_stack_free(w->stack);
+	inject_forget(w);
 	for (size_t i = 0; i < w->queued; i++)
 		free(w->queue[i].data);
 	free(w->queue);
