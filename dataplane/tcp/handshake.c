@@ -358,8 +358,10 @@ struct tcp_conn *tcp_conn_accept(struct tcp_conn *c)
 
 /* RFC 6298 5.7: SYN-ACKs again after 1, 2, 4 … s. All entries of a level wait equally long, so
  * each level is a queue. */
-void tcp_mini_timers(struct tcp_stack *s)
+bool tcp_mini_timers(struct tcp_stack *s)
 {
+	unsigned int budget = TCP_TIMERS_A_CALL;
+
 	for (uint32_t level = 0; level <= TCP_SYN_LEVELS; level++) {
 		for (;;) {
 			uint32_t i = s->syn_level[level].head;
@@ -370,6 +372,8 @@ void tcp_mini_timers(struct tcp_stack *s)
 			m = mini_at(s, i);
 			if (seq_lt(s->now, m->deadline))
 				break;
+			if (!budget--)
+				return true;
 			if (level >= LIMIT_TCP_SYN_RETRIES) {
 				mini_free(s, i, true);
 				continue;
@@ -382,4 +386,5 @@ void tcp_mini_timers(struct tcp_stack *s)
 			send_syn_ack(s, i, tcp_hash(s, &m->tuple));
 		}
 	}
+	return false;
 }

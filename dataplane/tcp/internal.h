@@ -42,6 +42,7 @@
 #define TCP_WHEEL      4096 /* slots of TCP_TICK_MS: 41 s; later deadlines come round again */
 #define TCP_TICK_MS    10
 #define TCP_SYN_LEVELS 5
+#define TCP_TIMERS_A_CALL 256u /* so that what a tick sends fits into a transmit ring */
 
 /* Sequence arithmetic, modulo 2^32 (RFC 9293 3.4). */
 static inline bool seq_lt(uint32_t a, uint32_t b)
@@ -277,7 +278,7 @@ struct tcp_stack {
 	struct tcp_path *mini_path;
 	struct tcp_list syn_level[TCP_SYN_LEVELS + 1];
 	struct tcp_list tw_list;
-	uint32_t *wheel;    /* TCP_WHEEL heads and one for the slot that is firing */
+	uint32_t *wheel;    /* TCP_WHEEL heads */
 	uint32_t dirty, dead;
 	uint32_t conns_live;
 	uint32_t ooo_used;  /* blocks of rx that hold out-of-order bytes */
@@ -392,7 +393,7 @@ void tcp_listen_input(struct tcp_stack *s, struct tcp_in *in, uint64_t hash);
 void tcp_syn_input(struct tcp_stack *s, struct tcp_in *in, uint64_t hash, uint32_t iss_min,
 		   bool has_iss_min);
 void tcp_mini_input(struct tcp_stack *s, struct tcp_in *in, uint64_t hash, uint32_t index);
-void tcp_mini_timers(struct tcp_stack *s);
+bool tcp_mini_timers(struct tcp_stack *s);
 struct tcp_conn *tcp_conn_open(struct tcp_stack *s, const struct tcp_open *o);
 /* Calls accept(); NULL if it refused or aborted. */
 struct tcp_conn *tcp_conn_accept(struct tcp_conn *c);
@@ -485,12 +486,13 @@ void tcp_put_header(uint8_t *h, const struct tcp_tuple *t, uint32_t seq, uint32_
 void tcp_timer_set(struct tcp_conn *c, uint32_t which, uint32_t ms);
 void tcp_timer_off(struct tcp_conn *c, uint32_t which);
 void tcp_timer_remove(struct tcp_conn *c);
-void tcp_timers_run(struct tcp_stack *s);
+/* True: timers that are due are left. */
+bool tcp_timers_run(struct tcp_stack *s);
 
 /* time_wait.c */
 void tcp_tw_enter(struct tcp_conn *c);
 void tcp_tw_input(struct tcp_stack *s, struct tcp_in *in, uint64_t hash, uint32_t index);
-void tcp_tw_timers(struct tcp_stack *s);
+bool tcp_tw_timers(struct tcp_stack *s);
 
 /* conn.c */
 /* Takes c out of everything; closed() is called. `swap_ref`: what the table points to instead. */

@@ -76,6 +76,13 @@ int tcp_options_parse(struct tcp_in *in)
 	const uint8_t *p = in->opt;
 	uint32_t n = in->opt_len;
 
+	/* RFC 7323 appendix A: what nearly every segment of an established connection carries. */
+	if (n == TCP_OPT_TS && get32(p) == (OPT_NOP << 24 | OPT_NOP << 16 | OPT_TIMESTAMP << 8 | 10)) {
+		in->has_ts = true;
+		in->tsval = get32(p + 4);
+		in->tsecr = get32(p + 8);
+		return 0;
+	}
 	while (n) {
 		uint8_t len;
 		int err;

@@ -83,7 +83,9 @@ static void transmit(struct tcp_conn *c, uint32_t seq, uint32_t len, uint8_t fla
 	c->ack_segs = 0;
 	c->flags &= ~CF_ACK_NOW;
 	tcp_timer_off(c, CF_T_DELACK);
-	s->env.output(s->env.ctx, &c->tuple, &c->path, h, 20 + opt, view, n);
+	if (s->env.output(s->env.ctx, &c->tuple, &c->path, h, 20 + opt, view, n) && !n &&
+	    !(flags & TH_RST))
+		tcp_timer_set(c, CF_T_DELACK, LIMIT_TCP_DELACK_MS); /* an ACK has no other timer */
 }
 
 void tcp_send_ack(struct tcp_conn *c)

@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 static const uint8_t v4_prefix[12] = {[10] = 0xff, [11] = 0xff};
 
@@ -18,12 +19,18 @@ static size_t round64(size_t n)
 	return (n + 63) & ~(size_t)63;
 }
 
+/* Touched here, so that no page is missing later; in large pages where the system has them, because
+ * a look-up among a million flows misses the TLB before it misses the cache. */
 static void *get_memory(size_t n)
 {
-	void *p = aligned_alloc(64, round64(n ? n : 1));
+	size_t size = round64(n ? n : 1), huge = 2u << 20;
+	void *p = aligned_alloc(size < huge ? 64 : huge, size < huge ? size : (size + huge - 1) & ~(huge - 1));
 
-	if (p)
-		memset(p, 0, round64(n ? n : 1));
+	if (!p)
+		return NULL;
+	if (size >= huge)
+		(void)madvise(p, size, MADV_HUGEPAGE);
+	memset(p, 0, size);
 	return p;
 }
 
@@ -84,7 +91,7 @@ size_t tcp_stack_bytes(const struct tcp_options *o)
 	       round64((size_t)o->max_time_wait * sizeof(struct tcp_tw)) +
 	       round64((size_t)board_count(o) * sizeof(struct tcp_board)) +
 	       ((size_t)o->blocks + o->tx_blocks) * sizeof(struct tcp_block) +
-	       round64((TCP_WHEEL + 1) * sizeof(uint32_t));
+	       round64(TCP_WHEEL * sizeof(uint32_t));
 }
 
 static bool options_good(const struct tcp_options *o)
@@ -125,7 +132,7 @@ struct tcp_stack *tcp_stack_new(const struct tcp_options *opt, const struct tcp_
 	s->bucket_mask = bucket_count(opt) - 1;
 	s->bucket = get_memory((size_t)bucket_count(opt) * sizeof(*s->bucket));
 	s->mini_path = get_memory((size_t)opt->max_half_open * sizeof(*s->mini_path));
-	s->wheel = get_memory((TCP_WHEEL + 1) * sizeof(*s->wheel));
+	s->wheel = get_memory(TCP_WHEEL * sizeof(*s->wheel));
 	if (!s->bucket || !s->mini_path || !s->wheel ||
 	    !pool_new(&s->conn, opt->max_conns, sizeof(struct tcp_conn),
 		      offsetof(struct tcp_conn, next)) ||
@@ -139,7 +146,7 @@ struct tcp_stack *tcp_stack_new(const struct tcp_options *opt, const struct tcp_
 		tcp_stack_free(s);
 		return NULL;
 	}
-	for (unsigned int i = 0; i <= TCP_WHEEL; i++)
+	for (unsigned int i = 0; i < TCP_WHEEL; i++)
 		s->wheel[i] = TCP_NONE;
 	return s;
 }
@@ -202,18 +209,21 @@ void tcp_burst_end(struct tcp_stack *s)
 	tcp_reap(s);
 }
 
-void tcp_advance(struct tcp_stack *s, uint64_t now_us)
+bool tcp_advance(struct tcp_stack *s, uint64_t now_us)
 {
+	bool more;
+
 	if (now_us < s->now_us)
-		return;
+		return false;
 	s->now_us = now_us;
 	s->now = (uint32_t)(now_us / 1000);
-	tcp_timers_run(s);
-	tcp_mini_timers(s);
-	tcp_tw_timers(s);
+	more = tcp_timers_run(s);
+	more |= tcp_mini_timers(s);
+	more |= tcp_tw_timers(s);
 	s->cnt[CNT_conns_now] = s->conns_live;
 	s->cnt[CNT_time_wait_now] = s->tw.used;
 	tcp_burst_end(s);
+	return more;
 }
 
 uint64_t tcp_random(struct tcp_stack *s)

@@ -140,8 +140,9 @@ void tcp_input(struct tcp_stack *s, const struct tcp_segment *seg);
 void tcp_input_burst(struct tcp_stack *s, const struct tcp_segment *seg, unsigned int n);
 /* After each receive burst: one ACK decision per flow that was touched. */
 void tcp_burst_end(struct tcp_stack *s);
-/* Moves the clock (monotonic, microseconds) and runs due timers. */
-void tcp_advance(struct tcp_stack *s, uint64_t now_us);
+/* Moves the clock (monotonic, microseconds) and runs due timers, so many that their segments fit a
+ * transmit ring. True: some are left; to be called again soon, after the segments have left. */
+bool tcp_advance(struct tcp_stack *s, uint64_t now_us);
 /*
  * An ICMP error quoting a segment of ours. mtu != 0: fragmentation needed / packet too big.
  * RFC 5927: believed only if quoted_seq lies in [SND.UNA, SND.NXT]; hard errors are soft here.

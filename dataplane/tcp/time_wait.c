@@ -3,6 +3,7 @@
 
 #include "dataplane/tcp/internal.h"
 
+#include <limits.h>
 #include <string.h>
 
 static void list_add(struct tcp_stack *s, uint32_t i)
@@ -104,6 +105,7 @@ void tcp_tw_input(struct tcp_stack *s, struct tcp_in *in, uint64_t hash, uint32_
 {
 	struct tcp_tw *w = tw_at(s, index);
 	uint32_t len = in->len + !!(in->flags & TH_FIN);
+	bool old = false;
 
 	if (in->flags & TH_RST) { /* RFC 1337: TIME_WAIT is not assassinated */
 		COUNT(s, tcp_rst_rx_bad);
@@ -117,10 +119,17 @@ void tcp_tw_input(struct tcp_stack *s, struct tcp_in *in, uint64_t hash, uint32_
 		tcp_syn_input(s, in, hash, snd_nxt, true);
 		return;
 	}
-	if (in->flags & TH_SYN || len) {
+	if (w->ts_recent && in->has_ts && !(in->flags & TH_SYN)) { /* RFC 7323 5.3 */
+		old = seq_lt(in->tsval, w->ts_recent);
+		if (old)
+			COUNT(s, tcp_drop_paws);
+		else if (seq_le(in->seq, w->rcv_nxt) && in->tsval)
+			w->ts_recent = in->tsval;
+	}
+	if (in->flags & TH_SYN || len || old) {
 		tw_ack(s, in, w, hash);
 		/* RFC 9293 3.10.7.4, eighth: the peer's FIN again restarts 2 MSL. */
-		if (in->flags & TH_FIN && in->seq + len == w->rcv_nxt) {
+		if (in->flags & TH_FIN && in->seq + len == w->rcv_nxt && !old) {
 			w->expires = s->now + s->opt.time_wait_ms;
 			list_del(s, index);
 			list_add(s, index);
@@ -133,9 +142,12 @@ void tcp_tw_input(struct tcp_stack *s, struct tcp_in *in, uint64_t hash, uint32_
 	}
 }
 
-void tcp_tw_timers(struct tcp_stack *s)
+bool tcp_tw_timers(struct tcp_stack *s)
 {
-	while (s->tw_list.head != TCP_NONE &&
+	unsigned int budget = 4 * TCP_TIMERS_A_CALL; /* nothing is sent */
+
+	while (budget-- && s->tw_list.head != TCP_NONE &&
 	       seq_ge(s->now, tw_at(s, s->tw_list.head)->expires))
 		tw_free(s, s->tw_list.head);
+	return budget == UINT_MAX;
 }

@@ -10,6 +10,8 @@
 
 #include "dataplane/tcp/internal.h"
 
+#define FLUSH_AFTER 16u
+
 static void unhang(struct tcp_conn *c)
 {
 	struct tcp_stack *s = c->stack;
@@ -82,8 +84,8 @@ static void arm(struct tcp_conn *c)
 		return;
 	n = ticks_until(s, deadline);
 	if (c->flags & CF_IN_WHEEL) {
-		/* The slot that is firing lies past the wheel: it is looked at again anyway. */
-		if (c->timer_slot == TCP_WHEEL ||
+		/* What hangs in the slot that is firing is looked at anyway. */
+		if (c->timer_slot == (s->tick & (TCP_WHEEL - 1)) ||
 		    ((c->timer_slot - s->tick) & (TCP_WHEEL - 1)) <= n)
 			return;
 		unhang(c);
@@ -203,34 +205,53 @@ static void fire(struct tcp_conn *c)
 		arm(c);
 }
 
-static void run_slot(struct tcp_stack *s, uint32_t slot)
+static void prefetch_conn(const struct tcp_stack *s, uint32_t i)
 {
-	uint32_t i = s->wheel[slot];
+	const uint8_t *p;
 
-	/* A list of its own: an upcall may take any TCB out, and new ones go into other slots. */
-	s->wheel[TCP_WHEEL] = i;
-	s->wheel[slot] = TCP_NONE;
-	for (; i != TCP_NONE; i = conn_at(s, i)->timer_next)
-		conn_at(s, i)->timer_slot = TCP_WHEEL;
-	while (s->wheel[TCP_WHEEL] != TCP_NONE) {
-		struct tcp_conn *c = conn_at(s, s->wheel[TCP_WHEEL]);
+	if (i == TCP_NONE)
+		return;
+	p = (const uint8_t *)conn_at(s, i);
+	__builtin_prefetch(p + 192);
+	__builtin_prefetch(p);
+	__builtin_prefetch(p + 64);
+	__builtin_prefetch(p + 128);
+}
 
+/*
+ * Fires at most *budget timers of the slot. New entries never go into the slot that is firing, since
+ * 1 to TCP_WHEEL - 1 ticks lie between. What became due is sent while its TCB is in the cache.
+ */
+static void run_slot(struct tcp_stack *s, uint32_t slot, unsigned int *budget)
+{
+	unsigned int n = 0;
+
+	while (s->wheel[slot] != TCP_NONE && *budget) {
+		struct tcp_conn *c = conn_at(s, s->wheel[slot]);
+
+		prefetch_conn(s, c->timer_next);
 		unhang(c);
 		fire(c);
+		--*budget;
+		if (++n % FLUSH_AFTER == 0)
+			tcp_burst_end(s);
 	}
 }
 
-void tcp_timers_run(struct tcp_stack *s)
+bool tcp_timers_run(struct tcp_stack *s)
 {
 	uint32_t target = (uint32_t)(s->now_us / 1000 / TCP_TICK_MS);
-	uint32_t n = target - s->tick;
+	unsigned int budget = TCP_TIMERS_A_CALL;
 
-	if (n > TCP_WHEEL) { /* the clock leapt: every slot once is enough */
+	if (target - s->tick > TCP_WHEEL) /* the clock leapt: every slot once is enough */
 		s->tick = target - TCP_WHEEL;
-		n = TCP_WHEEL;
-	}
-	while (n--) {
+	for (;;) {
+		/* First what a former call left of its slot. */
+		run_slot(s, s->tick & (TCP_WHEEL - 1), &budget);
+		if (!budget)
+			return true;
+		if (s->tick == target)
+			return false;
 		s->tick++;
-		run_slot(s, s->tick & (TCP_WHEEL - 1));
 	}
 }

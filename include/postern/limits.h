@@ -57,6 +57,13 @@
 #define LIMIT_TCP_OOW_PER_S 60         /* ours: answers to unacceptable segments, a connection */
 #define LIMIT_TCP_WINDOW_MAX (256u * 1024) /* design: window of a flow in DATA */
 
+/* TLS of the server side */
+#define LIMIT_TLS_PEM (1024u * 1024)  /* ours: octets of one PEM text of configuration */
+#define LIMIT_TLS_CHAIN 16            /* ours: certificates in one chain of ours */
+#define LIMIT_TLS_CLIENT_CHAIN 10     /* ours: depth to which a client's chain is verified */
+#define LIMIT_TLS_CLIENT_CA_NAMES 32  /* ours: sent to the client; with more CAs none is (8446 4.2.4) */
+#define LIMIT_TLS_BARREN 64           /* ours: records without plain text in a row (KeyUpdate, empty) */
+
 /* Sessions of a worker running out */
 #define LIMIT_EVICT_IDLE_MS 5000     /* ours: without an answer of ours for so long, 421 */
 #define LIMIT_EVICT_GRACE_MS 2000    /* ours: for the client to take its leave, then RST */

@@ -139,6 +139,22 @@
 	X(smtp_verdict_timeout, D, "messages answered 451: no verdict in time") \
 	X(smtp_reply_acked, C, "final replies acknowledged by the client") \
 	X(smtp_reply_lost, C, "final replies that were never acknowledged") \
+	/* tls */ \
+	X(tls_handshakes, C, "TLS handshakes completed") \
+	X(tls_resumed, C, "TLS handshakes that resumed a session") \
+	X(tls_version_1_2, C, "TLS handshakes completed with TLS 1.2") \
+	X(tls_version_1_3, C, "TLS handshakes completed with TLS 1.3") \
+	X(tls_client_verified, C, "clients whose certificate chains to client_ca") \
+	X(tls_failed_version, D, "TLS failed: no common version (min_version)") \
+	X(tls_failed_cipher, D, "TLS failed: no common cipher, group or signature algorithm") \
+	X(tls_failed_alert, D, "TLS failed: the client sent a fatal alert") \
+	X(tls_failed_protocol, D, "TLS failed: malformed, or not TLS at all") \
+	X(tls_failed_memory, D, "TLS failed: out of memory or of room for a reply") \
+	X(tls_failed_overflow, D, "TLS failed: handshake larger than we take") \
+	X(tls_barren, D, "TLS failed: too many records without data in a row") \
+	X(tls_abandoned, C, "clients gone while their TLS handshake was under way") \
+	X(tls_full, D, "STARTTLS refused: no TLS connection left") \
+	X(tls_pool_steps, C, "flights of handshakes given to the pool") \
 	/* scan */ \
 	X(scan_runs, C, "runs scanned") \
 	X(scan_bytes, C, "octets scanned") \

@@ -66,7 +66,7 @@ const char *probe_empty(const struct tcp_stack *s)
 			if (s->bucket[b].ref[i])
 				return "the flow table still has an entry";
 	}
-	for (unsigned int i = 0; i <= TCP_WHEEL; i++)
+	for (unsigned int i = 0; i < TCP_WHEEL; i++)
 		if (s->wheel[i] != TCP_NONE)
 			return "a timer is still hung up";
 	return NULL;

@@ -13,6 +13,11 @@
  *   --reorder P     percent that are held back, so that later ones overtake
  *   --reorder-ms N  for how long (default 10)
  *   --delay-ms N    every frame
+ *   --jitter-ms N   every frame, at random between 0 and N more
+ *   --mtu N         a longer datagram that may not be fragmented vanishes, and its sender is told
+ *   --fragment N    a longer TCP datagram is cut into fragments, DF or not; each then meets what
+ *                   else was asked for
+ *   --overlap P     percent of those in which the second fragment overlaps the first, differently
  *
  * A value may be a pair "X,Y": X from A to B, Y from B to A. Frames that the kernel left without a
  * transport checksum get theirs here, so that corruption is seen by whoever verifies it; frames of
@@ -39,6 +44,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "impair_ip.h"
+
 #define FRAME_MAX (65536 + 64) /* the largest that segmentation offload makes, with a tag */
 #define QUEUE_MAX 4096         /* frames under way in a direction; beyond that they are lost */
 #define BURST     64
@@ -60,15 +67,17 @@ struct direction {
 	int in, out;
 	uint64_t random;
 	/* settings; shares of 2^32 */
-	uint64_t loss, duplicate, corrupt, reorder;
-	uint64_t delay_us, reorder_us;
+	uint64_t loss, duplicate, corrupt, reorder, overlap;
+	uint64_t delay_us, reorder_us, jitter_us;
+	size_t mtu, fragment; /* 0: not */
+	struct direction *back;
 	/* frames under way: a heap by due time */
 	struct frame *queue[QUEUE_MAX];
 	size_t n_queue;
 	uint64_t serial;
 	/* counts */
 	uint64_t n_in, n_out, n_lost, n_duplicated, n_corrupted, n_reordered, n_queue_full,
-		n_send_error;
+		n_send_error, n_refused, n_fragmented, n_overlapped;
 };
 
 static volatile sig_atomic_t stop;
@@ -254,7 +263,7 @@ static void disturb(struct direction *d, struct frame *f, uint64_t now)
 {
 	bool lose = chance(d, d->loss), twice = chance(d, d->duplicate);
 	bool late = chance(d, d->reorder), spoil = chance(d, d->corrupt);
-	uint64_t where = next_random(d);
+	uint64_t where = next_random(d), more = next_random(d);
 	struct frame *second = NULL;
 
 	d->n_in++;
@@ -263,7 +272,7 @@ static void disturb(struct direction *d, struct frame *f, uint64_t now)
 		free(f);
 		return;
 	}
-	f->due_us = now + d->delay_us;
+	f->due_us = now + d->delay_us + (d->jitter_us ? more % d->jitter_us : 0);
 	if (twice)
 		second = copy_of(f);
 	if (spoil && is_ip(f) && f->vnet.gso_type == VIRTIO_NET_HDR_GSO_NONE) {
@@ -281,6 +290,55 @@ static void disturb(struct direction *d, struct frame *f, uint64_t now)
 		d->n_duplicated++;
 		push(d, second);
 	}
+}
+
+static struct frame *frame_of(const uint8_t *p, size_t n)
+{
+	struct frame *f = calloc(1, sizeof(*f) + n);
+
+	if (f) {
+		f->n = n;
+		memcpy(f->b, p, n);
+	}
+	return f;
+}
+
+static void send_piece(void *arg, const uint8_t *p, size_t n)
+{
+	struct frame *f = frame_of(p, n);
+
+	if (f)
+		disturb(arg, f, now_us());
+}
+
+/* What depends on the length; the rest is disturb()'s. */
+static void measure(struct direction *d, struct frame *f, uint64_t now)
+{
+	bool overlap = chance(d, d->overlap);
+	uint32_t id = (uint32_t)next_random(d);
+
+	if (f->vnet.gso_type == VIRTIO_NET_HDR_GSO_NONE) {
+		if (d->mtu && ip_too_big(f->b, f->n, d->mtu)) {
+			uint8_t out[1500];
+			size_t n = ip_refuse(f->b, f->n, d->mtu, out, sizeof(out));
+			struct frame *answer = n ? frame_of(out, n) : NULL;
+
+			d->n_refused++;
+			free(f);
+			if (answer)
+				push(d->back, answer);
+			return;
+		}
+		if (d->fragment && ip_fragment(f->b, f->n, d->fragment, id,
+					       overlap ? IP_CUT_OVERLAP : IP_CUT_NONE, send_piece,
+					       d)) {
+			d->n_fragmented++;
+			d->n_overlapped += overlap;
+			free(f);
+			return;
+		}
+	}
+	disturb(d, f, now);
 }
 
 static void send_frame(struct direction *d, struct frame *f)
@@ -310,7 +368,7 @@ static void turn(struct direction *d)
 		struct frame *f = take(d->in, &more);
 
 		if (f)
-			disturb(d, f, now);
+			measure(d, f, now);
 	}
 	while (d->n_queue && d->queue[0]->due_us <= now) {
 		struct frame *f = pop(d);
@@ -353,7 +411,8 @@ static void usage(void)
 {
 	fprintf(stderr, "usage: impair [--seed N] [--loss P[,P]] [--duplicate P[,P]] "
 			"[--corrupt P[,P]] [--reorder P[,P]] [--reorder-ms N[,N]] "
-			"[--delay-ms N[,N]] IFACE_A IFACE_B\n");
+			"[--delay-ms N[,N]] [--jitter-ms N[,N]] [--mtu N[,N]] "
+			"[--fragment N[,N]] [--overlap P[,P]] IFACE_A IFACE_B\n");
 	exit(2);
 }
 
@@ -386,11 +445,17 @@ static void parse_options(int argc, char **argv, struct direction d[2])
 						{"reorder", required_argument, NULL, 'r'},
 						{"reorder-ms", required_argument, NULL, 'm'},
 						{"delay-ms", required_argument, NULL, 't'},
+						{"jitter-ms", required_argument, NULL, 'j'},
+						{"mtu", required_argument, NULL, 'u'},
+						{"fragment", required_argument, NULL, 'f'},
+						{"overlap", required_argument, NULL, 'o'},
 						{0}};
 	uint64_t seed = 1;
 	double v[2];
 	int c;
 
+	d[0].back = &d[1];
+	d[1].back = &d[0];
 	d[0].reorder_us = d[1].reorder_us = 10000;
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (c == '?')
@@ -399,7 +464,7 @@ static void parse_options(int argc, char **argv, struct direction d[2])
 			seed = strtoull(optarg, NULL, 0);
 			continue;
 		}
-		pair(optarg, c == 'm' || c == 't' ? 60000 : 100, v);
+		pair(optarg, strchr("mtjuf", c) ? 65535 : 100, v);
 		for (int i = 0; i < 2; i++) {
 			switch (c) {
 			case 'l':
@@ -413,6 +478,18 @@ static void parse_options(int argc, char **argv, struct direction d[2])
 				break;
 			case 'r':
 				d[i].reorder = share(v[i]);
+				break;
+			case 'o':
+				d[i].overlap = share(v[i]);
+				break;
+			case 'j':
+				d[i].jitter_us = (uint64_t)(v[i] * 1000);
+				break;
+			case 'u':
+				d[i].mtu = (size_t)v[i];
+				break;
+			case 'f':
+				d[i].fragment = (size_t)v[i];
 				break;
 			case 'm':
 				d[i].reorder_us = (uint64_t)(v[i] * 1000);
@@ -449,11 +526,13 @@ static void report(const struct direction *d)
 	fprintf(stderr,
 		"impair: %s in=%llu out=%llu lost=%llu duplicated=%llu corrupted=%llu "
 		"reordered=%llu "
-		"queue_full=%llu send_error=%llu\n",
+		"queue_full=%llu send_error=%llu refused=%llu fragmented=%llu overlapped=%llu\n",
 		d->name, (unsigned long long)d->n_in, (unsigned long long)d->n_out,
 		(unsigned long long)d->n_lost, (unsigned long long)d->n_duplicated,
 		(unsigned long long)d->n_corrupted, (unsigned long long)d->n_reordered,
-		(unsigned long long)d->n_queue_full, (unsigned long long)d->n_send_error);
+		(unsigned long long)d->n_queue_full, (unsigned long long)d->n_send_error,
+		(unsigned long long)d->n_refused, (unsigned long long)d->n_fragmented,
+		(unsigned long long)d->n_overlapped);
 }
 
 int main(int argc, char **argv)
