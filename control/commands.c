@@ -184,13 +184,15 @@ static void show_workers(void *arg, struct api_request *req, const json_t *body)
 
 /* ---- sessions ---------------------------------------------------------------------------------- */
 
-static const char *session_state(const struct session *s)
+static const char *session_state(const struct session_work *k)
 {
-	if (s->message)
-		return s->message->job ? "delivering" : "judging";
-	if (s->question)
+	if (!k)
+		return "idle";
+	if (k->message)
+		return k->message->job ? "delivering" : "judging";
+	if (k->question)
 		return "asking";
-	return s->route ? "transaction" : "idle";
+	return k->route ? "transaction" : "idle";
 }
 
 static void show_sessions(void *arg, struct api_request *req, const json_t *body)
@@ -198,18 +200,19 @@ static void show_sessions(void *arg, struct api_request *req, const json_t *body
 	const struct loop *l = arg;
 	const struct session *s;
 	json_t *a = json_array();
+	uint32_t worker = 0, slot = 0;
 	size_t n = 0;
 
 	(void)body;
-	TAILQ_FOREACH(s, &l->sessions, all) {
-		if (n++ == MAX_SESSIONS_SHOWN)
-			break;
+	for (; n < MAX_SESSIONS_SHOWN && (s = session_next(l, &worker, &slot)); n++, slot++) {
+		const struct session_work *k = s->work;
+
 		json_array_append_new(a, json_pack("{s:i, s:i, s:o, s:i, s:f, s:s, s:s, s:I, s:I, s:s}",
 			"worker", (int)s->worker, "slot", (int)s->slot, "peer", address(&s->peer),
 			"peer_port", (int)s->peer_port, "seconds", seconds_since(s->connected_ns), "state",
-			session_state(s), "route", s->route ? s->route->name : "", "messages",
+			session_state(k), "route", k && k->route ? k->route->name : "", "messages",
 			(json_int_t)s->messages, "rcpts_refused", (json_int_t)s->rcpts_refused, "trace_id",
-			s->message ? s->message->sub->envelope.trace_id : ""));
+			k && k->message ? k->message->sub->envelope.trace_id : ""));
 	}
 	api_reply(req, json_pack("{s:I, s:o}", "total", (json_int_t)l->n_sessions, "sessions", a));
 }

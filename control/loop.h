@@ -22,18 +22,18 @@
 
 #define LOOP_SNAPSHOTS 8      /* generations that late matches may still name */
 #define SESSION_FINALS 4      /* final replies whose ACK is awaited */
-#define SESSION_SLOTS_MAX (1u << 20)
+#define SESSION_SLOTS_MAX (1u << 21)
+#define SESSION_PAGE 256u     /* sessions allocated at once */
 
 struct message;
+struct session;
 
-struct session {
-	struct loop *loop;
-	uint16_t worker;
-	uint32_t slot, generation;
-	struct ip_addr peer, local;
-	uint16_t peer_port, listener;
-	uint64_t connected_ns;
-	uint64_t messages, rcpts_refused;
+/*
+ * What a session has besides being there: a transaction, a question, a message, a final reply whose
+ * ACK is awaited. Made when the first of these begins, freed with the last.
+ */
+struct session_work {
+	struct session *session;
 
 	/* the transaction */
 	struct snapshot *snapshot;           /* of its route; NULL: no recipient accepted yet */
@@ -49,12 +49,30 @@ struct session {
 	struct message *message;             /* in flight; it may outlive the session */
 	struct { uint32_t question; char trace_id[17]; } final[SESSION_FINALS];
 	unsigned int next_final;
-	TAILQ_ENTRY(session) all;
+	TAILQ_ENTRY(session_work) all;
 };
-TAILQ_HEAD(session_all, session);
+TAILQ_HEAD(session_works, session_work);
+
+/* A session that does nothing is this and no more; it lies in the page of its slot. */
+struct session {
+	struct loop *loop;                   /* NULL: nobody is in this slot */
+	struct session_work *work;           /* NULL: idle */
+	uint64_t connected_ns;
+	struct ip_addr peer;
+	uint32_t slot, generation;
+	uint32_t messages, rcpts_refused;
+	uint16_t worker, peer_port;
+	uint16_t listener;
+};
+_Static_assert(sizeof(struct session) <= 72, "a million of them are 72 MB");
+
+struct session_page {
+	uint32_t used;
+	struct session session[SESSION_PAGE];
+};
 
 struct session_slots { /* of one worker */
-	struct session **slot;
+	struct session_page **page;
 	uint32_t n;
 };
 
@@ -91,7 +109,7 @@ struct loop {
 	struct ctl_link *link;
 	struct ctl_loop *rings;              /* NULL: the dataplane is not there */
 	struct session_slots workers[HANDOFF_MAX_WORKERS];
-	struct session_all sessions;
+	struct session_works works;
 	struct message_all messages;
 	size_t n_sessions, n_messages;
 	uint64_t started_ns, linked_ns;
@@ -105,6 +123,12 @@ void session_desc(struct loop *l, const struct handoff_desc *d);
 void session_end_all(struct loop *l);
 /* The trace id of the final reply to `question`. */
 void session_remember_final(struct session *s, uint32_t question, const char *trace_id);
+/* What the session has under way; made if it has nothing. NULL: out of memory. */
+struct session_work *session_work(struct session *s);
+/* To be called when something of it is over; it may be gone afterwards. */
+void session_work_done(struct session *s);
+/* The first session at or behind this place, NULL: no more. *worker, *slot: its place. */
+const struct session *session_next(const struct loop *l, uint32_t *worker, uint32_t *slot);
 
 /* message.c */
 void message_submit(struct loop *l, struct session *s, const struct handoff_desc *d);

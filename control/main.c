@@ -364,7 +364,7 @@ int main(int argc, char **argv)
 
 	argp_parse(&argp, argc, argv, 0, NULL, NULL);
 	signal(SIGPIPE, SIG_IGN);
-	TAILQ_INIT(&l->sessions);
+	TAILQ_INIT(&l->works);
 	TAILQ_INIT(&l->messages);
 	if (snapshot_load(args.config, next_generation(), &first, &report)) {
 		print_report(&report);

@@ -148,8 +148,10 @@ static void message_free(struct message *m)
 {
 	struct loop *l = m->loop;
 
-	if (m->session)
-		m->session->message = NULL;
+	if (m->session) {
+		m->session->work->message = NULL;
+		session_work_done(m->session);
+	}
 	judge_free(m->judge);
 	ctl_submission_free(m->sub);
 	snapshot_unref(m->snapshot);
@@ -322,20 +324,22 @@ void message_submit(struct loop *l, struct session *s, const struct handoff_desc
 {
 	struct ctl_reply busy = {451, 4, 3, 0, STR("Local error, try again later")};
 	struct ctl_reply old = {451, 4, 3, 2, STR("Scanned by rules that are gone, try again")};
+	struct session_work *k = session_work(s);
 	struct message *m = calloc(1, sizeof(*m));
-	int rc = m ? ctl_submission_new(l->rings, d, &m->sub) : -ENOMEM;
+	int rc = m && k ? ctl_submission_new(l->rings, d, &m->sub) : -ENOMEM;
 
 	if (rc) {
 		free(m);
+		session_work_done(s);
 		ctl_verdict_message(l->rings, d, &busy, true);
 		return;
 	}
 	m->loop = l;
 	m->session = s;
 	m->started_us = monotonic_us();
-	if (s->message)
-		s->message->session = NULL; /* given up by the dataplane, not yet let go by us */
-	s->message = m;
+	if (k->message)
+		k->message->session = NULL; /* given up by the dataplane, not yet let go by us */
+	k->message = m;
 	s->peer = m->sub->envelope.peer;
 	s->peer_port = m->sub->envelope.peer_port;
 	TAILQ_INSERT_TAIL(&l->messages, m, all);

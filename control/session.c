@@ -28,71 +28,159 @@ static uint64_t realtime_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
+/* ---- work ------------------------------------------------------------------------------------ */
+
+struct session_work *session_work(struct session *s)
+{
+	struct session_work *k = s->work;
+
+	if (k)
+		return k;
+	k = calloc(1, sizeof(*k));
+	if (!k)
+		return NULL;
+	k->session = s;
+	s->work = k;
+	TAILQ_INSERT_TAIL(&s->loop->works, k, all);
+	return k;
+}
+
+static void free_work(struct session *s)
+{
+	TAILQ_REMOVE(&s->loop->works, s->work, all);
+	free(s->work);
+	s->work = NULL;
+}
+
+void session_work_done(struct session *s)
+{
+	const struct session_work *k = s->work;
+
+	if (!k || k->snapshot || k->asked_snapshot || k->message)
+		return;
+	for (unsigned int i = 0; i < SESSION_FINALS; i++)
+		if (k->final[i].trace_id[0])
+			return;
+	free_work(s);
+}
+
+static void drop_question(struct session_work *k)
+{
+	if (k->question)
+		deliver_verify_cancel(k->question);
+	k->question = NULL;
+	snapshot_unref(k->asked_snapshot);
+	k->asked_snapshot = NULL;
+	k->asked_route = NULL;
+}
+
+static void drop_transaction(struct session_work *k)
+{
+	drop_question(k);
+	snapshot_unref(k->snapshot);
+	k->snapshot = NULL;
+	k->route = NULL;
+}
+
+/* All but the session itself. */
+static void give_up_work(struct session *s)
+{
+	if (!s->work)
+		return;
+	drop_transaction(s->work);
+	if (s->work->message)
+		message_session_gone(s->work->message);
+	free_work(s);
+}
+
 /* ---- table ----------------------------------------------------------------------------------- */
 
-static void drop_question(struct session *s)
-{
-	if (s->question)
-		deliver_verify_cancel(s->question);
-	s->question = NULL;
-	snapshot_unref(s->asked_snapshot);
-	s->asked_snapshot = NULL;
-	s->asked_route = NULL;
-}
-
-static void drop_transaction(struct session *s)
-{
-	drop_question(s);
-	snapshot_unref(s->snapshot);
-	s->snapshot = NULL;
-	s->route = NULL;
-}
+/*
+ * Sessions lie in pages by their slot, so that an idle one costs its own size and nothing else. The
+ * dataplane uses low slots first and again; a page that is empty is freed.
+ */
 
 static void session_free(struct session *s)
 {
 	struct loop *l = s->loop;
+	struct session_page **at = &l->workers[s->worker].page[s->slot / SESSION_PAGE];
 
-	drop_transaction(s);
-	if (s->message)
-		message_session_gone(s->message);
-	l->workers[s->worker].slot[s->slot] = NULL;
-	TAILQ_REMOVE(&l->sessions, s, all);
+	give_up_work(s);
 	l->n_sessions--;
-	free(s);
+	s->loop = NULL;
+	if (--(*at)->used)
+		return;
+	free(*at);
+	*at = NULL;
 }
 
 void session_end_all(struct loop *l)
 {
-	while (!TAILQ_EMPTY(&l->sessions))
-		session_free(TAILQ_FIRST(&l->sessions));
+	/* Few have work; the others go with their pages, without being looked at. */
+	while (!TAILQ_EMPTY(&l->works))
+		give_up_work(TAILQ_FIRST(&l->works)->session);
 	for (size_t i = 0; i < HANDOFF_MAX_WORKERS; i++) {
-		free(l->workers[i].slot);
+		for (uint32_t k = 0; k < l->workers[i].n; k++)
+			free(l->workers[i].page[k]);
+		free(l->workers[i].page);
 		l->workers[i] = (struct session_slots){0};
 	}
+	l->n_sessions = 0;
 }
 
-static int grow(struct session_slots *w, uint32_t slot)
+/* The page of a slot; made if it is new. */
+static struct session_page *get_page(struct session_slots *w, uint32_t slot)
 {
-	uint32_t n = w->n ? w->n : 256;
-	struct session **p;
+	uint32_t at = slot / SESSION_PAGE, n = w->n ? w->n : 16;
+	struct session_page **p;
 
 	if (slot >= SESSION_SLOTS_MAX)
-		return -EINVAL;
-	while (n <= slot)
+		return NULL;
+	while (n <= at)
 		n *= 2;
-	p = realloc(w->slot, n * sizeof(*p));
-	if (!p)
-		return -ENOMEM;
-	memset(p + w->n, 0, (n - w->n) * sizeof(*p));
-	w->slot = p;
-	w->n = n;
-	return 0;
+	if (n > w->n) {
+		p = realloc(w->page, n * sizeof(struct session_page *));
+		if (!p)
+			return NULL;
+		memset(p + w->n, 0, (n - w->n) * sizeof(struct session_page *));
+		w->page = p;
+		w->n = n;
+	}
+	if (!w->page[at])
+		w->page[at] = calloc(1, sizeof(struct session_page));
+	return w->page[at];
+}
+
+/* Whoever is in that slot. */
+static struct session *at_slot(const struct session_slots *w, uint32_t slot)
+{
+	struct session_page *p = slot / SESSION_PAGE < w->n ? w->page[slot / SESSION_PAGE] : NULL;
+	struct session *s = p ? &p->session[slot % SESSION_PAGE] : NULL;
+
+	return s && s->loop ? s : NULL;
+}
+
+const struct session *session_next(const struct loop *l, uint32_t *worker, uint32_t *slot)
+{
+	for (; *worker < HANDOFF_MAX_WORKERS; ++*worker, *slot = 0) {
+		const struct session_slots *w = &l->workers[*worker];
+
+		while (*slot / SESSION_PAGE < w->n) {
+			if (!w->page[*slot / SESSION_PAGE]) {
+				*slot = (*slot / SESSION_PAGE + 1) * SESSION_PAGE;
+				continue;
+			}
+			if (at_slot(w, *slot))
+				return at_slot(w, *slot);
+			++*slot;
+		}
+	}
+	return NULL;
 }
 
 static struct session *session_find(struct loop *l, const struct handoff_desc *d)
 {
-	const struct session_slots *w = &l->workers[d->worker];
-	struct session *s = d->session < w->n ? w->slot[d->session] : NULL;
+	struct session *s = at_slot(&l->workers[d->worker], d->session);
 
 	return s && s->generation == d->generation ? s : NULL;
 }
@@ -101,26 +189,27 @@ static struct session *session_find(struct loop *l, const struct handoff_desc *d
 static struct session *session_get(struct loop *l, const struct handoff_desc *d)
 {
 	struct session_slots *w = &l->workers[d->worker];
-	struct session *s = session_find(l, d);
+	struct session *s = at_slot(w, d->session);
+	struct session_page *p;
 
-	if (s)
+	if (s && s->generation == d->generation)
 		return s;
-	if (d->session >= w->n && grow(w, d->session)) {
+	if (s)
+		session_free(s); /* its end was lost with an epoch */
+	p = get_page(w, d->session);
+	if (!p) {
 		l->counters[CTL_desc_invalid]++;
 		return NULL;
 	}
-	if (w->slot[d->session])
-		session_free(w->slot[d->session]); /* its end was lost with an epoch */
-	s = calloc(1, sizeof(*s));
-	if (!s)
-		return NULL;
-	s->loop = l;
-	s->worker = d->worker;
-	s->slot = d->session;
-	s->generation = d->generation;
-	s->connected_ns = realtime_ns();
-	w->slot[d->session] = s;
-	TAILQ_INSERT_TAIL(&l->sessions, s, all);
+	p->used++;
+	s = &p->session[d->session % SESSION_PAGE];
+	*s = (struct session){
+		.loop = l,
+		.worker = d->worker,
+		.slot = d->session,
+		.generation = d->generation,
+		.connected_ns = realtime_ns(),
+	};
 	l->n_sessions++;
 	return s;
 }
@@ -142,7 +231,6 @@ static void on_connect(struct loop *l, struct session *s, const struct handoff_d
 	struct ctl_reply r = reply(220, 0, 0, 0, "");
 
 	memcpy(s->peer.a, d->connect.peer, 16);
-	memcpy(s->local.a, d->connect.local, 16);
 	s->peer_port = d->connect.peer_port;
 	s->listener = d->connect.listener;
 	s->connected_ns = d->connect.time_ns;
@@ -160,20 +248,23 @@ static void on_connect(struct loop *l, struct session *s, const struct handoff_d
 static void on_verified(void *arg, const struct deliver_reply *v)
 {
 	struct session *s = arg;
+	struct session_work *k = s->work;
 	struct loop *l = s->loop;
+	struct handoff_desc asked = k->asked;
 	struct ctl_reply r = reply(v->code, v->enh_class, v->enh_subject, v->enh_detail, v->text);
 
-	s->question = NULL;
-	if (v->code / 100 == 2 && !s->route) {
-		s->snapshot = snapshot_ref(s->asked_snapshot);
-		s->route = s->asked_route;
-		s->transaction = s->asked.msg.transaction;
+	k->question = NULL;
+	if (v->code / 100 == 2 && !k->route) {
+		k->snapshot = snapshot_ref(k->asked_snapshot);
+		k->route = k->asked_route;
+		k->transaction = asked.msg.transaction;
 	}
 	if (v->code / 100 != 2)
 		s->rcpts_refused++;
-	drop_question(s);
+	drop_question(k);
+	session_work_done(s);
 	l->counters[CTL_rcpts]++;
-	ctl_verdict_rcpt(l->rings, &s->asked, &r);
+	ctl_verdict_rcpt(l->rings, &asked, &r);
 }
 
 static void refuse(struct loop *l, struct session *s, const struct handoff_desc *d, int counter,
@@ -185,17 +276,42 @@ static void refuse(struct loop *l, struct session *s, const struct handoff_desc 
 	ctl_verdict_rcpt(l->rings, d, &r);
 }
 
+static void ask(struct loop *l, struct session *s, const struct handoff_desc *d,
+		const struct ctl_rcpt_question *q, const struct config_route *route)
+{
+	struct ctl_reply busy = reply(451, 4, 3, 0, "Local error, try again later");
+	struct session_work *k = session_work(s);
+
+	if (!k) {
+		ctl_verdict_rcpt(l->rings, d, &busy);
+		return;
+	}
+	k->asked = *d;
+	k->asked_snapshot = snapshot_ref(l->active);
+	k->asked_route = route;
+	k->question = deliver_verify(l->deliver, l->active->config, route, q->mail_from, q->rcpt,
+				     on_verified, s);
+	if (!k->question) {
+		drop_question(k);
+		session_work_done(s);
+		ctl_verdict_rcpt(l->rings, d, &busy);
+	}
+}
+
 static void on_rcpt(struct loop *l, struct session *s, const struct handoff_desc *d)
 {
+	struct session_work *k = s->work;
 	struct ctl_rcpt_question q;
 	const struct config_route *route;
 	const char *problem;
 	struct ctl_reply busy = reply(451, 4, 3, 0, "Local error, try again later");
 	int rc;
 
-	drop_question(s);
-	if (s->route && s->transaction != d->msg.transaction)
-		drop_transaction(s);
+	if (k) {
+		drop_question(k);
+		if (k->route && k->transaction != d->msg.transaction)
+			drop_transaction(k);
+	}
 	rc = ctl_rcpt_question(l->rings, d, &q);
 	if (rc == -ESTALE)
 		return; /* the transaction is over, nobody waits */
@@ -204,7 +320,6 @@ static void on_rcpt(struct loop *l, struct session *s, const struct handoff_desc
 		return;
 	}
 	memcpy(s->peer.a, q.peer, 16);
-	memcpy(s->local.a, q.local, 16);
 	problem = loop_mailbox_problem(q.rcpt);
 	route = problem ? NULL : loop_route(l->active->config, q.rcpt);
 	if (!route) {
@@ -212,52 +327,60 @@ static void on_rcpt(struct loop *l, struct session *s, const struct handoff_desc
 		       reply(550, 5, 7, 1, problem ? problem : "Relaying denied"));
 		return;
 	}
-	if (s->route && strcmp(s->route->name, route->name) != 0) {
+	if (k && k->route && strcmp(k->route->name, route->name) != 0) {
 		refuse(l, s, d, CTL_rcpt_other_route,
 		       reply(452, 4, 5, 3, "This recipient goes another way, send it separately"));
 		return;
 	}
-	s->asked = *d;
-	s->asked_snapshot = snapshot_ref(l->active);
-	s->asked_route = route;
-	s->question = deliver_verify(l->deliver, l->active->config, route, q.mail_from, q.rcpt,
-				     on_verified, s);
-	if (!s->question) {
-		drop_question(s);
-		ctl_verdict_rcpt(l->rings, d, &busy);
-	}
+	ask(l, s, d, &q, route);
 }
 
 /* ---- what became of a final reply --------------------------------------------------------------- */
 
 void session_remember_final(struct session *s, uint32_t question, const char *trace_id)
 {
-	unsigned int i = s->next_final++ % SESSION_FINALS;
+	struct session_work *k = session_work(s);
+	unsigned int i;
 
-	s->final[i].question = question;
-	snprintf(s->final[i].trace_id, sizeof(s->final[i].trace_id), "%s", trace_id);
+	if (!k)
+		return; /* only the trace record of a lost reply will be missing */
+	i = k->next_final++ % SESSION_FINALS;
+	k->final[i].question = question;
+	snprintf(k->final[i].trace_id, sizeof(k->final[i].trace_id), "%s", trace_id);
 }
 
 static void on_reply(struct loop *l, struct session *s, const struct handoff_desc *d)
 {
-	if (d->kind == DESC_REPLY_ACKED) {
-		l->counters[CTL_replies_acked]++;
-		return;
-	}
-	l->counters[CTL_replies_lost]++;
-	for (unsigned int i = 0; i < SESSION_FINALS; i++)
-		if (s->final[i].trace_id[0] && s->final[i].question == d->question)
+	struct session_work *k = s->work;
+	bool lost = d->kind == DESC_REPLY_LOST;
+
+	l->counters[lost ? CTL_replies_lost : CTL_replies_acked]++;
+	for (unsigned int i = 0; k && i < SESSION_FINALS; i++) {
+		if (!k->final[i].trace_id[0] || k->final[i].question != d->question)
+			continue;
+		if (lost)
 			trace_write(l->trace, json_pack("{s:s, s:s}", "event", "reply-lost", "trace_id",
-							s->final[i].trace_id));
+							k->final[i].trace_id));
+		k->final[i].trace_id[0] = '\0';
+	}
+	session_work_done(s);
 }
 
 static void on_cancel(struct session *s, const struct handoff_desc *d)
 {
-	struct message *m = s->message;
+	struct message *m = s->work ? s->work->message : NULL;
 
 	if (m && m->sub->desc.msg.record == d->msg.record &&
 	    m->sub->desc.msg.record_gen == d->msg.record_gen)
 		message_cancel(m);
+}
+
+static void on_transaction_end(struct session *s)
+{
+	if (!s->work)
+		return;
+	drop_transaction(s->work);
+	session_work_done(s);
 }
 
 void session_desc(struct loop *l, const struct handoff_desc *d)
@@ -285,12 +408,12 @@ void session_desc(struct loop *l, const struct handoff_desc *d)
 	case DESC_RCPT: on_rcpt(l, s, d); break;
 	case DESC_SUBMIT:
 		message_submit(l, s, d);
-		drop_transaction(s);
+		on_transaction_end(s);
 		break;
 	case DESC_CANCEL: on_cancel(s, d); break;
 	case DESC_REPLY_ACKED:
 	case DESC_REPLY_LOST: on_reply(l, s, d); break;
-	case DESC_TXN_END: drop_transaction(s); break;
+	case DESC_TXN_END: on_transaction_end(s); break;
 	case DESC_SESSION_END: session_free(s); break;
 	default: l->counters[CTL_desc_invalid]++;
 	}

@@ -8,8 +8,8 @@
 #include "dataplane/args.h"
 
 enum {
-	OPT_SOCKET_GID = 256, OPT_CONTROL_UID, OPT_HALF_OPEN, OPT_TIME_WAIT, OPT_BLOCKS, OPT_STREAMS,
-	OPT_RX_MBUFS, OPT_IDLE, OPT_MTU, OPT_NO_OFFLOADS, OPT_KEEP_PRIVILEGES
+	OPT_SOCKET_GID = 256, OPT_CONTROL_UID, OPT_HALF_OPEN, OPT_TIME_WAIT, OPT_BLOCKS, OPT_STREAMS, OPT_LINES, OPT_REPLIES,
+	OPT_RX_MBUFS, OPT_RX_DESC, OPT_MBUF_SIZE, OPT_IDLE, OPT_MTU, OPT_NO_OFFLOADS, OPT_KEEP_PRIVILEGES
 };
 
 static const struct argp_option options[] = {
@@ -22,8 +22,13 @@ static const struct argp_option options[] = {
 	{"half-open", OPT_HALF_OPEN, "N", 0, "half-open connections of each worker (8192)", 2},
 	{"time-wait", OPT_TIME_WAIT, "N", 0, "TIME_WAIT entries of each worker (262144)", 2},
 	{"blocks", OPT_BLOCKS, "N", 0, "2 KiB blocks for octets out of order, each worker (16384)", 2},
+	{"line-buffers", OPT_LINES, "N", 0, "buffers for incomplete command lines, each worker (0: a quarter of the sessions)", 2},
+	{"reply-blocks", OPT_REPLIES, "N", 0, "2 KiB blocks for replies under way, each worker (0: by --max-sessions)", 2},
 	{"streams", OPT_STREAMS, "N", 0, "messages over 64 KiB scanned at once, each worker (256)", 2},
 	{"rx-mbufs", OPT_RX_MBUFS, "N", 0, "receive buffers beyond the descriptors, each worker (2048)", 2},
+	{"rx-desc", OPT_RX_DESC, "N", 0, "descriptors of each receive queue (0: by driver)", 2},
+	{"mbuf-size", OPT_MBUF_SIZE, "OCTETS", 0, "octets of a receive buffer; net_af_packet needs its "
+	 "framesz (2048)", 2},
 	{"idle-sleep-us", OPT_IDLE, "US", 0, "sleep this long when there is nothing to do (0: never)", 3},
 	{"mtu", OPT_MTU, "OCTETS", 0, "MTU of the ports (0: what the device has)", 3},
 	{"no-offloads", OPT_NO_OFFLOADS, NULL, 0, "checksums in software", 3},
@@ -69,12 +74,16 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case OPT_SOCKET_GID: a->socket_gid = (int)number(state, "socket-gid", arg, 0, INT32_MAX); break;
 	case OPT_CONTROL_UID: a->control_uid = (int)number(state, "control-uid", arg, 0, INT32_MAX); break;
 	case 'a': a->arena_mb = number(state, "arena-mb", arg, 8, 65536); break;
-	case 'n': a->max_sessions = number(state, "max-sessions", arg, 16, 1u << 20); break;
+	case 'n': a->max_sessions = number(state, "max-sessions", arg, 16, 1u << 21); break;
 	case OPT_HALF_OPEN: a->half_open = number(state, "half-open", arg, 16, 1u << 20); break;
 	case OPT_TIME_WAIT: a->time_wait = number(state, "time-wait", arg, 16, 1u << 22); break;
-	case OPT_BLOCKS: a->blocks = number(state, "blocks", arg, 256, 1u << 22); break;
+	case OPT_BLOCKS: a->blocks = number(state, "blocks", arg, 64, 1u << 22); break;
+	case OPT_LINES: a->line_buffers = number(state, "line-buffers", arg, 0, 1u << 21); break;
+	case OPT_REPLIES: a->reply_blocks = number(state, "reply-blocks", arg, 0, 1u << 22); break;
 	case OPT_STREAMS: a->streams = number(state, "streams", arg, 1, 65536); break;
-	case OPT_RX_MBUFS: a->rx_mbufs = number(state, "rx-mbufs", arg, 256, 1u << 20); break;
+	case OPT_RX_MBUFS: a->rx_mbufs = number(state, "rx-mbufs", arg, 8, 1u << 20); break;
+	case OPT_RX_DESC: a->rx_desc = (uint16_t)number(state, "rx-desc", arg, 0, 32768); break;
+	case OPT_MBUF_SIZE: a->mbuf_size = number(state, "mbuf-size", arg, 1024, 32768); break;
 	case OPT_IDLE: a->idle_sleep_us = number(state, "idle-sleep-us", arg, 0, 100000); break;
 	case OPT_MTU: a->mtu = (uint16_t)number(state, "mtu", arg, 0, 9600); break;
 	case OPT_NO_OFFLOADS: a->no_offloads = true; break;
@@ -107,6 +116,7 @@ void args_parse(int argc, char **argv, struct args *out)
 		.blocks = 16384,
 		.streams = 256,
 		.rx_mbufs = 2048,
+		.mbuf_size = 2048,
 	};
 	argp_parse(&argp, argc, argv, 0, NULL, out);
 }

@@ -20,8 +20,12 @@ struct args {
 	uint32_t half_open;        /* a worker */
 	uint32_t time_wait;        /* a worker */
 	uint32_t blocks;           /* 2 KiB blocks for out-of-order and held octets, a worker */
+	uint32_t line_buffers;     /* incomplete command lines, a worker; 0: by max_sessions */
+	uint32_t reply_blocks;     /* 2 KiB blocks for replies not acknowledged, a worker; 0: same */
 	uint32_t streams;          /* large messages scanned at once, a worker */
 	uint32_t rx_mbufs;         /* beyond the descriptors, a worker */
+	uint32_t mbuf_size;        /* octets of a receive buffer */
+	uint16_t rx_desc;          /* of each receive queue; 0: what suits the driver */
 	uint32_t idle_sleep_us;
 	uint16_t mtu;
 	bool no_offloads;

@@ -30,6 +30,8 @@
 
 #define MBUF_CACHE 256
 #define TX_MBUFS_EXTRA 2048
+#define TX_OCTETS 2048
+#define LAYER2_OCTETS 18 /* Ethernet header and one tag */
 #define MAX_GENERATIONS 16
 
 static struct {
@@ -208,6 +210,16 @@ static void on_note(void *arg, const char *text)
 
 /* ---- start ----------------------------------------------------------------------------------- */
 
+/* Replies are under way for a round trip: of a few sessions each has one, of a million few have. */
+static uint32_t reply_blocks(void)
+{
+	uint32_t n = dp.args.max_sessions;
+
+	if (dp.args.reply_blocks)
+		return dp.args.reply_blocks;
+	return (n < 16384 ? n : 16384) + n / 32 + 4096;
+}
+
 static struct tcp_options tcp_sizes(void)
 {
 	return (struct tcp_options){
@@ -215,59 +227,99 @@ static struct tcp_options tcp_sizes(void)
 		.max_half_open = dp.args.half_open,
 		.max_time_wait = dp.args.time_wait,
 		.blocks = dp.args.blocks,
-		.tx_blocks = dp.args.max_sessions + 4096,
+		.tx_blocks = reply_blocks(),
 		.window_idle = 16 * 1024,
 		.time_wait_ms = 60000,
 	};
 }
 
-static void print_memory(void)
+static uint32_t arena_records(void)
 {
-	struct tcp_options t = tcp_sizes();
 	struct dp_arena_info a;
-	double mib = 1024.0 * 1024.0;
-	uint32_t rx = 0, tx = 0;
 
 	dp_arena_info(dp.arena, &a);
-	for (unsigned int i = 0; i < dp.n_workers; i++) {
-		rx += dp.rx_pool[i]->size;
-		tx += dp.tx_pool[i]->size;
-	}
-	fprintf(stderr,
-		"memory, %u worker(s):\n"
-		"  %-28s %10s %12s\n"
-		"  %-28s %10u %9.1f MiB  %s\n"
-		"  %-28s %10u %9.1f MiB\n"
-		"  %-28s %10u %9.1f MiB\n"
-		"  %-28s %10u %9.1f MiB\n"
-		"  %-28s %10u %9.1f MiB\n"
-		"  %-28s %10u %9.1f MiB\n",
-		dp.n_workers, "pool", "count", "size", "arena: chunks of 64 KiB", a.n_chunks * dp.n_workers,
-		a.arena_size / mib, a.hugetlb ? "(huge pages)" : "(4 KiB pages)",
-		"arena: records of 48 KiB", a.n_records * dp.n_workers,
-		(double)a.n_records * dp.n_workers * HANDOFF_RECORD / mib, "TCP: connections",
-		t.max_conns * dp.n_workers, tcp_stack_bytes(&t) * dp.n_workers / mib, "SMTP: sessions",
-		dp.args.max_sessions * dp.n_workers,
-		(double)(smtp_server_bytes(dp.args.max_sessions) +
-			 sizeof(struct session) * dp.args.max_sessions) *
-			dp.n_workers / mib,
-		"mbufs: receive", rx, (double)rx * RTE_MBUF_DEFAULT_BUF_SIZE / mib, "mbufs: transmit", tx,
-		(double)tx * RTE_MBUF_DEFAULT_BUF_SIZE / mib);
+	return a.n_records;
+}
+
+static struct smtp_sizes smtp_sizes(void)
+{
+	return (struct smtp_sizes){
+		.sessions = dp.args.max_sessions,
+		.lines = dp.args.line_buffers,
+		/* Each has a record, unless its content is refused already and only swallowed. */
+		.contents = 2 * arena_records(),
+	};
+}
+
+static void print_row(const char *pool, uint64_t count, size_t octets, const char *note_text)
+{
+	fprintf(stderr, "  %-32s %10llu %10.1f MiB  %s\n", pool, (unsigned long long)count * dp.n_workers,
+		(double)octets * dp.n_workers / (1024.0 * 1024.0), note_text);
+}
+
+/* What a session costs while it is idle, and what all sessions share. */
+static void print_sessions(void)
+{
+	struct tcp_options t = tcp_sizes();
+	struct smtp_sizes z = smtp_sizes();
+	const struct worker_options *opt = &dp.worker[0]->opt;
+	size_t tcp = tcp_stack_bytes(&t), smtp = smtp_server_bytes(&z), table = session_table_bytes(opt);
+	size_t blocks = ((size_t)t.blocks + t.tx_blocks) * 2048;
+	char text[64];
+
+	snprintf(text, sizeof(text), "%zu octets a session", (tcp - blocks + smtp + table) / z.sessions);
+	print_row("TCP: connections and table", t.max_conns, tcp - blocks, "");
+	print_row("TCP: blocks of 2 KiB", blocks / 2048, blocks, "");
+	print_row("SMTP: sessions", z.sessions, smtp + table, text);
+}
+
+static void print_memory(void)
+{
+	struct dp_arena_info a;
+	size_t room = rte_pktmbuf_data_room_size(dp.rx_pool[0]);
+
+	dp_arena_info(dp.arena, &a);
+	fprintf(stderr, "memory, %u worker(s):\n  %-32s %10s %14s\n", dp.n_workers, "pool", "count",
+		"size");
+	print_row("arena: chunks of 64 KiB", a.n_chunks, a.arena_size / dp.n_workers,
+		  a.hugetlb ? "(huge pages)" : "(4 KiB pages)");
+	print_row("arena: records of 48 KiB", a.n_records, (size_t)a.n_records * HANDOFF_RECORD,
+		  "(part of it)");
+	print_sessions();
+	print_row("mbufs: receive", dp.rx_pool[0]->size, dp.rx_pool[0]->size * room, "");
+	print_row("mbufs: transmit", dp.tx_pool[0]->size, dp.tx_pool[0]->size * room, "");
 	fprintf(stderr, "  largest message: %llu octets (an eighth of a worker's arena)\n",
 		(unsigned long long)a.max_message);
 }
 
 static struct port_options port_options(void)
 {
-	return (struct port_options){.mtu = dp.args.mtu, .no_offloads = dp.args.no_offloads};
+	return (struct port_options){.mtu = dp.args.mtu,
+				     .rx_desc = dp.args.rx_desc,
+				     .no_offloads = dp.args.no_offloads};
+}
+
+/* Every worker that frees a packet may keep one and a half caches of its pool: that comes on top, so
+ * that n are there to be had. */
+static struct rte_mempool *new_pool(const char *name, uint32_t n, uint32_t octets, int socket)
+{
+	uint32_t cache = n / (4 * dp.n_workers);
+
+	if (cache > MBUF_CACHE)
+		cache = MBUF_CACHE;
+	return rte_pktmbuf_pool_create(name, n + dp.n_workers * (cache + cache / 2), cache, 0,
+				       (uint16_t)(RTE_PKTMBUF_HEADROOM + octets), socket);
 }
 
 static void make_pools(void)
 {
 	struct port_options opt = port_options();
-	uint32_t rx = dp.args.rx_mbufs, tx = TX_MBUFS_EXTRA;
+	uint32_t rx = dp.args.rx_mbufs, tx = TX_MBUFS_EXTRA, tx_octets = TX_OCTETS;
 	char name[32];
 
+	/* What is sent always lies in one buffer, so these bound the MSS that we announce. */
+	if ((uint32_t)dp.args.mtu + LAYER2_OCTETS > tx_octets)
+		tx_octets = dp.args.mtu + LAYER2_OCTETS;
 	for (unsigned int i = 0; i < dp.args.n_ports; i++) {
 		if (!rte_eth_dev_is_valid_port(dp.args.port[i].port_id))
 			die("--port %u: there is no such device; %u were found (see --vdev, --allow)",
@@ -279,11 +331,9 @@ static void make_pools(void)
 		int socket = (int)rte_lcore_to_socket_id(rte_get_main_lcore());
 
 		snprintf(name, sizeof(name), "rx-%u", i);
-		dp.rx_pool[i] = rte_pktmbuf_pool_create(name, rx, MBUF_CACHE, 0, RTE_MBUF_DEFAULT_BUF_SIZE,
-							socket);
+		dp.rx_pool[i] = new_pool(name, rx, dp.args.mbuf_size, socket);
 		snprintf(name, sizeof(name), "tx-%u", i);
-		dp.tx_pool[i] = rte_pktmbuf_pool_create(name, tx, MBUF_CACHE, 0, RTE_MBUF_DEFAULT_BUF_SIZE,
-							socket);
+		dp.tx_pool[i] = new_pool(name, tx, tx_octets, socket);
 		if (!dp.rx_pool[i] || !dp.tx_pool[i])
 			die("no memory for %u + %u packet buffers of worker %u: give EAL more (-m, huge "
 			    "pages) or lower --rx-mbufs",
@@ -373,9 +423,12 @@ static void make_stacks(struct worker *w, unsigned int i, uint64_t now_us)
 		.n_ports = dp.n_ports,
 		.steer = dp.n_workers > 1 ? dp.steer : NULL,
 		.tx_pool = dp.tx_pool[i],
+		.rx_pool = dp.rx_pool[i],
+		.rx_reserve = dp.args.rx_mbufs / 4,
 		.now_us = now_us,
 	};
 	struct tcp_options tcp = tcp_sizes();
+	struct smtp_sizes smtp = smtp_sizes();
 	struct tcp_env env = {
 		.ctx = w,
 		.output = tcp_output,
@@ -388,11 +441,12 @@ static void make_stacks(struct worker *w, unsigned int i, uint64_t now_us)
 	memcpy(net.hash_key, dp.secret + 16, sizeof(net.hash_key));
 	memcpy(env.secret, dp.secret, sizeof(env.secret));
 	w->opt.tcp_blocks = tcp.blocks;
+	w->opt.tcp_tx_blocks = tcp.tx_blocks;
 	w->net = net_new(&net);
 	if (!w->net)
 		die("network layer of worker %u: %s", i, strerror(errno));
 	w->tcp = tcp_stack_new(&tcp, &env, now_us);
-	w->smtp = smtp_server_new(dp.args.max_sessions, &session_smtp_ops, w->counters);
+	w->smtp = smtp_server_new(&smtp, &session_smtp_ops, w->counters);
 	if (!w->tcp || !w->smtp)
 		die("no memory for the TCP and SMTP pools of worker %u: lower --max-sessions", i);
 	net_set_tcp(w->net, w->tcp);
@@ -409,6 +463,7 @@ static void make_worker(unsigned int i)
 	w->opt = (struct worker_options){
 		.index = i,
 		.max_sessions = dp.args.max_sessions,
+		.n_records = arena_records(),
 		.idle_sleep_us = dp.args.idle_sleep_us,
 		.tsc_hz = hz,
 	};

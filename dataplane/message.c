@@ -11,7 +11,6 @@
 #include <string.h>
 
 #include "dataplane/worker.h"
-#include "postern/limits.h"
 
 #define WINDOW_IDLE (16u * 1024)
 #define WINDOW_DATA (256u * 1024)
@@ -29,51 +28,99 @@ static void make_trace_id(struct worker *w, uint8_t id[16])
 	}
 }
 
+static void fill_record(struct session *s, struct handoff_record *rec)
+{
+	struct worker *w = s->worker;
+	struct tcp_tuple t;
+
+	tcp_get_tuple(s->conn, &t);
+	rec->session = session_slot(s);
+	rec->session_gen = s->generation;
+	rec->connected_ns = s->connected_ns;
+	memcpy(rec->peer, t.remote, 16);
+	memcpy(rec->local, t.local, 16);
+	rec->peer_port = t.remote_port;
+	rec->local_port = t.local_port;
+	rec->listener = (uint16_t)net_listener_id(w->net, &t);
+	rec->transaction = ++s->transaction;
+	make_trace_id(w, rec->trace_id);
+}
+
 int message_begin(void *owner, struct str helo, uint8_t proto, const struct smtp_mail *mail)
 {
 	struct session *s = owner;
 	struct worker *w = s->worker;
 	struct handoff_record *rec;
+	struct dp_msg msg = {0};
+	struct transaction *t;
 	int rc;
 
 	if (!w->up)
 		return -EAGAIN;
-	rc = dp_msg_open(w->arena, &s->msg);
+	rc = dp_msg_open(w->arena, &msg);
 	if (rc)
 		return rc;
-	rec = dp_msg_record(w->arena, &s->msg);
-	rec->session = s->slot;
-	rec->session_gen = s->generation;
-	rec->connected_ns = s->connected_ns;
-	memcpy(rec->peer, s->tuple.remote, 16);
-	memcpy(rec->local, s->tuple.local, 16);
-	rec->peer_port = s->tuple.remote_port;
-	rec->local_port = s->tuple.local_port;
-	rec->listener = (uint16_t)net_listener_id(w->net, &s->tuple);
+	t = &w->txn[msg.record];
+	*t = (struct transaction){.session = s, .msg = msg};
+	rec = dp_msg_record(w->arena, &t->msg);
+	fill_record(s, rec);
 	rec->proto = proto;
 	rec->body = mail->body;
 	rec->declared_size = mail->size;
 	rec->flags = smtp_session_flags(s->smtp) | (mail->smtputf8 ? RECORD_F_SMTPUTF8 : 0);
-	rec->transaction = ++s->transaction;
-	make_trace_id(w, rec->trace_id);
-	rc = dp_msg_text(w->arena, &s->msg, helo, &rec->helo);
+	rc = dp_msg_text(w->arena, &t->msg, helo, &rec->helo);
 	if (!rc)
-		rc = dp_msg_text(w->arena, &s->msg, mail->reverse_path, &rec->mail_from);
+		rc = dp_msg_text(w->arena, &t->msg, mail->reverse_path, &rec->mail_from);
 	if (rc) {
-		dp_msg_free(w->arena, &s->msg);
+		dp_msg_free(w->arena, &t->msg);
 		return -ENOMEM;
 	}
+	s->txn = t;
 	s->txn_known = false;
 	return 0;
 }
 
-void message_abort_scan(struct session *s)
+/* How many messages a generation scans: it may go when there are none. */
+static uint32_t *scans_of(struct worker *w, const struct generation *g)
 {
-	if (s->stream)
-		scan_abort(s->stream);
-	s->stream = NULL;
-	s->scanner = NULL;
-	s->scan_generation = NULL;
+	return g == w->current ? &w->scanning : &w->scanning_previous;
+}
+
+static void scan_begin(struct session *s)
+{
+	struct worker *w = s->worker;
+	struct transaction *t = s->txn;
+	struct generation *g = w->current;
+
+	t->generation = g;
+	t->scanner = g && g->scan && (scan_generation_views(g->scan) & (1u << VIEW_FULL))
+			     ? g->worker[w->opt.index].scan
+			     : NULL;
+	if (g)
+		++*scans_of(w, g);
+}
+
+static void scan_end(struct session *s)
+{
+	struct transaction *t = s->txn;
+
+	if (t->stream)
+		scan_abort(t->stream);
+	if (t->generation)
+		--*scans_of(s->worker, t->generation);
+	t->stream = NULL;
+	t->scanner = NULL;
+	t->generation = NULL;
+}
+
+void message_drop(struct session *s)
+{
+	if (!s->txn)
+		return;
+	session_hold(s, false);
+	scan_end(s);
+	dp_msg_free(s->worker->arena, &s->txn->msg);
+	s->txn = NULL;
 }
 
 void message_end(void *owner)
@@ -81,21 +128,16 @@ void message_end(void *owner)
 	struct session *s = owner;
 	struct worker *w = s->worker;
 
-	message_abort_scan(s);
-	if (s->txn_known && s->known && s->epoch == w->epoch && s->msg.open) {
-		struct handoff_desc d = {
-			.kind = DESC_TXN_END,
-			.session = s->slot,
-			.generation = s->generation,
-			.question = s->question,
-			.msg.record = s->msg.record,
-			.msg.record_gen = dp_msg_generation(w->arena, &s->msg),
-			.msg.transaction = s->transaction,
-		};
+	if (s->txn && s->txn_known && session_control_knows(s)) {
+		struct handoff_desc d = session_desc(s, DESC_TXN_END);
+
+		d.msg.record = s->txn->msg.record;
+		d.msg.record_gen = dp_msg_generation(w->arena, &s->txn->msg);
+		d.msg.transaction = s->transaction;
 		(void)outbox_push(w, s->loop, &d); /* control is gone: nobody needs to know */
 	}
 	s->txn_known = false;
-	dp_msg_free(w->arena, &s->msg);
+	message_drop(s);
 	if (s->conn)
 		tcp_set_window(s->conn, WINDOW_IDLE);
 }
@@ -104,19 +146,14 @@ int message_data_begin(void *owner)
 {
 	struct session *s = owner;
 	struct worker *w = s->worker;
+	struct transaction *t = s->txn;
 	struct generation *g = w->current;
-	struct handoff_record *rec = dp_msg_record(w->arena, &s->msg);
-	int rc = dp_msg_data_begin(w->arena, &s->msg, rec->declared_size, w->now_ms);
+	struct handoff_record *rec = dp_msg_record(w->arena, &t->msg);
 
-	if (rc)
+	if (dp_msg_data_begin(w->arena, &t->msg, rec->declared_size, w->now_ms))
 		return -ENOMEM;
-	content_header_end_init(&s->header);
-	s->scan_generation = g;
-	s->scanner = g && g->scan && (scan_generation_views(g->scan) & (1u << VIEW_FULL))
-			     ? g->worker[w->opt.index].scan
-			     : NULL;
-	s->scanned = 0;
-	s->scan_flags = 0;
+	content_header_end_init(&t->header);
+	scan_begin(s);
 	rec->scan_generation = g ? (uint32_t)g->config.generation : 0; /* set even without rules */
 	tcp_set_window(s->conn, WINDOW_DATA);
 	return 0;
@@ -126,31 +163,32 @@ size_t message_data_room(void *owner)
 {
 	struct session *s = owner;
 
-	return dp_msg_room(s->worker->arena, &s->msg);
+	return dp_msg_room(s->worker->arena, &s->txn->msg);
 }
 
 /* Gives the stream every chunk that is full, or at the end of data all that is left. */
 static void scan_chunks(struct session *s, bool last)
 {
 	struct worker *w = s->worker;
-	struct handoff_record *rec = dp_msg_record(w->arena, &s->msg);
+	struct transaction *t = s->txn;
+	struct handoff_record *rec = dp_msg_record(w->arena, &t->msg);
 	const uint8_t *p;
 	size_t n;
 
-	if (!s->stream) {
-		s->stream = scan_open(s->scanner, VIEW_FULL);
-		if (!s->stream) {
-			s->scan_flags |= RECORD_F_SCAN_PARTIAL;
-			s->scanner = NULL;
+	if (!t->stream) {
+		t->stream = scan_open(t->scanner, VIEW_FULL);
+		if (!t->stream) {
+			t->scan_flags |= RECORD_F_SCAN_PARTIAL;
+			t->scanner = NULL;
 			return;
 		}
 	}
-	while ((p = dp_msg_chunk(w->arena, &s->msg, s->scanned, &n)) && n) {
+	while ((p = dp_msg_chunk(w->arena, &t->msg, t->scanned, &n)) && n) {
 		if (n < HANDOFF_CHUNK && !last)
 			break;
-		s->scan_flags |= scan_run(s->stream, p, n, rec->match, &rec->n_matches,
+		t->scan_flags |= scan_run(t->stream, p, n, rec->match, &rec->n_matches,
 					  HANDOFF_MAX_MATCHES);
-		s->scanned++;
+		t->scanned++;
 	}
 }
 
@@ -158,38 +196,41 @@ void message_data(void *owner, const uint8_t *p, size_t n)
 {
 	struct session *s = owner;
 	struct worker *w = s->worker;
-	uint64_t chunks = s->msg.size / HANDOFF_CHUNK;
+	struct transaction *t = s->txn;
+	uint64_t chunks = t->msg.size / HANDOFF_CHUNK;
 
-	if (dp_msg_append(w->arena, &s->msg, p, n)) {
+	if (dp_msg_append(w->arena, &t->msg, p, n)) {
 		/* smtp/ never gives more than room said; were it wrong, the message must not pass. */
 		worker_count(w, CNT_handoff_invalid);
 		s->aborting = true;
 		return;
 	}
-	content_header_end_feed(&s->header, p, n);
+	content_header_end_feed(&t->header, p, n);
 	/* A message of up to one chunk is one run in block mode at its end. */
-	if (s->scanner && s->msg.size > HANDOFF_CHUNK &&
-	    (s->msg.size / HANDOFF_CHUNK != chunks || !s->stream))
+	if (t->scanner && t->msg.size > HANDOFF_CHUNK &&
+	    (t->msg.size / HANDOFF_CHUNK != chunks || !t->stream))
 		scan_chunks(s, false);
 }
 
 static void scan_finish(struct session *s, struct handoff_record *rec)
 {
-	if (s->scanner && s->msg.size <= HANDOFF_CHUNK) {
+	struct transaction *t = s->txn;
+
+	if (t->scanner && t->msg.size <= HANDOFF_CHUNK) {
 		size_t n = 0;
-		const uint8_t *p = dp_msg_chunk(s->worker->arena, &s->msg, 0, &n);
+		const uint8_t *p = dp_msg_chunk(s->worker->arena, &t->msg, 0, &n);
 
 		if (p && n)
-			s->scan_flags |= scan_block(s->scanner, VIEW_FULL, p, n, rec->match,
+			t->scan_flags |= scan_block(t->scanner, VIEW_FULL, p, n, rec->match,
 						    &rec->n_matches, HANDOFF_MAX_MATCHES);
-	} else if (s->scanner) {
+	} else if (t->scanner) {
 		scan_chunks(s, true);
-		if (s->stream)
-			s->scan_flags |= scan_close(s->stream, rec->match, &rec->n_matches,
+		if (t->stream)
+			t->scan_flags |= scan_close(t->stream, rec->match, &rec->n_matches,
 						    HANDOFF_MAX_MATCHES);
-		s->stream = NULL;
+		t->stream = NULL;
 	}
-	message_abort_scan(s);
+	scan_end(s);
 }
 
 static void fill_facts(struct session *s, struct handoff_record *rec)
@@ -211,43 +252,51 @@ int message_submit(void *owner, const struct smtp_data_facts *facts)
 {
 	struct session *s = owner;
 	struct worker *w = s->worker;
-	struct handoff_record *rec = dp_msg_record(w->arena, &s->msg);
-	struct handoff_desc d = {.kind = DESC_SUBMIT};
-	int rc;
+	struct transaction *t = s->txn;
+	struct handoff_record *rec = dp_msg_record(w->arena, &t->msg);
 
 	tcp_set_window(s->conn, WINDOW_IDLE);
+	/* Recipients accepted by a control that is gone: the new one is asked all the same, it checks
+	 * them again. */
 	if (!w->up)
 		return -EAGAIN;
-	/* The recipients of this transaction were accepted by a control that is gone: the new one
-	 * is asked all the same, it checks them again. */
-	if (s->epoch != w->epoch) {
-		s->known = false;
-		s->epoch = w->epoch;
-		s->loop = dp_rings_pick(w->rings);
-	}
 	scan_finish(s, rec);
-	dp_msg_data_end(w->arena, &s->msg);
-	rec->header_size = (uint32_t)s->header.size;
-	rec->flags |= facts->flags | s->scan_flags | smtp_session_flags(s->smtp);
+	dp_msg_data_end(w->arena, &t->msg);
+	rec->header_size = (uint32_t)t->header.size;
+	rec->flags |= facts->flags | t->scan_flags | smtp_session_flags(s->smtp);
 	rec->data_done_ns = worker_realtime_ns(w);
 	fill_facts(s, rec);
-	d.session = s->slot;
-	d.generation = s->generation;
-	d.question = ++s->question;
-	d.msg.record = s->msg.record;
-	d.msg.record_gen = dp_msg_generation(w->arena, &s->msg);
+	return session_ask(s, DESC_SUBMIT); /* -> message_submitted(), now or later */
+}
+
+void message_submitted(struct session *s)
+{
+	struct worker *w = s->worker;
+	struct transaction *t = s->txn;
+
+	s->submitted_record = t->msg.record;
+	s->submitted_gen = dp_msg_generation(w->arena, &t->msg);
+	s->txn = NULL;
+	dp_msg_submitted(w->arena, &t->msg, s->loop);
+}
+
+void message_cancel(struct session *s)
+{
+	struct worker *w = s->worker;
+	struct handoff_desc d = session_desc(s, DESC_CANCEL);
+
+	if (s->asked != DESC_SUBMIT)
+		return;
+	if (s->on == ON_UNSENT) {
+		message_drop(s);
+		return;
+	}
+	if (!session_control_knows(s))
+		return;
+	dp_record_cancel(w->arena, s->submitted_record, s->submitted_gen);
+	worker_count(w, CNT_handoff_pinned);
+	d.msg.record = s->submitted_record;
+	d.msg.record_gen = s->submitted_gen;
 	d.msg.transaction = s->transaction;
-	d.msg.size = rec->size;
-	d.msg.time_ns = rec->data_done_ns;
-	rc = outbox_push(w, s->loop, &d);
-	if (rc)
-		return -EAGAIN;
-	worker_count(w, CNT_handoff_submit);
-	s->known = true;
-	s->asked = DESC_SUBMIT;
-	s->asked_ms = w->now_ms;
-	s->submitted_record = s->msg.record;
-	s->submitted_gen = d.msg.record_gen;
-	dp_msg_submitted(w->arena, &s->msg, s->loop);
-	return 0;
+	(void)outbox_push(w, s->loop, &d); /* control re-reads client_gone anyway */
 }

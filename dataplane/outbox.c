@@ -2,9 +2,14 @@
  * Copyright (c) 2026 The Postern Authors */
 
 /*
- * A full ring makes descriptors wait here, in order; nothing is dropped. Bounded: a session has at
- * most one question open, so a handful of descriptors a slot is enough, and no session is accepted
- * while half of it is taken.
+ * A full ring makes descriptors wait here, in order; nothing is dropped. Questions and SESSION_END do
+ * not come here, the session itself waits with them (session_ask.c). What does is bounded by other
+ * things than sessions, for while something waits here no question goes out: REPLY_ACKED and
+ * REPLY_LOST by the pool of replies and by the records whose verdict may still come, TXN_END by the
+ * records of open transactions, CANCEL by the records with control. Should that be wrong,
+ * -ENOSPC loses none of these for good: control re-reads client_gone, a transaction ends with
+ * the next one, and a reply that is not reported stays in doubt. No session is accepted while half
+ * of it is taken.
  */
 
 #include <errno.h>

@@ -11,30 +11,20 @@
  */
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "dataplane/worker.h"
-#include "postern/limits.h"
-
-#define OUTBOX_PER_SESSION 4
-#define EXTRA_SLOTS 64
 
 static void session_settle(struct session *s);
 
-static struct handoff_desc session_desc(const struct session *s, uint8_t kind)
+struct handoff_desc session_desc(const struct session *s, uint8_t kind)
 {
 	return (struct handoff_desc){
 		.kind = kind,
-		.session = s->slot,
+		.session = session_slot(s),
 		.generation = s->generation,
 		.question = s->question,
 	};
-}
-
-static bool control_knows(const struct session *s)
-{
-	return s->known && s->epoch == s->worker->epoch && s->worker->up;
 }
 
 /* ---- replies and their acknowledgement ----------------------------------------------------- */
@@ -51,30 +41,50 @@ static void reply_report(struct session *s, const struct session_reply *r, uint8
 	(void)outbox_push(w, r->loop, &d); /* its loss leaves the entry in doubt, which is safe */
 }
 
-/* The next octets of smtp/ are a final reply. */
-static void reply_sent(struct session *s, uint32_t question)
+/* The oldest. */
+static void reply_done(struct session *s, uint8_t kind)
 {
-	if (s->n_replies == SESSION_REPLIES) {
-		reply_report(s, &s->reply[0], DESC_REPLY_LOST);
-		memmove(s->reply, s->reply + 1, sizeof(s->reply) - sizeof(s->reply[0]));
-		s->n_replies--;
+	struct session_reply *r = &s->worker->reply[s->reply];
+	uint32_t i = s->reply;
+
+	reply_report(s, r, kind);
+	s->reply = r->next;
+	s->n_replies--;
+	session_reply_put(s->worker, i);
+}
+
+/* What smtp/ said last is a final reply. */
+static void reply_sent(struct session *s, struct session_reply r)
+{
+	struct worker *w = s->worker;
+	uint32_t *link = &s->reply, i;
+
+	r.end = s->sent;
+	r.next = SESSION_NONE;
+	if (s->n_replies == SESSION_REPLIES)
+		reply_done(s, DESC_REPLY_LOST);
+	i = session_reply_get(w);
+	if (i == SESSION_NONE) {
+		reply_report(s, &r, DESC_REPLY_LOST);
+		return;
 	}
-	s->reply[s->n_replies++] = (struct session_reply){
-		.end = s->sent, .question = question, .loop = s->loop, .epoch = s->epoch};
+	while (*link != SESSION_NONE)
+		link = &w->reply[*link].next;
+	w->reply[i] = r;
+	*link = i;
+	s->n_replies++;
 }
 
 static void session_acked(void *app, uint32_t unacked)
 {
 	struct session *s = app;
-	uint64_t acked = s->sent - unacked;
-	unsigned int n = 0;
+	uint32_t acked = s->sent - unacked;
+	unsigned int n = s->n_replies;
 
-	while (n < s->n_replies && s->reply[n].end <= acked)
-		reply_report(s, &s->reply[n++], DESC_REPLY_ACKED);
-	if (n) {
-		s->n_replies -= n;
-		memmove(s->reply, s->reply + n, s->n_replies * sizeof(s->reply[0]));
-	}
+	while (s->n_replies && (int32_t)(acked - s->worker->reply[s->reply].end) >= 0)
+		reply_done(s, DESC_REPLY_ACKED);
+	if (n != s->n_replies)
+		session_evict_update(s, false);
 }
 
 /* ---- what smtp/ asks of us ------------------------------------------------------------------ */
@@ -101,60 +111,22 @@ static void op_close(void *owner, enum smtp_close how)
 
 static int op_ask_connect(void *owner)
 {
-	struct session *s = owner;
-	struct worker *w = s->worker;
-	struct handoff_desc d;
-
-	if (!w->up)
-		return -EAGAIN;
-	s->epoch = w->epoch;
-	s->loop = dp_rings_pick(w->rings);
-	s->question++;
-	d = session_desc(s, DESC_CONNECT);
-	memcpy(d.connect.peer, s->tuple.remote, 16);
-	memcpy(d.connect.local, s->tuple.local, 16);
-	d.connect.peer_port = s->tuple.remote_port;
-	d.connect.local_port = s->tuple.local_port;
-	d.connect.listener = (uint16_t)net_listener_id(w->net, &s->tuple);
-	d.connect.time_ns = s->connected_ns;
-	if (outbox_push(w, s->loop, &d))
-		return -EAGAIN;
-	s->known = true;
-	s->asked = DESC_CONNECT;
-	s->asked_ms = w->now_ms;
-	return 0;
+	return session_ask(owner, DESC_CONNECT);
 }
 
 static int op_ask_rcpt(void *owner, struct str mailbox)
 {
 	struct session *s = owner;
 	struct worker *w = s->worker;
-	struct handoff_desc d;
 	int index;
 
-	if (!w->up || !s->msg.open)
+	if (!w->up || !s->txn)
 		return -EAGAIN;
-	if (s->epoch != w->epoch) { /* another control than the one that said CONNECT */
-		s->epoch = w->epoch;
-		s->loop = dp_rings_pick(w->rings);
-	}
-	index = dp_msg_add_rcpt(w->arena, &s->msg, mailbox);
+	index = dp_msg_add_rcpt(w->arena, &s->txn->msg, mailbox);
 	if (index < 0)
 		return -ENOMEM;
-	s->question++;
-	d = session_desc(s, DESC_RCPT);
-	d.msg.record = s->msg.record;
-	d.msg.record_gen = dp_msg_generation(w->arena, &s->msg);
-	d.msg.rcpt = (uint32_t)index;
-	d.msg.transaction = s->transaction;
-	d.msg.time_ns = worker_realtime_ns(w);
-	if (outbox_push(w, s->loop, &d))
-		return -EAGAIN;
-	s->rcpt = (uint32_t)index;
-	s->known = s->txn_known = true;
-	s->asked = DESC_RCPT;
-	s->asked_ms = w->now_ms;
-	return 0;
+	s->txn->rcpt = (uint32_t)index;
+	return session_ask(s, DESC_RCPT);
 }
 
 const struct smtp_ops session_smtp_ops = {
@@ -172,47 +144,43 @@ const struct smtp_ops session_smtp_ops = {
 
 /* ---- what tcp/ tells us ---------------------------------------------------------------------- */
 
+/* A new session must not take the last block from the reply of an old one. */
+static bool room_for_replies(const struct worker *w)
+{
+	struct tcp_usage u;
+
+	tcp_get_usage(w->tcp, &u);
+	return u.tx_blocks_used < w->opt.tcp_tx_blocks - w->opt.tcp_tx_blocks / 4;
+}
+
 static void *session_accept(void *ctx, struct tcp_conn *conn, const struct tcp_tuple *tuple)
 {
 	struct worker *w = ctx;
-	struct session *s = TAILQ_FIRST(&w->free_list);
+	struct session *s;
 
-	if (!s || !w->current || w->outbox_len > w->outbox_cap / 2)
+	(void)tuple;
+	if (!w->current || w->outbox_len > w->outbox_cap / 2 || !room_for_replies(w))
 		return NULL;
-	TAILQ_REMOVE(&w->free_list, s, free);
+	s = session_new(w);
+	if (!s) {
+		worker_count(w, CNT_sessions_full);
+		return NULL;
+	}
 	s->conn = conn;
-	s->tuple = *tuple;
 	s->connected_ns = worker_realtime_ns(w);
 	s->in_upcall = true;
 	s->smtp = smtp_session_open(w->smtp, s, w->now_ms);
 	s->in_upcall = false;
 	if (!s->smtp) {
 		s->conn = NULL;
-		TAILQ_INSERT_TAIL(&w->free_list, s, free);
+		session_put(s, ON_FREE);
 		return NULL;
 	}
 	w->sessions_now++;
 	if (atomic_load_explicit(w->drain, memory_order_relaxed))
 		smtp_shutdown(s->smtp, STR("Service is closing, try again later"));
-	/* closing or aborting asked for here is done by the next sweep or upcall: tcp/ has not
-	 * finished with the handshake yet. */
+	session_settle(s); /* tcp_abort() within accept() is done behind it */
 	return s;
-}
-
-static void hold(struct session *s, bool on)
-{
-	struct worker *w = s->worker;
-
-	if (s->held == on)
-		return;
-	s->held = on;
-	if (on) {
-		s->held_ms = w->now_ms;
-		TAILQ_INSERT_TAIL(&w->held, s, hold);
-		worker_count(w, CNT_arena_window_closed);
-	} else {
-		TAILQ_REMOVE(&w->held, s, hold);
-	}
 }
 
 static size_t session_data(void *app, const struct tcp_view *view, unsigned int n_views)
@@ -235,7 +203,7 @@ static size_t session_data(void *app, const struct tcp_view *view, unsigned int 
 		for (unsigned int i = taken = 0; i < n_views; i++)
 			taken += view[i].n;
 	s->in_upcall = false;
-	hold(s, short_of_room);
+	session_hold(s, short_of_room);
 	session_settle(s);
 	return taken;
 }
@@ -252,31 +220,22 @@ static void session_closed(void *app, enum tcp_close_reason reason)
 {
 	struct session *s = app;
 	struct worker *w = s->worker;
-	struct handoff_desc d;
 
 	(void)reason;
+	session_evict_remove(s);
 	s->conn = NULL;
-	hold(s, false);
-	if (s->asked == DESC_SUBMIT && control_knows(s)) {
+	session_hold(s, false);
+	if (s->asked) {
 		/* Nobody hears the verdict; the message stays pinned until control lets go. */
-		dp_record_cancel(w->arena, s->submitted_record, s->submitted_gen);
-		worker_count(w, CNT_handoff_pinned);
-		d = session_desc(s, DESC_CANCEL);
-		d.msg.record = s->submitted_record;
-		d.msg.record_gen = s->submitted_gen;
-		d.msg.transaction = s->transaction;
-		(void)outbox_push(w, s->loop, &d); /* control re-reads client_gone anyway */
+		message_cancel(s);
+		session_unask(s);
 	}
-	for (unsigned int i = 0; i < s->n_replies; i++)
-		reply_report(s, &s->reply[i], DESC_REPLY_LOST);
+	while (s->n_replies)
+		reply_done(s, DESC_REPLY_LOST);
 	smtp_session_free(s->smtp); /* ends an open transaction */
-	if (control_knows(s)) {
-		d = session_desc(s, DESC_SESSION_END);
-		(void)outbox_push(w, s->loop, &d);
-	}
+	s->smtp = NULL;
 	w->sessions_now--;
-	*s = (struct session){.worker = w, .slot = s->slot, .generation = s->generation + 1};
-	TAILQ_INSERT_TAIL(&w->free_list, s, free);
+	session_end(s);
 }
 
 const struct tcp_app session_tcp_app = {
@@ -294,6 +253,7 @@ static void session_settle(struct session *s)
 
 	if (!c || s->in_upcall)
 		return;
+	session_evict_update(s, false);
 	if (s->aborting) {
 		tcp_abort(c); /* -> session_closed() */
 		return;
@@ -304,8 +264,7 @@ static void session_settle(struct session *s)
 	}
 }
 
-/* After an answer: the octets that waited behind the question. */
-static void session_resume(struct session *s)
+void session_resume(struct session *s)
 {
 	uint32_t generation = s->generation;
 
@@ -332,18 +291,16 @@ static void verdict_message(struct session *s, const struct dp_verdict *v, const
 	struct worker *w = s->worker;
 	const struct handoff_record *rec;
 	uint8_t trace_id[16];
-	uint32_t question = s->question;
-	uint32_t loop = s->loop, epoch = s->epoch;
+	struct session_reply reply = {
+		.question = s->question, .loop = s->loop, .epoch = s->epoch};
 
 	/* The record is still control's or about to be freed behind this callback: readable. */
 	rec = (const struct handoff_record *)((const uint8_t *)w->slice +
 					     (size_t)v->head.record * HANDOFF_RECORD);
 	memcpy(trace_id, rec->trace_id, sizeof(trace_id));
-	s->asked = 0;
+	session_unask(s);
 	smtp_answer_message(s->smtp, r, trace_id);
-	s->loop = loop;
-	s->epoch = epoch;
-	reply_sent(s, question);
+	reply_sent(s, reply);
 }
 
 bool session_verdict(void *arg, const struct dp_verdict *v)
@@ -358,20 +315,20 @@ bool session_verdict(void *arg, const struct dp_verdict *v)
 	if (!s->conn || s->generation != v->head.generation || s->epoch != w->epoch)
 		return false;
 	if (v->head.kind == VERDICT_CLOSE) {
-		smtp_shutdown(s->smtp, STR("Closing at the operator's request"));
-		session_resume(s);
+		session_shut(s, STR("Closing at the operator's request"));
 		return true;
 	}
-	if (s->question != v->head.question || v->loop != s->loop)
+	/* ON_UNSENT: control cannot answer what it was not asked yet. */
+	if (s->question != v->head.question || v->loop != s->loop || s->on != ON_ASKED)
 		return false;
 	verdict_reply(v, &r);
 	if (v->head.kind == VERDICT_CONNECT && s->asked == DESC_CONNECT) {
-		s->asked = 0;
+		session_unask(s);
 		smtp_answer_connect(s->smtp, &r);
 	} else if (v->head.kind == VERDICT_RCPT && s->asked == DESC_RCPT) {
-		s->asked = 0;
-		if (r.code / 100 == 2 && s->msg.open)
-			dp_msg_record(w->arena, &s->msg)->rcpt[s->rcpt].accepted = 1;
+		session_unask(s);
+		if (r.code / 100 == 2 && s->txn)
+			dp_msg_record(w->arena, &s->txn->msg)->rcpt[s->txn->rcpt].accepted = 1;
 		smtp_answer_rcpt(s->smtp, &r);
 	} else if (v->head.kind == VERDICT_MESSAGE && s->asked == DESC_SUBMIT &&
 		   v->head.record == s->submitted_record && v->head.record_gen == s->submitted_gen) {
@@ -379,134 +336,13 @@ bool session_verdict(void *arg, const struct dp_verdict *v)
 	} else {
 		return false;
 	}
+	session_evict_update(s, true);
 	session_resume(s);
 	return true;
 }
 
-void session_control_lost(struct worker *w)
+void session_shut(struct session *s, struct str text)
 {
-	for (uint32_t i = 0; i < w->opt.max_sessions; i++) {
-		struct session *s = &w->session[i];
-
-		if (!s->conn)
-			continue;
-		s->known = s->txn_known = false;
-		s->n_replies = 0;
-		if (!s->asked)
-			continue;
-		s->asked = 0;
-		smtp_control_lost(s->smtp);
-		session_resume(s);
-	}
-}
-
-/* ---- time -------------------------------------------------------------------------------------- */
-
-/* The backstop behind control's own deadlines: the client gets 451, the message stays pinned. */
-static void verdict_overdue(struct session *s)
-{
-	struct worker *w = s->worker;
-	struct handoff_desc d = session_desc(s, DESC_CANCEL);
-
-	if (s->asked == DESC_SUBMIT) {
-		dp_record_cancel(w->arena, s->submitted_record, s->submitted_gen);
-		worker_count(w, CNT_handoff_pinned);
-		d.msg.record = s->submitted_record;
-		d.msg.record_gen = s->submitted_gen;
-		d.msg.transaction = s->transaction;
-		(void)outbox_push(w, s->loop, &d);
-	}
-	s->asked = 0;
-	s->question++; /* a late answer is stale */
-	smtp_control_lost(s->smtp);
+	smtp_shutdown(s->smtp, text);
 	session_resume(s);
-}
-
-static void sweep_one(struct worker *w, struct session *s)
-{
-	uint64_t backstop = (uint64_t)w->current->config.verdict_timeout_s * 1000;
-	uint32_t generation = s->generation;
-
-	if (s->asked && w->now_ms - s->asked_ms >= backstop)
-		verdict_overdue(s);
-	else if (s->held && w->now_ms - s->held_ms > LIMIT_WINDOW_CLOSED_S * 1000u) {
-		worker_count(w, CNT_arena_evicted);
-		hold(s, false);
-		smtp_evict(s->smtp, STR("Out of memory for too long, try again later"));
-		session_resume(s);
-	} else if (smtp_deadline(s->smtp) <= w->now_ms) {
-		smtp_timeout(s->smtp, w->now_ms);
-		session_resume(s);
-	}
-	if (s->conn && s->generation == generation)
-		session_settle(s);
-}
-
-void session_sweep(struct worker *w)
-{
-	uint32_t n = w->opt.max_sessions / 64 + 1;
-
-	if (!w->current)
-		return;
-	while (n--) {
-		struct session *s = &w->session[w->sweep];
-
-		if (s->conn)
-			sweep_one(w, s);
-		w->sweep = (w->sweep + 1) % w->opt.max_sessions;
-	}
-}
-
-void session_room(struct worker *w)
-{
-	struct session *s;
-
-	TAILQ_FOREACH(s, &w->held, hold)
-		if (dp_msg_room(w->arena, &s->msg)) {
-			hold(s, false);
-			tcp_resume(s->conn);
-			return; /* the next one next turn: resume may change the list */
-		}
-}
-
-void session_drain(struct worker *w, struct str text)
-{
-	for (uint32_t i = 0; i < w->opt.max_sessions; i++)
-		if (w->session[i].conn) {
-			smtp_shutdown(w->session[i].smtp, text);
-			session_resume(&w->session[i]);
-		}
-}
-
-bool session_scans_with(const struct worker *w, const struct generation *g)
-{
-	for (uint32_t i = 0; i < w->opt.max_sessions; i++)
-		if (w->session[i].conn && w->session[i].scan_generation == g)
-			return true;
-	return false;
-}
-
-/* ---- table ------------------------------------------------------------------------------------- */
-
-int session_table_new(struct worker *w)
-{
-	TAILQ_INIT(&w->free_list);
-	TAILQ_INIT(&w->held);
-	w->session = calloc(w->opt.max_sessions, sizeof(*w->session));
-	if (!w->session)
-		return -ENOMEM;
-	for (uint32_t i = 0; i < w->opt.max_sessions; i++) {
-		w->session[i].worker = w;
-		w->session[i].slot = i;
-		w->session[i].generation = 1;
-		TAILQ_INSERT_TAIL(&w->free_list, &w->session[i], free);
-	}
-	return outbox_new(w, w->opt.max_sessions * OUTBOX_PER_SESSION + EXTRA_SLOTS);
-}
-
-void session_table_free(struct worker *w)
-{
-	outbox_free(w);
-	free(w->session);
-	w->session = NULL;
 }

@@ -14,7 +14,7 @@
 
 #define TICK_US 1000
 #define ROOM_US 500
-#define SWEEP_US 15000      /* a 64th of the table each time: all of it within a second */
+#define SWEEP_US 15000
 #define VERDICT_BURST 64
 #define IDLE_TURNS 64       /* turns without work before the back-off sleeps */
 /* Shares of the block pool at which tcp/ is told of memory pressure. */
@@ -65,7 +65,7 @@ static void pick_up_generation(struct worker *w)
 {
 	struct generation *g = atomic_load_explicit(w->published, memory_order_acquire);
 
-	if (w->previous && !session_scans_with(w, w->previous)) {
+	if (w->previous && !w->scanning_previous) {
 		w->previous = NULL;
 		atomic_store_explicit(&w->oldest, w->current->serial, memory_order_release);
 	}
@@ -76,6 +76,8 @@ static void pick_up_generation(struct worker *w)
 	smtp_server_set_config(w->smtp, g->worker[w->opt.index].smtp);
 	w->previous = w->current;
 	w->current = g;
+	w->scanning_previous = w->scanning;
+	w->scanning = 0;
 	atomic_store_explicit(&w->oldest, w->previous ? w->previous->serial : g->serial,
 			      memory_order_release);
 }
@@ -90,14 +92,10 @@ static void follow_epoch(struct worker *w)
 	case DP_EPOCH_LOST:
 		w->up = false;
 		outbox_clear(w);
-		session_control_lost(w);
 		break;
 	case DP_EPOCH_GONE:
-		if (w->up) {
-			w->up = false;
-			outbox_clear(w);
-			session_control_lost(w);
-		}
+		w->up = false;
+		outbox_clear(w);
 		dp_worker_reclaim(w->arena);
 		break;
 	case DP_EPOCH_NONE:
@@ -112,7 +110,9 @@ static void set_pressure(struct worker *w)
 
 	tcp_get_usage(w->tcp, &u);
 	dp_worker_usage(w->arena, &a);
-	tcp_set_pressure(w->tcp, u.blocks_used > PRESSURE_SYN(w->opt.tcp_blocks)	    ? 2
+	/* Without a session left a SYN is better not answered: the client asks again in a second. */
+	tcp_set_pressure(w->tcp, u.blocks_used > PRESSURE_SYN(w->opt.tcp_blocks) ||
+					 w->sessions_now == w->opt.max_sessions		    ? 2
 				 : u.blocks_used > PRESSURE_WINDOWS(w->opt.tcp_blocks) || a.low ? 1
 										    : 0);
 	w->counters[CNT_sessions_now] = w->sessions_now;
@@ -130,7 +130,8 @@ static void timers(struct worker *w)
 	}
 	if (w->now_us >= w->next_tick_us) {
 		w->next_tick_us = w->now_us + TICK_US;
-		tcp_advance(w->tcp, w->now_us);
+		if (tcp_advance(w->tcp, w->now_us))
+			w->next_tick_us = w->now_us; /* the rest in the next turn, when this has left */
 		net_tick(w->net, w->now_us);
 		pick_up_generation(w);
 	}
@@ -138,7 +139,9 @@ static void timers(struct worker *w)
 		w->next_sweep_us = w->now_us + SWEEP_US;
 		set_realtime(w);
 		set_pressure(w);
-		session_sweep(w);
+		if (session_sweep(w))
+			w->next_sweep_us = w->now_us; /* more are due: the next turn goes on */
+		session_make_room(w);
 	}
 }
 
@@ -169,8 +172,10 @@ static unsigned int turn(struct worker *w)
 	/* Verdicts first, then what became of control: a verdict that is in the ring counts. */
 	work += dp_rings_poll(w->rings, VERDICT_BURST, session_verdict, w);
 	follow_epoch(w);
+	session_control_lost(w);
 	if (w->outbox_len)
 		outbox_drain(w);
+	session_ask_waiting(w);
 	timers(w);
 	tcp_burst_end(w->tcp);
 	work += net_tx_flush(w->net);

@@ -6,8 +6,13 @@
  * One worker: everything one core owns, and its loop. Share nothing: what other threads may touch
  * is in the last block of the struct, each field with its writer.
  *
- * worker.c is the loop; session.c carries one connection between tcp/, smtp/, scan/ and the handoff;
- * outbox.c keeps descriptors in order while a ring is full.
+ * worker.c is the loop; session.c carries one connection between tcp/, smtp/, scan/ and the handoff,
+ * with session_ask.c (questions to control), session_time.c (deadlines) and session_table.c (memory);
+ * message.c is its transaction; evict.c makes room when sessions run out; outbox.c keeps descriptors
+ * in order while a ring is full.
+ *
+ * A million sessions may be open, nearly all of them idle. So nothing here walks over all sessions,
+ * and what an idle one does not need lies in pools.
  */
 
 #include <stdatomic.h>
@@ -25,57 +30,80 @@
 #include "postern/stats.h"
 
 #define SESSION_REPLIES 4 /* final replies whose ACK is awaited; a client has one, rarely two */
+#define SESSION_NONE UINT32_MAX
 
 struct worker;
 
-/* A final reply on its way to the client's TCP. */
+/* A final reply on its way to the client's TCP. From a pool of the worker: few are, at any time. */
 struct session_reply {
-	uint64_t end;          /* position in the reply stream behind it */
+	uint32_t next;         /* of the same session, or free */
+	uint32_t end;          /* position in the reply stream behind it, modulo 2^32 */
 	uint32_t question;     /* of the SUBMIT that it answers */
-	uint32_t loop;
 	uint32_t epoch;        /* worker.epoch at that time */
+	uint32_t loop;
 };
 
-struct session {
-	struct worker *worker;
-	struct tcp_conn *conn;      /* NULL: slot free */
-	struct smtp_session *smtp;
-	struct tcp_tuple tuple;
-	uint32_t slot, generation;
-	uint64_t connected_ns;
-
-	/* the open question; asked is an enum desc_kind, 0: none */
-	uint8_t asked;
-	bool known;                 /* control has heard of this session in `epoch` */
-	bool txn_known;             /* control has heard of this transaction */
-	bool held;                  /* in worker.held: DATA waits for room */
-	bool closing, aborting;     /* asked for by smtp/, done by session_settle() */
-	bool in_upcall;             /* tcp/ is below us on the stack */
-	uint32_t question;          /* serial of the last question */
-	uint32_t epoch, loop;       /* where `known` is true of */
-	uint64_t asked_ms;
-	uint32_t submitted_record, submitted_gen; /* while asked == DESC_SUBMIT */
-
-	/* the transaction */
-	uint32_t transaction;
-	uint32_t rcpt;              /* index of the recipient asked for */
+/*
+ * What a session has from MAIL until its message is control's or given up. One for each record of the
+ * arena, at the record's index: who gets a record has this with it, and who gets none is answered
+ * 452 (smtp_no_arena).
+ */
+struct transaction {
+	struct session *session;
 	struct dp_msg msg;
 	struct content_header_end header;
 	struct scan_worker *scanner; /* generation that scans this message */
-	struct generation *scan_generation;
+	struct generation *generation; /* the same; counted in worker.scanning */
 	struct scan_message *stream; /* a message over one chunk */
-	uint32_t scanned;           /* chunks given to the stream */
+	uint32_t scanned;            /* chunks given to the stream */
 	uint32_t scan_flags;
-
-	/* replies */
-	uint64_t sent;              /* octets handed to tcp_send */
-	struct session_reply reply[SESSION_REPLIES];
-	unsigned int n_replies;
-
-	uint64_t held_ms;           /* since when it waits for room */
-	TAILQ_ENTRY(session) hold;
-	TAILQ_ENTRY(session) free;
+	uint32_t rcpt;               /* index of the recipient asked for */
+	bool held;                   /* in worker.held: DATA waits for room */
+	uint64_t held_ms;            /* since when */
+	TAILQ_ENTRY(transaction) hold;
 };
+
+TAILQ_HEAD(transaction_list, transaction);
+
+/* Which of the worker's lists a session is in by `list`. */
+enum session_on {
+	ON_NONE,
+	ON_FREE,
+	ON_ASKED,  /* a question is with control */
+	ON_UNSENT, /* it is not yet: the rings are full */
+	ON_ENDING, /* no connection any more, SESSION_END is to be sent */
+};
+
+/* All that an idle session keeps: two cache lines. tcp/ has its addresses. */
+struct session {
+	struct worker *worker;
+	struct tcp_conn *conn;      /* NULL: slot free, or ON_ENDING */
+	struct smtp_session *smtp;
+	struct transaction *txn;    /* NULL: none */
+	uint64_t connected_ns;
+	uint32_t generation;        /* of the slot; 0: never used */
+	uint32_t question;          /* serial of the last question */
+	uint32_t epoch;             /* where `known` and `loop` are true of */
+	uint32_t transaction;       /* serial */
+	uint32_t submitted_record, submitted_gen; /* while asked == DESC_SUBMIT */
+	uint32_t sent;              /* octets handed to tcp_send, modulo 2^32 */
+	uint32_t reply;             /* oldest final reply that is not acknowledged */
+	uint8_t n_replies;
+	uint8_t loop;
+	uint8_t asked;              /* enum desc_kind of the open question, 0: none */
+	uint8_t on;                 /* enum session_on */
+	uint8_t cut;                /* evict.c: which list */
+	bool known : 1;             /* control has heard of this session in `epoch` */
+	bool txn_known : 1;         /* control has heard of this transaction */
+	bool closing : 1;           /* asked for by smtp/, done by session_settle() */
+	bool aborting : 1;
+	bool in_upcall : 1;         /* tcp/ is below us on the stack */
+	TAILQ_ENTRY(session) list;
+	uint64_t cut_ms;            /* evict.c: since when it is on that list */
+	TAILQ_ENTRY(session) evict;
+};
+_Static_assert(sizeof(struct session) <= 128, "an idle session is two cache lines");
+_Static_assert(HANDOFF_MAX_LOOPS <= UINT8_MAX, "loop");
 
 TAILQ_HEAD(session_list, session);
 
@@ -89,7 +117,8 @@ struct worker_options {
 	uint32_t max_sessions;
 	uint32_t idle_sleep_us;     /* 0: never sleep */
 	uint64_t tsc_hz;
-	uint32_t tcp_blocks;        /* of the TCP stack, for the shares of memory pressure */
+	uint32_t tcp_blocks, tcp_tx_blocks; /* of the TCP stack, for the shares of memory pressure */
+	uint32_t n_records;         /* of the arena's slice */
 };
 
 struct worker {
@@ -110,9 +139,16 @@ struct worker {
 	bool up;
 
 	struct session *session;     /* max_sessions */
-	struct session_list free_list;
-	struct session_list held;
-	uint32_t sweep;              /* next slot of the deadline sweep */
+	uint32_t fresh;              /* sessions from here on were never used: not touched yet */
+	struct session_list free_list, asked, unsent, ending;
+	struct transaction *txn;     /* one a record of the arena */
+	struct transaction_list held;
+	struct session_reply *reply;
+	uint32_t reply_cap, reply_fresh, reply_free;
+	/* Messages in DATA that `current` and `previous` scan. */
+	uint32_t scanning, scanning_previous;
+	struct session_list idle, leaving; /* evict.c */
+	uint32_t n_leaving;
 	uint32_t sessions_now;
 
 	struct outbox_entry *outbox; /* FIFO of descriptors that found a ring full */
@@ -143,19 +179,64 @@ static inline void worker_count(struct worker *w, enum postern_counter c)
 /* session.c: the two tables of calls, and what the loop does with sessions. */
 extern const struct tcp_app session_tcp_app;
 extern const struct smtp_ops session_smtp_ops;
-int session_table_new(struct worker *w);
-void session_table_free(struct worker *w);
 bool session_verdict(void *arg, const struct dp_verdict *v);
-/* Control is gone: every open question is answered 451 4.3.2. */
+/* 421 as soon as nothing is pending. The session may be gone afterwards. */
+void session_shut(struct session *s, struct str text);
+/* After an answer: the octets that waited behind the question. */
+void session_resume(struct session *s);
+/* Into another list, or ON_NONE. */
+void session_put(struct session *s, enum session_on on);
+
+static inline uint32_t session_slot(const struct session *s)
+{
+	return (uint32_t)(s - s->worker->session);
+}
+
+/* Has the control that is there now heard of this session? */
+static inline bool session_control_knows(const struct session *s)
+{
+	return s->known && s->epoch == s->worker->epoch && s->worker->up;
+}
+
+struct handoff_desc session_desc(const struct session *s, uint8_t kind);
+
+/* session_ask.c: questions on their way to control. */
+/* Puts the question or lets it wait for a place in the ring. -EAGAIN: control is not there. */
+int session_ask(struct session *s, enum desc_kind kind);
+/* The open question is answered, or nobody waits for its answer any more. */
+void session_unask(struct session *s);
+/* Sends what waits: SESSION_END and questions, as far as the rings take them. */
+void session_ask_waiting(struct worker *w);
+/* The connection is gone; the slot is free once control has heard of it, if it must. */
+void session_end(struct session *s);
+/* Control is gone: the questions it had are answered 451 4.3.2, some each turn. */
 void session_control_lost(struct worker *w);
-/* Deadlines of a part of the table; the whole of it within a second. */
-void session_sweep(struct worker *w);
+
+/* session_time.c */
+/* Deadlines. True: there is more to do, which may wait for a turn. */
+bool session_sweep(struct worker *w);
 /* Flows that waited for room in the arena. */
 void session_room(struct worker *w);
-/* 421 for whoever is idle, and for the others as soon as they are. */
-void session_drain(struct worker *w, struct str text);
-/* Is a message being scanned by this generation? */
-bool session_scans_with(const struct worker *w, const struct generation *g);
+void session_hold(struct session *s, bool on);
+/* Sessions that are told to go go more slowly now. */
+bool session_replies_short(const struct worker *w);
+
+/* session_table.c */
+int session_table_new(struct worker *w);
+void session_table_free(struct worker *w);
+/* Octets it takes, for the memory table printed at start. */
+size_t session_table_bytes(const struct worker_options *opt);
+struct session *session_new(struct worker *w); /* NULL: none left */
+uint32_t session_reply_get(struct worker *w);  /* SESSION_NONE: none left */
+void session_reply_put(struct worker *w, uint32_t i);
+
+/* evict.c */
+void session_evict_init(struct worker *w);
+/* To be called whenever what the session waits for may have changed; answered: by an answer. */
+void session_evict_update(struct session *s, bool answered);
+void session_evict_remove(struct session *s);
+/* Sends away who is idle longest while few sessions are left. */
+void session_make_room(struct worker *w);
 
 /* message.c: the transaction's side of smtp_ops: record, content, scan, submission. */
 int message_begin(void *owner, struct str helo, uint8_t proto, const struct smtp_mail *mail);
@@ -164,7 +245,12 @@ int message_data_begin(void *owner);
 size_t message_data_room(void *owner);
 void message_data(void *owner, const uint8_t *p, size_t n);
 int message_submit(void *owner, const struct smtp_data_facts *facts);
-void message_abort_scan(struct session *s);
+/* Takes back a message that control does not own. */
+void message_drop(struct session *s);
+/* DESC_SUBMIT is in the ring. */
+void message_submitted(struct session *s);
+/* Deadline or client gone: asks control to let go of the message it has. */
+void message_cancel(struct session *s);
 
 /* outbox.c */
 int outbox_new(struct worker *w, uint32_t cap);

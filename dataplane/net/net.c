@@ -40,6 +40,8 @@ static int take_options(struct net *net, const struct net_options *opt)
 	}
 	net->cnt = opt->counters;
 	net->tx_pool = opt->tx_pool;
+	net->rx_pool = opt->rx_pool;
+	net->rx_reserve = opt->rx_reserve;
 	net->worker = opt->worker;
 	net->n_workers = opt->n_workers;
 	if (opt->n_workers > 1)
@@ -116,6 +118,13 @@ static struct net_address *find_address(struct net_address *list, unsigned int n
 	return NULL;
 }
 
+static void set_subnet(struct net_address *a, uint8_t prefix)
+{
+	/* RFC 3021: a /31 has neither broadcast nor network address. A /0 is no subnet. */
+	a->mask4 = prefix > 126 || prefix <= 96 || !net_is_mapped4(a->ip) ? 0 : ~0u << (128 - prefix);
+	a->net4 = net_be32(a->ip + 12) & a->mask4;
+}
+
 int net_set_addresses(struct net *net, const struct handoff_listener *listener, unsigned int n)
 {
 	struct net_address fresh[HANDOFF_MAX_LISTENERS];
@@ -141,7 +150,7 @@ int net_set_addresses(struct net *net, const struct handoff_listener *listener, 
 							      .announce_us = net->now_us};
 			memcpy(fresh[n_fresh].ip, l->address, 16);
 		}
-		fresh[n_fresh++].prefix = l->prefix_len ? l->prefix_len : 128;
+		set_subnet(&fresh[n_fresh++], l->prefix_len ? l->prefix_len : 128);
 	}
 	if (n_fresh)
 		memcpy(net->address, fresh, n_fresh * sizeof(fresh[0]));
@@ -177,16 +186,11 @@ bool net_ours(const struct net *net, uint16_t port, const uint8_t ip[16])
 /* RFC 1122 3.2.1.3: host part of all ones or all zeros in a subnet of ours. */
 static bool subnet_edge(const struct net_address *a, const uint8_t ip[16])
 {
-	uint32_t mask, host;
+	uint32_t address = net_be32(ip + 12);
 
-	/* RFC 3021: a /31 has neither. */
-	if (a->prefix > 126 || !net_is_mapped4(a->ip) || !net_is_mapped4(ip))
+	if (!a->mask4 || (address & a->mask4) != a->net4 || !net_is_mapped4(ip))
 		return false;
-	mask = a->prefix > 96 ? ~0u << (128 - a->prefix) : 0;
-	if ((net_be32(a->ip + 12) ^ net_be32(ip + 12)) & mask)
-		return false;
-	host = net_be32(ip + 12) & ~mask;
-	return host == 0 || host == (uint32_t)~mask;
+	return address == a->net4 || address == (a->net4 | ~a->mask4);
 }
 
 bool net_source_ours(const struct net *net, uint16_t port, const uint8_t ip[16])

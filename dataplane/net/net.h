@@ -6,12 +6,12 @@
  * Layers 2 and 3 of one worker: Ethernet, VLAN, ARP, ND, IPv4, IPv6, fragments, ICMP, and the way
  * of a packet to the worker that owns its flow. Single threaded; the only thing shared between
  * workers are the steering rings. Frames of ports go in by net_rx(), TCP segments go up to
- * tcp_input(), segments of TCP come down by net_tcp_output().
+ * tcp_input_burst(), segments of TCP come down by net_tcp_output().
  *
  * It must not know what TCP does with a segment, and not what a session is.
  *
  * Order of a worker's turn:
- *     net_rx() for each port, net_steer_poll()   -> tcp_input(), tcp_icmp_error()
+ *     net_rx() for each port, net_steer_poll()   -> tcp_input_burst(), tcp_icmp_error()
  *     tcp_burst_end()                            (the worker's, not called here)
  *     net_tx_flush()
  *     now and then: tcp_advance(), net_tick()
@@ -49,6 +49,11 @@ struct net_options {
 	/* n_workers rings, [w] read by worker w (net_steer_ring_new); NULL when n_workers is 1 */
 	struct rte_ring *const *steer;
 	struct rte_mempool *tx_pool; /* not the pool of any RX queue */
+	/* Of this worker's RX queues; NULL: its running empty is not counted. With fewer than
+	 * rx_reserve of a packet's pool left no packet is handed to another worker, with fewer than
+	 * twice that no fragment is kept: nothing that waits may end reception. */
+	struct rte_mempool *rx_pool;
+	uint32_t rx_reserve;
 	uint32_t fragments;          /* datagrams in reassembly at once; 0: default 32 */
 	uint64_t now_us;             /* initial clock */
 };

@@ -12,21 +12,51 @@
 #include <stdint.h>
 #include <string.h>
 
+#define NET_CKSUM_WIDE (1u << 19) /* octets; until then no lane of 16-bit halves overflows */
+
+/*
+ * The blocks of 64 octets in p[0..n), n at most NET_CKSUM_WIDE. The words' low halves are not masked
+ * out: whole words are added modulo 2^32, and what their high halves brought in is taken off at the
+ * end.
+ */
+
+static inline uint64_t net_cksum_blocks(const uint8_t *p, size_t n)
+{
+	typedef uint32_t lanes __attribute__((vector_size(16)));
+	lanes whole[2] = {{0}}, high[2] = {{0}}, low, v[4];
+	uint64_t sum = 0;
+
+	for (; n >= sizeof(v); p += sizeof(v), n -= sizeof(v)) {
+		memcpy(v, p, sizeof(v));
+		whole[0] += v[0] + v[2];
+		whole[1] += v[1] + v[3];
+		high[0] += (v[0] >> 16) + (v[2] >> 16);
+		high[1] += (v[1] >> 16) + (v[3] >> 16);
+	}
+	high[0] += high[1];
+	low = whole[0] + whole[1] - (high[0] << 16);
+	for (unsigned int i = 0; i < 4; i++)
+		sum += (uint64_t)low[i] + high[0][i];
+	return sum;
+}
+
 /* Adds p[0..n) to an unfolded sum. Every piece but the last must have an even length, else see
  * net_cksum_odd(). 64 bits hold 2^32 words of 32 bits, far beyond any packet. */
 static inline uint64_t net_cksum_add(uint64_t sum, const uint8_t *p, size_t n)
 {
-	uint64_t even = 0, odd = 0;
+	while (n >= 64) {
+		size_t k = (n < NET_CKSUM_WIDE ? n : NET_CKSUM_WIDE) & ~(size_t)63;
 
-	for (; n >= 16; p += 16, n -= 16) {
-		uint64_t a, b;
-
-		memcpy(&a, p, 8);
-		memcpy(&b, p + 8, 8);
-		even += (a & 0xffffffffu) + (a >> 32);
-		odd += (b & 0xffffffffu) + (b >> 32);
+		sum += net_cksum_blocks(p, k);
+		p += k;
+		n -= k;
 	}
-	sum += even + odd;
+	for (; n >= 8; p += 8, n -= 8) {
+		uint64_t w;
+
+		memcpy(&w, p, 8);
+		sum += (w & 0xffffffffu) + (w >> 32);
+	}
 	for (; n >= 2; p += 2, n -= 2) {
 		uint16_t w;
 

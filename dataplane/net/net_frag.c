@@ -64,6 +64,11 @@ struct rte_mbuf *net_reassemble(struct net *net, const struct net_item *it)
 	const struct net_head *h = &it->h;
 	struct rte_mbuf *m = it->m, *whole;
 
+	if (net_rx_low(m, 2 * net->rx_reserve)) {
+		net_count(net, CNT_rx_drop_fragment_low);
+		rte_pktmbuf_free(m);
+		return NULL;
+	}
 	trim(m, h->end);
 	/* The library reads and writes headers in the first mbuf, and keeps the chain's lengths
 	 * there: what is spread thinner is refused. */

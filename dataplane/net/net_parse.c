@@ -10,19 +10,6 @@
 
 enum { EXT_HOP = 0, EXT_ROUTING = 43, EXT_FRAGMENT = 44, EXT_NONE = 59, EXT_DEST = 60 };
 
-static const uint8_t mapped_prefix[12] = {[10] = 0xff, [11] = 0xff};
-
-void net_map4(uint8_t out[16], const uint8_t ip4[4])
-{
-	memcpy(out, mapped_prefix, 12);
-	memcpy(out + 12, ip4, 4);
-}
-
-bool net_is_mapped4(const uint8_t addr[16])
-{
-	return memcmp(addr, mapped_prefix, 12) == 0;
-}
-
 bool net_source_possible(const uint8_t addr[16], bool ip6)
 {
 	static const uint8_t zero[15];

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "dataplane/tcp/tcp.h"
 
@@ -129,5 +130,18 @@ static inline void net_put32(uint8_t *p, uint32_t v)
 	net_put16(p + 2, (uint16_t)v);
 }
 
-void net_map4(uint8_t out[16], const uint8_t ip4[4]);
-bool net_is_mapped4(const uint8_t addr[16]);
+/* ::ffff:0:0/96, RFC 4291 2.5.5.2. Looked at several times for each packet. */
+static inline bool net_is_mapped4(const uint8_t addr[16])
+{
+	static const uint8_t prefix[12] = {[10] = 0xff, [11] = 0xff};
+
+	return memcmp(addr, prefix, sizeof(prefix)) == 0;
+}
+
+static inline void net_map4(uint8_t out[16], const uint8_t ip4[4])
+{
+	static const uint8_t prefix[12] = {[10] = 0xff, [11] = 0xff};
+
+	memcpy(out, prefix, sizeof(prefix));
+	memcpy(out + 12, ip4, 4);
+}

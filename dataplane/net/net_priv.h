@@ -16,6 +16,7 @@
 #define NET_RX_BURST 32
 #define NET_TX_BURST 64
 #define NET_VIEWS 64           /* mbufs that a packet may be chained of */
+#define NET_BURST_VIEWS 192    /* of a burst; a burst of longer chains is handed up in parts */
 #define NET_FRAGMENTS 32       /* datagrams in reassembly: 8 mbufs each, 256 of the receive pool */
 #define NET_FRAGMENT_US 10000000 /* ours; RFC 1122 3.3.2 asks for 60 s, which floods turn on us */
 #define NET_ANNOUNCE 3         /* RFC 5227 1.1 asks for two, one second apart; ours: one more */
@@ -51,23 +52,27 @@ struct net_port {
 struct net_address {
 	uint8_t ip[16];
 	uint16_t port;
-	uint8_t prefix;    /* of the 128-bit form */
 	uint8_t announce;  /* announcements still to send */
+	uint32_t net4, mask4; /* of its subnet; mask4 0: one without edges, or IPv6 */
 	uint64_t announce_us;
 };
 
-/* A packet of the burst on its way to tcp_input(). */
+/* A packet of the burst on its way to tcp_input_burst(). */
 struct net_item {
 	struct rte_mbuf *m;
 	const uint8_t *head; /* contiguous begin of the frame */
 	struct net_head h;
-	struct net_path path;
+	union {
+		struct net_path path;
+		struct tcp_path tcp_path; /* as TCP keeps it */
+	};
 };
 
 struct net {
 	uint64_t *cnt;
 	struct tcp_stack *tcp;
-	struct rte_mempool *tx_pool;
+	struct rte_mempool *tx_pool, *rx_pool;
+	uint32_t rx_reserve;
 	uint16_t worker, n_workers;
 	uint16_t tx_room;      /* octets of a frame that one mbuf of tx_pool takes */
 	uint16_t n_address, n_listener;
@@ -80,13 +85,27 @@ struct net {
 	struct net_port port[NET_MAX_PORTS];
 	struct net_address address[HANDOFF_MAX_LISTENERS];
 	struct handoff_listener listener[HANDOFF_MAX_LISTENERS];
+	unsigned int n_segment, n_view; /* of the burst under way */
 	struct net_item item[NET_RX_BURST];
+	struct tcp_segment segment[NET_RX_BURST]; /* [i] speaks of item[i] */
+	struct tcp_view view[NET_BURST_VIEWS];
 	uint8_t scratch[NET_RX_BURST][NET_HEAD]; /* heads of packets whose first mbuf is short */
 };
 
 static inline void net_count(struct net *net, enum postern_counter c)
 {
 	net->cnt[c]++;
+}
+
+/* Buffers left in a pool, caches apart; rte_mempool_avail_count() would visit every core's. */
+static inline unsigned int net_pool_left(const struct rte_mempool *pool)
+{
+	return rte_mempool_get_ops(pool->ops_index)->get_count(pool);
+}
+
+static inline bool net_rx_low(const struct rte_mbuf *m, uint32_t n)
+{
+	return n && net_pool_left(m->pool) < n;
 }
 
 /* Takes one from a budget; false: it is empty for this tenth of a second. */

@@ -3,8 +3,8 @@
 
 /*
  * The way of a burst: parse and verify every packet (the octets of the packets behind are being
- * fetched meanwhile), answer ARP and ICMP on the spot, collect TCP, then feed the segments to TCP
- * one after the other.
+ * fetched meanwhile), answer ARP and ICMP on the spot, collect TCP, then hand all segments to TCP
+ * in one call.
  */
 
 #include <string.h>
@@ -15,7 +15,8 @@
 #include "dataplane/net/net_cksum.h"
 #include "dataplane/net/net_priv.h"
 
-#define PREFETCH_AHEAD 4
+#define PREFETCH_AHEAD 4   /* packets */
+#define PREFETCH_PAYLOAD 4 /* lines; the machine's own prefetching goes on from there */
 
 uint64_t net_mbuf_sum(const struct rte_mbuf *m, uint32_t off, uint32_t n)
 {
@@ -198,23 +199,23 @@ static enum outcome classify(struct net *net, struct net_item *it, uint8_t *scra
 	return classify(net, it, scratch, false, true);
 }
 
-static void deliver(struct net *net, const struct net_item *it)
+/* The item as TCP wants it; its payload is seen through the burst's next views. */
+static void add_segment(struct net *net, struct net_item *it)
 {
 	const struct net_head *h = &it->h;
 	uint32_t off = h->l4 + h->tcp_header, left = h->end - off;
-	struct tcp_view view[NET_VIEWS];
-	struct tcp_path path;
-	struct tcp_segment seg = {.tuple = &h->tuple,
-				  .path = &path,
-				  .header = it->head + h->l4,
-				  .header_len = h->tcp_header,
-				  .view = view,
-				  .payload_len = left,
-				  .ttl = h->ttl,
-				  .ecn = h->ecn};
+	struct tcp_view *view = &net->view[net->n_view];
+	uint16_t n = 0;
 	const struct rte_mbuf *m = it->m;
 
-	memcpy(&path, &it->path, sizeof(path));
+	net->segment[net->n_segment] = (struct tcp_segment){.tuple = &h->tuple,
+							    .path = &it->tcp_path,
+							    .header = it->head + h->l4,
+							    .header_len = h->tcp_header,
+							    .view = view,
+							    .payload_len = left,
+							    .ttl = h->ttl,
+							    .ecn = h->ecn};
 	for (; m && off >= m->data_len; m = m->next)
 		off -= m->data_len;
 	for (; m && left; m = m->next, off = 0) {
@@ -222,28 +223,51 @@ static void deliver(struct net *net, const struct net_item *it)
 
 		if (!k)
 			continue;
-		view[seg.n_views++] =
-			(struct tcp_view){rte_pktmbuf_mtod_offset(m, uint8_t *, off), k};
+		view[n++] = (struct tcp_view){rte_pktmbuf_mtod_offset(m, uint8_t *, off), k};
 		left -= k;
 	}
-	tcp_input(net->tcp, &seg);
+	for (unsigned int i = 0; n && i < PREFETCH_PAYLOAD; i++)
+		rte_prefetch0(view[0].p + (size_t)(i + 1) * RTE_CACHE_LINE_SIZE);
+	net->segment[net->n_segment++].n_views = n;
+	net->n_view += n;
+}
+
+/* TCP keeps nothing of what it was shown, so the packets go back at once. */
+static void hand_up(struct net *net)
+{
+	struct rte_mbuf *m[NET_RX_BURST];
+
+	if (!net->n_segment)
+		return;
+	tcp_input_burst(net->tcp, net->segment, net->n_segment);
+	for (unsigned int i = 0; i < net->n_segment; i++)
+		m[i] = net->item[i].m;
+	rte_pktmbuf_free_bulk(m, net->n_segment);
+	net->n_segment = net->n_view = 0;
+}
+
+/* The headers of a segment with options lie in two lines. */
+static void prefetch_head(const struct rte_mbuf *m)
+{
+	rte_prefetch0(rte_pktmbuf_mtod(m, void *));
+	rte_prefetch0(rte_pktmbuf_mtod_offset(m, void *, RTE_CACHE_LINE_SIZE));
 }
 
 void net_process(struct net *net, struct rte_mbuf **m, unsigned int n, bool steered)
 {
-	unsigned int n_tcp = 0;
-
 	for (unsigned int i = 0; i < n && i < PREFETCH_AHEAD; i++)
-		rte_prefetch0(rte_pktmbuf_mtod(m[i], void *));
+		prefetch_head(m[i]);
 	for (unsigned int i = 0; i < n; i++) {
-		struct net_item *it = &net->item[n_tcp];
+		struct net_item *it = &net->item[net->n_segment];
 
 		if (i + PREFETCH_AHEAD < n)
-			rte_prefetch0(rte_pktmbuf_mtod(m[i + PREFETCH_AHEAD], void *));
+			prefetch_head(m[i + PREFETCH_AHEAD]);
 		it->m = m[i];
-		switch (classify(net, it, net->scratch[n_tcp], steered, false)) {
+		switch (classify(net, it, net->scratch[net->n_segment], steered, false)) {
 		case OUT_TCP:
-			n_tcp++;
+			add_segment(net, it);
+			if (net->n_view > NET_BURST_VIEWS - NET_VIEWS)
+				hand_up(net);
 			break;
 		case OUT_DONE:
 			rte_pktmbuf_free(it->m);
@@ -252,10 +276,18 @@ void net_process(struct net *net, struct rte_mbuf **m, unsigned int n, bool stee
 			break;
 		}
 	}
-	for (unsigned int i = 0; i < n_tcp; i++) {
-		deliver(net, &net->item[i]);
-		rte_pktmbuf_free(net->item[i].m);
-	}
+	hand_up(net);
+}
+
+/* Not every driver counts the packets for which it found no buffer. */
+static bool pool_empty(const struct net *net)
+{
+	struct rte_mempool_cache *cache;
+
+	if (!net->rx_pool || net_pool_left(net->rx_pool))
+		return false;
+	cache = rte_mempool_default_cache(net->rx_pool, rte_lcore_id());
+	return !cache || !cache->len;
 }
 
 unsigned int net_rx(struct net *net, uint16_t port_id, uint16_t queue_id)
@@ -263,6 +295,8 @@ unsigned int net_rx(struct net *net, uint16_t port_id, uint16_t queue_id)
 	struct rte_mbuf *m[NET_RX_BURST];
 	uint16_t n = rte_eth_rx_burst(port_id, queue_id, m, NET_RX_BURST);
 
+	if (n < NET_RX_BURST && pool_empty(net))
+		net_count(net, CNT_rx_pool_empty);
 	if (!n)
 		return 0;
 	net->cnt[CNT_rx_packets] += n;

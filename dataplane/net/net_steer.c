@@ -68,7 +68,10 @@ static bool hand_over(struct net *net, struct rte_mbuf *m, uint16_t owner)
 {
 	if (owner == net->worker)
 		return false;
-	if (rte_ring_mp_enqueue(net->steer[owner], m) == 0) {
+	if (net_rx_low(m, net->rx_reserve)) {
+		net_count(net, CNT_steer_drop_low);
+		rte_pktmbuf_free(m);
+	} else if (rte_ring_mp_enqueue(net->steer[owner], m) == 0) {
 		net_count(net, CNT_steer_out);
 	} else {
 		net_count(net, CNT_steer_drop);

@@ -278,6 +278,34 @@ static void chained_segment(void **state)
 	assert_count(0, rx_drop_chain, 1);
 }
 
+static void burst_goes_up_in_one_call(void **state)
+{
+	uint8_t text[1300] = "in one mbuf";
+	struct frame f;
+
+	(void)state;
+	for (uint16_t i = 0; i < 20; i++) {
+		tcp4_frame(&f, (uint16_t)(40000 + i), text, 11);
+		f.b[f.n - 1] ^= i == 7; /* its checksum is wrong */
+		inject(&f);
+	}
+	receive(0);
+	assert_int_equal(seen.segments, 19);
+	assert_int_equal(seen.bursts, 1);
+	assert_int_equal(seen.tuple.remote_port, 40019);
+	/* Chains as long as they may be do not find views for all of a burst. */
+	for (uint16_t i = 0; i < 6; i++) {
+		memset(text, i, sizeof(text));
+		tcp4_frame(&f, 40100, text, sizeof(text));
+		inject_chain(&f, 22);
+	}
+	receive(0);
+	assert_int_equal(seen.segments, 19 + 6);
+	assert_in_range(seen.bursts, 3, 7);
+	assert_true(seen.n_views > 58);
+	assert_memory_equal(seen.payload, text, sizeof(text));
+}
+
 static void bad_segments_do_not(void **state)
 {
 	struct frame f;
@@ -632,6 +660,7 @@ int main(int argc, char **argv)
 		ONE(echo6),
 		ONE(segment_reaches_tcp),
 		ONE(chained_segment),
+		ONE(burst_goes_up_in_one_call),
 		ONE(bad_segments_do_not),
 		ONE(nic_flags),
 		ONE(output_is_right),

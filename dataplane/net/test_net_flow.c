@@ -3,6 +3,8 @@
 
 /* Fragments, and packets that reached the wrong worker. */
 
+#include <rte_mbuf.h>
+
 #include "dataplane/net/test_net_util.h"
 
 #include <string.h>
@@ -292,6 +294,75 @@ static void full_ring_is_counted(void **state)
 	assert_int_equal(counter[1][CNT_steer_in], counter[0][CNT_steer_out]);
 }
 
+/* Takes buffers until `left` are left, and gives them back. */
+static void hold_all_but(unsigned int left, struct rte_mbuf **hold, unsigned int *n)
+{
+	for (*n = 0; rte_mempool_avail_count(rx_pool) > left; (*n)++)
+		hold[*n] = rte_pktmbuf_alloc(rx_pool);
+}
+
+static void let_go(struct rte_mbuf **hold, unsigned int n)
+{
+	while (n)
+		rte_pktmbuf_free(hold[--n]);
+}
+
+static void low_pool_is_not_handed_over(void **state)
+{
+	static struct rte_mbuf *hold[RX_MBUFS];
+	struct frame f;
+	uint16_t sport = 40000;
+	unsigned int n;
+
+	(void)state;
+	do {
+		tcp4_frame(&f, ++sport, "x", 1);
+		feed(&f);
+	} while (!counter[0][CNT_steer_out]);
+	/* One of the buffers left is the packet's. */
+	hold_all_but(RX_RESERVE + 1, hold, &n);
+	feed(&f);
+	assert_count(0, steer_out, 2);
+	assert_count(0, steer_drop_low, 0);
+	feed(&f); /* the one before is in the ring */
+	assert_count(0, steer_out, 2);
+	assert_count(0, steer_drop_low, 1);
+	assert_count(0, rx_pool_empty, 0);
+	let_go(hold, n);
+	feed(&f);
+	assert_count(0, steer_out, 3);
+	assert_int_equal(net_steer_poll(worker[1]), 3);
+}
+
+static void low_pool_keeps_no_fragment(void **state)
+{
+	static struct rte_mbuf *hold[RX_MBUFS];
+	struct frame whole, f;
+	unsigned int n;
+
+	(void)state;
+	make_text();
+	tcp4_frame(&whole, 40000, text, 600);
+	fragment4(&whole, 0, 256, &f);
+	hold_all_but(2 * RX_RESERVE, hold, &n);
+	inject(&f);
+	assert_int_equal(receive(0), 1);
+	assert_count(0, rx_drop_fragment_low, 1);
+	/* What is whole still gets through, to the last buffer. */
+	assert_int_equal(seen.segments, 0);
+	tcp4_frame(&f, 40000, "x", 1);
+	hold[n++] = rte_pktmbuf_alloc(rx_pool);
+	inject(&f);
+	assert_int_equal(receive(0), 1);
+	assert_int_equal(seen.segments, 1);
+	assert_count(0, rx_pool_empty, 0);
+	for (unsigned int left = rte_mempool_avail_count(rx_pool); left; left--)
+		hold[n++] = rte_pktmbuf_alloc(rx_pool);
+	receive(0);
+	assert_count(0, rx_pool_empty, 1);
+	let_go(hold, n);
+}
+
 static void fragments_meet(void **state)
 {
 	struct frame whole, f;
@@ -425,6 +496,8 @@ int run_flow_tests(void)
 		ONE(extension_headers),
 		TWO(wrong_worker_hands_over),
 		TWO(full_ring_is_counted),
+		TWO(low_pool_is_not_handed_over),
+		ONE(low_pool_keeps_no_fragment),
 		TWO(fragments_meet),
 		TWO(icmp_errors_find_their_owner),
 		TWO(rss_owner),

@@ -304,6 +304,28 @@ static void checksum_against_the_plain_sum(void **state)
 	}
 }
 
+/* Far longer than a packet: no part of the sum may overflow on the way. */
+static void checksum_of_much(void **state)
+{
+	const size_t n = (3u << 19) + 66;
+	uint8_t *b = malloc(n), field[2];
+	uint64_t s = 0;
+
+	(void)state;
+	assert_non_null(b);
+	memset(b, 0xff, n);
+	assert_int_equal(net_cksum_fold(net_cksum_add(0, b, n)), 0xffff);
+	for (size_t i = 0; i < n; i++) {
+		b[i] = (uint8_t)(0xff - (i * 2654435761u >> 30));
+		s += i & 1 ? b[i] : (uint32_t)b[i] << 8;
+	}
+	while (s >> 16)
+		s = (s & 0xffff) + (s >> 16);
+	net_cksum_store(field, net_cksum_add(0, b, n));
+	assert_int_equal(net_be16(field), (uint16_t)~s);
+	free(b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -317,6 +339,7 @@ int main(void)
 		cmocka_unit_test(solicitations),
 		cmocka_unit_test(quotes),
 		cmocka_unit_test(checksum_against_the_plain_sum),
+		cmocka_unit_test(checksum_of_much),
 	};
 
 	return cmocka_run_group_tests_name("net_parse", tests, NULL, NULL);

@@ -30,9 +30,8 @@ static unsigned int n_up;
 
 /* ---- the TCP of this test ---- */
 
-void tcp_input(struct tcp_stack *s, const struct tcp_segment *seg)
+static void one_segment(const struct tcp_segment *seg)
 {
-	seen.stack = s;
 	seen.segments++;
 	seen.tuple = *seg->tuple;
 	seen.path = *seg->path;
@@ -48,6 +47,14 @@ void tcp_input(struct tcp_stack *s, const struct tcp_segment *seg)
 		seen.payload_len += seg->view[i].n;
 	}
 	assert_int_equal(seen.payload_len, seg->payload_len);
+}
+
+void tcp_input_burst(struct tcp_stack *s, const struct tcp_segment *seg, unsigned int n)
+{
+	seen.stack = s;
+	seen.bursts++;
+	for (unsigned int i = 0; i < n; i++)
+		one_segment(&seg[i]);
 }
 
 void tcp_icmp_error(struct tcp_stack *s, const struct tcp_tuple *tuple, uint32_t quoted_seq,
@@ -131,6 +138,8 @@ int bench_again(unsigned int n_workers)
 					  .n_ports = 1,
 					  .steer = steer,
 					  .tx_pool = tx_pool,
+					  .rx_pool = rx_pool,
+					  .rx_reserve = RX_RESERVE,
 					  .fragments = 8};
 
 		worker[w] = net_new(&opt);

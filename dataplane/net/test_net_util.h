@@ -23,6 +23,7 @@
 #define FRAME_MAX     4096
 #define RX_MBUFS      2047
 #define TX_MBUFS      511
+#define RX_RESERVE    64
 
 struct frame {
 	uint8_t b[FRAME_MAX];
@@ -31,7 +32,7 @@ struct frame {
 
 /* What the TCP of this test got. */
 struct seen {
-	unsigned int segments, icmp_errors;
+	unsigned int segments, bursts, icmp_errors;
 	struct tcp_tuple tuple;
 	struct tcp_path path;
 	uint8_t header[60];

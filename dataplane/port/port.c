@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <net/if.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/random.h>
@@ -17,6 +18,7 @@
 #include "dataplane/port/port_quirks.h"
 
 #define RSS_TCP      (RTE_ETH_RSS_NONFRAG_IPV4_TCP | RTE_ETH_RSS_NONFRAG_IPV6_TCP)
+#define LAYER2_OCTETS (RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN) /* as ethdev adds them to an MTU */
 #define RX_CHECKSUMS (RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM)
 
 /* What is being set up. */
@@ -112,6 +114,19 @@ static void choose_offloads(struct setup *s)
 		tx & (RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM);
 }
 
+/* The driver's argument that bounds the frames of its ring: what is longer would come cut off. */
+static uint16_t fit_frame(const struct setup *s, uint16_t mtu)
+{
+	const struct rte_devargs *devargs = rte_dev_devargs(s->dev.device);
+	const char *at = devargs && devargs->args ? strstr(devargs->args, s->quirk->frame_arg) : NULL;
+	unsigned long frame = at ? strtoul(at + strlen(s->quirk->frame_arg), NULL, 10)
+				 : s->quirk->frame_default;
+
+	if (frame > s->quirk->frame_overhead && frame - s->quirk->frame_overhead < mtu)
+		mtu = (uint16_t)(frame - s->quirk->frame_overhead);
+	return mtu;
+}
+
 static int choose_mtu(struct setup *s)
 {
 	uint16_t mtu = s->opt->mtu;
@@ -122,8 +137,12 @@ static int choose_mtu(struct setup *s)
 		mtu = RTE_ETHER_MTU;
 	if (mtu < s->dev.min_mtu || (s->dev.max_mtu && mtu > s->dev.max_mtu))
 		return fail(s, -ERANGE, "MTU");
-	s->conf.rxmode.mtu = mtu;
-	s->info->mtu = mtu;
+	if (s->quirk->frame_arg)
+		mtu = fit_frame(s, mtu);
+	s->info->mtu = s->conf.rxmode.mtu = mtu;
+	if (s->quirk->any_mtu && s->dev.max_rx_pktlen > LAYER2_OCTETS &&
+	    mtu > s->dev.max_rx_pktlen - LAYER2_OCTETS)
+		s->conf.rxmode.mtu = s->dev.max_rx_pktlen - LAYER2_OCTETS;
 	return 0;
 }
 

@@ -13,7 +13,12 @@ static const struct port_quirk quirks[] = {
 	 .rx_desc = 256,
 	 .tx_desc = 256,
 	 .promiscuous = true,
-	 .kernel_mtu = true},
+	 .kernel_mtu = true,
+	 .any_mtu = true,
+	 .frame_arg = "framesz=",
+	 .frame_default = 2048,
+	 /* packet(7), TPACKET_V2: its header, an address, alignment; and a tag of ours. */
+	 .frame_overhead = 84},
 	{.driver = "net_af_xdp",
 	 .rx_desc = 1024,
 	 .tx_desc = 1024,
@@ -25,6 +30,7 @@ static const struct port_quirk quirks[] = {
 	 .rx_desc = 256,
 	 .tx_desc = 256,
 	 .promiscuous = true,
+	 .any_mtu = true,
 	 .equal_queues = true},
 	/* The descriptor number is the ring's size; the peer spreads as it likes. */
 	{.driver = "net_memif", .rx_desc = 1024, .tx_desc = 1024},

@@ -14,6 +14,9 @@ struct port_quirk {
 	bool checksums;       /* its checksum offloads are done in hardware or by the peer */
 	bool equal_queues;    /* as many TX as RX queues, or it does not start */
 	bool kernel_mtu;      /* the MTU is that of a kernel interface */
+	bool any_mtu;         /* what it says of the largest frame is not true */
+	const char *frame_arg; /* device argument with the size of a frame's slot, overhead included */
+	uint16_t frame_default, frame_overhead;
 };
 
 /* Never NULL. */

@@ -85,11 +85,19 @@ void smtp_config_free(struct smtp_config *c);
 
 struct smtp_server; /* per worker: pool of sessions and of line buffers; counters */
 
-/* max_sessions slots; `counters` is the worker's block (enum postern_counter). */
-struct smtp_server *smtp_server_new(uint32_t max_sessions, const struct smtp_ops *ops,
+/* How many of each are taken at start; 0: a default that goes by `sessions`. */
+struct smtp_sizes {
+	uint32_t sessions;
+	uint32_t lines;      /* incomplete command lines, and HELO names over 47 octets */
+	uint32_t long_lines; /* incomplete command lines over 256 octets */
+	uint32_t contents;   /* sessions in DATA at once; one more gets 452 */
+};
+
+/* `counters` is the worker's block (enum postern_counter). */
+struct smtp_server *smtp_server_new(const struct smtp_sizes *sizes, const struct smtp_ops *ops,
 				    uint64_t *counters);
 void smtp_server_free(struct smtp_server *s);
-size_t smtp_server_bytes(uint32_t max_sessions);
+size_t smtp_server_bytes(const struct smtp_sizes *sizes);
 /* For new sessions and, from their next command on, for running ones. */
 void smtp_server_set_config(struct smtp_server *s, const struct smtp_config *c);
 
@@ -122,13 +130,20 @@ void smtp_answer_message(struct smtp_session *s, const struct smtp_reply *r,
 			 const uint8_t *trace_id);
 /* Control died or the owner's deadline passed: every open question gets 451 4.3.2. */
 void smtp_control_lost(struct smtp_session *s);
-/* 421 as soon as nothing is pending (drain, VERDICT_CLOSE, eviction: `text` says why). */
+/* 421 as soon as nothing is pending (drain, VERDICT_CLOSE, eviction: `text` says why, and must live
+ * as long as the server: a literal). */
 void smtp_shutdown(struct smtp_session *s, struct str text);
 /* The same, but DATA is not waited for: arena pressure, a window closed for too long. */
 void smtp_evict(struct smtp_session *s, struct str text);
 
 /* Next deadline in ms (absolute, same clock as now_ms), UINT64_MAX if none. */
 uint64_t smtp_deadline(const struct smtp_session *s);
+/*
+ * The next session whose deadline has passed, each once: smtp_timeout() is to be called with it.
+ * NULL: none now. *budget bounds the work and is lowered by it; at 0 there may be more.
+ */
+struct smtp_session *smtp_expired(struct smtp_server *s, uint64_t now_ms, unsigned int *budget);
+void *smtp_owner(const struct smtp_session *s);
 /*
  * To be called when the deadline has passed; harmless if called early. If the phase was
  * SMTP_PHASE_SUBMITTED before and is not after, the message was answered 451: the owner cancels it.

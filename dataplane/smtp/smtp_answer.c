@@ -125,13 +125,9 @@ void smtp_control_lost(struct smtp_session *s)
 
 static void set_bye(struct smtp_session *s, struct str text)
 {
-	const struct smtp_reply r = {421, 4, 3, 2, text};
-	uint8_t line[LIMIT_REPLY_LINE];
-	struct smtp_reply cut = r;
-
-	cut.text = str_cut(str_trim(text), SMTP_BYE_MAX - sizeof("421 4.3.2 \r\n"));
-	s->bye_len = (uint8_t)smtp_reply_format(line, &cut, false, NULL);
-	memcpy(s->bye, line, s->bye_len);
+	text = str_cut(str_trim(text), SMTP_BYE_MAX);
+	s->bye = text.p;
+	s->bye_len = (uint8_t)text.n;
 	s->bye_wanted = true;
 }
 

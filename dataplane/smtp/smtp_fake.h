@@ -256,7 +256,7 @@ static inline void fake_feed(struct fake *f, const void *p, size_t n, bool answe
 static inline bool fake_start(struct fake *f, const struct handoff_config *c)
 {
 	f->config = smtp_config_new(c);
-	f->server = smtp_server_new(4, &fake_ops, f->counters);
+	f->server = smtp_server_new(&(struct smtp_sizes){.sessions = 4}, &fake_ops, f->counters);
 	if (!f->config || !f->server)
 		return false;
 	smtp_server_set_config(f->server, f->config);

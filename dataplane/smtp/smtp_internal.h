@@ -11,56 +11,88 @@
 #include "postern/stats.h"
 
 #define SMTP_NO_DEADLINE UINT64_MAX
-#define SMTP_NO_LINE UINT32_MAX
+#define SMTP_NONE UINT32_MAX /* no session, no buffer */
 #define SMTP_BYE_MAX 160
 
+/* The deadline wheel: slots of 1,024 ms, 35 minutes in all; later deadlines come round again. */
+#define SMTP_TICK_SHIFT 10
+#define SMTP_WHEEL 2048u
+#define SMTP_NO_SLOT UINT16_MAX
+
+/* Elements of one size, all taken at start; those never used are handed out last. */
+struct smtp_pool {
+	uint8_t *mem;
+	uint32_t size, count;
+	uint32_t fresh;     /* from here on never used: not touched yet */
+	uint32_t free_list; /* linked through the first four octets */
+};
+
+/* An incomplete command line, or a name too long for the session. Two sizes: nearly every line is
+ * short, and who sends 256 octets without an end has to find a long one. */
+struct smtp_line {
+	uint32_t len;
+	uint8_t b[];
+};
+#define SMTP_SHORT_LINE 256u
+_Static_assert(SMTP_SHORT_LINE >= LIMIT_DOMAIN, "a HELO name fits a short buffer");
+
+/* What is needed from DATA to its end. */
+struct smtp_content {
+	uint64_t start;    /* ms */
+	uint64_t end_by;   /* ms: DATA as a whole */
+	uint64_t progress; /* ms: octets came last */
+	uint64_t octets;   /* on the wire */
+	uint64_t held_since; /* ms: the owner has no room since; 0: it has */
+	uint64_t held_total; /* ms of DATA that the client could not use */
+	struct smtp_data data;
+	uint32_t min_rate; /* of this DATA */
+	uint32_t timeout_s;
+	bool told;         /* the refusal of the content was acted upon */
+};
+
+/*
+ * All that an idle session keeps: two cache lines. What belongs to a partial line or to content
+ * lives in pools, for as long as there is one.
+ */
 struct smtp_session {
 	struct smtp_server *server;
 	void *owner;
-	struct smtp_session *next_free;
-
+	struct smtp_content *content; /* in DATA only */
+	const uint8_t *bye;     /* of a 421 to come; the caller's, as long as the server lives */
 	uint64_t deadline;
-	uint64_t data_start;    /* ms */
-	uint64_t data_end_by;   /* ms: DATA as a whole */
-	uint64_t data_progress; /* ms: octets came last */
-	uint64_t data_octets;   /* on the wire */
-	uint64_t held_since;    /* ms: the owner has no room since; 0: it has */
-	uint64_t held_total;    /* ms of DATA that the client could not use */
-
-	uint32_t line;          /* index of a line buffer, or SMTP_NO_LINE */
-	uint32_t line_len;
+	uint32_t timer_next, timer_prev; /* in the wheel; free sessions by timer_next */
+	uint32_t line, long_line; /* buffers of a partial line, one at most; SMTP_NONE */
+	uint32_t name;          /* buffer of a HELO name too long for helo[] */
 	uint32_t errors;
 	uint32_t transactions;
-	uint32_t idle_commands; /* since the last message */
-	uint32_t rcpt_asked;    /* of this transaction */
-	uint32_t rcpt_accepted;
-	uint32_t flags;         /* RECORD_F_* of the session */
-
+	uint16_t timer_slot;    /* SMTP_NO_SLOT: not in the wheel */
+	uint16_t rcpt_asked;    /* of this transaction */
+	uint16_t rcpt_accepted;
+	uint8_t idle_commands;  /* since the last message */
+	uint8_t bye_len;
+	uint8_t helo_len;
 	uint8_t phase;          /* enum smtp_phase */
 	uint8_t proto;          /* enum handoff_proto */
-	uint8_t helo_len;
-	uint8_t bye_len;
-	bool open;              /* the slot is in use */
-	bool helo_seen;
-	bool spoke;             /* a command was understood: no binary protocol any more */
-	bool skip_line;         /* rest of an over-long line */
-	bool txn;               /* MAIL was accepted */
-	bool txn_held;          /* txn_begin() without txn_end() or submit() */
-	bool data_told;         /* the refusal of the content was acted upon */
-	bool unjudged;          /* control did not answer CONNECT: no transaction */
-	bool refused;           /* control refused at CONNECT: only QUIT */
-	bool bye_wanted;
-	bool eof;
-	bool soft_deadline;     /* set by an answer, whose caller gave no time */
-
-	struct smtp_data data;
-	uint32_t min_rate;      /* of this DATA */
-	uint32_t data_timeout_s;
-	uint8_t helo[LIMIT_DOMAIN];
-	uint8_t bye[SMTP_BYE_MAX];
+	bool open : 1;          /* the slot is in use */
+	bool helo_seen : 1;
+	bool spoke : 1;         /* a command was understood: no binary protocol any more */
+	bool skip_line : 1;     /* rest of an over-long line */
+	bool txn : 1;           /* MAIL was accepted */
+	bool txn_held : 1;      /* txn_begin() without txn_end() or submit() */
+	bool unjudged : 1;      /* control did not answer CONNECT: no transaction */
+	bool refused : 1;       /* control refused at CONNECT: only QUIT */
+	bool bye_wanted : 1;
+	bool eof : 1;
+	bool soft_deadline : 1; /* set by an answer, whose caller gave no time */
+	bool early : 1;         /* RECORD_F_EARLY_TALKER */
+	uint8_t helo[47];       /* nearly every name; longer ones lie in a buffer */
 };
 
+_Static_assert(sizeof(struct smtp_session) <= 128, "an idle session is two cache lines");
 _Static_assert(LIMIT_DOMAIN <= UINT8_MAX, "helo_len");
+_Static_assert(SMTP_BYE_MAX <= UINT8_MAX, "bye_len");
+_Static_assert(LIMIT_IDLE_COMMANDS < UINT8_MAX, "idle_commands");
+_Static_assert(HANDOFF_MAX_RCPTS <= UINT16_MAX, "rcpt_asked");
 
 struct smtp_server {
 	struct smtp_ops ops;
@@ -68,12 +100,13 @@ struct smtp_server {
 	const struct smtp_config *config;
 	uint64_t now; /* ms, the latest that any call told */
 	uint32_t max_sessions;
-	uint32_t n_lines;
-	uint32_t n_free_lines;
-	struct smtp_session *free;
+	uint32_t fresh; /* sessions from here on were never used */
+	uint32_t free;  /* list by timer_next */
 	struct smtp_session *session;
-	uint8_t (*line)[LIMIT_COMMAND_EXT];
-	uint32_t *free_line; /* stack */
+	struct smtp_pool line, long_line, content;
+	uint32_t armed; /* sessions in the wheel */
+	uint64_t tick;  /* whose slot is looked at now */
+	uint32_t wheel[SMTP_WHEEL];
 };
 
 static inline void smtp_count(struct smtp_session *s, enum postern_counter c)
@@ -86,13 +119,37 @@ static inline const struct handoff_config *smtp_conf(const struct smtp_session *
 	return &s->server->config->c;
 }
 
-/* smtp_server.c: line buffers. SMTP_NO_LINE: none left. */
-uint32_t smtp_line_get(struct smtp_server *v);
+static inline bool smtp_has_line(const struct smtp_session *s)
+{
+	return s->line != SMTP_NONE || s->long_line != SMTP_NONE;
+}
+
+/* smtp_pool.c */
+bool smtp_pool_new(struct smtp_pool *p, uint32_t count, size_t size);
+size_t smtp_pool_bytes(uint32_t count, size_t size);
+uint32_t smtp_pool_get(struct smtp_pool *p); /* SMTP_NONE: none left */
+void smtp_pool_put(struct smtp_pool *p, uint32_t i);
+static inline void *smtp_pool_at(const struct smtp_pool *p, uint32_t i)
+{
+	return p->mem + (size_t)i * p->size;
+}
+
+/* Appends to the partial line. -E2BIG: longer than any command; -ENOBUFS: no buffer left. */
+int smtp_line_add(struct smtp_session *s, const uint8_t *p, size_t n);
+struct str smtp_line_get(const struct smtp_session *s);
 void smtp_line_put(struct smtp_session *s);
+/* The client's name; false: no buffer left for one of this length. */
+bool smtp_name_set(struct smtp_session *s, struct str name);
+struct str smtp_name_get(const struct smtp_session *s);
+void smtp_name_put(struct smtp_session *s);
+bool smtp_content_get(struct smtp_session *s);
+void smtp_content_put(struct smtp_session *s);
 
 /* smtp_say.c: everything that goes out. */
 void smtp_say(struct smtp_session *s, enum smtp_say say);
 void smtp_say_raw(struct smtp_session *s, const void *p, size_t n);
+/* The 421 that smtp_shutdown() asked for. */
+void smtp_say_bye(struct smtp_session *s);
 /* An answer of control: outside 2xx, 4xx, 5xx it becomes 451 4.3.0. Returns the code sent. */
 unsigned int smtp_say_reply(struct smtp_session *s, const struct smtp_reply *r,
 			    const uint8_t *trace_id);
@@ -105,6 +162,10 @@ void smtp_say_close(struct smtp_session *s, enum smtp_say say);
 void smtp_end_txn(struct smtp_session *s);
 /* 451 4.3.2, or 421 by configuration. */
 void smtp_say_down(struct smtp_session *s);
+
+/* smtp_wheel.c: keeps s->deadline where smtp_expired() finds it. */
+void smtp_wheel_hang(struct smtp_session *s);
+void smtp_wheel_unhang(struct smtp_session *s);
 
 /* smtp_limits.c: deadlines and rates. */
 void smtp_arm(struct smtp_session *s, uint32_t seconds);

@@ -8,12 +8,16 @@
  *
  * The answers carry no time, so what they arm starts from the latest time known and is "soft":
  * when it passes, it is armed once more from the time that smtp_timeout() tells.
+ *
+ * Who calls smtp_timeout() took the session off the wheel; where it does nothing (too early), the
+ * session is hung up again.
  */
 
 void smtp_arm(struct smtp_session *s, uint32_t seconds)
 {
 	s->deadline = s->server->now + (uint64_t)seconds * 1000;
 	s->soft_deadline = false;
+	smtp_wheel_hang(s);
 }
 
 void smtp_arm_command(struct smtp_session *s)
@@ -29,20 +33,21 @@ void smtp_arm_command(struct smtp_session *s)
 /* When the average since the start of DATA reaches the minimum, if nothing more comes. */
 static uint64_t rate_deadline(const struct smtp_session *s)
 {
-	uint64_t held = s->held_total, bought, start = LIMIT_MIN_RATE_GRACE_S * 1000u;
+	const struct smtp_content *k = s->content;
+	uint64_t bought, start = LIMIT_MIN_RATE_GRACE_S * 1000u;
 
 	/* While the owner has no room the client cannot send: it is not to be blamed. */
-	if (!s->min_rate || s->held_since)
+	if (!k->min_rate || k->held_since)
 		return SMTP_NO_DEADLINE;
-	bought = s->data_octets > UINT64_MAX / 1000 ? UINT64_MAX / 2
-						     : s->data_octets * 1000 / s->min_rate;
-	return s->data_start + held + (bought > start ? bought : start);
+	bought = k->octets > UINT64_MAX / 1000 ? UINT64_MAX / 2 : k->octets * 1000 / k->min_rate;
+	return k->start + k->held_total + (bought > start ? bought : start);
 }
 
 void smtp_arm_data(struct smtp_session *s)
 {
-	uint64_t progress = s->data_progress + (uint64_t)s->data_timeout_s * 1000;
-	uint64_t rate = rate_deadline(s), t = s->data_end_by;
+	const struct smtp_content *k = s->content;
+	uint64_t progress = k->progress + (uint64_t)k->timeout_s * 1000;
+	uint64_t rate = rate_deadline(s), t = k->end_by;
 
 	if (progress < t)
 		t = progress;
@@ -50,21 +55,23 @@ void smtp_arm_data(struct smtp_session *s)
 		t = rate;
 	s->deadline = t;
 	s->soft_deadline = false;
+	smtp_wheel_hang(s);
 }
 
 void smtp_data_moved(struct smtp_session *s, size_t n, bool held)
 {
+	struct smtp_content *k = s->content;
 	uint64_t now = s->server->now;
 
-	if (s->held_since) {
-		s->held_total += now - s->held_since;
-		s->held_since = 0;
+	if (k->held_since) {
+		k->held_total += now - k->held_since;
+		k->held_since = 0;
 	}
 	if (held)
-		s->held_since = now ? now : 1;
+		k->held_since = now ? now : 1;
 	if (n) {
-		s->data_octets += n;
-		s->data_progress = now;
+		k->octets += n;
+		k->progress = now;
 	}
 	smtp_arm_data(s);
 }
@@ -89,8 +96,10 @@ void smtp_timeout(struct smtp_session *s, uint64_t now_ms)
 {
 	if (now_ms > s->server->now)
 		s->server->now = now_ms;
-	if (s->deadline == SMTP_NO_DEADLINE || now_ms < s->deadline)
+	if (s->deadline == SMTP_NO_DEADLINE || now_ms < s->deadline) {
+		smtp_wheel_hang(s);
 		return;
+	}
 	switch (s->phase) {
 	case SMTP_PHASE_CONNECT:
 	case SMTP_PHASE_RCPT_ASKED:

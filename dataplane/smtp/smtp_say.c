@@ -21,6 +21,7 @@ void smtp_close(struct smtp_session *s, enum smtp_close how)
 	s->phase = SMTP_PHASE_CLOSING;
 	s->deadline = SMTP_NO_DEADLINE;
 	smtp_end_txn(s);
+	smtp_content_put(s);
 	smtp_line_put(s);
 	s->server->ops.close(s->owner, how);
 }
@@ -60,6 +61,14 @@ unsigned int smtp_say_reply(struct smtp_session *s, const struct smtp_reply *r,
 	}
 	smtp_say_raw(s, line, smtp_reply_format(line, r, false, trace_id));
 	return r->code;
+}
+
+void smtp_say_bye(struct smtp_session *s)
+{
+	const struct smtp_reply r = {421, 4, 3, 2, str_make(s->bye, s->bye_len)};
+	uint8_t line[LIMIT_REPLY_LINE];
+
+	smtp_say_raw(s, line, smtp_reply_format(line, &r, false, NULL));
 }
 
 bool smtp_error(struct smtp_session *s, enum postern_counter why)

@@ -2,6 +2,7 @@
  * Copyright (c) 2026 The Postern Authors */
 #include "dataplane/smtp/smtp_internal.h"
 
+#include <errno.h>
 #include <string.h>
 
 /*
@@ -24,10 +25,11 @@ void smtp_command_done(struct smtp_session *s)
 {
 	if (s->phase == SMTP_PHASE_CLOSING)
 		return;
+	smtp_content_put(s);
 	s->phase = SMTP_PHASE_COMMAND;
 	smtp_arm_command(s);
 	if (s->bye_wanted) {
-		smtp_say_raw(s, s->bye, s->bye_len);
+		smtp_say_bye(s);
 		smtp_close(s, SMTP_CLOSE_AFTER_REPLY);
 	} else if (s->eof) {
 		smtp_close(s, SMTP_CLOSE_AFTER_REPLY);
@@ -53,32 +55,21 @@ static void take_line(struct smtp_session *s, struct str line)
 /* A line that is not complete, or whose beginning was kept; n octets of it, `ends` with its LF. */
 static void keep_line(struct smtp_session *s, const uint8_t *p, size_t n, bool ends)
 {
-	uint8_t *buf;
+	int rc = smtp_line_add(s, p, n);
 
-	if (s->line == SMTP_NO_LINE) {
-		s->line = smtp_line_get(s->server);
-		if (s->line == SMTP_NO_LINE) {
-			smtp_count(s, CNT_smtp_no_line_buffer);
-			smtp_say_close(s, SAY_NO_LINE);
-			return;
-		}
+	if (rc == -ENOBUFS) {
+		smtp_count(s, CNT_smtp_no_line_buffer);
+		smtp_say_close(s, SAY_NO_LINE);
+		return;
 	}
-	if (n > LIMIT_COMMAND_EXT - s->line_len) {
+	if (rc) {
 		smtp_line_put(s);
 		s->skip_line = true;
-	} else {
-		buf = s->server->line[s->line];
-		memcpy(buf + s->line_len, p, n);
-		s->line_len += (uint32_t)n;
 	}
 	if (!ends)
 		return;
-	if (s->skip_line) {
-		take_line(s, STR_NONE);
-	} else {
-		take_line(s, str_make(s->server->line[s->line], s->line_len));
-		smtp_line_put(s);
-	}
+	take_line(s, s->skip_line ? STR_NONE : smtp_line_get(s));
+	smtp_line_put(s);
 }
 
 static size_t input_command(struct smtp_session *s, const uint8_t *p, size_t n)
@@ -87,7 +78,7 @@ static size_t input_command(struct smtp_session *s, const uint8_t *p, size_t n)
 	size_t len = lf ? (size_t)(lf - p) + 1 : n;
 
 	/* A TLS record or some other binary protocol; here the server speaks first, in clear. */
-	if (!s->spoke && s->line == SMTP_NO_LINE && !s->skip_line && smtp_foreign_octet(p[0])) {
+	if (!s->spoke && !smtp_has_line(s) && !s->skip_line && smtp_foreign_octet(p[0])) {
 		smtp_count(s, CNT_smtp_non_smtp);
 		smtp_close(s, SMTP_CLOSE_ABORT);
 		return n;
@@ -95,7 +86,7 @@ static size_t input_command(struct smtp_session *s, const uint8_t *p, size_t n)
 	if (s->skip_line) {
 		if (lf)
 			take_line(s, STR_NONE);
-	} else if (lf && s->line == SMTP_NO_LINE && len <= LIMIT_COMMAND_EXT) {
+	} else if (lf && !smtp_has_line(s) && len <= LIMIT_COMMAND_EXT) {
 		take_line(s, str_make(p, len));
 	} else {
 		keep_line(s, p, len, lf != NULL);
@@ -121,9 +112,9 @@ size_t smtp_input(struct smtp_session *s, const uint8_t *p, size_t n, uint64_t n
 			break;
 		case SMTP_PHASE_CONNECT:
 			/* RFC 5321 4.3.1: the client waits for the greeting. */
-			if (!(s->flags & RECORD_F_EARLY_TALKER))
+			if (!s->early)
 				smtp_count(s, CNT_smtp_early_talker);
-			s->flags |= RECORD_F_EARLY_TALKER;
+			s->early = true;
 			return used;
 		default:
 			return used;
@@ -143,7 +134,7 @@ bool smtp_waiting(const struct smtp_session *s)
 	case SMTP_PHASE_SUBMITTED:
 		return true;
 	case SMTP_PHASE_DATA:
-		return s->held_since && !smtp_data_refused(&s->data) &&
+		return s->content->held_since && !smtp_data_refused(&s->content->data) &&
 		       s->server->ops.data_room(s->owner) == 0;
 	default:
 		return false;
@@ -158,6 +149,11 @@ void smtp_eof(struct smtp_session *s)
 		smtp_close(s, SMTP_CLOSE_AFTER_REPLY);
 }
 
+void *smtp_owner(const struct smtp_session *s)
+{
+	return s->owner;
+}
+
 enum smtp_phase smtp_phase(const struct smtp_session *s)
 {
 	return s->phase;
@@ -165,5 +161,5 @@ enum smtp_phase smtp_phase(const struct smtp_session *s)
 
 uint32_t smtp_session_flags(const struct smtp_session *s)
 {
-	return s->flags;
+	return s->early ? RECORD_F_EARLY_TALKER : 0;
 }

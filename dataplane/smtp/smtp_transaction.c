@@ -16,7 +16,9 @@ static void blame_sequence(struct smtp_session *s, enum smtp_say say)
  */
 static bool idle_budget(struct smtp_session *s)
 {
-	return ++s->idle_commands <= LIMIT_IDLE_COMMANDS || smtp_error(s, CNT_smtp_idle_command);
+	if (s->idle_commands <= LIMIT_IDLE_COMMANDS)
+		s->idle_commands++;
+	return s->idle_commands <= LIMIT_IDLE_COMMANDS || smtp_error(s, CNT_smtp_idle_command);
 }
 
 static void do_helo(struct smtp_session *s, const struct smtp_command *cmd)
@@ -25,8 +27,11 @@ static void do_helo(struct smtp_session *s, const struct smtp_command *cmd)
 
 	/* RFC 5321 4.1.4: EHLO clears what RSET clears; HELO is no different. */
 	smtp_end_txn(s);
-	memcpy(s->helo, cmd->arg.p, cmd->arg.n);
-	s->helo_len = (uint8_t)cmd->arg.n;
+	if (!smtp_name_set(s, cmd->arg)) {
+		smtp_count(s, CNT_smtp_no_line_buffer);
+		smtp_say_close(s, SAY_NO_LINE);
+		return;
+	}
 	s->helo_seen = true;
 	s->proto = cmd->verb == VERB_EHLO ? PROTO_ESMTP : PROTO_SMTP;
 	if (cmd->verb == VERB_EHLO)
@@ -46,8 +51,8 @@ static void begin_txn(struct smtp_session *s, const struct smtp_mail *mail)
 		return;
 	}
 	switch (s->unjudged ? -EAGAIN
-			    : s->server->ops.txn_begin(s->owner, str_make(s->helo, s->helo_len),
-						       s->proto, mail)) {
+			    : s->server->ops.txn_begin(s->owner, smtp_name_get(s), s->proto,
+						       mail)) {
 	case 0:
 		s->transactions++;
 		s->txn = true;
@@ -125,20 +130,28 @@ static void do_data(struct smtp_session *s)
 		blame_sequence(s, SAY_NO_RCPT);
 		return;
 	}
+	if (!smtp_content_get(s)) {
+		smtp_count(s, CNT_smtp_no_content);
+		smtp_end_txn(s);
+		smtp_say(s, SAY_NO_STORAGE);
+		return;
+	}
 	if (s->server->ops.data_begin(s->owner) != 0) {
 		smtp_count(s, CNT_smtp_no_arena);
+		smtp_content_put(s);
 		smtp_end_txn(s);
 		smtp_say(s, SAY_NO_STORAGE);
 		return;
 	}
 	/* A configuration that comes during DATA is not for this message. */
-	smtp_data_init(&s->data, c->max_message, c->max_line, c->refuse_bare_cr);
-	s->min_rate = c->min_rate;
-	s->data_timeout_s = c->data_timeout_s;
-	s->data_told = false;
-	s->data_start = s->data_progress = s->server->now;
-	s->data_end_by = s->data_start + (uint64_t)c->data_total_timeout_s * 1000;
-	s->data_octets = s->held_since = s->held_total = 0;
+	*s->content = (struct smtp_content){
+		.start = s->server->now,
+		.progress = s->server->now,
+		.end_by = s->server->now + (uint64_t)c->data_total_timeout_s * 1000,
+		.min_rate = c->min_rate,
+		.timeout_s = c->data_timeout_s,
+	};
+	smtp_data_init(&s->content->data, c->max_message, c->max_line, c->refuse_bare_cr);
 	s->phase = SMTP_PHASE_DATA;
 	smtp_arm_data(s);
 	smtp_say_raw(s, SMTP_START_DATA.p, SMTP_START_DATA.n);
@@ -230,17 +243,17 @@ static void to_owner(void *ctx, const uint8_t *p, size_t n)
 }
 
 /* Which refusal it is; the first that holds, so that it does not hang on how octets came. */
-static enum smtp_say refusal(struct smtp_session *s, enum postern_counter *why)
+static enum smtp_say refusal(const struct smtp_data *d, enum postern_counter *why)
 {
-	if (s->data.bare_lf) {
+	if (d->bare_lf) {
 		*why = CNT_smtp_bare_lf;
 		return SAY_BARE_LF;
 	}
-	if (s->data.bare_cr) {
+	if (d->bare_cr) {
 		*why = CNT_smtp_bare_cr;
 		return SAY_BARE_CR;
 	}
-	if (s->data.too_big) {
+	if (d->too_big) {
 		*why = CNT_smtp_size_exceeded;
 		return SAY_SIZE_EXCEEDED;
 	}
@@ -250,7 +263,9 @@ static enum smtp_say refusal(struct smtp_session *s, enum postern_counter *why)
 
 static void submit(struct smtp_session *s)
 {
-	struct smtp_data_facts facts = {.size = s->data.size, .flags = s->data.flags | s->flags};
+	const struct smtp_data *d = &s->content->data;
+	struct smtp_data_facts facts = {.size = d->size,
+					.flags = d->flags | smtp_session_flags(s)};
 
 	if (s->server->ops.submit(s->owner, &facts) != 0) {
 		smtp_count(s, CNT_smtp_control_down);
@@ -260,6 +275,7 @@ static void submit(struct smtp_session *s)
 		smtp_command_done(s);
 		return;
 	}
+	smtp_content_put(s);
 	s->txn_held = false; /* record and chunks are the owner's to follow from here */
 	smtp_end_txn(s);
 	smtp_count(s, CNT_smtp_messages);
@@ -270,17 +286,18 @@ static void submit(struct smtp_session *s)
 
 static void end_of_data(struct smtp_session *s)
 {
+	const struct smtp_data *d = &s->content->data;
 	enum postern_counter why;
 	enum smtp_say say;
 
 	s->idle_commands = 0;
-	if (s->data.lookalike)
+	if (d->lookalike)
 		smtp_count(s, CNT_smtp_lookalike);
-	if (!smtp_data_refused(&s->data)) {
+	if (!smtp_data_refused(d)) {
 		submit(s);
 		return;
 	}
-	say = refusal(s, &why);
+	say = refusal(d, &why);
 	smtp_count(s, why);
 	smtp_count(s, CNT_smtp_reply_5xx);
 	smtp_end_txn(s);
@@ -290,17 +307,18 @@ static void end_of_data(struct smtp_session *s)
 
 size_t smtp_do_data(struct smtp_session *s, const uint8_t *p, size_t n)
 {
+	struct smtp_content *k = s->content;
 	size_t room = 0, used;
 
-	if (!smtp_data_refused(&s->data))
+	if (!smtp_data_refused(&k->data))
 		room = s->server->ops.data_room(s->owner);
-	used = smtp_data_feed(&s->data, p, n, room, to_owner, s);
-	if (smtp_data_refused(&s->data) && !s->data_told) {
+	used = smtp_data_feed(&k->data, p, n, room, to_owner, s);
+	if (smtp_data_refused(&k->data) && !k->told) {
 		/* What is only swallowed needs no place in the arena. */
-		s->data_told = true;
+		k->told = true;
 		smtp_end_txn(s);
 	}
-	if (s->data.state == SMTP_DATA_END)
+	if (k->data.state == SMTP_DATA_END)
 		end_of_data(s);
 	else
 		smtp_data_moved(s, used, used < n);

@@ -255,7 +255,7 @@ static void test_line_pool(void **state)
 
 	(void)state;
 	assert_non_null(g);
-	v = smtp_server_new(N, &fake_ops, g[0].counters);
+	v = smtp_server_new(&(struct smtp_sizes){.sessions = N}, &fake_ops, g[0].counters);
 	assert_non_null(v);
 	assert_null(smtp_session_open(v, &g[0], 0));
 	smtp_server_set_config(v, config);
@@ -288,6 +288,129 @@ static void test_line_pool(void **state)
 	free(g);
 }
 
+/* The beginning of a line over 256 octets moves to a long buffer, and is the same line. */
+static void test_long_lines(void **state)
+{
+	enum { N = 65 };
+	struct handoff_config c = fake_config();
+	struct smtp_config *config = smtp_config_new(&c);
+	struct smtp_sizes sizes = {.sessions = N, .lines = N, .long_lines = 2, .contents = 1};
+	struct fake *g = calloc(N, sizeof(*g));
+	char line[700], name[256];
+	struct smtp_server *v;
+
+	(void)state;
+	assert_non_null(g);
+	memset(line, 'x', sizeof(line));
+	memset(name, 'n', sizeof(name));
+	v = smtp_server_new(&sizes, &fake_ops, g[0].counters);
+	assert_non_null(v);
+	smtp_server_set_config(v, config);
+	for (int i = 0; i < 4; i++) {
+		g[i].s = smtp_session_open(v, &g[i], 0);
+		fake_answer(&g[i]);
+		g[i].out_n = 0;
+		fake_feed(&g[i], "NOOP ", 5, true);
+		fake_feed(&g[i], line, 240, true);
+		assert_false(g[i].closed);
+		fake_feed(&g[i], line, 300, true);
+		assert_int_equal(g[i].closed, i >= 2);
+	}
+	assert_int_equal(g[0].counters[CNT_smtp_no_line_buffer], 2);
+	fake_feed(&g[0], "\r\n", 2, true);
+	assert_memory_equal(g[0].out, "500 5.5.2", 9); /* over 512 octets, and parsed whole */
+	/* Long names are kept as well, for the next message. */
+	for (int i = 3; i < 255; i += 50)
+		name[i] = '.';
+	name[252] = '\0';
+	for (int k = 0; k < 2; k++) {
+		fake_feed(&g[0], "EHLO ", 5, true);
+		fake_feed(&g[0], name, k ? 20 : 252, true);
+		fake_feed(&g[0], "\r\n" MAIL "RSET\r\n", strlen("\r\n" MAIL "RSET\r\n"), true);
+		assert_int_equal(strlen(g[0].helo), k ? 20 : 252);
+		assert_memory_equal(g[0].helo, name, k ? 20 : 252);
+	}
+	/* One in DATA; the next gets 452 and keeps its session. */
+	g[2].closed = g[3].closed = false;
+	for (int i = 2; i < 4; i++) {
+		smtp_session_free(g[i].s);
+		g[i] = (struct fake){.s = smtp_session_open(v, &g[i], 0), .asked = FAKE_CONNECT};
+		fake_answer(&g[i]);
+		g[i].out_n = 0;
+		fake_feed(&g[i], S_MAIL "DATA\r\n", strlen(S_MAIL "DATA\r\n"), true);
+		assert_int_equal(smtp_phase(g[i].s), i == 2 ? SMTP_PHASE_DATA : SMTP_PHASE_COMMAND);
+	}
+	assert_int_equal(g[0].counters[CNT_smtp_no_content], 1);
+	fake_feed(&g[2], "x\r\n.\r\n", 6, true);
+	fake_feed(&g[3], S_MAIL "DATA\r\n", strlen(S_MAIL "DATA\r\n"), true);
+	assert_int_equal(smtp_phase(g[3].s), SMTP_PHASE_DATA);
+	smtp_server_free(v);
+	smtp_config_free(config);
+	free(g);
+}
+
+/* Every session is found by its deadline, once, whatever moved meanwhile; none before its time. */
+static void test_wheel(void **state)
+{
+	enum { N = 300 };
+	struct handoff_config c = fake_config();
+	struct fake *g = calloc(N, sizeof(*g));
+	struct smtp_sizes sizes = {.sessions = N};
+	struct smtp_config *config;
+	struct smtp_server *v;
+	struct smtp_session *s;
+	uint64_t now = 77777, last = 0;
+	unsigned int found = 0, seed = 1, budget;
+
+	(void)state;
+	assert_non_null(g);
+	c.command_timeout_s = 4000; /* more than a turn of the wheel */
+	config = smtp_config_new(&c);
+	v = smtp_server_new(&sizes, &fake_ops, g[0].counters);
+	assert_non_null(v);
+	smtp_server_set_config(v, config);
+	budget = 10;
+	assert_null(smtp_expired(v, now, &budget));
+	for (int i = 0; i < N; i++) {
+		now += (seed = seed * 1103515245 + 12345) / 65536 % 3000;
+		g[i].s = smtp_session_open(v, &g[i], now);
+		g[i].now = now;
+		fake_answer(&g[i]);
+		if (i % 3 == 0) /* DATA: sooner, then later again */
+			fake_feed(&g[i], S_MAIL "DATA\r\nx\r\n.\r\n",
+				  strlen(S_MAIL "DATA\r\nx\r\n.\r\n"), true);
+		if (i % 7 == 0) {
+			smtp_session_free(g[i].s);
+			g[i].s = NULL;
+			found++;
+		}
+	}
+	for (; found < N && now < 20000000; now += 500) {
+		budget = 50;
+		while ((s = smtp_expired(v, now, &budget))) {
+			struct fake *k = smtp_owner(s);
+			bool soft = smtp_deadline(s) <= now;
+
+			assert_true(soft); /* never before its time */
+			assert_true(now - smtp_deadline(s) < 2500);
+			last = smtp_deadline(s);
+			smtp_timeout(s, now);
+			if (k->closed) {
+				found++;
+				smtp_session_free(s);
+				k->s = NULL;
+			}
+		}
+	}
+	assert_int_equal(found, N);
+	assert_true(last > 4000000);
+	budget = 10;
+	assert_null(smtp_expired(v, now, &budget));
+	smtp_server_free(v);
+	smtp_config_free(config);
+	free(g);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -297,6 +420,8 @@ int main(void)
 		cmocka_unit_test(test_resources),
 		cmocka_unit_test(test_command_lines),
 		cmocka_unit_test(test_line_pool),
+		cmocka_unit_test(test_long_lines),
+		cmocka_unit_test(test_wheel),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

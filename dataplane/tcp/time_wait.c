@@ -123,8 +123,8 @@ void tcp_tw_input(struct tcp_stack *s, struct tcp_in *in, uint64_t hash, uint32_
 		old = seq_lt(in->tsval, w->ts_recent);
 		if (old)
 			COUNT(s, tcp_drop_paws);
-		else if (seq_le(in->seq, w->rcv_nxt) && in->tsval)
-			w->ts_recent = in->tsval;
+		else if (in->seq + len == w->rcv_nxt && in->ack == w->snd_nxt && in->tsval)
+			w->ts_recent = in->tsval; /* of the last segment again, not of a guess */
 	}
 	if (in->flags & TH_SYN || len || old) {
 		tw_ack(s, in, w, hash);

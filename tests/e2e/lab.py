@@ -7,11 +7,13 @@
     2001:db8:1::10           kernel 198.51.100.25 ── veth ── 198.51.100.53 NSD
 
 With impair=... a fourth namespace stands between client and gateway, in which tests/tools/impair
-forwards frames and loses, reorders and doubles them.
+forwards frames and loses, reorders and doubles them. driver="tap" puts net_tap in place of veth and
+net_af_packet, always with that fourth namespace: the device is moved there.
 
 Nothing outside the namespaces that this module makes is ever addressed. Every wait is bounded.
 """
 import contextlib
+import fcntl
 import json
 import os
 import pathlib
@@ -74,9 +76,13 @@ def wait_for(what, test, seconds=20.0, every=0.05):
 class Lab:
     """Use as a context manager. `name` keeps labs apart; at most 6 characters."""
 
-    def __init__(self, name="pst", impair=None, workdir=None, workers=1, arena_mb=96, seed=1):
+    def __init__(self, name="pst", impair=None, workdir=None, workers=1, arena_mb=96, seed=1,
+                 driver="af_packet", mtu=1500, framesz=2048):
         self.name = name
-        self.impair = impair
+        self.driver = driver
+        self.mtu = mtu
+        self.framesz = framesz
+        self.impair = impair or (["--loss", "0"] if driver == "tap" else None)
         self.workers = workers
         self.arena_mb = arena_mb
         self.seed = seed
@@ -86,10 +92,12 @@ class Lab:
         self.ns = {k: f"{name}-{k}" for k in ("client", "wire", "gw", "hop")}
         self.config_extra = ""
         self.hugepages = False
+        self.lock = None
 
     # ---- network -------------------------------------------------------------------------
     def up(self):
         need_root()
+        self._alone()
         self.down_network()
         n = self.name
         for k, ns in self.ns.items():
@@ -100,23 +108,49 @@ class Lab:
             run("ip", "netns", "exec", ns, "sysctl", "-qw", "net.ipv6.conf.all.accept_dad=0",
                 "net.ipv6.conf.default.accept_dad=0", check=False)
         if self.impair:
+            self.sysctl("wire", "net.ipv6.conf.default.disable_ipv6=1")
             self._veth("client", f"{n}c0", "wire", f"{n}w0")
-            self._veth("wire", f"{n}w1", "gw", f"{n}g0")
-            for i in ("w0", "w1"):
-                run("ip", "-n", self.ns["wire"], "link", "set", f"{n}{i}", "promisc", "on")
+            if self.driver != "tap":
+                self._veth("wire", f"{n}w1", "gw", f"{n}g0")
         else:
             self._veth("client", f"{n}c0", "gw", f"{n}g0")
         self._veth("gw", f"{n}g1", "hop", f"{n}h0")
         # The kernel must not speak on the gateway's wire: DPDK owns it.
-        run("ip", "netns", "exec", self.ns["gw"], "sysctl", "-qw",
-            f"net.ipv6.conf.{n}g0.disable_ipv6=1", check=False)
+        if self.driver != "tap":
+            self.sysctl("gw", f"net.ipv6.conf.{n}g0.disable_ipv6=1")
         self.addr("client", f"{n}c0", f"{CLIENT4}/24", f"{CLIENT6}/64")
         self.addr("gw", f"{n}g1", f"{EGRESS4}/24")
         self.addr("hop", f"{n}h0", f"{NEXTHOP4}/24", f"{DNS4}/24")
-        if self.impair:
-            self.spawn("impair", "wire", [build_dir() / "tests/tools/impair", "--seed", self.seed,
-                                          *self.impair, f"{n}w0", f"{n}w1"])
+        if self.impair and self.driver != "tap":
+            self.start_impair()
         return self
+
+    def _alone(self):
+        """Namespaces have names of the whole machine: another run of the same test is waited for."""
+        self.lock = open(pathlib.Path(tempfile.gettempdir()) / f"postern-lab-{self.name}.lock", "w")
+
+        def taken():
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return True
+        wait_for(f"the lab {self.name}", taken, 240, 0.5)
+
+    def start_impair(self, *options):
+        """Again, with other faults, when it runs already."""
+        n = self.name
+        if options:
+            self.impair = list(options)
+        self.stop("impair")
+        for i in ("w0", "w1"):
+            run("ip", "-n", self.ns["wire"], "link", "set", f"{n}{i}", "up", "promisc", "on")
+        before = self.log("impair").count("impair: ready")
+        self.spawn("impair", "wire", [build_dir() / "tests/tools/impair", "--seed", self.seed,
+                                      *self.impair, f"{n}w0", f"{n}w1"])
+        wait_for("impair", lambda: self._alive("impair") and
+                 self.log("impair").count("impair: ready") > before)
+
+    def sysctl(self, ns, *settings, check=False):
+        run("ip", "netns", "exec", self.ns[ns], "sysctl", "-qw", *settings, check=check)
 
     def _veth(self, ns_a, a, ns_b, b):
         run("ip", "link", "add", a, "netns", self.ns[ns_a], "type", "veth",
@@ -124,7 +158,7 @@ class Lab:
         for ns, i in ((ns_a, a), (ns_b, b)):
             run("ip", "netns", "exec", self.ns[ns], "ethtool", "-K", i, "tx", "off", "tso", "off",
                 "gso", "off", "gro", "off", check=False)
-            run("ip", "-n", self.ns[ns], "link", "set", i, "up")
+            run("ip", "-n", self.ns[ns], "link", "set", i, "mtu", self.mtu, "up")
 
     def addr(self, ns, dev, *addresses):
         for a in addresses:
@@ -227,7 +261,16 @@ api {{ socket = "{self.dir}/control.sock" }}
 ''')
         return self.conf
 
-    def start_dataplane(self, extra=()):
+    def vdev(self, **more):
+        n = self.name
+        if self.driver == "tap":
+            args = {"iface": f"{n}t0", **more}
+            return "net_tap0," + ",".join(f"{k}={v}" for k, v in args.items())
+        args = {"iface": f"{n}g0", "qpairs": self.workers, "framesz": self.framesz,
+                "blocksz": 65536, "framecnt": 1024, **more}
+        return "net_af_packet0," + ",".join(f"{k}={v}" for k, v in args.items())
+
+    def start_dataplane(self, extra=(), vdev=None, env=None):
         n = self.name
         cores = os.cpu_count() or 1
         lcores = ",".join(["0@0"] + [f"{i + 1}@{(i + 1) % cores}" for i in range(self.workers)])
@@ -235,11 +278,22 @@ api {{ socket = "{self.dir}/control.sock" }}
         self.spawn("dataplane", "gw", [
             build_dir() / "dataplane/postern-dataplane", "--lcores", lcores, *memory, "--no-pci",
             "--no-telemetry", "--log-level", "lib.eal:warning",
-            f"--vdev=net_af_packet0,iface={n}g0,qpairs={self.workers},framesz=2048,blocksz=65536,framecnt=1024",
+            f"--vdev={vdev or self.vdev()}",
             "--", "--port", "0=gateway", "--socket", self.dir / "dataplane.sock",
-            "--arena-mb", self.arena_mb, "--idle-sleep-us", "50", *extra])
+            "--arena-mb", self.arena_mb, "--idle-sleep-us", "50", *extra], env=env)
         wait_for("dataplane's socket", lambda: self._alive("dataplane") and
                  "ready" in self.log("dataplane"), 60)
+        if self.driver == "tap":
+            self._take_tap()
+
+    def _take_tap(self):
+        """The kernel's end of net_tap goes to the wire, with another MAC than DPDK's end."""
+        n, gw, wire = self.name, self.ns["gw"], self.ns["wire"]
+        run("ip", "-n", gw, "link", "set", f"{n}t0", "down")
+        run("ip", "-n", gw, "link", "set", f"{n}t0", "netns", wire, "name", f"{n}w1")
+        run("ip", "-n", wire, "link", "set", f"{n}w1", "address", "02:00:5e:00:53:01")
+        run("ip", "-n", wire, "link", "set", f"{n}w1", "mtu", self.mtu)
+        self.start_impair()
 
     def start_control(self, extra=()):
         self.spawn("control", "gw", [build_dir() / "control/postern-control",
@@ -272,6 +326,21 @@ api {{ socket = "{self.dir}/control.sock" }}
     def stats(self):
         return json.loads(self.ctl("show", "stats", "--json").stdout)
 
+    def counters(self):
+        """Name -> value, all workers together."""
+        out = {}
+        for c in self.stats()["dataplane"]:
+            out[c["name"]] = out.get(c["name"], 0) + c["value"]
+        return out
+
+    def impair_counts(self):
+        """What impair did until it was stopped: {"lost": [a to b, b to a], ...}."""
+        self.stop("impair")
+        lines = [x for x in self.log("impair").splitlines() if x.startswith("impair: a>b")
+                 or x.startswith("impair: b>a")][-2:]
+        rows = [dict(w.split("=") for w in x.split() if "=" in w) for x in lines]
+        return {k: [int(r[k]) for r in rows] for k in rows[0]}
+
     def trace(self):
         out = []
         with contextlib.suppress(FileNotFoundError):
@@ -296,6 +365,8 @@ api {{ socket = "{self.dir}/control.sock" }}
         for name in reversed(list(self.procs)):
             self.stop(name)
         self.down_network()
+        if self.lock:
+            self.lock.close()
 
     def __enter__(self):
         try:

@@ -212,11 +212,13 @@ uint8_t flags_of(struct world *w, const struct token *t)
 	if (!strcmp(t->s, "-"))
 		return 0;
 	for (const char *s = t->s; *s; s++) {
-		const char *at = strchr(letter, *s);
+		size_t bit = 0;
 
-		if (!at)
+		while (bit < 8 && letter[bit] != *s)
+			bit++;
+		if (bit == 8)
 			fail(w, "'%s': flags are of S F R P . U E W, or -", t->s);
-		f |= (uint8_t)(1u << (at - letter));
+		f |= (uint8_t)(1u << bit);
 	}
 	return f;
 }

@@ -59,6 +59,8 @@ const char *probe_empty(const struct tcp_stack *s)
 		return "receive blocks are left";
 	if (s->tx.used)
 		return "transmit blocks are left";
+	if (s->board.used)
+		return "scoreboards are left";
 	for (uint32_t b = 0; b <= s->bucket_mask; b++) {
 		if (s->bucket[b].passed)
 			return "the flow table still counts entries that went past a bucket";

@@ -309,7 +309,8 @@ void sim_app_timer(struct sim_flow *f)
 		give_up(f);
 		return;
 	}
-	if (a->holding && now >= a->resume_at) {
+	/* Without anything held it must do nothing. */
+	if (!a->holding || now >= a->resume_at) {
 		a->resuming = true;
 		a->holding = false;
 		tcp_resume(a->conn);

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+
+/*
+ * Questions of sessions on their way to control, and what becomes of them when it dies.
+ *
+ * Nothing is lost when a ring is full, and nothing is kept beside the session for it: a session has
+ * one open question at most, and it can be made again from what the session knows. So the session
+ * itself waits, in order, behind the descriptors in the outbox; also after its connection is gone,
+ * where control has yet to hear of that.
+ */
+
+#include <errno.h>
+#include <string.h>
+
+#include "dataplane/worker.h"
+
+#define LOST_BURST 64 /* sessions answered in a turn when control is gone */
+
+void session_put(struct session *s, enum session_on on)
+{
+	struct worker *w = s->worker;
+	struct session_list *const list[] = {
+		[ON_FREE] = &w->free_list,
+		[ON_ASKED] = &w->asked,
+		[ON_UNSENT] = &w->unsent,
+		[ON_ENDING] = &w->ending,
+	};
+
+	if (s->on != ON_NONE)
+		TAILQ_REMOVE(list[s->on], s, list);
+	s->on = (uint8_t)on;
+	if (on != ON_NONE)
+		TAILQ_INSERT_TAIL(list[on], s, list);
+}
+
+static void fill_connect(const struct session *s, struct handoff_desc *d)
+{
+	struct tcp_tuple t;
+
+	tcp_get_tuple(s->conn, &t);
+	memcpy(d->connect.peer, t.remote, 16);
+	memcpy(d->connect.local, t.local, 16);
+	d->connect.peer_port = t.remote_port;
+	d->connect.local_port = t.local_port;
+	d->connect.listener = (uint16_t)net_listener_id(s->worker->net, &t);
+	d->connect.time_ns = s->connected_ns;
+}
+
+static void fill_message(const struct session *s, struct handoff_desc *d)
+{
+	struct worker *w = s->worker;
+	const struct transaction *t = s->txn;
+
+	d->msg.record = t->msg.record;
+	d->msg.record_gen = dp_msg_generation(w->arena, &t->msg);
+	d->msg.transaction = s->transaction;
+	if (d->kind == DESC_RCPT) {
+		d->msg.rcpt = t->rcpt;
+		d->msg.time_ns = worker_realtime_ns(w);
+	} else {
+		const struct handoff_record *rec = dp_msg_record(w->arena, &t->msg);
+
+		d->msg.size = rec->size;
+		d->msg.time_ns = rec->data_done_ns;
+	}
+}
+
+/* 0, -EAGAIN: the ring is full; -ENOTCONN. */
+static int push_question(struct session *s)
+{
+	struct handoff_desc d = session_desc(s, s->asked);
+	int rc;
+
+	if (s->asked == DESC_CONNECT)
+		fill_connect(s, &d);
+	else
+		fill_message(s, &d);
+	rc = dp_rings_push(s->worker->rings, s->loop, &d);
+	if (rc)
+		return rc;
+	s->known = true;
+	if (s->asked == DESC_RCPT)
+		s->txn_known = true;
+	if (s->asked == DESC_SUBMIT)
+		message_submitted(s);
+	return 0;
+}
+
+int session_ask(struct session *s, enum desc_kind kind)
+{
+	struct worker *w = s->worker;
+	bool queue = w->outbox_len || !TAILQ_EMPTY(&w->unsent) || !TAILQ_EMPTY(&w->ending);
+	int rc;
+
+	if (!w->up)
+		return -EAGAIN;
+	if (s->epoch != w->epoch) { /* another control than the one asked last */
+		s->known = s->txn_known = false;
+		s->epoch = w->epoch;
+		s->loop = (uint8_t)dp_rings_pick(w->rings);
+	}
+	s->question++;
+	s->asked = kind;
+	rc = queue ? -EAGAIN : push_question(s);
+	if (rc && rc != -EAGAIN) {
+		s->asked = 0;
+		return -EAGAIN;
+	}
+	if (rc)
+		worker_count(w, CNT_handoff_ring_full);
+	session_put(s, rc ? ON_UNSENT : ON_ASKED);
+	return 0;
+}
+
+void session_unask(struct session *s)
+{
+	s->asked = 0;
+	session_put(s, ON_NONE);
+}
+
+static void set_free(struct session *s)
+{
+	session_put(s, ON_NONE);
+	*s = (struct session){.worker = s->worker, .generation = s->generation + 1,
+			      .reply = SESSION_NONE};
+	session_put(s, ON_FREE);
+}
+
+void session_end(struct session *s)
+{
+	struct worker *w = s->worker;
+	struct handoff_desc d = session_desc(s, DESC_SESSION_END);
+
+	if (!session_control_knows(s))
+		set_free(s);
+	else if (w->outbox_len || !TAILQ_EMPTY(&w->ending) ||
+		 dp_rings_push(w->rings, s->loop, &d) == -EAGAIN)
+		session_put(s, ON_ENDING);
+	else
+		set_free(s);
+}
+
+void session_ask_waiting(struct worker *w)
+{
+	struct session *s;
+
+	if (!w->up || w->outbox_len)
+		return;
+	while ((s = TAILQ_FIRST(&w->ending)) && s->epoch == w->epoch) {
+		struct handoff_desc d = session_desc(s, DESC_SESSION_END);
+
+		if (dp_rings_push(w->rings, s->loop, &d) == -EAGAIN)
+			return;
+		set_free(s);
+	}
+	while ((s = TAILQ_FIRST(&w->unsent)) && s->epoch == w->epoch) {
+		if (push_question(s))
+			return;
+		session_put(s, ON_ASKED);
+	}
+}
+
+/* The oldest in the list was asked of, or was to be told to, a control that is gone. */
+static struct session *orphan(const struct worker *w, const struct session_list *list)
+{
+	struct session *s = TAILQ_FIRST(list);
+
+	return s && (!w->up || s->epoch != w->epoch) ? s : NULL;
+}
+
+void session_control_lost(struct worker *w)
+{
+	unsigned int n = LOST_BURST;
+
+	if ((orphan(w, &w->asked) || orphan(w, &w->unsent)) && session_replies_short(w))
+		n = 1;
+	while (n--) {
+		struct session *s = orphan(w, &w->ending);
+
+		if (s) {
+			set_free(s);
+			continue;
+		}
+		s = orphan(w, &w->asked);
+		if (!s)
+			s = orphan(w, &w->unsent);
+		if (!s)
+			return;
+		if (s->asked == DESC_SUBMIT)
+			message_drop(s); /* if it was not handed over yet */
+		session_unask(s);
+		smtp_control_lost(s->smtp);
+		session_evict_update(s, true);
+		session_resume(s);
+	}
+}

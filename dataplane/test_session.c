@@ -1,0 +1,618 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+
+/*
+ * Sessions of a worker over a TCP and rings of the test's own: what an idle session holds, what
+ * happens when the rings are full, when control dies, and when time is up. smtp/ and the arena are
+ * real.
+ */
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "dataplane/smtp/smtp_reply.h"
+#include "dataplane/worker.h"
+#include "postern/limits.h"
+
+#define N_CONNS 400
+#define N_DESCS 4096
+
+struct tcp_conn {
+	struct session *app;
+	struct tcp_tuple tuple;
+	char out[2048];
+	size_t out_n, unacked;
+	char in[512]; /* not taken yet */
+	size_t in_n;
+	bool closing;
+};
+
+static struct {
+	struct worker w;
+	struct tcp_conn conn[N_CONNS];
+	struct handoff_desc desc[N_DESCS]; /* in the rings, oldest first */
+	unsigned int n_descs, room;        /* room: descriptors that the rings still take */
+	uint32_t tx_used;
+	uint64_t counters[POSTERN_DP_COUNTER_COUNT];
+	struct dp_arena *arena;
+	struct generation *generation;
+	_Atomic bool drain;
+} t;
+
+/* ---- the neighbours -------------------------------------------------------------------------- */
+
+uint64_t worker_realtime_ns(const struct worker *w)
+{
+	return w->now_ms * 1000000;
+}
+
+uint32_t worker_random(struct worker *w)
+{
+	return (uint32_t)w->now_ms;
+}
+
+int net_listener_id(const struct net *n, const struct tcp_tuple *tuple)
+{
+	(void)n;
+	return tuple->local_port;
+}
+
+int dp_rings_push(struct dp_rings *r, uint32_t loop, const struct handoff_desc *d)
+{
+	(void)r;
+	(void)loop;
+	if (!t.w.up)
+		return -ENOTCONN;
+	if (!t.room)
+		return -EAGAIN;
+	t.room--;
+	assert_true(t.n_descs < N_DESCS);
+	t.desc[t.n_descs++] = *d;
+	return 0;
+}
+
+uint32_t dp_rings_pick(struct dp_rings *r)
+{
+	(void)r;
+	return 0;
+}
+
+const struct tcp_tuple *tcp_get_tuple(const struct tcp_conn *c, struct tcp_tuple *out)
+{
+	*out = c->tuple;
+	return out;
+}
+
+void tcp_get_usage(const struct tcp_stack *s, struct tcp_usage *out)
+{
+	(void)s;
+	*out = (struct tcp_usage){.tx_blocks_used = t.tx_used};
+}
+
+void tcp_get_facts(const struct tcp_conn *c, struct tcp_facts *out)
+{
+	(void)c;
+	*out = (struct tcp_facts){0};
+}
+
+int tcp_send(struct tcp_conn *c, const void *p, size_t n)
+{
+	assert_true(c->out_n + n < sizeof(c->out));
+	memcpy(c->out + c->out_n, p, n);
+	c->out_n += n;
+	c->unacked += n;
+	return 0;
+}
+
+void tcp_close(struct tcp_conn *c)
+{
+	c->closing = true;
+}
+
+static void gone(struct tcp_conn *c, enum tcp_close_reason why)
+{
+	struct session *s = c->app;
+
+	c->app = NULL;
+	session_tcp_app.closed(s, why);
+}
+
+void tcp_abort(struct tcp_conn *c)
+{
+	gone(c, TCP_CLOSED_ABORTED);
+}
+
+void tcp_evict(struct tcp_conn *c)
+{
+	gone(c, TCP_CLOSED_EVICTED);
+}
+
+void tcp_set_window(struct tcp_conn *c, uint32_t octets)
+{
+	(void)c;
+	(void)octets;
+}
+
+void tcp_resume(struct tcp_conn *c)
+{
+	while (c->app && c->in_n) {
+		struct tcp_view v = {(const uint8_t *)c->in, (uint32_t)c->in_n};
+		size_t taken = session_tcp_app.data(c->app, &v, 1);
+
+		memmove(c->in, c->in + taken, c->in_n - taken);
+		c->in_n -= taken;
+		if (!taken)
+			break;
+	}
+}
+
+/* ---- what the tests do ------------------------------------------------------------------------- */
+
+static void up(uint32_t max_sessions)
+{
+	struct dp_arena_opts o = {.n_workers = 1, .slice_mb = 8, .hugetlb = DP_HUGETLB_NEVER,
+				  .n_records = 8};
+	struct smtp_sizes sizes = {.sessions = max_sessions};
+	char err[160];
+
+	memset(&t, 0, sizeof(t));
+	assert_int_equal(dp_arena_new(&o, &t.arena, err, sizeof(err)), 0);
+	t.generation = calloc(1, sizeof(*t.generation));
+	assert_non_null(t.generation);
+	t.generation->config = (struct handoff_config){
+		.hostname = "mx.example.net", .max_message = 100000, .command_timeout_s = 300,
+		.verdict_timeout_s = 600, .data_timeout_s = 180};
+	t.generation->worker[0].smtp = smtp_config_new(&t.generation->config);
+	t.w = (struct worker){
+		.opt = {.max_sessions = max_sessions, .n_records = 8, .tcp_tx_blocks = 100},
+		.counters = t.counters,
+		.arena = dp_arena_worker(t.arena, 0),
+		.slice = dp_arena_slice(t.arena, 0),
+		.current = t.generation,
+		.drain = &t.drain,
+		.now_ms = 1000,
+		.epoch = 1,
+		.up = true,
+	};
+	t.w.smtp = smtp_server_new(&sizes, &session_smtp_ops, t.counters);
+	assert_non_null(t.w.smtp);
+	smtp_server_set_config(t.w.smtp, t.generation->worker[0].smtp);
+	assert_int_equal(session_table_new(&t.w), 0);
+	t.room = N_DESCS;
+}
+
+static void down(void)
+{
+	for (unsigned int i = 0; i < N_CONNS; i++)
+		if (t.conn[i].app)
+			gone(&t.conn[i], TCP_CLOSED_RESET);
+	assert_int_equal(t.w.sessions_now, 0);
+	smtp_server_free(t.w.smtp);
+	session_table_free(&t.w);
+	smtp_config_free(t.generation->worker[0].smtp);
+	free(t.generation);
+	dp_arena_free(t.arena);
+}
+
+static struct tcp_conn *open_conn(unsigned int i)
+{
+	struct tcp_conn *c = &t.conn[i];
+
+	*c = (struct tcp_conn){.tuple = {.remote_port = (uint16_t)i, .local_port = 25}};
+	c->app = session_tcp_app.accept(&t.w, c, &c->tuple);
+	return c;
+}
+
+static void say(struct tcp_conn *c, const char *text)
+{
+	size_t n = strlen(text);
+
+	assert_true(c->in_n + n <= sizeof(c->in));
+	memcpy(c->in + c->in_n, text, n);
+	c->in_n += n;
+	tcp_resume(c);
+}
+
+/* Everything said since the last time begins with this. */
+static void hear(struct tcp_conn *c, const char *text)
+{
+	c->out[c->out_n] = '\0';
+	if (strncmp(c->out, text, strlen(text)) != 0 || (!*text && c->out_n))
+		fail_msg("heard: %s\nwanted: %s", c->out, text);
+	c->out_n = 0;
+}
+
+static void acked(struct tcp_conn *c)
+{
+	c->unacked = 0;
+	session_tcp_app.acked(c->app, 0);
+}
+
+static struct handoff_desc *last(uint8_t kind)
+{
+	assert_true(t.n_descs > 0);
+	assert_int_equal(t.desc[t.n_descs - 1].kind, kind);
+	return &t.desc[t.n_descs - 1];
+}
+
+static bool answer(const struct handoff_desc *d, uint16_t code)
+{
+	struct dp_verdict v = {.head = {.session = d->session, .generation = d->generation,
+					.question = d->question, .code = code},
+			       .text = STR("as asked")};
+	bool taken;
+
+	v.head.kind = d->kind == DESC_CONNECT ? VERDICT_CONNECT
+		      : d->kind == DESC_RCPT  ? VERDICT_RCPT
+					      : VERDICT_MESSAGE;
+	if (d->kind == DESC_SUBMIT) {
+		v.head.record = d->msg.record;
+		v.head.record_gen = d->msg.record_gen;
+	}
+	taken = session_verdict(&t.w, &v);
+	return taken;
+}
+
+static struct tcp_conn *established(unsigned int i)
+{
+	struct tcp_conn *c = open_conn(i);
+
+	assert_non_null(c->app);
+	assert_true(answer(last(DESC_CONNECT), 220));
+	say(c, "EHLO client.example.org\r\n");
+	acked(c);
+	hear(c, "220 ");
+	return c;
+}
+
+/* Up to the final dot, which is the caller's. */
+static void message(struct tcp_conn *c)
+{
+	say(c, "MAIL FROM:<a@example.org>\r\nRCPT TO:<b@example.com>\r\nDATA\r\n");
+	assert_true(answer(last(DESC_RCPT), 250));
+	say(c, "Subject: x\r\n\r\ntext\r\n");
+}
+
+static void turn(void)
+{
+	session_control_lost(&t.w);
+	if (t.w.outbox_len)
+		outbox_drain(&t.w);
+	session_ask_waiting(&t.w);
+}
+
+static uint32_t records(void)
+{
+	struct dp_usage u;
+
+	dp_worker_usage(t.w.arena, &u);
+	return u.records_used;
+}
+
+/* ---- tests ------------------------------------------------------------------------------------- */
+
+static void test_message(void **state)
+{
+	struct tcp_conn *c;
+	struct handoff_desc d;
+
+	(void)state;
+	up(16);
+	c = established(0);
+	/* Idle: nothing but its two cache lines here and two in smtp/. */
+	assert_null(c->app->txn);
+	assert_int_equal(c->app->on, ON_NONE);
+	assert_int_equal(records(), 0);
+	message(c);
+	assert_non_null(c->app->txn);
+	assert_int_equal(t.w.scanning, 1);
+	say(c, ".\r\n");
+	d = *last(DESC_SUBMIT);
+	assert_int_equal(d.msg.size, strlen("Subject: x\r\n\r\ntext\r\n"));
+	assert_null(c->app->txn);
+	assert_int_equal(t.w.scanning, 0);
+	assert_false(answer(&(struct handoff_desc){.kind = DESC_RCPT, .question = d.question,
+						   .generation = d.generation}, 250));
+	c->out_n = 0;
+	assert_true(answer(&d, 250));
+	hear(c, "250 2.0.0 as asked id=");
+	assert_int_equal(c->app->n_replies, 1);
+	assert_false(answer(&d, 250)); /* twice */
+	acked(c);
+	assert_int_equal(last(DESC_REPLY_ACKED)->question, d.question);
+	assert_int_equal(c->app->n_replies, 0);
+	gone(c, TCP_CLOSED_RESET);
+	assert_int_equal(last(DESC_SESSION_END)->generation, d.generation);
+	down();
+}
+
+static void test_reply_lost(void **state)
+{
+	struct tcp_conn *c;
+	unsigned int lost = 0;
+
+	(void)state;
+	up(16);
+	c = established(0);
+	/* More final replies than are followed: the oldest is given up, never one too many kept. */
+	for (unsigned int i = 0; i < SESSION_REPLIES + 2; i++) {
+		message(c);
+		say(c, ".\r\n");
+		assert_true(answer(last(DESC_SUBMIT), 250));
+		dp_worker_reclaim(t.w.arena);
+		c->out_n = 0;
+	}
+	for (unsigned int i = 0; i < t.n_descs; i++)
+		lost += t.desc[i].kind == DESC_REPLY_LOST;
+	assert_int_equal(lost, 2);
+	gone(c, TCP_CLOSED_TIMEOUT);
+	for (unsigned int i = lost = 0; i < t.n_descs; i++)
+		lost += t.desc[i].kind == DESC_REPLY_LOST;
+	assert_int_equal(lost, SESSION_REPLIES + 2);
+	assert_int_equal(t.counters[CNT_smtp_reply_lost], SESSION_REPLIES + 2);
+	down();
+}
+
+/* A full ring: sessions wait in order, also with what is said when they end. */
+static void test_ring_full(void **state)
+{
+	struct tcp_conn *c, *k;
+	uint32_t generation;
+
+	(void)state;
+	up(16);
+	c = established(0);
+	message(c);
+	t.room = 0;
+	say(c, ".\r\n");
+	k = open_conn(1);
+	assert_int_equal(c->app->on, ON_UNSENT);
+	assert_int_equal(k->app->on, ON_UNSENT);
+	turn();
+	assert_int_equal(k->app->on, ON_UNSENT);
+	/* One place: the one that came first. Nobody can answer what was not asked. */
+	t.room = 1;
+	turn();
+	assert_int_equal(last(DESC_SUBMIT)->session, session_slot(c->app));
+	assert_int_equal(k->app->on, ON_UNSENT);
+	assert_false(answer(&(struct handoff_desc){.kind = DESC_CONNECT,
+						   .session = session_slot(k->app),
+						   .generation = k->app->generation,
+						   .question = k->app->question}, 220));
+	t.room = 10;
+	turn();
+	assert_true(answer(last(DESC_CONNECT), 220));
+	hear(k, "220 ");
+	/* The end of a session waits, and keeps the slot for so long. */
+	t.room = 0;
+	generation = k->app->generation;
+	gone(k, TCP_CLOSED_RESET);
+	assert_int_equal(t.w.session[1].on, ON_ENDING);
+	assert_int_equal(t.w.session[1].generation, generation);
+	k = open_conn(2);
+	assert_int_equal(session_slot(k->app), 2);
+	t.room = 10;
+	turn();
+	assert_int_equal(t.w.session[1].on, ON_FREE);
+	assert_int_equal(t.w.session[1].generation, generation + 1);
+	assert_int_equal(t.desc[t.n_descs - 2].kind, DESC_SESSION_END);
+	assert_int_equal(last(DESC_CONNECT)->session, 2);
+	down();
+}
+
+/* A message that waits for a place in the ring and whose client goes is nobody's but ours. */
+static void test_unsent_message(void **state)
+{
+	struct tcp_conn *c;
+
+	(void)state;
+	up(16);
+	c = established(0);
+	message(c);
+	t.room = 0;
+	say(c, ".\r\n");
+	assert_int_equal(records(), 1);
+	gone(c, TCP_CLOSED_RESET);
+	assert_int_equal(records(), 0);
+	t.room = 10;
+	turn();
+	last(DESC_SESSION_END);
+	for (unsigned int i = 0; i < t.n_descs; i++)
+		assert_true(t.desc[i].kind != DESC_SUBMIT && t.desc[i].kind != DESC_CANCEL);
+	/* And its deadline: 451, the record is free, the session goes on. */
+	c = established(1);
+	message(c);
+	t.room = 0;
+	c->out_n = 0;
+	say(c, ".\r\n");
+	t.w.now_ms += 602 * 1000;
+	while (session_sweep(&t.w))
+		;
+	hear(c, "451 4.3.2 No decision in time");
+	assert_int_equal(records(), 0);
+	assert_int_equal(c->app->on, ON_NONE);
+	down();
+}
+
+static void test_overdue(void **state)
+{
+	struct tcp_conn *c;
+	struct handoff_desc d;
+
+	(void)state;
+	up(16);
+	c = established(0);
+	message(c);
+	say(c, ".\r\n");
+	d = *last(DESC_SUBMIT);
+	c->out_n = 0;
+	t.w.now_ms += 598 * 1000;
+	session_sweep(&t.w);
+	hear(c, "");
+	t.w.now_ms += 4 * 1000;
+	while (session_sweep(&t.w))
+		;
+	hear(c, "451 4.3.2 No decision in time");
+	assert_int_equal(last(DESC_CANCEL)->msg.record, d.msg.record);
+	assert_int_equal(t.counters[CNT_handoff_pinned], 1);
+	assert_false(answer(&d, 250));
+	hear(c, "");
+	assert_int_equal(records(), 1); /* pinned until control lets go */
+	down();
+}
+
+/* Idle sessions go at their time and not before, so many a turn. */
+static void test_idle_timeout(void **state)
+{
+	unsigned int turns = 0, closed = 0;
+
+	(void)state;
+	up(N_CONNS);
+	for (unsigned int i = 0; i < N_CONNS; i++)
+		established(i);
+	t.w.now_ms += 299 * 1000;
+	while (session_sweep(&t.w))
+		;
+	say(&t.conn[7], "NOOP\r\n"); /* buys time */
+	for (unsigned int i = 0; i < N_CONNS; i++)
+		assert_false(t.conn[i].closing);
+	t.w.now_ms += 3 * 1000;
+	t.tx_used = 60; /* replies are short of memory: a few at a time */
+	assert_false(session_sweep(&t.w));
+	for (unsigned int i = 0; i < N_CONNS; i++)
+		closed += t.conn[i].closing;
+	assert_true(closed < 10);
+	closed = t.tx_used = 0;
+	while (session_sweep(&t.w))
+		turns++;
+	assert_true(turns >= 2);
+	for (unsigned int i = 0; i < N_CONNS; i++)
+		closed += t.conn[i].closing;
+	assert_int_equal(closed, N_CONNS - 1);
+	assert_false(t.conn[7].closing);
+	assert_int_equal(t.counters[CNT_smtp_timeout], N_CONNS - 1);
+	down();
+}
+
+/* Control dies with hundreds of questions open: each is answered, a part each turn. */
+static void test_control_lost(void **state)
+{
+	struct handoff_desc old;
+	unsigned int turns = 0;
+	uint32_t i;
+
+	(void)state;
+	up(N_CONNS);
+	established(0);
+	for (i = 1; i < N_CONNS - 1; i++)
+		open_conn(i);
+	old = *last(DESC_CONNECT);
+	t.room = 0;
+	open_conn(i); /* was not even asked */
+	t.w.up = false;
+	outbox_clear(&t.w);
+	turn();
+	assert_false(TAILQ_EMPTY(&t.w.asked));
+	/* A new control is there before all were answered; it is not taken for the old one. */
+	t.w.up = true;
+	t.w.epoch++;
+	t.room = N_DESCS;
+	t.n_descs = 0;
+	assert_false(answer(&old, 220));
+	while (!TAILQ_EMPTY(&t.w.asked) || !TAILQ_EMPTY(&t.w.unsent)) {
+		turn();
+		assert_true(++turns < 100);
+	}
+	assert_true(turns > 2);
+	assert_int_equal(t.n_descs, 0);
+	for (i = 1; i < N_CONNS; i++)
+		hear(&t.conn[i], "220 ");
+	/* Who was idle did not notice; the new control is told of nobody it does not know. */
+	hear(&t.conn[0], "");
+	gone(&t.conn[0], TCP_CLOSED_RESET);
+	assert_int_equal(t.n_descs, 0);
+	down();
+}
+
+static void test_control_lost_message(void **state)
+{
+	struct tcp_conn *c, *k, *e;
+
+	(void)state;
+	up(16);
+	c = established(0);
+	message(c);
+	say(c, ".\r\n");
+	k = established(1);
+	message(k);
+	e = established(2);
+	t.room = 0;
+	say(k, ".\r\n");
+	gone(e, TCP_CLOSED_RESET);
+	assert_int_equal(t.w.session[2].on, ON_ENDING);
+	c->out_n = k->out_n = 0;
+	t.w.up = false;
+	outbox_clear(&t.w);
+	turn();
+	hear(c, "451 4.3.2 ");
+	hear(k, "451 4.3.2 ");
+	assert_int_equal(t.w.session[2].on, ON_FREE);
+	assert_int_equal(records(), 1); /* the one that control has */
+	dp_worker_reclaim(t.w.arena);
+	assert_int_equal(records(), 0);
+	down();
+}
+
+static void test_refused(void **state)
+{
+	struct tcp_conn *c;
+
+	(void)state;
+	up(16);
+	t.tx_used = 75;
+	c = open_conn(0);
+	assert_null(c->app); /* the last quarter is for replies of sessions that are there */
+	t.tx_used = 74;
+	c = open_conn(0);
+	assert_non_null(c->app);
+	gone(c, TCP_CLOSED_RESET);
+	/* Slots are used again before fresh ones. */
+	c = open_conn(0);
+	assert_int_equal(session_slot(c->app), 0);
+	assert_int_equal(t.w.fresh, 1);
+	for (unsigned int i = 1; i < 16; i++)
+		assert_non_null(open_conn(i)->app);
+	assert_null(open_conn(16)->app);
+	assert_int_equal(t.counters[CNT_sessions_full], 1);
+	/* No control, and told to say so: 421 within accept(). */
+	gone(&t.conn[0], TCP_CLOSED_RESET);
+	t.w.up = false;
+	turn();
+	t.generation->worker[0].smtp->c.down_action = DOWN_421;
+	c = open_conn(0);
+	hear(c, "421 4.3.2");
+	assert_true(c->closing);
+	down();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_message),
+		cmocka_unit_test(test_reply_lost),
+		cmocka_unit_test(test_ring_full),
+		cmocka_unit_test(test_unsent_message),
+		cmocka_unit_test(test_overdue),
+		cmocka_unit_test(test_idle_timeout),
+		cmocka_unit_test(test_control_lost),
+		cmocka_unit_test(test_control_lost_message),
+		cmocka_unit_test(test_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
