@@ -23,7 +23,7 @@ static const struct argp_option options[] = {
 	{"time-wait", OPT_TIME_WAIT, "N", 0, "TIME_WAIT entries of each worker (262144)", 2},
 	{"blocks", OPT_BLOCKS, "N", 0, "2 KiB blocks for octets out of order, each worker (16384)", 2},
 	{"line-buffers", OPT_LINES, "N", 0, "buffers for incomplete command lines, each worker (0: a quarter of the sessions)", 2},
-	{"reply-blocks", OPT_REPLIES, "N", 0, "2 KiB blocks for replies under way, each worker (0: by --max-sessions)", 2},
+	{"reply-blocks", OPT_REPLIES, "N", 0, "512 octet blocks for replies under way, each worker (0: by --max-sessions)", 2},
 	{"streams", OPT_STREAMS, "N", 0, "messages over 64 KiB scanned at once, each worker (256)", 2},
 	{"rx-mbufs", OPT_RX_MBUFS, "N", 0, "receive buffers beyond the descriptors, each worker (2048)", 2},
 	{"rx-desc", OPT_RX_DESC, "N", 0, "descriptors of each receive queue (0: by driver)", 2},
@@ -79,7 +79,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case OPT_TIME_WAIT: a->time_wait = number(state, "time-wait", arg, 16, 1u << 22); break;
 	case OPT_BLOCKS: a->blocks = number(state, "blocks", arg, 64, 1u << 22); break;
 	case OPT_LINES: a->line_buffers = number(state, "line-buffers", arg, 0, 1u << 21); break;
-	case OPT_REPLIES: a->reply_blocks = number(state, "reply-blocks", arg, 0, 1u << 22); break;
+	case OPT_REPLIES: a->reply_blocks = number(state, "reply-blocks", arg, 0, 1u << 24); break;
 	case OPT_STREAMS: a->streams = number(state, "streams", arg, 1, 65536); break;
 	case OPT_RX_MBUFS: a->rx_mbufs = number(state, "rx-mbufs", arg, 8, 1u << 20); break;
 	case OPT_RX_DESC: a->rx_desc = (uint16_t)number(state, "rx-desc", arg, 0, 32768); break;

@@ -21,7 +21,7 @@ struct args {
 	uint32_t time_wait;        /* a worker */
 	uint32_t blocks;           /* 2 KiB blocks for out-of-order and held octets, a worker */
 	uint32_t line_buffers;     /* incomplete command lines, a worker; 0: by max_sessions */
-	uint32_t reply_blocks;     /* 2 KiB blocks for replies not acknowledged, a worker; 0: same */
+	uint32_t reply_blocks;     /* 512 octet blocks for replies not acknowledged, a worker; 0: same */
 	uint32_t streams;          /* large messages scanned at once, a worker */
 	uint32_t rx_mbufs;         /* beyond the descriptors, a worker */
 	uint32_t mbuf_size;        /* octets of a receive buffer */

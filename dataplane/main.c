@@ -217,7 +217,7 @@ static uint32_t reply_blocks(void)
 
 	if (dp.args.reply_blocks)
 		return dp.args.reply_blocks;
-	return (n < 16384 ? n : 16384) + n / 32 + 4096;
+	return 4 * ((n < 16384 ? n : 16384) + n / 32 + 4096);
 }
 
 static struct tcp_options tcp_sizes(void)
@@ -264,12 +264,13 @@ static void print_sessions(void)
 	struct smtp_sizes z = smtp_sizes();
 	const struct worker_options *opt = &dp.worker[0]->opt;
 	size_t tcp = tcp_stack_bytes(&t), smtp = smtp_server_bytes(&z), table = session_table_bytes(opt);
-	size_t blocks = ((size_t)t.blocks + t.tx_blocks) * 2048;
+	size_t replies = (size_t)t.tx_blocks * TCP_TX_BLOCK, blocks = (size_t)t.blocks * 2048 + replies;
 	char text[64];
 
 	snprintf(text, sizeof(text), "%zu octets a session", (tcp - blocks + smtp + table) / z.sessions);
 	print_row("TCP: connections and table", t.max_conns, tcp - blocks, "");
-	print_row("TCP: blocks of 2 KiB", blocks / 2048, blocks, "");
+	print_row("TCP: blocks of 2 KiB received", t.blocks, blocks - replies, "");
+	print_row("TCP: blocks of 512 octets to send", t.tx_blocks, replies, "");
 	print_row("SMTP: sessions", z.sessions, smtp + table, text);
 }
 

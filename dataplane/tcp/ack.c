@@ -93,7 +93,7 @@ static void pop_sent(struct tcp_conn *c, uint32_t n)
 	c->tx_bytes -= n;
 	while (n) {
 		uint32_t i = c->tx_head;
-		struct tcp_block *b = tx_at(s, i);
+		struct tcp_tx_block *b = tx_at(s, i);
 		uint32_t k = min_u32(n, (uint32_t)(b->end - b->off));
 
 		b->off = (uint16_t)(b->off + k);

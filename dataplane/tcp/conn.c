@@ -68,7 +68,7 @@ int tcp_send(struct tcp_conn *c, const void *p, size_t n)
 		return -ENOBUFS;
 	}
 	while (n) {
-		struct tcp_block *b;
+		struct tcp_tx_block *b;
 		uint32_t k;
 
 		if (!room) {

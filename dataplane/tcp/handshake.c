@@ -123,13 +123,9 @@ void tcp_syn_input(struct tcp_stack *s, struct tcp_in *in, uint64_t hash, uint32
 	if (seg->payload_len) /* not acknowledged: the peer sends it again (RFC 9293 3.4) */
 		COUNT(s, tcp_data_on_syn);
 	/* RFC 4987 3.6: cookies only when the pool runs short. */
-	if (s->mini.used >= s->opt.max_half_open - s->opt.max_half_open / 4) {
+	if (s->mini.used >= s->opt.max_half_open - s->opt.max_half_open / 4 ||
+	    (i = tcp_pool_get(&s->mini)) == TCP_NONE) {
 		tcp_cookie_send(s, in, hash);
-		return;
-	}
-	i = tcp_pool_get(&s->mini);
-	if (i == TCP_NONE) {
-		COUNT(s, tcp_syn_drop_pool);
 		return;
 	}
 	m = mini_at(s, i);

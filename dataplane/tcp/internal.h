@@ -37,7 +37,7 @@
 #define TH_URG 0x20
 
 #define TCP_HEADER_MAX 60
-#define TCP_MAX_VIEWS  16   /* of one upcall or one segment */
+#define TCP_MAX_VIEWS  20   /* of one upcall or one segment; 19 full blocks are a jumbo frame */
 #define TCP_WSCALE     3    /* ours: 65,535 << 3 = 512 KiB, the largest window is 256 KiB */
 #define TCP_WHEEL      4096 /* slots of TCP_TICK_MS: 41 s; later deadlines come round again */
 #define TCP_TICK_MS    10
@@ -79,7 +79,7 @@ struct tcp_range {
 	uint32_t start, end; /* [start, end) */
 };
 
-/* Data block, for received and for sent bytes alike. */
+/* Received octets that wait. */
 struct tcp_block {
 	uint32_t next;
 	uint32_t seq;   /* of the first byte; out-of-order blocks only */
@@ -89,6 +89,15 @@ struct tcp_block {
 	uint8_t data[2032];
 };
 _Static_assert(sizeof(struct tcp_block) == 2048, "a block is 2 KiB");
+
+/* Octets to send. Most replies are a line. */
+struct tcp_tx_block {
+	uint32_t next;
+	uint16_t off; /* first byte that is not acknowledged */
+	uint16_t end;
+	uint8_t data[504];
+};
+_Static_assert(sizeof(struct tcp_tx_block) == TCP_TX_BLOCK, "as tcp.h says");
 
 struct tcp_pool {
 	uint8_t *mem;
@@ -366,7 +375,7 @@ static inline struct tcp_block *rx_at(const struct tcp_stack *s, uint32_t i)
 	return tcp_pool_at(&s->rx, i);
 }
 
-static inline struct tcp_block *tx_at(const struct tcp_stack *s, uint32_t i)
+static inline struct tcp_tx_block *tx_at(const struct tcp_stack *s, uint32_t i)
 {
 	return tcp_pool_at(&s->tx, i);
 }

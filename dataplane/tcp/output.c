@@ -61,7 +61,7 @@ static void transmit(struct tcp_conn *c, uint32_t seq, uint32_t len, uint8_t fla
 	size_t opt;
 
 	for (; len && i != TCP_NONE && n < TCP_MAX_VIEWS; i = tx_at(s, i)->next) {
-		const struct tcp_block *b = tx_at(s, i);
+		const struct tcp_tx_block *b = tx_at(s, i);
 		uint32_t have = (uint32_t)(b->end - b->off), k;
 
 		if (skip >= have) {
@@ -104,7 +104,9 @@ uint32_t tcp_payload_room(const struct tcp_conn *c)
 {
 	uint32_t opt = (uint32_t)tcp_options_len(c); /* RFC 6691 2: options come out of the MSS */
 
-	return c->mss > opt + LIMIT_TCP_MSS_MIN ? c->mss - opt : LIMIT_TCP_MSS_MIN;
+	uint32_t most = (TCP_MAX_VIEWS - 1) * (uint32_t)sizeof(tx_at(c->stack, 0)->data);
+
+	return c->mss > opt + LIMIT_TCP_MSS_MIN ? min_u32(c->mss - opt, most) : LIMIT_TCP_MSS_MIN;
 }
 
 void tcp_retransmit_one(struct tcp_conn *c)

@@ -90,7 +90,8 @@ size_t tcp_stack_bytes(const struct tcp_options *o)
 	       round64((size_t)o->max_half_open * sizeof(struct tcp_path)) +
 	       round64((size_t)o->max_time_wait * sizeof(struct tcp_tw)) +
 	       round64((size_t)board_count(o) * sizeof(struct tcp_board)) +
-	       ((size_t)o->blocks + o->tx_blocks) * sizeof(struct tcp_block) +
+	       (size_t)o->blocks * sizeof(struct tcp_block) +
+	       (size_t)o->tx_blocks * sizeof(struct tcp_tx_block) +
 	       round64(TCP_WHEEL * sizeof(uint32_t));
 }
 
@@ -142,7 +143,7 @@ struct tcp_stack *tcp_stack_new(const struct tcp_options *opt, const struct tcp_
 		      offsetof(struct tcp_tw, next)) ||
 	    !pool_new(&s->board, board_count(opt), sizeof(struct tcp_board), 0) ||
 	    !pool_new(&s->rx, opt->blocks, sizeof(struct tcp_block), 0) ||
-	    !pool_new(&s->tx, opt->tx_blocks, sizeof(struct tcp_block), 0)) {
+	    !pool_new(&s->tx, opt->tx_blocks, sizeof(struct tcp_tx_block), 0)) {
 		tcp_stack_free(s);
 		return NULL;
 	}

@@ -114,12 +114,14 @@ struct tcp_env {
 	uint8_t secret[32];   /* ISN, cookies, hashing; random per boot (tests: fixed) */
 };
 
+#define TCP_TX_BLOCK 512
+
 struct tcp_options {
 	uint32_t max_conns;       /* TCB pool */
 	uint32_t max_half_open;   /* mini-TCB pool; cookies above 3/4 of it */
 	uint32_t max_time_wait;   /* compact entries; the oldest is recycled and counted */
 	uint32_t blocks;          /* pool of 2 KiB blocks for out-of-order and held bytes */
-	uint32_t tx_blocks;       /* pool of 2 KiB blocks for unacknowledged replies */
+	uint32_t tx_blocks;       /* pool of TCP_TX_BLOCK octets for unacknowledged replies */
 	uint32_t boards;          /* flights repaired by SACK at once; 0: a 64th of max_conns, >= 64 */
 	uint32_t window_idle;     /* octets, default 16 KiB */
 	uint32_t time_wait_ms;    /* default 60,000 */
@@ -170,7 +172,7 @@ void tcp_get_facts(const struct tcp_conn *c, struct tcp_facts *out);
 const struct tcp_tuple *tcp_get_tuple(const struct tcp_conn *c, struct tcp_tuple *out);
 
 /*
- * Memory ladder. 0: normal; 1: every window at most one MSS beyond what is announced;
+ * Memory ladder. 0: normal; 1: no connection is offered more than one MSS beyond what it has taken;
  * 2: in addition no SYN is answered.
  */
 void tcp_set_pressure(struct tcp_stack *s, int level);

@@ -42,6 +42,7 @@ struct tls_link {
 	unsigned int mask;
 	atomic_uint refs;      /* worker and pool */
 	atomic_bool orphaned;
+	bool alone;            /* no threads: the worker serves itself */
 	pthread_mutex_t in_lock, out_lock; /* of the pool's threads */
 	struct ring to_pool, to_worker;
 };
@@ -108,7 +109,7 @@ struct tls_link *tls_link_new(struct tls_pool *p, unsigned int index, uint32_t m
 	l = aligned_alloc(LINE, (sizeof(*l) + LINE - 1) / LINE * LINE);
 	if (!l)
 		return NULL;
-	*l = (struct tls_link){.pool = p, .mask = size - 1};
+	*l = (struct tls_link){.pool = p, .mask = size - 1, .alone = p->n_threads == 0};
 	atomic_init(&l->refs, 2);
 	pthread_mutex_init(&l->in_lock, NULL);
 	pthread_mutex_init(&l->out_lock, NULL);
@@ -151,11 +152,6 @@ void tls_link_put(struct tls_link *l, struct tls_conn *c)
 	wake_one(l->pool);
 }
 
-struct tls_conn *tls_link_get(struct tls_link *l)
-{
-	return ring_get(&l->to_worker, l->mask);
-}
-
 /* One connection of a link, if there is one. */
 static bool serve(struct tls_link *l)
 {
@@ -178,6 +174,13 @@ static bool serve(struct tls_link *l)
 	return true;
 }
 
+struct tls_conn *tls_link_get(struct tls_link *l)
+{
+	if (l->alone)
+		serve(l);
+	return ring_get(&l->to_worker, l->mask);
+}
+
 static bool anything(struct tls_pool *p)
 {
 	for (unsigned int i = 0; i < p->n_workers; i++) {
@@ -194,6 +197,9 @@ static void rest(struct tls_pool *p)
 	unsigned int word = atomic_load(&p->word);
 
 	atomic_fetch_add(&p->sleepers, 1);
+	/* The mark may stem from a wake-up that came when nobody slept any more: nobody would ever
+	 * wake us then. If it is set behind this, the word has changed as well. */
+	atomic_exchange(&p->waking, false);
 	atomic_thread_fence(memory_order_seq_cst);
 	if (!anything(p))
 		syscall(SYS_futex, &p->word, FUTEX_WAIT_PRIVATE, word, NULL, NULL, 0);
@@ -232,7 +238,7 @@ struct tls_pool *tls_pool_new(unsigned int n_threads, unsigned int n_workers)
 	struct tls_pool *p;
 	int rc = 0;
 
-	if (n_threads == 0 || n_threads > MAX_THREADS || n_workers == 0 ||
+	if (n_threads > MAX_THREADS || n_workers == 0 ||
 	    n_workers > MAX_WORKERS) {
 		errno = EINVAL;
 		return NULL;

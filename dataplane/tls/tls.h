@@ -85,7 +85,8 @@ void tls_tickets_free(struct tls_tickets *t);
 
 /*
  * n threads, not EAL's, at a lower priority than the workers. They inherit the caller's CPU
- * affinity, which for a main lcore is one core. NULL and errno.
+ * affinity, which for a main lcore is one core. Without threads (tests, fuzzing) tls_poll() runs
+ * the handshakes itself. NULL and errno.
  */
 struct tls_pool *tls_pool_new(unsigned int n_threads, unsigned int n_workers);
 /* Ends the threads; handshakes under way end with them. After the workers have stopped, before or

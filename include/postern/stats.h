@@ -60,7 +60,6 @@
 	X(tcp_cookie_sent, C, "SYN cookies sent") \
 	X(tcp_cookie_accepted, C, "connections established by SYN cookie") \
 	X(tcp_cookie_bad, D, "ACK that is no valid SYN cookie") \
-	X(tcp_syn_drop_pool, D, "SYN dropped: half-open pool full") \
 	X(tcp_syn_drop_pressure, D, "SYN not answered: memory pressure") \
 	X(tcp_conn_drop_pool, D, "handshake complete but no TCB left") \
 	X(tcp_drop_header, D, "malformed TCP header or options") \

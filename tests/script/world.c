@@ -41,7 +41,7 @@ void world_init(struct world *w, const char *file)
 	memset(w, 0, sizeof(*w));
 	w->file = file;
 	w->opt = (struct tcp_options){.max_conns = 64, .max_half_open = 64, .max_time_wait = 64,
-				      .blocks = 512, .tx_blocks = 128};
+				      .blocks = 512, .tx_blocks = 512};
 	w->listen_port = 25;
 	w->pending_end = &w->pending;
 	w->secret = 7;
