@@ -597,6 +597,8 @@ static void test_stress(void **state)
 	void *ret;
 
 	assert_int_equal(pthread_create(&t, NULL, echo, f), 0);
+	while (!atomic_load(&f->epoch->head->loop[0].sleeping)) /* it sleeps at least once */
+		sched_yield();
 	while (o.next < STRESS) {
 		for (uint32_t k = 0; k < sent % 60 + 1 && sent < STRESS; k++) {
 			d.question = sent;

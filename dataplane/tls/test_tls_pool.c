@@ -164,7 +164,7 @@ static void test_wake(void **state)
 		for (unsigned int j = 0; j < 3; j++) {
 			server_init(&s[j], h, ctx);
 			assert_int_equal(tls_input(s[j].c, (const uint8_t *)"EHLO x", 6), 6);
-			for (volatile unsigned int k = 0; k < (i * 37 + j * 101) % 4000; k++)
+			for (volatile unsigned int k = 0; k < (i * 7919 + j * 104729) % 60000; k++)
 				;
 		}
 		harness_settle(h);

@@ -7,9 +7,9 @@
  *
  * It knows neither sockets nor TCP nor SMTP nor DPDK: ciphertext comes in by tls_input(),
  * everything else goes out through struct tls_ops. A handshake costs up to half a millisecond and
- * cannot be cut into turns of a poll loop, so it runs on the threads of a pool, which own the connection until a
- * flight of it is done; tls_poll() gives it back to its worker. After the handshake a connection
- * belongs to its worker alone.
+ * cannot be cut into turns of a poll loop, so it runs on the threads of a pool, which own the
+ * connection until a flight of it is done; tls_poll() gives it back to its worker. After the
+ * handshake a connection belongs to its worker alone.
  *
  *   context.c    certificates, versions, ciphers, SNI, tickets      (main lcore; read by all)
  *   pem.c        PEM texts, and what is wrong with them
