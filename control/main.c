@@ -209,6 +209,14 @@ static void on_refused(void *arg, int error, const char *text)
 	last = error;
 }
 
+static void on_alert(void *arg, const struct deliver_alert *a)
+{
+	(void)arg;
+	note("ALERT route %s: %s port %u refused this relay at %s: %u %u.%u.%u %s (%llu more before, not told)",
+	     a->route, a->host, a->port, a->stage, a->said->code, a->said->enh_class, a->said->enh_subject,
+	     a->said->enh_detail, a->said->text, (unsigned long long)a->untold);
+}
+
 static void on_push_ack(void *arg, uint64_t generation, int error, struct str text)
 {
 	struct loop *l = arg;
@@ -317,6 +325,7 @@ static int start(struct loop *l)
 	l->deliver = deliver_new(l->base, l->dns, l->counters);
 	if (!l->deliver)
 		return die("deliver", "out of memory");
+	deliver_on_alert(l->deliver, on_alert, l);
 	umask(0027);
 	l->trace = trace_new(c->trace_file, TRACE_KEEP, l->counters, err, sizeof(err));
 	if (!l->trace)

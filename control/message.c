@@ -209,11 +209,6 @@ static void on_delivered(void *arg, const struct deliver_result *res)
 	struct ctl_reply r = {d->code, d->enh_class, d->enh_subject, d->enh_detail, str_c(d->text)};
 
 	m->job = NULL;
-	if (res->alert)
-		fprintf(stderr, "control: ALERT route %s: %s refused this relay at %s: %u %s\n",
-			m->route->name, res->host, res->stage,
-			res->rcpt && m->sub->envelope.n_rcpts ? res->rcpt[0].next_hop.code : 0,
-			res->rcpt && m->sub->envelope.n_rcpts ? res->rcpt[0].next_hop.text : "");
 	if (res->outcome == DELIVER_ABORTED) {
 		give_back(m, res);
 		return;

@@ -89,6 +89,12 @@ struct deliver_tuning *deliver_tuning(struct deliver *d)
 	return &d->tuning;
 }
 
+void deliver_on_alert(struct deliver *d, deliver_alert_callback *cb, void *arg)
+{
+	d->on_alert = cb;
+	d->alert_arg = arg;
+}
+
 struct deliver *deliver_new(struct event_base *base, struct dns *dns, uint64_t *counters)
 {
 	struct deliver *d = calloc(1, sizeof(*d));

@@ -37,6 +37,20 @@ struct deliver *deliver_new(struct event_base *base, struct dns *dns, uint64_t *
 void deliver_free(struct deliver *d);
 
 /*
+ * The next hop refuses this relay (its certificate, address or connector) and not a message: an
+ * operator must act. Told at deliveries and callouts alike, once a next hop and LIMIT_ALERT_S.
+ */
+struct deliver_alert {
+	const char *route, *host;
+	uint16_t port;
+	const char *stage;
+	const struct deliver_reply *said;
+	uint64_t untold;               /* since the last of this next hop */
+};
+typedef void deliver_alert_callback(void *arg, const struct deliver_alert *a);
+void deliver_on_alert(struct deliver *d, deliver_alert_callback *cb, void *arg);
+
+/*
  * Is this recipient good? Order: refusal memory (route, MAIL FROM, RCPT), recipient-wide negative
  * memory, positive cache, then for VERIFY_CALLOUT a probe (EHLO, MAIL with the real reverse-path,
  * RCPT, RSET) on a pooled connection; one probe per (route, MAIL FROM, RCPT) in flight, the rest wait
@@ -70,7 +84,7 @@ struct deliver_result {
 	char stage[16];                /* where it ended: connect banner ehlo mail rcpt data body dot */
 	bool dot_written;              /* the final dot left us */
 	bool late;                     /* the result came after deliver_cancel() */
-	bool alert;                    /* the relay itself was refused: tell the operator */
+	bool alert;                    /* the relay itself was refused */
 	uint64_t first_byte_us, done_us; /* since deliver_start */
 };
 

@@ -161,6 +161,7 @@ struct host {
 	TAILQ_HEAD(conn_list, conn) idle, busy; /* idle: used last in front */
 	uint64_t avoid_until_ms;
 	uint64_t delivered, rejected, deferred;
+	uint64_t alerts, alerts_told, alerted_s; /* refusals of the relay; told last */
 	char last_error[160];
 };
 
@@ -199,6 +200,8 @@ struct deliver {
 	struct memory *unknown;      /* (route, RCPT) → reply */
 	struct memory *known;        /* (route, RCPT) taken */
 	bool *gone;                  /* set when freed inside a callback */
+	deliver_alert_callback *on_alert;
+	void *alert_arg;
 };
 
 /* deliver.c */
@@ -228,6 +231,8 @@ bool xact_tried(const struct xact *x, const struct address *a);
 /* What our client hears of it; not for END_RCPTS, END_ACCEPTED. */
 void xact_reply(const struct xact *x, const struct ending *e, struct deliver_reply *reply,
 		enum deliver_outcome *outcome, bool *alert);
+/* `said` refuses the relay itself. */
+void xact_alert(const struct xact *x, enum stage stage, const struct deliver_reply *said);
 /* The attempt is over and the connection is no longer ours. */
 void xact_ended(struct xact *x, const struct ending *e);
 /* A pooled connection died before MAIL was answered. */

@@ -103,11 +103,14 @@ static void refused_rcpts(struct deliver_job *j)
 	struct deliver_result *res = &j->result;
 	struct ending e = {.kind = END_REPLY, .stage = STAGE_RCPT};
 	bool alert = false;
+	size_t at = 0;
 
 	learn(x);
-	for (size_t i = 0; i < x->n_rcpts; i++)
-		if (verdict_classify(x->config, STAGE_RCPT, &j->rcpt[i].next_hop) == VERDICT_RELAY)
+	for (size_t i = 0; i < x->n_rcpts && !alert; i++)
+		if (verdict_classify(x->config, STAGE_RCPT, &j->rcpt[i].next_hop) == VERDICT_RELAY) {
 			alert = true;
+			at = i;
+		}
 	if (x->n_rcpts == 1) {
 		e.reply = j->rcpt[0].next_hop;
 		xact_reply(x, &e, &res->reply, &res->outcome, &res->alert);
@@ -116,7 +119,7 @@ static void refused_rcpts(struct deliver_job *j)
 	res->outcome = DELIVER_DEFERRED;
 	res->alert = alert;
 	if (alert) {
-		deliver_count(x->d, CTL_nexthop_relay_fault);
+		xact_alert(x, STAGE_RCPT, &j->rcpt[at].next_hop);
 		verdict_relay(&res->reply, x->trace_id);
 		return;
 	}

@@ -213,6 +213,27 @@ void xact_stale(struct xact *x, const struct ending *e)
 		no_room(x);
 }
 
+void xact_alert(const struct xact *x, enum stage stage, const struct deliver_reply *said)
+{
+	struct host *h = x->last;
+	uint64_t now = deliver_now_s(x->d);
+	struct deliver_alert a;
+
+	deliver_count(x->d, CTL_nexthop_relay_fault);
+	if (!h)
+		return;
+	h->alerts++;
+	if (!x->d->on_alert || (h->alerts_told && now - h->alerted_s < LIMIT_ALERT_S))
+		return;
+	a = (struct deliver_alert){
+		.route = h->pool->route, .host = h->name, .port = h->port, .stage = stage_name(stage),
+		.said = said, .untold = h->alerts - h->alerts_told - 1,
+	};
+	h->alerts_told = h->alerts;
+	h->alerted_s = now;
+	x->d->on_alert(x->d->alert_arg, &a);
+}
+
 void xact_reply(const struct xact *x, const struct ending *e, struct deliver_reply *reply,
 		enum deliver_outcome *outcome, bool *alert)
 {
@@ -228,7 +249,7 @@ void xact_reply(const struct xact *x, const struct ending *e, struct deliver_rep
 		switch (verdict_classify(x->config, e->stage, &e->reply)) {
 		case VERDICT_RELAY:
 			*alert = true;
-			deliver_count(x->d, CTL_nexthop_relay_fault);
+			xact_alert(x, e->stage, &e->reply);
 			verdict_relay(reply, id);
 			return;
 		case VERDICT_REJECT:

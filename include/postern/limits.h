@@ -20,6 +20,9 @@
 #define LIMIT_REFUSED_QUIT_S 30      /* ours: for the QUIT after a 5xx greeting, RFC 5321 3.1 */
 #define LIMIT_IDLE_COMMANDS 100      /* ours: commands without effect between two messages */
 #define LIMIT_MIN_RATE_GRACE_S 60    /* ours: the rate of DATA is not looked at before */
+#define LIMIT_PROXY_V1 107           /* PROXY protocol 2.1: the longest line, with CRLF */
+#define LIMIT_PROXY_V2 2048          /* ours: a version 2 header with its TLVs; 536 are usual */
+#define LIMIT_PROXY_S 10             /* ours: for the PROXY header of a balancer */
 #define LIMIT_BANNER_TIMEOUT_S 300   /* 4.5.3.2.1, as a client */
 
 /* Message structure */
@@ -93,6 +96,7 @@
 #define LIMIT_CONFIG_KEYS 2048       /* keys of one section */
 #define LIMIT_CONFIG_STRING 1024     /* octets of one value */
 #define LIMIT_CONFIG_NAME 63         /* name of a listener, route or relay; struct origin.via */
+#define LIMIT_ALERT_S 60             /* ours: a line of the log a next hop and minute */
 #define LIMIT_PEM_FILE (256u * 1024)  /* ours: certificates, keys, CA list */
 #define LIMIT_TLS_CERTIFICATES 64    /* HANDOFF_MAX_CERTIFICATES */
 #define LIMIT_TLS_RSA_BITS 2048      /* NIST SP 800-131A: less is no longer taken by peers */
