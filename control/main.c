@@ -124,6 +124,7 @@ void main_reload_done(struct loop *l, int error, const char *text)
 int main_reload(struct loop *l, struct snapshot_report *report)
 {
 	struct snapshot *s;
+	static const char *const what[] = {"sockets", "loops", "dns", "spf", "trace"};
 	unsigned int restart;
 	int rc = snapshot_load(l->active->config->path, next_generation(), &s, report);
 
@@ -133,8 +134,9 @@ int main_reload(struct loop *l, struct snapshot_report *report)
 		return rc;
 	}
 	restart = config_restart_needed(l->active->config, s->config);
-	if (restart)
-		note("sockets, loops, dns, spf and trace take effect after a restart");
+	for (unsigned int i = 0; i < sizeof(what) / sizeof(what[0]); i++)
+		if (restart & 1u << i)
+			note("%s changed: takes effect after a restart", what[i]);
 	if (!l->rings) {
 		loop_activate(l, s);
 		main_reload_done(l, 0, "the dataplane is not linked; it gets this when it comes");

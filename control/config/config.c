@@ -203,6 +203,35 @@ const struct config_route *config_route_for(const struct config *c, struct str d
 	return NULL;
 }
 
+static bool same_text(const char *a, const char *b)
+{
+	return a && b ? !strcmp(a, b) : a == b;
+}
+
+static bool same_list(const char *const *a, size_t n_a, const char *const *b, size_t n_b)
+{
+	if (n_a != n_b)
+		return false;
+	for (size_t i = 0; i < n_a; i++)
+		if (!same_text(a[i], b[i]))
+			return false;
+	return true;
+}
+
+static bool same_dns(const struct dns_options *a, const struct dns_options *b)
+{
+	if (a->timeout_ms != b->timeout_ms || a->n_stubs != b->n_stubs ||
+	    !same_text(a->trust_anchor_file, b->trust_anchor_file) ||
+	    !same_list(a->forwarder, a->n_forwarders, b->forwarder, b->n_forwarders) ||
+	    !same_list(a->zone_file, a->n_zone_files, b->zone_file, b->n_zone_files))
+		return false;
+	for (size_t i = 0; i < a->n_stubs; i++)
+		if (!same_text(a->stub[i].zone, b->stub[i].zone) ||
+		    !same_text(a->stub[i].addr, b->stub[i].addr))
+			return false;
+	return true;
+}
+
 unsigned int config_restart_needed(const struct config *running, const struct config *next)
 {
 	unsigned int bits = 0;
@@ -212,5 +241,11 @@ unsigned int config_restart_needed(const struct config *running, const struct co
 		bits |= CONFIG_RESTART_SOCKETS;
 	if (running->loops != next->loops)
 		bits |= CONFIG_RESTART_LOOPS;
+	if (!same_dns(&running->dns, &next->dns))
+		bits |= CONFIG_RESTART_DNS;
+	if (running->spf_workers != next->spf_workers)
+		bits |= CONFIG_RESTART_SPF;
+	if (strcmp(running->trace_file, next->trace_file))
+		bits |= CONFIG_RESTART_TRACE;
 	return bits;
 }

@@ -152,8 +152,10 @@ const struct config_route *config_route_for(const struct config *c, struct str d
 int config_tls_pack(const struct config *c, void **out, size_t *len);
 void config_tls_forget(void *packed, size_t len);
 
-/* What would change: the keys (dotted) that differ; for `posternctl config` and the log of a reload.
- * Bits: CONFIG_NEEDS_RESTART_* are things that a running daemon cannot take over. */
+/* Bits of what differs and a running daemon cannot take over. */
 #define CONFIG_RESTART_SOCKETS (1u << 0)  /* dataplane or api socket */
 #define CONFIG_RESTART_LOOPS (1u << 1)
+#define CONFIG_RESTART_DNS (1u << 2)
+#define CONFIG_RESTART_SPF (1u << 3)
+#define CONFIG_RESTART_TRACE (1u << 4)
 unsigned int config_restart_needed(const struct config *running, const struct config *next);

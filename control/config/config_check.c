@@ -263,9 +263,10 @@ static const char *const down_words[] = {[DOWN_451] = "451", [DOWN_421] = "421",
 #define LIMIT_OF(member) CONFIG_INT(struct config, dataplane.member)
 
 static const struct config_key limits_keys[] = {
-	/* An arena record lists at most HANDOFF_MAX_CHUNKS chunks. RFC 5321 4.5.3.1.7: 64K at least. */
+	/* An arena record lists at most HANDOFF_MAX_CHUNKS chunks, and one is kept in reserve.
+	 * RFC 5321 4.5.3.1.7: 64K at least. */
 	{"max-message", read_size, LIMIT_OF(max_message), 65536,
-	 (double)HANDOFF_MAX_CHUNKS * HANDOFF_CHUNK},
+	 (double)(HANDOFF_MAX_CHUNKS - 1) * HANDOFF_CHUNK},
 	{"max-recipients", read_count, LIMIT_OF(max_rcpt), LIMIT_RCPT_MIN, HANDOFF_MAX_RCPTS},
 	{"max-errors", read_count, LIMIT_OF(max_errors), 1, 1000},
 	{"max-transactions", read_count, LIMIT_OF(max_transactions), 1, 1000000},

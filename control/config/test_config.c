@@ -206,6 +206,15 @@ static void references_and_restart(void **state)
 	c->loops = 2;
 	assert_int_equal(config_restart_needed(a, c),
 			 CONFIG_RESTART_SOCKETS | CONFIG_RESTART_LOOPS);
+	config_unref(c);
+	snprintf(text, sizeof(text), "%sdns { forwarders = [\"192.0.2.53@5353\"] }\n", minimal);
+	c = parse(text);
+	assert_int_equal(config_restart_needed(a, c), CONFIG_RESTART_DNS);
+	assert_int_equal(config_restart_needed(c, c), 0);
+	config_unref(c);
+	snprintf(text, sizeof(text), "%strace { file = /tmp/x }\nspf { workers = 3 }\n", minimal);
+	c = parse(text);
+	assert_int_equal(config_restart_needed(a, c), CONFIG_RESTART_TRACE | CONFIG_RESTART_SPF);
 	config_unref(a);
 	config_unref(b);
 	config_unref(c);
