@@ -112,6 +112,7 @@ struct loop {
 	struct session_works works;
 	struct message_all messages;
 	size_t n_sessions, n_messages;
+	bool stopping;              /* SIGTERM came: what is under way is finished, nothing new begun */
 	uint64_t started_ns, linked_ns;
 	bool ready;                          /* the dataplane runs the active snapshot */
 	char push_error[320];

@@ -21,6 +21,7 @@
 
 #include "control/loop.h"
 #include "control/sandbox.h"
+#include "postern/limits.h"
 
 #define TRACE_KEEP 10000
 
@@ -244,11 +245,24 @@ static void on_push_ack(void *arg, uint64_t generation, int error, struct str te
 
 /* ---- signals -------------------------------------------------------------------------------------- */
 
-static void on_stop(evutil_socket_t sig, short what, void *arg)
+/*
+ * What is with a next hop is seen to its end, so that no client is told 451 for a message that is being
+ * taken; a second signal, or LIMIT_STOP_S, ends that.
+ */
+static void on_stop(evutil_socket_t fd, short what, void *arg)
 {
+	const struct timeval limit = {.tv_sec = LIMIT_STOP_S};
+	struct loop *l = arg;
+
+	(void)fd;
 	(void)what;
-	note("signal %d: stopping", (int)sig);
-	event_base_loopbreak(arg);
+	if (l->stopping || TAILQ_EMPTY(&l->messages)) {
+		event_base_loopbreak(l->base);
+		return;
+	}
+	l->stopping = true;
+	note("stopping: %zu message(s) under way are finished first", (size_t)l->n_messages);
+	event_base_loopexit(l->base, &limit);
 }
 
 static void on_hup(evutil_socket_t sig, short what, void *arg)
@@ -396,8 +410,8 @@ int main(int argc, char **argv)
 		return die("event loop", "out of memory");
 	if (start(l))
 		return 1;
-	sig[0] = evsignal_new(l->base, SIGTERM, on_stop, l->base);
-	sig[1] = evsignal_new(l->base, SIGINT, on_stop, l->base);
+	sig[0] = evsignal_new(l->base, SIGTERM, on_stop, l);
+	sig[1] = evsignal_new(l->base, SIGINT, on_stop, l);
 	sig[2] = evsignal_new(l->base, SIGHUP, on_hup, l);
 	stats = event_new(l->base, -1, EV_PERSIST, on_jail_stats, l);
 	for (int i = 0; i < 3; i++)

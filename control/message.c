@@ -8,6 +8,7 @@
  */
 
 #include <errno.h>
+#include <event2/event.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -158,6 +159,8 @@ static void message_free(struct message *m)
 	TAILQ_REMOVE(&l->messages, m, all);
 	l->n_messages--;
 	free(m);
+	if (l->stopping && TAILQ_EMPTY(&l->messages))
+		event_base_loopexit(l->base, NULL);
 }
 
 /* Is the ring of this message's dataplane still the one we have? */
@@ -318,6 +321,7 @@ static void start(struct message *m)
 void message_submit(struct loop *l, struct session *s, const struct handoff_desc *d)
 {
 	struct ctl_reply busy = {451, 4, 3, 0, STR("Local error, try again later")};
+	struct ctl_reply stopping = {451, 4, 3, 2, STR("Service is restarting, try again later")};
 	struct ctl_reply old = {451, 4, 3, 2, STR("Scanned by rules that are gone, try again")};
 	struct session_work *k = session_work(s);
 	struct message *m = calloc(1, sizeof(*m));
@@ -339,6 +343,10 @@ void message_submit(struct loop *l, struct session *s, const struct handoff_desc
 	s->peer_port = m->sub->envelope.peer_port;
 	TAILQ_INSERT_TAIL(&l->messages, m, all);
 	l->n_messages++;
+	if (l->stopping) {
+		answer(m, &stopping, TRACE_DEFERRED, NULL);
+		return;
+	}
 	m->snapshot = loop_snapshot(l, m->sub->scan_generation);
 	if (!m->snapshot) {
 		/* Its matches mean nothing to us: another control's rules made them. */

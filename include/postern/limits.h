@@ -96,6 +96,7 @@
 #define LIMIT_CONFIG_KEYS 2048       /* keys of one section */
 #define LIMIT_CONFIG_STRING 1024     /* octets of one value */
 #define LIMIT_CONFIG_NAME 63         /* name of a listener, route or relay; struct origin.via */
+#define LIMIT_STOP_S 30              /* ours: what is under way at SIGTERM has so long */
 #define LIMIT_ALERT_S 60             /* ours: a line of the log a next hop and minute */
 #define LIMIT_PEM_FILE (256u * 1024)  /* ours: certificates, keys, CA list */
 #define LIMIT_TLS_CERTIFICATES 64    /* HANDOFF_MAX_CERTIFICATES */

@@ -1,0 +1,88 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026 The Postern Authors
+"""SIGTERM to control while a message is with the next hop: it is seen to its end, and its client hears
+250; what comes meanwhile is told 451. A second SIGTERM does not wait."""
+import os
+import signal
+import sys
+import threading
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import lab as labs  # noqa: E402
+
+
+class Client(threading.Thread):
+    def __init__(self, lab, sender):
+        super().__init__()
+        self.lab, self.sender, self.end = lab, sender, None
+
+    def run(self):
+        self.end = send(self.lab, self.sender)
+
+
+def send(lab, sender):
+    c = labs.Smtp(lab, timeout=60)
+    c.cmd("EHLO client.example.net")
+    code, text = c.cmd(f"MAIL FROM:<{sender}@example.net>")
+    assert code == 250, text
+    code, text = c.cmd("RCPT TO:<b@example.com>")
+    if code == 250:
+        assert c.cmd("DATA")[0] == 354
+        c.send(f"From: a@example.net\r\nMessage-ID: <{sender}@example.net>\r\n\r\nx\r\n.\r\n")
+        code, text = c.reply()
+    c.close()
+    return code, " ".join(text)
+
+
+def copies(lab, sender):
+    want = f"Message-ID: <{sender}@example.net>".encode()
+    return sum(want in f.read_bytes() for f in lab.inbox())
+
+
+def with_next_hop(lab, sender):
+    """Runs until the next hop has the message and does not answer yet."""
+    t = Client(lab, sender)
+    t.start()
+    labs.wait_for(f"{sender} at the next hop", lambda: copies(lab, sender) == 1)
+    return t
+
+
+def main():
+    labs.need_root()
+    with labs.Lab("pst7") as lab:
+        lab.start_dns({"example.net": f'@ IN TXT "v=spf1 ip4:{labs.CLIENT4} -all"\n'})
+        lab.start_sink("--rule", "dot:<slow=delay 3", "--rule", "dot:<stuck=hang")
+        lab.write_config(verify="none")
+        lab.start_dataplane()
+        lab.start_control()
+        lab.wait_ready()
+        t = with_next_hop(lab, "slow")
+        control = lab.procs["control"]
+        os.kill(control.pid, signal.SIGTERM)
+        code, text = send(lab, "late")
+        assert code == 451, text
+        assert control.poll() is None, "control did not wait"
+        t.join(20)
+        assert t.end and t.end[0] == 250, t.end
+        control.wait(10)
+        assert copies(lab, "slow") == 1 and copies(lab, "late") == 0
+        print("one SIGTERM: the message under way was acknowledged after it, a later one deferred")
+        lab.start_control()
+        lab.wait_ready()
+        assert send(lab, "after")[0] == 250
+        t = with_next_hop(lab, "stuck")
+        control = lab.procs["control"]
+        os.kill(control.pid, signal.SIGTERM)
+        time.sleep(0.3)
+        assert control.poll() is None, "control did not wait"
+        os.kill(control.pid, signal.SIGTERM)
+        control.wait(5)
+        t.join(20)
+        assert t.end and t.end[0] == 451, t.end
+        print("two SIGTERMs: control ends at once, its client hears 451")
+
+
+if __name__ == "__main__":
+    main()
