@@ -195,6 +195,11 @@ static const char *session_state(const struct session_work *k)
 	return k->route ? "transaction" : "idle";
 }
 
+static const char *session_via(const struct session *s)
+{
+	return s->via == VIA_PROXY ? "proxy" : s->via == VIA_XCLIENT ? "xclient" : "";
+}
+
 static void show_sessions(void *arg, struct api_request *req, const json_t *body)
 {
 	const struct loop *l = arg;
@@ -207,9 +212,9 @@ static void show_sessions(void *arg, struct api_request *req, const json_t *body
 	for (; n < MAX_SESSIONS_SHOWN && (s = session_next(l, &worker, &slot)); n++, slot++) {
 		const struct session_work *k = s->work;
 
-		json_array_append_new(a, json_pack("{s:i, s:i, s:o, s:i, s:f, s:s, s:s, s:I, s:I, s:s}",
+		json_array_append_new(a, json_pack("{s:i, s:i, s:o, s:i, s:s, s:f, s:s, s:s, s:I, s:I, s:s}",
 			"worker", (int)s->worker, "slot", (int)s->slot, "peer", address(&s->peer),
-			"peer_port", (int)s->peer_port, "seconds", seconds_since(s->connected_ns), "state",
+			"peer_port", (int)s->peer_port, "via", session_via(s), "seconds", seconds_since(s->connected_ns), "state",
 			session_state(k), "route", k && k->route ? k->route->name : "", "messages",
 			(json_int_t)s->messages, "rcpts_refused", (json_int_t)s->rcpts_refused, "trace_id",
 			k && k->message ? k->message->sub->envelope.trace_id : ""));

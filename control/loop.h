@@ -63,6 +63,7 @@ struct session {
 	uint32_t messages, rcpts_refused;
 	uint16_t worker, peer_port;
 	uint16_t listener;
+	uint8_t via;                         /* enum handoff_via */
 };
 _Static_assert(sizeof(struct session) <= 72, "a million of them are 72 MB");
 

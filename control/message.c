@@ -107,6 +107,15 @@ static json_t *common_record(const struct message *m, const struct deliver_resul
 	return o;
 }
 
+/* The TCP peer, where the client that is judged is another. */
+static json_t *via(const struct mail_envelope *e)
+{
+	char ip[64];
+
+	return json_pack("{s:s, s:s, s:i}", "how", e->via == VIA_PROXY ? "proxy" : "xclient",
+			 "address", ip_format(&e->via_peer, ip, sizeof(ip)), "port", (int)e->via_port);
+}
+
 /* One record a recipient. `res` NULL: it never came to a delivery. */
 static void record(struct message *m, enum trace_outcome outcome, const struct ctl_reply *r,
 		   const struct deliver_result *res)
@@ -115,6 +124,8 @@ static void record(struct message *m, enum trace_outcome outcome, const struct c
 	json_t *common = common_record(m, res);
 	char said[HANDOFF_MAX_TEXT + 1];
 
+	if (e->via != VIA_NONE)
+		json_object_set_new(common, "via", via(e));
 	said[0] = '\0';
 	if (r)
 		snprintf(said, sizeof(said), "%.*s", STR_FMT(r->text));

@@ -225,6 +225,17 @@ static bool is_listed_relay(const struct config *c, const struct ip_addr *ip)
 	return false;
 }
 
+/* Who may name another client is not the sender yet: refused, it could never name one. A message
+ * that it sends in its own name meets the same rule in the origin walk. */
+static bool is_trusted(const struct config *c, const struct ip_addr *ip)
+{
+	for (size_t i = 0; i < c->n_trusts; i++)
+		for (size_t k = 0; k < c->trust[i].n_nets; k++)
+			if (ip_in_net(ip, &c->trust[i].net[k]))
+				return true;
+	return false;
+}
+
 static void on_connect(struct loop *l, struct session *s, const struct handoff_desc *d)
 {
 	const struct config *c = l->active->config;
@@ -235,7 +246,9 @@ static void on_connect(struct loop *l, struct session *s, const struct handoff_d
 	s->listener = d->connect.listener;
 	s->connected_ns = d->connect.time_ns;
 	l->counters[CTL_connects]++;
-	if (ip_is_private(&s->peer) && !c->policy.allow_private_peer && !is_listed_relay(c, &s->peer)) {
+	s->via = d->connect.via <= VIA_PROXY ? d->connect.via : VIA_NONE;
+	if (ip_is_private(&s->peer) && !c->policy.allow_private_peer &&
+	    !is_listed_relay(c, &s->peer) && (s->via != VIA_NONE || !is_trusted(c, &s->peer))) {
 		/* A private peer means that NAT in front of us hides who sends. */
 		l->counters[CTL_origin_private_peer]++;
 		r = reply(421, 4, 7, 1, "Private source address, the true sender cannot be seen");

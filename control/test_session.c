@@ -27,7 +27,7 @@ static struct {
 	void *cb_arg;
 	unsigned int cancelled, lost, replies, gone;
 	uint16_t code;
-	bool no_callout;
+	bool no_callout, private_peer;
 } t;
 
 /* ---- the neighbours -------------------------------------------------------------------------- */
@@ -107,14 +107,12 @@ int ctl_verdict_release(struct ctl_loop *l, const struct handoff_desc *d)
 bool ip_is_private(const struct ip_addr *a)
 {
 	(void)a;
-	return false;
+	return t.private_peer;
 }
 
 bool ip_in_net(const struct ip_addr *a, const struct ip_net *net)
 {
-	(void)a;
-	(void)net;
-	return false;
+	return !memcmp(a->a, net->addr.a, sizeof(a->a));
 }
 
 const char *loop_mailbox_problem(struct str mailbox)
@@ -190,6 +188,43 @@ static void send_desc(uint8_t kind, uint16_t worker, uint32_t slot, uint32_t que
 				       .msg.transaction = 1};
 
 	session_desc(&t.l, &d);
+}
+
+static void connect_via(uint8_t via, uint8_t last)
+{
+	struct handoff_desc d = {.kind = DESC_CONNECT, .generation = 1, .question = 1};
+
+	d.connect.peer[15] = last;
+	d.connect.via = via;
+	session_desc(&t.l, &d);
+}
+
+/* A private peer is refused, but one that may name another client has to be heard first; the client
+ * that it names is not. */
+static void test_private(void **state)
+{
+	struct ip_net net = {.addr.a[15] = 7};
+	struct config_trust trust = {.net = &net, .n_nets = 1, .xclient = true};
+
+	(void)state;
+	up();
+	t.private_peer = true;
+	connect_via(VIA_NONE, 7);
+	assert_int_equal(t.code, 421);
+	t.config.trust = &trust;
+	t.config.n_trusts = 1;
+	connect_via(VIA_NONE, 7);
+	assert_int_equal(t.code, 220);
+	connect_via(VIA_NONE, 8);
+	assert_int_equal(t.code, 421);
+	connect_via(VIA_XCLIENT, 9);
+	assert_int_equal(t.code, 421);
+	connect_via(VIA_PROXY, 7);
+	assert_int_equal(t.code, 421);
+	t.private_peer = false;
+	connect_via(VIA_XCLIENT, 9);
+	assert_int_equal(t.code, 220);
+	session_end_all(&t.l);
 }
 
 static void verified(uint16_t code)
@@ -315,6 +350,7 @@ static void test_gone(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_private),
 		cmocka_unit_test(test_idle),
 		cmocka_unit_test(test_work),
 		cmocka_unit_test(test_gone),

@@ -31,16 +31,21 @@ static void make_trace_id(struct worker *w, uint8_t id[16])
 static void fill_record(struct session *s, struct handoff_record *rec)
 {
 	struct worker *w = s->worker;
+	struct smtp_client c;
 	struct tcp_tuple t;
 
 	tcp_get_tuple(s->conn, &t);
+	session_client(s, &c);
 	rec->session = session_slot(s);
 	rec->session_gen = s->generation;
 	rec->connected_ns = s->connected_ns;
-	memcpy(rec->peer, t.remote, 16);
-	memcpy(rec->local, t.local, 16);
-	rec->peer_port = t.remote_port;
-	rec->local_port = t.local_port;
+	memcpy(rec->peer, c.peer, 16);
+	memcpy(rec->local, c.local, 16);
+	rec->peer_port = c.peer_port;
+	rec->local_port = c.local_port;
+	rec->via = c.via;
+	memcpy(rec->via_peer, t.remote, 16);
+	rec->via_port = t.remote_port;
 	rec->listener = (uint16_t)net_listener_id(w->net, &t);
 	rec->transaction = ++s->transaction;
 	make_trace_id(w, rec->trace_id);

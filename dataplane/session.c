@@ -140,6 +140,9 @@ const struct smtp_ops session_smtp_ops = {
 	.data = message_data,
 	.submit = message_submit,
 	.close = op_close,
+	.tcp_peer = session_op_tcp_peer,
+	.client = session_op_client,
+	.set_client = session_op_set_client,
 };
 
 /* ---- what tcp/ tells us ---------------------------------------------------------------------- */

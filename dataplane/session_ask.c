@@ -36,13 +36,16 @@ void session_put(struct session *s, enum session_on on)
 
 static void fill_connect(const struct session *s, struct handoff_desc *d)
 {
+	struct smtp_client c;
 	struct tcp_tuple t;
 
 	tcp_get_tuple(s->conn, &t);
-	memcpy(d->connect.peer, t.remote, 16);
-	memcpy(d->connect.local, t.local, 16);
-	d->connect.peer_port = t.remote_port;
-	d->connect.local_port = t.local_port;
+	session_client(s, &c);
+	memcpy(d->connect.peer, c.peer, 16);
+	d->connect.peer_port = c.peer_port;
+	d->connect.via = c.via;
+	memcpy(d->connect.via_peer, t.remote, 16);
+	d->connect.via_port = t.remote_port;
 	d->connect.listener = (uint16_t)net_listener_id(s->worker->net, &t);
 	d->connect.time_ns = s->connected_ns;
 }

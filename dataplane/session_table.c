@@ -25,7 +25,7 @@ static uint32_t outbox_cap(const struct worker_options *opt)
 
 size_t session_table_bytes(const struct worker_options *opt)
 {
-	return (size_t)opt->max_sessions * sizeof(struct session) +
+	return (size_t)opt->max_sessions * (sizeof(struct session) + sizeof(struct smtp_client)) +
 	       (size_t)opt->n_records * sizeof(struct transaction) +
 	       (size_t)n_replies(opt) * sizeof(struct session_reply) +
 	       (size_t)outbox_cap(opt) * sizeof(struct outbox_entry);
@@ -42,9 +42,10 @@ int session_table_new(struct worker *w)
 	w->reply_free = SESSION_NONE;
 	w->reply_cap = n_replies(&w->opt);
 	w->session = calloc(w->opt.max_sessions, sizeof(*w->session));
+	w->via = calloc(w->opt.max_sessions, sizeof(*w->via));
 	w->txn = calloc(w->opt.n_records, sizeof(*w->txn));
 	w->reply = calloc(w->reply_cap, sizeof(*w->reply));
-	if (!w->session || !w->txn || !w->reply)
+	if (!w->session || !w->via || !w->txn || !w->reply)
 		return -ENOMEM;
 	return outbox_new(w, outbox_cap(&w->opt));
 }
@@ -53,9 +54,11 @@ void session_table_free(struct worker *w)
 {
 	outbox_free(w);
 	free(w->session);
+	free(w->via);
 	free(w->txn);
 	free(w->reply);
 	w->session = NULL;
+	w->via = NULL;
 	w->txn = NULL;
 	w->reply = NULL;
 }

@@ -600,9 +600,66 @@ static void test_refused(void **state)
 	down();
 }
 
+static bool is_peer(const uint8_t a[16], uint8_t last)
+{
+	const uint8_t want[16] = {[10] = 0xff, 0xff, 198, 51, 100, last};
+
+	return memcmp(a, want, 16) == 0;
+}
+
+/* Who the client is goes to control with the question and with the message, and is forgotten with
+ * the session. */
+static void test_named(void **state)
+{
+	const struct handoff_record *rec;
+	struct handoff_config *k;
+	struct tcp_conn *c;
+
+	(void)state;
+	up(16);
+	k = &t.generation->config;
+	k->n_trusts = 1;
+	k->trust[0].flags = TRUST_PROXY | TRUST_XCLIENT;
+	smtp_config_free(t.generation->worker[0].smtp);
+	t.generation->worker[0].smtp = smtp_config_new(k);
+	smtp_server_set_config(t.w.smtp, t.generation->worker[0].smtp);
+	c = open_conn(7);
+	assert_int_equal(t.n_descs, 0);
+	say(c, "PROXY TCP4 198.51.100.7 192.0.2.25 4711 25\r\n");
+	assert_true(is_peer(last(DESC_CONNECT)->connect.peer, 7));
+	assert_int_equal(last(DESC_CONNECT)->connect.peer_port, 4711);
+	assert_int_equal(last(DESC_CONNECT)->connect.via, VIA_PROXY);
+	assert_int_equal(last(DESC_CONNECT)->connect.via_port, 7);
+	assert_true(answer(last(DESC_CONNECT), 220));
+	say(c, "EHLO client.example.org\r\nMAIL FROM:<a@example.org>\r\n");
+	rec = dp_msg_record(t.w.arena, &c->app->txn->msg);
+	assert_true(is_peer(rec->peer, 7));
+	assert_int_equal(rec->peer_port, 4711);
+	assert_int_equal(rec->local[15], 25);
+	assert_int_equal(rec->via, VIA_PROXY);
+	assert_int_equal(rec->via_port, 7);
+	assert_int_equal(rec->via_peer[12], 0);
+	say(c, "RSET\r\nXCLIENT ADDR=198.51.100.8\r\n");
+	assert_true(is_peer(last(DESC_CONNECT)->connect.peer, 8));
+	assert_int_equal(last(DESC_CONNECT)->connect.via, VIA_XCLIENT);
+	assert_int_equal(last(DESC_CONNECT)->connect.via_peer[12], 0);
+	assert_true(answer(last(DESC_CONNECT), 220));
+	assert_true(c->app->named);
+	gone(c, TCP_CLOSED_RESET);
+	c = open_conn(9); /* the same slot */
+	assert_int_equal(session_slot(c->app), 0);
+	say(c, "PROXY UNKNOWN\r\n");
+	assert_int_equal(last(DESC_CONNECT)->connect.via, VIA_NONE);
+	assert_int_equal(last(DESC_CONNECT)->connect.peer_port, 9);
+	assert_false(is_peer(last(DESC_CONNECT)->connect.peer, 8));
+	assert_true(answer(last(DESC_CONNECT), 220));
+	down();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_named),
 		cmocka_unit_test(test_message),
 		cmocka_unit_test(test_reply_lost),
 		cmocka_unit_test(test_ring_full),

@@ -98,6 +98,7 @@ struct session {
 	bool closing : 1;           /* asked for by smtp/, done by session_settle() */
 	bool aborting : 1;
 	bool in_upcall : 1;         /* tcp/ is below us on the stack */
+	bool named : 1;             /* the client is not the TCP peer: worker.via */
 	TAILQ_ENTRY(session) list;
 	uint64_t cut_ms;            /* evict.c: since when it is on that list */
 	TAILQ_ENTRY(session) evict;
@@ -139,6 +140,7 @@ struct worker {
 	bool up;
 
 	struct session *session;     /* max_sessions */
+	struct smtp_client *via;     /* the same: session_via.c */
 	uint32_t fresh;              /* sessions from here on were never used: not touched yet */
 	struct session_list free_list, asked, unsent, ending;
 	struct transaction *txn;     /* one a record of the arena */
@@ -211,6 +213,13 @@ void session_ask_waiting(struct worker *w);
 void session_end(struct session *s);
 /* Control is gone: the questions it had are answered 451 4.3.2, some each turn. */
 void session_control_lost(struct worker *w);
+
+/* session_via.c: who the client is. */
+void session_tcp_peer(const struct session *s, struct smtp_client *out);
+void session_client(const struct session *s, struct smtp_client *out);
+void session_op_tcp_peer(void *owner, struct smtp_client *out);
+void session_op_client(void *owner, struct smtp_client *out);
+void session_op_set_client(void *owner, const struct smtp_client *c);
 
 /* session_time.c */
 /* Deadlines. True: there is more to do, which may wait for a turn. */

@@ -142,8 +142,11 @@ static bool take_envelope(struct mail_envelope *e, const struct handoff_record *
 			  const uint8_t *text)
 {
 	if (!ref_fits(r->helo, text, r->text_len) || !ref_fits(r->mail_from, text, r->text_len) ||
-	    !ref_fits(r->tls_cipher, text, r->text_len))
+	    !ref_fits(r->tls_cipher, text, r->text_len) || r->via > VIA_PROXY)
 		return false;
+	memcpy(e->via_peer.a, r->via_peer, sizeof(e->via_peer.a));
+	e->via_port = r->via_port;
+	e->via = r->via;
 	memcpy(e->peer.a, r->peer, sizeof(e->peer.a));
 	memcpy(e->local.a, r->local, sizeof(e->local.a));
 	e->peer_port = r->peer_port;

@@ -200,6 +200,7 @@ static void test_invalid_records(void **state)
 	BAD(rec->trace_id[3] = 'a');
 	BAD(rec->trace_id[15] = 0);
 	BAD(rec->proto = PROTO_UTF8SMTPS + 1);
+	BAD(rec->via = VIA_PROXY + 1);
 	BAD(rec->body = BODY_8BITMIME + 1);
 	dp_msg_free(f->w, &m);
 	free(good);

@@ -29,6 +29,9 @@ struct mail_envelope {
 	struct ip_addr peer, local;
 	uint16_t peer_port, local_port;
 	uint16_t listener;
+	uint16_t via_port;
+	struct ip_addr via_peer; /* the TCP peer, where it named another client than itself */
+	uint8_t via;            /* enum handoff_via: how; `peer` is the client that is judged */
 	uint8_t proto;          /* enum handoff_proto */
 	uint8_t body;           /* enum handoff_body */
 	bool smtputf8;

@@ -19,6 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "dataplane/smtp/smtp_client.h"
 #include "postern/handoff.h"
 #include "postern/str.h"
 
@@ -76,6 +77,12 @@ struct smtp_ops {
 	int (*submit)(void *owner, const struct smtp_data_facts *facts);
 	/* Replies queued so far end the connection / cut it at once. */
 	void (*close)(void *owner, enum smtp_close how);
+	/* The TCP peer; NULL: nobody is trusted to name another, and the two below are not called. */
+	void (*tcp_peer)(void *owner, struct smtp_client *out);
+	/* The client as it was named last, else the TCP peer (via NONE). */
+	void (*client)(void *owner, struct smtp_client *out);
+	/* It is this one from now on: of CONNECT, which is asked (again) right behind this. */
+	void (*set_client)(void *owner, const struct smtp_client *c);
 };
 
 struct smtp_config; /* per worker and generation: texts made once from struct handoff_config */
@@ -101,7 +108,8 @@ size_t smtp_server_bytes(const struct smtp_sizes *sizes);
 /* For new sessions and, from their next command on, for running ones. */
 void smtp_server_set_config(struct smtp_server *s, const struct smtp_config *c);
 
-/* NULL: no slot left. Asks CONNECT at once; the banner goes out with its answer. */
+/* NULL: no slot left. Asks CONNECT at once, or behind the PROXY header that this peer must send; the
+ * banner goes out with its answer. */
 struct smtp_session *smtp_session_open(struct smtp_server *s, void *owner, uint64_t now_ms);
 /* The connection is gone; ops->txn_end is called if a transaction was open and not submitted. */
 void smtp_session_free(struct smtp_session *s);
@@ -152,7 +160,7 @@ void smtp_timeout(struct smtp_session *s, uint64_t now_ms);
 
 enum smtp_phase {
 	SMTP_PHASE_CONNECT, SMTP_PHASE_COMMAND, SMTP_PHASE_RCPT_ASKED, SMTP_PHASE_DATA,
-	SMTP_PHASE_SUBMITTED, SMTP_PHASE_CLOSING
+	SMTP_PHASE_SUBMITTED, SMTP_PHASE_CLOSING, SMTP_PHASE_PROXY
 };
 enum smtp_phase smtp_phase(const struct smtp_session *s);
 /* RECORD_F_EARLY_TALKER and the like, for the record. */

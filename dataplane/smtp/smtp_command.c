@@ -18,6 +18,7 @@ static const struct {
 	{{(const uint8_t *)"QUIT", 4}, VERB_QUIT},
 	{{(const uint8_t *)"VRFY", 4}, VERB_VRFY},
 	{{(const uint8_t *)"HELP", 4}, VERB_HELP},
+	{{(const uint8_t *)"XCLIENT", 7}, VERB_XCLIENT},
 	/* Known, and not announced. */
 	{{(const uint8_t *)"EXPN", 4}, VERB_NOT_OFFERED},
 	{{(const uint8_t *)"ETRN", 4}, VERB_NOT_OFFERED},
@@ -36,6 +37,8 @@ static const struct {
 	{{(const uint8_t *)"OPTIONS", 7}, VERB_FOREIGN},
 	{{(const uint8_t *)"CONNECT", 7}, VERB_FOREIGN},
 	{{(const uint8_t *)"PRI", 3}, VERB_FOREIGN},
+	/* A PROXY header from who may not send one. */
+	{{(const uint8_t *)"PROXY", 5}, VERB_FOREIGN},
 };
 
 bool smtp_foreign_octet(uint8_t c)
@@ -234,6 +237,9 @@ static enum smtp_say parse_args(struct str arg, struct smtp_command *out)
 		return arg.n ? SAY_NONE : SAY_NEED_ARGUMENT;
 	case VERB_NOT_OFFERED:
 		return SAY_NOT_IMPLEMENTED;
+	case VERB_XCLIENT: /* who may say it comes before how */
+		out->arg = arg;
+		return SAY_NONE;
 	case VERB_NOOP:
 	case VERB_HELP:
 		return SAY_NONE;

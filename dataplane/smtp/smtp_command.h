@@ -9,13 +9,14 @@
 
 enum smtp_verb {
 	VERB_UNKNOWN, VERB_HELO, VERB_EHLO, VERB_MAIL, VERB_RCPT, VERB_DATA, VERB_RSET, VERB_NOOP,
-	VERB_QUIT, VERB_VRFY, VERB_HELP, VERB_NOT_OFFERED, VERB_FOREIGN
+	VERB_QUIT, VERB_VRFY, VERB_HELP, VERB_NOT_OFFERED, VERB_FOREIGN,
+	VERB_XCLIENT
 };
 
 struct smtp_command {
 	enum smtp_verb verb;
 	enum smtp_say fault;    /* SAY_NONE, or the reply that refuses the line */
-	struct str arg;         /* HELO, EHLO: the name */
+	struct str arg;         /* HELO, EHLO: the name; XCLIENT: the attributes */
 	struct smtp_mail mail;  /* MAIL */
 	struct str rcpt;        /* RCPT: the mailbox */
 };

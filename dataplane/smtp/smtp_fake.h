@@ -29,6 +29,9 @@ struct fake {
 	bool txn, in_data, closed;
 	enum smtp_close how;
 	size_t room, room_step;    /* room_step: how much data_room() says; 0: plenty */
+	struct smtp_client real;   /* the TCP peer */
+	struct smtp_client client; /* as named, while via is not NONE */
+	unsigned int connects;     /* questions */
 	char rcpt[512];
 	char helo[256];
 	char from[512];
@@ -74,6 +77,7 @@ static inline int fake_ask_connect(void *owner)
 	if (f->down)
 		return -EAGAIN;
 	f->asked = FAKE_CONNECT;
+	f->connects++;
 	return 0;
 }
 
@@ -181,7 +185,28 @@ static inline void fake_close(void *owner, enum smtp_close how)
 	f->how = how;
 }
 
+static inline void fake_tcp_peer(void *owner, struct smtp_client *out)
+{
+	*out = ((struct fake *)owner)->real;
+}
+
+static inline void fake_client(void *owner, struct smtp_client *out)
+{
+	struct fake *f = owner;
+
+	*out = f->client.via ? f->client : f->real;
+}
+
+static inline void fake_set_client(void *owner, const struct smtp_client *c)
+{
+	struct fake *f = owner;
+
+	FAKE_MUST(!f->txn && f->asked == FAKE_NONE && c->via != VIA_NONE);
+	f->client = *c;
+}
+
 static const struct smtp_ops fake_ops = {
+	.tcp_peer = fake_tcp_peer, .client = fake_client, .set_client = fake_set_client,
 	.send = fake_send, .ask_connect = fake_ask_connect, .ask_rcpt = fake_ask_rcpt,
 	.txn_begin = fake_txn_begin, .txn_end = fake_txn_end, .data_begin = fake_data_begin,
 	.data_room = fake_data_room, .data = fake_data, .submit = fake_submit, .close = fake_close,

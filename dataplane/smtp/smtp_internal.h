@@ -173,6 +173,16 @@ void smtp_arm_command(struct smtp_session *s);
 void smtp_arm_data(struct smtp_session *s);
 void smtp_data_moved(struct smtp_session *s, size_t n, bool held);
 
+/* smtp_client.c: who speaks here. */
+unsigned int smtp_trust(const struct handoff_config *c, const uint8_t peer[16]); /* TRUST_* */
+void smtp_ask_connect(struct smtp_session *s);
+bool smtp_proxy_begin(struct smtp_session *s); /* false: this peer sends no PROXY header */
+size_t smtp_proxy_input(struct smtp_session *s, const uint8_t *p, size_t n);
+void smtp_proxy_timeout(struct smtp_session *s);
+void smtp_do_xclient(struct smtp_session *s, struct str arg);
+/* The reply to EHLO, with XCLIENT in it for those who may use it. */
+void smtp_say_ehlo(struct smtp_session *s, const uint8_t *text, size_t n);
+
 /* smtp_session.c */
 void smtp_command_done(struct smtp_session *s);
 

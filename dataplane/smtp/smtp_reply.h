@@ -42,6 +42,9 @@
 	X(SAY_NEED_MAIL, 503, "5.5.1", "Need MAIL first") \
 	X(SAY_NO_RCPT, 554, "5.5.1", "No valid recipients") \
 	X(SAY_REFUSED, 503, "5.5.1", "Service refused, QUIT is all that is left") \
+	X(SAY_XCLIENT_DENIED, 550, "5.7.0", "XCLIENT is not for you") \
+	X(SAY_XCLIENT_TXN, 503, "5.5.1", "No XCLIENT within a transaction") \
+	X(SAY_XCLIENT_BAD, 501, "5.5.4", "Bad XCLIENT attribute") \
 	X(SAY_RCPT_LIMIT, 452, "4.5.3", "Too many recipients, send the rest in a new transaction") \
 	X(SAY_NO_STORAGE, 452, "4.3.1", "Insufficient system storage, try again later") \
 	X(SAY_SIZE_DECLARED, 552, "5.3.4", "Message size exceeds the maximum") \

@@ -94,7 +94,6 @@ static struct smtp_session *get_session(struct smtp_server *v)
 struct smtp_session *smtp_session_open(struct smtp_server *v, void *owner, uint64_t now_ms)
 {
 	struct smtp_session *s = v->config ? get_session(v) : NULL;
-	const struct handoff_config *c;
 
 	if (!s)
 		return NULL;
@@ -104,16 +103,12 @@ struct smtp_session *smtp_session_open(struct smtp_server *v, void *owner, uint6
 	s->open = true;
 	s->line = s->long_line = s->name = SMTP_NONE;
 	s->timer_slot = SMTP_NO_SLOT;
-	s->phase = SMTP_PHASE_CONNECT;
 	if (now_ms > v->now)
 		v->now = now_ms;
 	smtp_count(s, CNT_smtp_sessions);
 	smtp_count(s, CNT_sessions_now);
-	c = smtp_conf(s);
-	smtp_arm(s, c->command_timeout_s < c->verdict_timeout_s ? c->command_timeout_s
-								: c->verdict_timeout_s);
-	if (v->ops.ask_connect(owner) != 0)
-		smtp_control_lost(s);
+	if (!smtp_proxy_begin(s))
+		smtp_ask_connect(s);
 	return s;
 }
 

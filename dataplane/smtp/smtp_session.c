@@ -8,6 +8,7 @@
 /*
  * The machine. Phases and what leads out of them:
  *
+ *   PROXY         the header of a trusted balancer is awaited        -> CONNECT, CLOSING
  *   CONNECT       asked; the banner goes out with the answer         -> COMMAND, CLOSING
  *   COMMAND       lines are taken and answered                       -> all below
  *   RCPT_ASKED    nothing is taken until the recipient is answered   -> COMMAND, CLOSING
@@ -110,11 +111,14 @@ size_t smtp_input(struct smtp_session *s, const uint8_t *p, size_t n, uint64_t n
 		case SMTP_PHASE_DATA:
 			k = smtp_do_data(s, p + used, n - used);
 			break;
+		case SMTP_PHASE_PROXY:
+			k = smtp_proxy_input(s, p + used, n - used);
+			break;
 		case SMTP_PHASE_CONNECT:
-			/* RFC 5321 4.3.1: the client waits for the greeting. */
-			if (!s->early)
+			/* RFC 5321 4.3.1: the client waits for the greeting; XCLIENT may be pipelined. */
+			if (!s->early && !s->spoke)
 				smtp_count(s, CNT_smtp_early_talker);
-			s->early = true;
+			s->early |= !s->spoke;
 			return used;
 		default:
 			return used;
@@ -145,7 +149,8 @@ void smtp_eof(struct smtp_session *s)
 {
 	s->eof = true;
 	/* With a question open the answer still goes out: the client may have closed only half. */
-	if (s->phase == SMTP_PHASE_COMMAND || s->phase == SMTP_PHASE_DATA)
+	if (s->phase == SMTP_PHASE_COMMAND || s->phase == SMTP_PHASE_DATA ||
+	    s->phase == SMTP_PHASE_PROXY)
 		smtp_close(s, SMTP_CLOSE_AFTER_REPLY);
 }
 

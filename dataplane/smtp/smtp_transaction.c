@@ -35,7 +35,7 @@ static void do_helo(struct smtp_session *s, const struct smtp_command *cmd)
 	s->helo_seen = true;
 	s->proto = cmd->verb == VERB_EHLO ? PROTO_ESMTP : PROTO_SMTP;
 	if (cmd->verb == VERB_EHLO)
-		smtp_say_raw(s, c->ehlo, c->ehlo_len);
+		smtp_say_ehlo(s, c->ehlo, c->ehlo_len);
 	else
 		smtp_say_raw(s, c->helo, c->helo_len);
 }
@@ -176,7 +176,7 @@ static void do_fault(struct smtp_session *s, const struct smtp_command *cmd)
 static bool is_idle(enum smtp_verb verb)
 {
 	return verb == VERB_HELO || verb == VERB_EHLO || verb == VERB_RSET || verb == VERB_NOOP ||
-	       verb == VERB_VRFY || verb == VERB_HELP;
+	       verb == VERB_VRFY || verb == VERB_HELP || verb == VERB_XCLIENT;
 }
 
 void smtp_do_command(struct smtp_session *s, struct str line)
@@ -217,6 +217,9 @@ void smtp_do_command(struct smtp_session *s, struct str line)
 		break;
 	case VERB_NOOP:
 		smtp_say(s, SAY_OK);
+		break;
+	case VERB_XCLIENT:
+		smtp_do_xclient(s, cmd.arg);
 		break;
 	case VERB_VRFY:
 		/* RFC 5321 3.5.3: 252 tells nothing about who exists. */

@@ -134,6 +134,9 @@ struct handoff_trust {
 	uint8_t pad[2];
 };
 
+/* How the client that is judged is known, if it is not the TCP peer. */
+enum handoff_via { VIA_NONE, VIA_XCLIENT, VIA_PROXY };
+
 enum handoff_down_action { DOWN_451 = 0, DOWN_421 = 1 };
 
 struct handoff_config {
@@ -242,12 +245,13 @@ struct handoff_desc {
 	uint32_t question;     /* serial within the session; answers quote it */
 	union {
 		struct {
-			uint8_t peer[16];  /* IPv4 mapped */
-			uint8_t local[16];
+			uint8_t peer[16];  /* the client that is judged; IPv4 mapped */
+			uint8_t via_peer[16]; /* the TCP peer */
 			uint16_t peer_port;
-			uint16_t local_port;
+			uint16_t via_port;
 			uint16_t listener;
-			uint16_t ethdev;
+			uint8_t via;       /* enum handoff_via; NONE: both are the same */
+			uint8_t pad;
 			uint64_t time_ns;  /* CLOCK_REALTIME */
 		} connect;
 		struct {
@@ -314,10 +318,10 @@ struct handoff_record {
 	uint8_t trace_id[16];          /* text, [0-9A-Z], no NUL */
 	uint64_t connected_ns;         /* CLOCK_REALTIME */
 	uint64_t data_done_ns;
-	uint64_t pad0[2];
+	uint8_t via_peer[16];          /* the TCP peer, where `via` is not NONE */
 
 	/* line 1: connection facts */
-	uint8_t peer[16];
+	uint8_t peer[16];              /* the client that is judged */
 	uint8_t local[16];
 	uint16_t peer_port;
 	uint16_t local_port;
@@ -331,7 +335,9 @@ struct handoff_record {
 	uint8_t ttl;
 	uint8_t handshake;             /* enum tcp_handshake */
 	uint16_t tls_version;          /* 0: clear text; else 0x0303, 0x0304 */
-	uint32_t pad1;
+	uint16_t via_port;
+	uint8_t via;                   /* enum handoff_via */
+	uint8_t pad1;
 
 	/* line 2: message */
 	uint64_t size;                 /* octets of content, CRLF_ADDED included */
@@ -408,6 +414,9 @@ _Static_assert(offsetof(struct handoff_verdict, text) == 40, "verdict text");
 _Static_assert(sizeof(struct ring_ctl) == 128, "ring_ctl");
 _Static_assert(sizeof(struct handoff_ring) == 128 + HANDOFF_RING_SLOTS * HANDOFF_SLOT, "ring");
 _Static_assert(offsetof(struct handoff_record, peer) == 64, "record line 1");
+_Static_assert(offsetof(struct handoff_desc, connect.via) == 54, "desc via");
+_Static_assert(offsetof(struct handoff_record, via_peer) == 48, "record via_peer");
+_Static_assert(offsetof(struct handoff_record, via) == 126, "record via");
 _Static_assert(offsetof(struct handoff_record, size) == 128, "record line 2");
 _Static_assert(offsetof(struct handoff_record, rcpt) == 192, "record rcpt");
 _Static_assert(sizeof(struct handoff_record) == HANDOFF_RECORD, "record");
@@ -436,6 +445,9 @@ static inline uint64_t handoff_layout_hash(uint32_t n_counters)
 	h = HL_MIX(h, offsetof(struct handoff_record, match));
 	h = HL_MIX(h, offsetof(struct handoff_record, text));
 	h = HL_MIX(h, offsetof(struct handoff_record, tls_cipher));
+	h = HL_MIX(h, offsetof(struct handoff_desc, connect.via));
+	h = HL_MIX(h, offsetof(struct handoff_record, via_peer));
+	h = HL_MIX(h, offsetof(struct handoff_record, via));
 	h = HL_MIX(h, HANDOFF_CHUNK);
 	h = HL_MIX(h, VIEW_COUNT);
 	h = HL_MIX(h, n_counters);

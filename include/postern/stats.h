@@ -106,6 +106,11 @@
 	/* smtp */ \
 	X(smtp_sessions, C, "sessions started") \
 	X(smtp_early_talker, C, "clients that spoke before the banner") \
+	X(proxy_headers, C, "sessions that began with a PROXY header") \
+	X(proxy_bad, D, "sessions cut: no or a malformed PROXY header from who must send one") \
+	X(proxy_timeout, D, "sessions cut: PROXY header not complete in time") \
+	X(xclient, C, "XCLIENT commands believed") \
+	X(xclient_denied, D, "XCLIENT commands refused: the peer is not in the trust list") \
 	X(smtp_commands, C, "commands parsed") \
 	X(smtp_bad_command, D, "commands that are unknown or malformed (500, 501)") \
 	X(smtp_bad_sequence, D, "commands out of sequence (503)") \

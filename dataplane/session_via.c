@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+
+/*
+ * The clients that trusted peers named, by the session's slot. One place a slot, which is touched
+ * only if somebody is named there: behind a balancer that is every session, without one none.
+ */
+
+#include <string.h>
+
+#include "dataplane/worker.h"
+
+void session_tcp_peer(const struct session *s, struct smtp_client *out)
+{
+	struct tcp_tuple t;
+
+	tcp_get_tuple(s->conn, &t);
+	*out = (struct smtp_client){.peer_port = t.remote_port, .local_port = t.local_port};
+	memcpy(out->peer, t.remote, 16);
+	memcpy(out->local, t.local, 16);
+}
+
+void session_client(const struct session *s, struct smtp_client *out)
+{
+	if (s->named)
+		*out = s->worker->via[session_slot(s)];
+	else
+		session_tcp_peer(s, out);
+}
+
+void session_op_tcp_peer(void *owner, struct smtp_client *out)
+{
+	session_tcp_peer(owner, out);
+}
+
+void session_op_client(void *owner, struct smtp_client *out)
+{
+	session_client(owner, out);
+}
+
+void session_op_set_client(void *owner, const struct smtp_client *c)
+{
+	struct session *s = owner;
+
+	s->worker->via[session_slot(s)] = *c;
+	s->named = true;
+}
