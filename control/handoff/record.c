@@ -46,10 +46,16 @@ static bool trace_id_fits(const struct handoff_record *r)
 	return true;
 }
 
-/* Within the text, no longer than a command line, and nothing in it that could end one. */
+/* Within the text, and no longer than a command line. */
+static bool ref_lies(struct handoff_ref ref, uint32_t text_len)
+{
+	return ref.len <= LIMIT_COMMAND_EXT && ref.off <= text_len && ref.len <= text_len - ref.off;
+}
+
+/* And nothing in it that could end one. */
 static bool ref_fits(struct handoff_ref ref, const uint8_t *text, uint32_t text_len)
 {
-	if (ref.len > LIMIT_COMMAND_EXT || ref.off > text_len || ref.len > text_len - ref.off)
+	if (!ref_lies(ref, text_len))
 		return false;
 	for (size_t i = 0; i < ref.len; i++) {
 		uint8_t c = text[ref.off + i];
@@ -142,7 +148,10 @@ static bool take_envelope(struct mail_envelope *e, const struct handoff_record *
 			  const uint8_t *text)
 {
 	if (!ref_fits(r->helo, text, r->text_len) || !ref_fits(r->mail_from, text, r->text_len) ||
-	    !ref_fits(r->tls_cipher, text, r->text_len) || r->via > VIA_PROXY)
+	    !ref_fits(r->tls_cipher, text, r->text_len) ||
+	    !ref_fits(r->tls_sni, text, r->text_len) ||
+	    !ref_fits(r->tls_client, text, r->text_len) ||
+	    !ref_lies(r->proxy_tlv, r->text_len) || r->via > VIA_PROXY)
 		return false;
 	memcpy(e->via_peer.a, r->via_peer, sizeof(e->via_peer.a));
 	e->via_port = r->via_port;
@@ -157,6 +166,11 @@ static bool take_envelope(struct mail_envelope *e, const struct handoff_record *
 	e->smtputf8 = r->flags & RECORD_F_SMTPUTF8;
 	e->tls_version = r->tls_version;
 	e->tls_cipher = ref_str(r->tls_cipher, text);
+	e->tls_sni = ref_str(r->tls_sni, text);
+	e->tls_client = ref_str(r->tls_client, text);
+	e->tls_flags = r->tls_flags;
+	memcpy(e->tls_client_sha256, r->tls_client_sha256, sizeof(e->tls_client_sha256));
+	e->proxy_tlv = ref_str(r->proxy_tlv, text);
 	e->helo = ref_str(r->helo, text);
 	e->mail_from = ref_str(r->mail_from, text);
 	e->declared_size = r->declared_size;

@@ -37,6 +37,11 @@ struct mail_envelope {
 	bool smtputf8;
 	uint16_t tls_version;
 	struct str tls_cipher;
+	struct str tls_sni;     /* as sent */
+	struct str tls_client;  /* name in the client's certificate; believed with TLS_F_VERIFIED only */
+	uint8_t tls_flags;      /* TLS_F_* */
+	uint8_t tls_client_sha256[32];
+	struct str proxy_tlv;   /* any octets, unchecked */
 	struct str helo;
 	struct str mail_from;   /* n == 0: null reverse-path */
 	const struct str *rcpt;

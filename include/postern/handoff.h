@@ -28,7 +28,7 @@
 #include <stdint.h>
 
 #define HANDOFF_MAGIC 0x504f5354u /* "POST" */
-#define HANDOFF_VERSION 1u
+#define HANDOFF_VERSION 2u
 
 #define HANDOFF_MAX_WORKERS 64u
 #define HANDOFF_MAX_LOOPS 16u
@@ -236,6 +236,15 @@ enum desc_kind {
 	DESC_SESSION_END,  /* the session slot is free; nothing of it follows */
 };
 
+/* Why a session ended, and what it showed; several may hold. */
+#define END_F_EARLY_TALKER (1u << 0)
+#define END_F_FOREIGN (1u << 1)        /* another protocol */
+#define END_F_ERRORS (1u << 2)         /* error budget used up */
+#define END_F_TIMEOUT (1u << 3)        /* deadline of a phase */
+#define END_F_SLOW (1u << 4)           /* data rate below the minimum */
+#define END_F_TLS_FAILED (1u << 5)
+#define END_F_PRESSURE (1u << 6)       /* sent away for want of memory: not the client's fault */
+
 struct handoff_desc {
 	uint8_t kind;          /* enum desc_kind */
 	uint8_t flags;
@@ -263,6 +272,12 @@ struct handoff_desc {
 			uint64_t time_ns;
 			uint8_t pad[16];
 		} msg;
+		struct {
+			uint32_t flags;    /* END_F_* */
+			uint32_t errors;   /* commands refused for their form or order */
+			uint32_t messages; /* submitted */
+			uint8_t pad[36];
+		} end;                     /* SESSION_END */
 		uint8_t raw[48];
 	};
 };
@@ -300,7 +315,7 @@ enum handoff_body { BODY_7BIT, BODY_8BITMIME };
 #define RECORD_F_NUL (1u << 2)
 #define RECORD_F_8BIT (1u << 3)
 #define RECORD_F_BDAT (1u << 4)           /* came by BDAT */
-#define RECORD_F_CRLF_ADDED (1u << 5)     /* a final CRLF was added (BDAT without one) */
+#define RECORD_F_NO_FINAL_CRLF (1u << 5)  /* came by BDAT and does not end in CRLF */
 #define RECORD_F_LONG_LINE (1u << 6)      /* a line over 1000 octets with CRLF */
 #define RECORD_F_OVERLAP (1u << 7)        /* TCP overlap with differing bytes in this session */
 #define RECORD_F_EARLY_TALKER (1u << 8)
@@ -308,6 +323,10 @@ enum handoff_body { BODY_7BIT, BODY_8BITMIME };
 #define RECORD_F_MATCHES_CUT (1u << 10)   /* more matches than fit */
 #define RECORD_F_SMTPUTF8 (1u << 11)
 #define RECORD_F_OBSERVED (1u << 12)      /* tap: nobody waits for a verdict */
+
+#define TLS_F_CLIENT (1u << 0)            /* the client sent a certificate */
+#define TLS_F_VERIFIED (1u << 1)          /* which chains to client-ca */
+#define TLS_F_RESUMED (1u << 2)
 
 struct handoff_record {
 	/* line 0: control re-reads these two right before the final dot */
@@ -340,7 +359,7 @@ struct handoff_record {
 	uint8_t pad1;
 
 	/* line 2: message */
-	uint64_t size;                 /* octets of content, CRLF_ADDED included */
+	uint64_t size;                 /* octets of content */
 	uint64_t declared_size;        /* SIZE= of MAIL, or 0 */
 	uint32_t header_size;          /* octets up to and with the empty line; 0: none found */
 	uint32_t flags;                /* RECORD_F_* */
@@ -355,10 +374,18 @@ struct handoff_record {
 	uint32_t transaction;
 	uint32_t pad2;
 
+	/* line 3: facts of TLS and of the PROXY header */
+	uint8_t tls_client_sha256[32]; /* of the client's certificate, with TLS_F_CLIENT */
+	struct handoff_ref tls_sni;    /* as sent, lower case */
+	struct handoff_ref tls_client; /* first dNSName of its certificate, else CN; len 0: none */
+	struct handoff_ref proxy_tlv;  /* TLVs of a PROXY header as they came: any octets */
+	uint8_t tls_flags;             /* TLS_F_* */
+	uint8_t pad3[19];
+
 	struct handoff_rcpt rcpt[HANDOFF_MAX_RCPTS];       /* 4 KiB */
 	uint32_t chunk[HANDOFF_MAX_CHUNKS];                /* 4 KiB: chunk indices in the slice */
 	struct handoff_match match[HANDOFF_MAX_MATCHES];   /* 8 KiB */
-	uint8_t text[HANDOFF_RECORD - 192 - 4096 - 4096 - 8192];
+	uint8_t text[HANDOFF_RECORD - 256 - 4096 - 4096 - 8192];
 };
 
 /* ---- control -> dataplane ------------------------------------------------------------------ */
@@ -418,7 +445,8 @@ _Static_assert(offsetof(struct handoff_desc, connect.via) == 54, "desc via");
 _Static_assert(offsetof(struct handoff_record, via_peer) == 48, "record via_peer");
 _Static_assert(offsetof(struct handoff_record, via) == 126, "record via");
 _Static_assert(offsetof(struct handoff_record, size) == 128, "record line 2");
-_Static_assert(offsetof(struct handoff_record, rcpt) == 192, "record rcpt");
+_Static_assert(offsetof(struct handoff_record, tls_client_sha256) == 192, "record line 3");
+_Static_assert(offsetof(struct handoff_record, rcpt) == 256, "record rcpt");
 _Static_assert(sizeof(struct handoff_record) == HANDOFF_RECORD, "record");
 _Static_assert(sizeof(struct handoff_counters) == HANDOFF_COUNTER_BLOCK, "counters");
 _Static_assert(sizeof(struct handoff_listener) == 24, "listener");
