@@ -77,6 +77,12 @@ struct smtp_ops {
 	int (*submit)(void *owner, const struct smtp_data_facts *facts);
 	/* Replies queued so far end the connection / cut it at once. */
 	void (*close)(void *owner, enum smtp_close how);
+	/*
+	 * STARTTLS: takes what a handshake needs; what is sent next, the 220, still goes in clear.
+	 * From then on input is the owner's, until smtp_tls_established(). -ENOMEM: 454. NULL:
+	 * STARTTLS is not offered, whatever the configuration says.
+	 */
+	int (*start_tls)(void *owner);
 	/* The TCP peer; NULL: nobody is trusted to name another, and the two below are not called. */
 	void (*tcp_peer)(void *owner, struct smtp_client *out);
 	/* The client as it was named last, else the TCP peer (via NONE). */
@@ -88,6 +94,8 @@ struct smtp_ops {
 struct smtp_config; /* per worker and generation: texts made once from struct handoff_config */
 
 struct smtp_config *smtp_config_new(const struct handoff_config *c);
+/* There is a certificate: STARTTLS is announced to sessions in clear. */
+void smtp_config_offer_tls(struct smtp_config *c);
 void smtp_config_free(struct smtp_config *c);
 
 struct smtp_server; /* per worker: pool of sessions and of line buffers; counters */
@@ -119,6 +127,14 @@ void smtp_session_free(struct smtp_session *s);
  * for room, or (a partial line was copied aside) never: partial lines are consumed.
  */
 size_t smtp_input(struct smtp_session *s, const uint8_t *p, size_t n, uint64_t now_ms);
+/*
+ * Phase TLS: the owner's handshake is complete, or has failed (an alert, if there is one, is on its
+ * way). Nothing is taken in between.
+ */
+void smtp_tls_established(struct smtp_session *s);
+void smtp_tls_failed(struct smtp_session *s);
+/* Clear text came behind STARTTLS, before the answer to it: the session is cut. */
+void smtp_tls_injected(struct smtp_session *s);
 /* True while bytes would not be consumed: a question is open or there is no room. */
 bool smtp_waiting(const struct smtp_session *s);
 /*
@@ -160,7 +176,7 @@ void smtp_timeout(struct smtp_session *s, uint64_t now_ms);
 
 enum smtp_phase {
 	SMTP_PHASE_CONNECT, SMTP_PHASE_COMMAND, SMTP_PHASE_RCPT_ASKED, SMTP_PHASE_DATA,
-	SMTP_PHASE_SUBMITTED, SMTP_PHASE_CLOSING, SMTP_PHASE_PROXY
+	SMTP_PHASE_SUBMITTED, SMTP_PHASE_CLOSING, SMTP_PHASE_PROXY, SMTP_PHASE_TLS
 };
 enum smtp_phase smtp_phase(const struct smtp_session *s);
 /* RECORD_F_EARLY_TALKER and the like, for the record. */

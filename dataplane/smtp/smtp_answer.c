@@ -146,4 +146,6 @@ void smtp_evict(struct smtp_session *s, struct str text)
 	/* RFC 5321 3.8: 421 may come at any time; the client sees it once it looks. */
 	if (s->phase == SMTP_PHASE_DATA)
 		smtp_command_done(s);
+	else if (s->phase == SMTP_PHASE_TLS) /* there is no way to say it */
+		smtp_close(s, SMTP_CLOSE_ABORT);
 }

@@ -186,6 +186,8 @@ static bool begin_anew(struct smtp_session *s, const struct smtp_xclient *x)
 	s->helo_seen = s->unjudged = s->early = false;
 	s->errors = s->transactions = 0;
 	s->proto = x->has_proto ? x->proto : PROTO_SMTP;
+	if (s->tls && s->proto == PROTO_ESMTP)
+		s->proto = PROTO_ESMTPS;
 	if (!x->helo_len)
 		return true;
 	s->helo_seen = smtp_name_set(s, str_make(x->helo, x->helo_len));

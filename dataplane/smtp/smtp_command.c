@@ -19,13 +19,13 @@ static const struct {
 	{{(const uint8_t *)"VRFY", 4}, VERB_VRFY},
 	{{(const uint8_t *)"HELP", 4}, VERB_HELP},
 	{{(const uint8_t *)"XCLIENT", 7}, VERB_XCLIENT},
+	{{(const uint8_t *)"STARTTLS", 8}, VERB_STARTTLS},
 	/* Known, and not announced. */
 	{{(const uint8_t *)"EXPN", 4}, VERB_NOT_OFFERED},
 	{{(const uint8_t *)"ETRN", 4}, VERB_NOT_OFFERED},
 	{{(const uint8_t *)"AUTH", 4}, VERB_NOT_OFFERED},
 	{{(const uint8_t *)"TURN", 4}, VERB_NOT_OFFERED},
 	{{(const uint8_t *)"BDAT", 4}, VERB_NOT_OFFERED},
-	{{(const uint8_t *)"STARTTLS", 8}, VERB_NOT_OFFERED},
 	/* HTTP: a browser or proxy was talked into sending a body here that reads as commands. */
 	{{(const uint8_t *)"GET", 3}, VERB_FOREIGN},
 	{{(const uint8_t *)"POST", 4}, VERB_FOREIGN},
@@ -232,6 +232,7 @@ static enum smtp_say parse_args(struct str arg, struct smtp_command *out)
 	case VERB_DATA:
 	case VERB_RSET:
 	case VERB_QUIT:
+	case VERB_STARTTLS: /* RFC 3207 4: no parameters */
 		return arg.n ? SAY_NO_ARGUMENT : SAY_NONE;
 	case VERB_VRFY:
 		return arg.n ? SAY_NONE : SAY_NEED_ARGUMENT;

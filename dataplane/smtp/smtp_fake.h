@@ -32,6 +32,8 @@ struct fake {
 	struct smtp_client real;   /* the TCP peer */
 	struct smtp_client client; /* as named, while via is not NONE */
 	unsigned int connects;     /* questions */
+	bool no_tls;
+	unsigned int tls_starts;
 	char rcpt[512];
 	char helo[256];
 	char from[512];
@@ -205,7 +207,19 @@ static inline void fake_set_client(void *owner, const struct smtp_client *c)
 	f->client = *c;
 }
 
+static inline int fake_start_tls(void *owner)
+{
+	struct fake *f = owner;
+
+	FAKE_MUST(!f->txn && f->asked == FAKE_NONE);
+	if (f->no_tls)
+		return -ENOMEM;
+	f->tls_starts++;
+	return 0;
+}
+
 static const struct smtp_ops fake_ops = {
+	.start_tls = fake_start_tls,
 	.tcp_peer = fake_tcp_peer, .client = fake_client, .set_client = fake_set_client,
 	.send = fake_send, .ask_connect = fake_ask_connect, .ask_rcpt = fake_ask_rcpt,
 	.txn_begin = fake_txn_begin, .txn_end = fake_txn_end, .data_begin = fake_data_begin,

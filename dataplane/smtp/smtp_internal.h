@@ -85,6 +85,7 @@ struct smtp_session {
 	bool eof : 1;
 	bool soft_deadline : 1; /* set by an answer, whose caller gave no time */
 	bool early : 1;         /* RECORD_F_EARLY_TALKER */
+	bool tls : 1;           /* STARTTLS was done */
 	uint8_t helo[47];       /* nearly every name; longer ones lie in a buffer */
 };
 
@@ -99,6 +100,7 @@ struct smtp_server {
 	uint64_t *counters;
 	const struct smtp_config *config;
 	uint64_t now; /* ms, the latest that any call told */
+	size_t behind; /* octets in hand behind the command that is being executed */
 	uint32_t max_sessions;
 	uint32_t fresh; /* sessions from here on were never used */
 	uint32_t free;  /* list by timer_next */
@@ -182,6 +184,10 @@ void smtp_proxy_timeout(struct smtp_session *s);
 void smtp_do_xclient(struct smtp_session *s, struct str arg);
 /* The reply to EHLO, with XCLIENT in it for those who may use it. */
 void smtp_say_ehlo(struct smtp_session *s, const uint8_t *text, size_t n);
+
+/* smtp_starttls.c */
+void smtp_do_starttls(struct smtp_session *s);
+void smtp_tls_timeout(struct smtp_session *s);
 
 /* smtp_session.c */
 void smtp_command_done(struct smtp_session *s);

@@ -104,6 +104,9 @@ void smtp_timeout(struct smtp_session *s, uint64_t now_ms)
 	case SMTP_PHASE_PROXY:
 		smtp_proxy_timeout(s);
 		break;
+	case SMTP_PHASE_TLS:
+		smtp_tls_timeout(s);
+		break;
 	case SMTP_PHASE_CONNECT:
 	case SMTP_PHASE_RCPT_ASKED:
 		smtp_count(s, CNT_smtp_timeout);

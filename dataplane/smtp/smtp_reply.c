@@ -129,6 +129,20 @@ struct smtp_config *smtp_config_new(const struct handoff_config *c)
 	return k;
 }
 
+void smtp_config_offer_tls(struct smtp_config *k)
+{
+	static const char offer[] = "250-STARTTLS\r\n";
+	const uint8_t *lf = memchr(k->ehlo, '\n', k->ehlo_len);
+	size_t head = (size_t)(lf - k->ehlo) + 1, n = sizeof(offer) - 1;
+
+	_Static_assert(sizeof(k->ehlo_tls) >= sizeof(k->ehlo) + sizeof(offer), "ehlo_tls");
+	/* Behind the first line, which is our name. */
+	memcpy(k->ehlo_tls, k->ehlo, head);
+	memcpy(k->ehlo_tls + head, offer, n);
+	memcpy(k->ehlo_tls + head + n, k->ehlo + head, k->ehlo_len - head);
+	k->ehlo_tls_len = k->ehlo_len + (uint32_t)n;
+}
+
 void smtp_config_free(struct smtp_config *c)
 {
 	free(c);

@@ -45,6 +45,11 @@
 	X(SAY_XCLIENT_DENIED, 550, "5.7.0", "XCLIENT is not for you") \
 	X(SAY_XCLIENT_TXN, 503, "5.5.1", "No XCLIENT within a transaction") \
 	X(SAY_XCLIENT_BAD, 501, "5.5.4", "Bad XCLIENT attribute") \
+	X(SAY_TLS_GO, 220, "2.0.0", "Ready to start TLS") \
+	X(SAY_TLS_FULL, 454, "4.7.0", "TLS not available now, try again later") \
+	X(SAY_TLS_ACTIVE, 503, "5.5.1", "TLS is active already") \
+	X(SAY_TLS_TXN, 503, "5.5.1", "No STARTTLS within a transaction") \
+	X(SAY_TLS_INJECTED, 554, "5.5.0", "Commands behind STARTTLS, closing") \
 	X(SAY_RCPT_LIMIT, 452, "4.5.3", "Too many recipients, send the rest in a new transaction") \
 	X(SAY_NO_STORAGE, 452, "4.3.1", "Insufficient system storage, try again later") \
 	X(SAY_SIZE_DECLARED, 552, "5.3.4", "Message size exceeds the maximum") \
@@ -90,7 +95,9 @@ struct smtp_config {
 	uint32_t banner_len;     /* "220 host ESMTP", no CRLF */
 	uint32_t helo_len;
 	uint32_t ehlo_len;
+	uint32_t ehlo_tls_len;   /* the same with STARTTLS; 0: not offered */
 	uint8_t banner[512];
 	uint8_t helo[512];
 	uint8_t ehlo[768];
+	uint8_t ehlo_tls[800];
 };

@@ -14,6 +14,7 @@
  *   RCPT_ASKED    nothing is taken until the recipient is answered   -> COMMAND, CLOSING
  *   DATA          content; the end of data submits or refuses it     -> SUBMITTED, COMMAND, CLOSING
  *   SUBMITTED     nothing is taken until the message is answered     -> COMMAND, CLOSING
+ *   TLS           the owner's handshake; nothing is taken          -> COMMAND, CLOSING
  *   CLOSING       everything is taken and forgotten
  *
  * Whoever answers late, twice or in the wrong phase is not heard. Which RCPT an answer belongs to
@@ -78,6 +79,7 @@ static size_t input_command(struct smtp_session *s, const uint8_t *p, size_t n)
 	const uint8_t *lf = memchr(p, '\n', n);
 	size_t len = lf ? (size_t)(lf - p) + 1 : n;
 
+	s->server->behind = n - len;
 	/* A TLS record or some other binary protocol; here the server speaks first, in clear. */
 	if (!s->spoke && !smtp_has_line(s) && !s->skip_line && smtp_foreign_octet(p[0])) {
 		smtp_count(s, CNT_smtp_non_smtp);
@@ -136,6 +138,7 @@ bool smtp_waiting(const struct smtp_session *s)
 	case SMTP_PHASE_CONNECT:
 	case SMTP_PHASE_RCPT_ASKED:
 	case SMTP_PHASE_SUBMITTED:
+	case SMTP_PHASE_TLS:
 		return true;
 	case SMTP_PHASE_DATA:
 		return s->content->held_since && !smtp_data_refused(&s->content->data) &&
@@ -150,7 +153,7 @@ void smtp_eof(struct smtp_session *s)
 	s->eof = true;
 	/* With a question open the answer still goes out: the client may have closed only half. */
 	if (s->phase == SMTP_PHASE_COMMAND || s->phase == SMTP_PHASE_DATA ||
-	    s->phase == SMTP_PHASE_PROXY)
+	    s->phase == SMTP_PHASE_PROXY || s->phase == SMTP_PHASE_TLS)
 		smtp_close(s, SMTP_CLOSE_AFTER_REPLY);
 }
 

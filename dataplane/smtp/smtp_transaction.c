@@ -33,8 +33,11 @@ static void do_helo(struct smtp_session *s, const struct smtp_command *cmd)
 		return;
 	}
 	s->helo_seen = true;
-	s->proto = cmd->verb == VERB_EHLO ? PROTO_ESMTP : PROTO_SMTP;
-	if (cmd->verb == VERB_EHLO)
+	/* RFC 3848: no keyword for HELO under TLS. */
+	s->proto = cmd->verb != VERB_EHLO ? PROTO_SMTP : s->tls ? PROTO_ESMTPS : PROTO_ESMTP;
+	if (cmd->verb == VERB_EHLO && c->ehlo_tls_len && !s->tls)
+		smtp_say_ehlo(s, c->ehlo_tls, c->ehlo_tls_len);
+	else if (cmd->verb == VERB_EHLO)
 		smtp_say_ehlo(s, c->ehlo, c->ehlo_len);
 	else
 		smtp_say_raw(s, c->helo, c->helo_len);
@@ -176,7 +179,8 @@ static void do_fault(struct smtp_session *s, const struct smtp_command *cmd)
 static bool is_idle(enum smtp_verb verb)
 {
 	return verb == VERB_HELO || verb == VERB_EHLO || verb == VERB_RSET || verb == VERB_NOOP ||
-	       verb == VERB_VRFY || verb == VERB_HELP || verb == VERB_XCLIENT;
+	       verb == VERB_VRFY || verb == VERB_HELP || verb == VERB_XCLIENT ||
+	       verb == VERB_STARTTLS;
 }
 
 void smtp_do_command(struct smtp_session *s, struct str line)
@@ -220,6 +224,9 @@ void smtp_do_command(struct smtp_session *s, struct str line)
 		break;
 	case VERB_XCLIENT:
 		smtp_do_xclient(s, cmd.arg);
+		break;
+	case VERB_STARTTLS:
+		smtp_do_starttls(s);
 		break;
 	case VERB_VRFY:
 		/* RFC 5321 3.5.3: 252 tells nothing about who exists. */

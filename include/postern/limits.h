@@ -65,6 +65,7 @@
 #define LIMIT_TLS_CHAIN 16            /* ours: certificates in one chain of ours */
 #define LIMIT_TLS_CLIENT_CHAIN 10     /* ours: depth to which a client's chain is verified */
 #define LIMIT_TLS_CLIENT_CA_NAMES 32  /* ours: sent to the client; with more CAs none is (8446 4.2.4) */
+#define LIMIT_TLS_HANDSHAKE_S 60       /* ours: from the 220 to the end of the handshake */
 #define LIMIT_TLS_BARREN 64           /* ours: records without plain text in a row (KeyUpdate, empty) */
 
 /* Sessions of a worker running out */

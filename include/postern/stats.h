@@ -144,6 +144,9 @@
 	X(smtp_reply_acked, C, "final replies acknowledged by the client") \
 	X(smtp_reply_lost, C, "final replies that were never acknowledged") \
 	/* tls */ \
+	X(smtp_starttls, C, "STARTTLS commands followed") \
+	X(smtp_tls_injected, D, "sessions cut: clear text behind STARTTLS") \
+	X(smtp_tls_timeout, D, "sessions cut: TLS handshake not complete in time") \
 	X(tls_handshakes, C, "TLS handshakes completed") \
 	X(tls_resumed, C, "TLS handshakes that resumed a session") \
 	X(tls_version_1_2, C, "TLS handshakes completed with TLS 1.2") \
