@@ -9,7 +9,7 @@
 
 enum {
 	OPT_SOCKET_GID = 256, OPT_CONTROL_UID, OPT_HALF_OPEN, OPT_TIME_WAIT, OPT_BLOCKS, OPT_STREAMS, OPT_LINES, OPT_REPLIES,
-	OPT_RX_MBUFS, OPT_RX_DESC, OPT_MBUF_SIZE, OPT_IDLE, OPT_MTU, OPT_NO_OFFLOADS, OPT_KEEP_PRIVILEGES
+	OPT_MAX_TLS, OPT_TLS_THREADS, OPT_TLS_CPUS, OPT_RX_MBUFS, OPT_RX_DESC, OPT_MBUF_SIZE, OPT_IDLE, OPT_MTU, OPT_NO_OFFLOADS, OPT_KEEP_PRIVILEGES
 };
 
 static const struct argp_option options[] = {
@@ -25,6 +25,10 @@ static const struct argp_option options[] = {
 	{"line-buffers", OPT_LINES, "N", 0, "buffers for incomplete command lines, each worker (0: a quarter of the sessions)", 2},
 	{"reply-blocks", OPT_REPLIES, "N", 0, "512 octet blocks for replies under way, each worker (0: by --max-sessions)", 2},
 	{"streams", OPT_STREAMS, "N", 0, "messages over 64 KiB scanned at once, each worker (256)", 2},
+	{"max-tls", OPT_MAX_TLS, "N", 0, "sessions of each worker under TLS at once, 14 KiB each while they "
+	 "last (65536, at most --max-sessions); 0: no STARTTLS", 2},
+	{"tls-threads", OPT_TLS_THREADS, "N", 0, "threads for TLS handshakes (1)", 2},
+	{"tls-cpus", OPT_TLS_CPUS, "LIST", 0, "CPUs they run on, as in 0,4-7 (that of the main lcore)", 2},
 	{"rx-mbufs", OPT_RX_MBUFS, "N", 0, "receive buffers beyond the descriptors, each worker (2048)", 2},
 	{"rx-desc", OPT_RX_DESC, "N", 0, "descriptors of each receive queue (0: by driver)", 2},
 	{"mbuf-size", OPT_MBUF_SIZE, "OCTETS", 0, "octets of a receive buffer; net_af_packet needs its "
@@ -64,6 +68,29 @@ static error_t parse_port(struct args *a, const char *text, struct argp_state *s
 	return 0;
 }
 
+/* "0,4-7" */
+static void parse_cpus(struct args *a, const char *text, struct argp_state *state)
+{
+	const char *p = text;
+
+	CPU_ZERO(&a->tls_cpus);
+	do {
+		char *end;
+		unsigned long from = strtoul(p, &end, 10), to = from;
+
+		if (end != p && *end == '-') {
+			p = end + 1;
+			to = strtoul(p, &end, 10);
+		}
+		if (end == p || (*end && *end != ',') || from > to || to >= CPU_SETSIZE)
+			argp_error(state, "--tls-cpus=%s: expected a list like 0,4-7", text);
+		for (; from <= to; from++)
+			CPU_SET(from, &a->tls_cpus);
+		p = *end ? end + 1 : end;
+	} while (*p);
+	a->has_tls_cpus = true;
+}
+
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
 	struct args *a = state->input;
@@ -81,6 +108,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case OPT_LINES: a->line_buffers = number(state, "line-buffers", arg, 0, 1u << 21); break;
 	case OPT_REPLIES: a->reply_blocks = number(state, "reply-blocks", arg, 0, 1u << 24); break;
 	case OPT_STREAMS: a->streams = number(state, "streams", arg, 1, 65536); break;
+	case OPT_MAX_TLS: a->max_tls = number(state, "max-tls", arg, 0, 1u << 21); break;
+	case OPT_TLS_THREADS: a->tls_threads = number(state, "tls-threads", arg, 1, 64); break;
+	case OPT_TLS_CPUS: parse_cpus(a, arg, state); break;
 	case OPT_RX_MBUFS: a->rx_mbufs = number(state, "rx-mbufs", arg, 8, 1u << 20); break;
 	case OPT_RX_DESC: a->rx_desc = (uint16_t)number(state, "rx-desc", arg, 0, 32768); break;
 	case OPT_MBUF_SIZE: a->mbuf_size = number(state, "mbuf-size", arg, 1024, 32768); break;
@@ -116,7 +146,11 @@ void args_parse(int argc, char **argv, struct args *out)
 		.blocks = 16384,
 		.streams = 256,
 		.rx_mbufs = 2048,
+		.max_tls = 65536,
+		.tls_threads = 1,
 		.mbuf_size = 2048,
 	};
 	argp_parse(&argp, argc, argv, 0, NULL, out);
+	if (out->max_tls > out->max_sessions)
+		out->max_tls = out->max_sessions;
 }

@@ -4,6 +4,7 @@
 
 /* What stands behind "--" on the dataplane's command line (EAL's own options stand before it). */
 
+#include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -23,6 +24,10 @@ struct args {
 	uint32_t line_buffers;     /* incomplete command lines, a worker; 0: by max_sessions */
 	uint32_t reply_blocks;     /* 512 octet blocks for replies not acknowledged, a worker; 0: same */
 	uint32_t streams;          /* large messages scanned at once, a worker */
+	uint32_t max_tls;          /* sessions under TLS at once, a worker; 0: no STARTTLS */
+	uint32_t tls_threads;      /* for handshakes */
+	cpu_set_t tls_cpus;        /* where they run, if has_tls_cpus */
+	bool has_tls_cpus;
 	uint32_t rx_mbufs;         /* beyond the descriptors, a worker */
 	uint32_t mbuf_size;        /* octets of a receive buffer */
 	uint16_t rx_desc;          /* of each receive queue; 0: what suits the driver */

@@ -27,6 +27,7 @@ static uint8_t list_of(const struct session *s)
 	case SMTP_PHASE_COMMAND:
 		return CUT_IDLE;
 	case SMTP_PHASE_CLOSING:
+	case SMTP_PHASE_TLS: /* it cannot be told anything, and should be through in a moment */
 		return CUT_LEAVING;
 	default:
 		return CUT_NONE;

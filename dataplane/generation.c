@@ -23,9 +23,68 @@ static int make_scan(const struct dp_push *push, struct generation *g, char *err
 	return -scan_generation_new(in, n, (uint32_t)push->generation, &g->scan, err, err_len);
 }
 
-int generation_new(const struct dp_push *push, uint64_t serial, unsigned int n_workers,
-		   unsigned int streams, uint64_t *const *counters, struct generation **out, char *err,
-		   size_t err_len)
+static struct str tls_text(const struct handoff_tls *t, struct handoff_tls_ref r)
+{
+	return str_make((const uint8_t *)t + r.off, r.len);
+}
+
+static int make_tls(const struct dp_push *push, const struct generation_options *o,
+		    struct generation *g, char *err, size_t err_len)
+{
+	struct tls_certificate cert[HANDOFF_MAX_CERTIFICATES];
+	const struct handoff_tls *t = push->tls;
+	struct tls_options opt;
+
+	_Static_assert(HANDOFF_MAX_CERTIFICATES <= TLS_MAX_CERTIFICATES, "certificates");
+	err[0] = '\0';
+	if (!t)
+		return 0;
+	if (!o->tls) {
+		snprintf(err, err_len, "certificates are not used: started with --max-tls=0");
+		return 0;
+	}
+	for (uint32_t i = 0; i < t->n_certificates; i++)
+		cert[i] = (struct tls_certificate){.chain = tls_text(t, t->certificate[i].chain),
+						   .key = tls_text(t, t->certificate[i].key)};
+	opt = (struct tls_options){
+		.certificate = cert,
+		.n_certificates = t->n_certificates,
+		.min_version = t->min_version,
+		.ciphers = tls_text(t, t->ciphers),
+		.client_ca = tls_text(t, t->client_ca),
+		.tickets = o->tickets,
+	};
+	g->tls = tls_context_new(&opt, err, err_len);
+	return g->tls ? 0 : EINVAL;
+}
+
+static int make_workers(struct generation *g, const struct generation_options *o, char *err,
+			size_t err_len)
+{
+	for (unsigned int i = 0; i < o->n_workers; i++) {
+		int error;
+
+		g->worker[i].smtp = smtp_config_new(&g->config);
+		if (!g->worker[i].smtp) {
+			snprintf(err, err_len, "out of memory for reply texts");
+			return ENOMEM;
+		}
+		if (g->tls)
+			smtp_config_offer_tls(g->worker[i].smtp);
+		if (!g->scan)
+			continue;
+		error = -scan_worker_new(g->scan, o->streams, o->counters[i], &g->worker[i].scan);
+		if (error) {
+			snprintf(err, err_len, "no memory for scratch or %u streams of worker %u",
+				 o->streams, i);
+			return error;
+		}
+	}
+	return 0;
+}
+
+int generation_new(const struct dp_push *push, const struct generation_options *opt,
+		   struct generation **out, char *err, size_t err_len)
 {
 	struct generation *g = calloc(1, sizeof(*g));
 	int error;
@@ -34,32 +93,18 @@ int generation_new(const struct dp_push *push, uint64_t serial, unsigned int n_w
 		snprintf(err, err_len, "out of memory");
 		return ENOMEM;
 	}
-	g->serial = serial;
+	g->serial = opt->serial;
 	g->config = *push->config;
-	g->n_workers = n_workers;
+	g->n_workers = opt->n_workers;
 	error = make_scan(push, g, err, err_len);
+	if (!error)
+		error = make_tls(push, opt, g, err, err_len);
+	if (!error)
+		error = make_workers(g, opt, err, err_len);
 	if (error)
-		goto fail;
-	for (unsigned int i = 0; i < n_workers; i++) {
-		g->worker[i].smtp = smtp_config_new(&g->config);
-		if (!g->worker[i].smtp) {
-			error = ENOMEM;
-			snprintf(err, err_len, "out of memory for reply texts");
-			goto fail;
-		}
-		if (!g->scan)
-			continue;
-		error = -scan_worker_new(g->scan, streams, counters[i], &g->worker[i].scan);
-		if (error) {
-			snprintf(err, err_len, "no memory for scratch or %u streams of worker %u",
-				 streams, i);
-			goto fail;
-		}
-	}
-	*out = g;
-	return 0;
-fail:
-	generation_free(g);
+		generation_free(g);
+	else
+		*out = g;
 	return error;
 }
 
@@ -72,5 +117,6 @@ void generation_free(struct generation *g)
 		scan_worker_free(g->worker[i].scan);
 	}
 	scan_generation_free(g->scan);
+	tls_context_unref(g->tls);
 	free(g);
 }

@@ -14,12 +14,14 @@
 #include "dataplane/handoff/handoff_dp.h"
 #include "dataplane/scan/scan.h"
 #include "dataplane/smtp/smtp.h"
+#include "dataplane/tls/tls.h"
 #include "postern/handoff.h"
 
 struct generation {
 	uint64_t serial;              /* of this dataplane: 1, 2, ... */
 	struct handoff_config config;
 	struct scan_generation *scan; /* NULL: no rules */
+	struct tls_context *tls;      /* NULL: STARTTLS is not offered */
 	unsigned int n_workers;
 	struct {
 		struct smtp_config *smtp;
@@ -28,9 +30,16 @@ struct generation {
 	struct generation *older;     /* main lcore: not freed yet */
 };
 
-/* streams: large messages that a worker may scan at once. counters[i]: block of worker i. 0, or a
- * positive errno with a text in err. */
-int generation_new(const struct dp_push *push, uint64_t serial, unsigned int n_workers,
-		   unsigned int streams, uint64_t *const *counters, struct generation **out, char *err,
-		   size_t err_len);
+struct generation_options {
+	uint64_t serial;
+	unsigned int n_workers;
+	unsigned int streams;         /* large messages that a worker may scan at once */
+	uint64_t *const *counters;    /* [i]: block of worker i */
+	bool tls;                     /* workers can speak it */
+	struct tls_tickets *tickets;
+};
+
+/* 0, perhaps with a text in err that the operator is to be told; or a positive errno with one. */
+int generation_new(const struct dp_push *push, const struct generation_options *opt,
+		   struct generation **out, char *err, size_t err_len);
 void generation_free(struct generation *g);

@@ -7,6 +7,7 @@
  */
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -45,6 +46,8 @@ static struct {
 	struct rte_ring *steer[HANDOFF_MAX_WORKERS];
 	struct dp_arena *arena;
 	struct dp_link *link;
+	struct tls_pool *tls_pool;      /* NULL: no TLS */
+	struct tls_tickets *tickets;
 	struct generation *newest;      /* list by .older */
 	uint64_t serial;
 	uint8_t secret[32];
@@ -144,6 +147,7 @@ static int check_config(const struct handoff_config *c, char *text, size_t cap)
 static int on_push(void *arg, const struct dp_push *push, char *text, size_t cap)
 {
 	uint64_t *counters[HANDOFF_MAX_WORKERS];
+	struct generation_options opt;
 	struct generation *g;
 	unsigned int kept = 0;
 	int error = check_config(push->config, text, cap);
@@ -160,10 +164,19 @@ static int on_push(void *arg, const struct dp_push *push, char *text, size_t cap
 	}
 	for (unsigned int i = 0; i < dp.n_workers; i++)
 		counters[i] = dp.worker[i]->counters;
-	error = generation_new(push, dp.serial + 1, dp.n_workers, dp.args.streams, counters, &g, text,
-			       cap);
+	opt = (struct generation_options){
+		.serial = dp.serial + 1,
+		.n_workers = dp.n_workers,
+		.streams = dp.args.streams,
+		.counters = counters,
+		.tls = dp.tls_pool != NULL,
+		.tickets = dp.tickets,
+	};
+	error = generation_new(push, &opt, &g, text, cap);
 	if (error)
 		return error;
+	if (text[0])
+		note("TLS: %s", text);
 	dp.serial++;
 	g->older = dp.newest;
 	dp.newest = g;
@@ -453,6 +466,35 @@ static void make_stacks(struct worker *w, unsigned int i, uint64_t now_us)
 	net_set_tcp(w->net, w->tcp);
 }
 
+static uint64_t seconds(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec;
+}
+
+/* The threads take over the CPUs of the thread that makes them. */
+static void start_tls(void)
+{
+	cpu_set_t own;
+
+	if (!dp.args.max_tls)
+		return;
+	CPU_ZERO(&own);
+	if (dp.args.has_tls_cpus && (sched_getaffinity(0, sizeof(own), &own) ||
+				     sched_setaffinity(0, sizeof(cpu_set_t), &dp.args.tls_cpus)))
+		die("--tls-cpus: %s", strerror(errno));
+	dp.tls_pool = tls_pool_new(dp.args.tls_threads, dp.n_workers);
+	if (!dp.tls_pool)
+		die("threads for TLS: %s", strerror(errno));
+	if (dp.args.has_tls_cpus && sched_setaffinity(0, sizeof(own), &own))
+		die("back from --tls-cpus: %s", strerror(errno));
+	dp.tickets = tls_tickets_new(seconds());
+	if (!dp.tickets)
+		die("keys of TLS tickets: no memory or no random numbers");
+}
+
 static void make_worker(unsigned int i)
 {
 	struct worker *w = rte_zmalloc(NULL, sizeof(*w), RTE_CACHE_LINE_SIZE);
@@ -465,6 +507,7 @@ static void make_worker(unsigned int i)
 		.index = i,
 		.max_sessions = dp.args.max_sessions,
 		.n_records = arena_records(),
+		.max_tls = dp.args.max_tls,
 		.idle_sleep_us = dp.args.idle_sleep_us,
 		.tsc_hz = hz,
 	};
@@ -481,6 +524,11 @@ static void make_worker(unsigned int i)
 	if (getrandom(w->rng, sizeof(w->rng), 0) != sizeof(w->rng))
 		die("no random numbers: %s", strerror(errno));
 	make_stacks(w, i, rte_rdtsc() / (hz / 1000000));
+	if (dp.tls_pool) {
+		w->tls = tls_worker_new(dp.tls_pool, i, dp.args.max_tls, &session_tls_ops, w->counters);
+		if (!w->tls)
+			die("TLS of worker %u: %s (lower --max-tls)", i, strerror(errno));
+	}
 	if (session_table_new(w))
 		die("no memory for the sessions of worker %u", i);
 	if (dp_rings_new(dp.link, w->arena, dp.args.max_sessions, &w->rings))
@@ -506,11 +554,13 @@ static void stop(void)
 		dp_rings_free(w->rings);
 		/* No closed() is called from here: the sessions end with their memory. */
 		tcp_stack_free(w->tcp);
+		tls_worker_free(w->tls);
 		smtp_server_free(w->smtp);
 		net_free(w->net);
 		session_table_free(w);
 		rte_free(w);
 	}
+	tls_pool_free(dp.tls_pool);
 	dp_link_free(dp.link);
 	for (unsigned int p = 0; p < dp.n_ports; p++)
 		port_close(&dp.port[p]);
@@ -520,6 +570,7 @@ static void stop(void)
 		dp.newest = g->older;
 		generation_free(g);
 	}
+	tls_tickets_free(dp.tickets);
 	dp_arena_free(dp.arena);
 	rte_eal_cleanup();
 }
@@ -527,8 +578,9 @@ static void stop(void)
 int main(int argc, char **argv)
 {
 	struct sigaction act = {.sa_handler = on_signal};
+	/* Before EAL, which may load a driver that uses OpenSSL. */
+	int slab = tls_memory_init(), used = rte_eal_init(argc, argv);
 	char err[256];
-	int used = rte_eal_init(argc, argv);
 
 	if (used < 0)
 		die("EAL does not start: %s", rte_strerror(rte_errno));
@@ -540,20 +592,24 @@ int main(int argc, char **argv)
 		    rte_lcore_count(), HANDOFF_MAX_WORKERS);
 	if (getrandom(dp.secret, sizeof(dp.secret), 0) != sizeof(dp.secret))
 		die("no random numbers: %s", strerror(errno));
+	if (slab)
+		note("OpenSSL works with malloc(): %s", strerror(-slab));
 	make_pools();
 	start_ports();
 	start_arena();
 	start_link();
+	/* Threads made from here on, those for handshakes, inherit none. */
+	if (dp.args.keep_privileges)
+		note("keeping all privileges, as asked");
+	else if (privileges_drop(err, sizeof(err)))
+		die("dropping capabilities: %s", err);
+	start_tls();
 	for (unsigned int i = 0; i < dp.n_workers; i++)
 		make_worker(i);
 	print_memory();
 	sigaction(SIGTERM, &act, NULL);
 	sigaction(SIGINT, &act, NULL);
 	signal(SIGPIPE, SIG_IGN);
-	if (dp.args.keep_privileges)
-		note("keeping all privileges, as asked");
-	else if (privileges_drop(err, sizeof(err)))
-		die("dropping capabilities: %s", err);
 	launch();
 	note("ready, %u worker(s), socket %s", dp.n_workers, dp.args.socket);
 	while (!dp.signalled) {
@@ -562,6 +618,8 @@ int main(int argc, char **argv)
 		if (rc && rc != -EINTR)
 			note("link: %s", strerror(-rc));
 		free_old_generations();
+		if (dp.tickets)
+			tls_tickets_rotate(dp.tickets, seconds());
 	}
 	note("signal %d: stopping", (int)dp.signalled);
 	stop();

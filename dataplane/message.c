@@ -76,6 +76,8 @@ int message_begin(void *owner, struct str helo, uint8_t proto, const struct smtp
 	rc = dp_msg_text(w->arena, &t->msg, helo, &rec->helo);
 	if (!rc)
 		rc = dp_msg_text(w->arena, &t->msg, mail->reverse_path, &rec->mail_from);
+	if (!rc)
+		rc = session_tls_record(s, &t->msg, rec);
 	if (rc) {
 		dp_msg_free(w->arena, &t->msg);
 		return -ENOMEM;

@@ -15,8 +15,6 @@
 
 #include "dataplane/worker.h"
 
-static void session_settle(struct session *s);
-
 struct handoff_desc session_desc(const struct session *s, uint8_t kind)
 {
 	return (struct handoff_desc){
@@ -89,14 +87,20 @@ static void session_acked(void *app, uint32_t unacked)
 
 /* ---- what smtp/ asks of us ------------------------------------------------------------------ */
 
-static int op_send(void *owner, const void *p, size_t n)
+int session_put_out(struct session *s, const void *p, size_t n)
 {
-	struct session *s = owner;
 	int rc = s->conn ? tcp_send(s->conn, p, n) : -EPIPE;
 
 	if (!rc)
-		s->sent += n;
+		s->sent += (uint32_t)n;
 	return rc;
+}
+
+static int op_send(void *owner, const void *p, size_t n)
+{
+	struct session *s = owner;
+
+	return session_tls_open(s) ? session_tls_send(s, p, n) : session_put_out(s, p, n);
 }
 
 static void op_close(void *owner, enum smtp_close how)
@@ -140,6 +144,7 @@ const struct smtp_ops session_smtp_ops = {
 	.data = message_data,
 	.submit = message_submit,
 	.close = op_close,
+	.start_tls = session_op_start_tls,
 	.tcp_peer = session_op_tcp_peer,
 	.client = session_op_client,
 	.set_client = session_op_set_client,
@@ -186,27 +191,37 @@ static void *session_accept(void *ctx, struct tcp_conn *conn, const struct tcp_t
 	return s;
 }
 
+/* smtp/ leaves content only for want of room. */
+size_t session_input(struct session *s, const uint8_t *p, size_t n)
+{
+	size_t used = smtp_input(s->smtp, p, n, s->worker->now_ms);
+
+	session_hold(s, used < n && smtp_phase(s->smtp) == SMTP_PHASE_DATA);
+	return used;
+}
+
 static size_t session_data(void *app, const struct tcp_view *view, unsigned int n_views)
 {
 	struct session *s = app;
+	bool clear = !s->tls;
 	size_t taken = 0;
-	bool short_of_room = false;
 
 	s->in_upcall = true;
 	for (unsigned int i = 0; i < n_views && !s->aborting && !s->closing; i++) {
-		size_t n = smtp_input(s->smtp, view[i].p, view[i].n, s->worker->now_ms);
+		size_t n;
 
+		if (clear && s->tls && view[i].n)
+			smtp_tls_injected(s->smtp); /* it came before our 220 */
+		n = s->tls ? session_tls_input(s, view[i].p, view[i].n)
+			   : session_input(s, view[i].p, view[i].n);
 		taken += n;
-		if (n < view[i].n) {
-			short_of_room = smtp_phase(s->smtp) == SMTP_PHASE_DATA;
+		if (n < view[i].n)
 			break;
-		}
 	}
 	if (s->aborting || s->closing) /* whatever follows is for nobody */
 		for (unsigned int i = taken = 0; i < n_views; i++)
 			taken += view[i].n;
 	s->in_upcall = false;
-	session_hold(s, short_of_room);
 	session_settle(s);
 	return taken;
 }
@@ -215,6 +230,10 @@ static void session_eof(void *app)
 {
 	struct session *s = app;
 
+	/* Plain text that waits in tls/ came before the FIN. */
+	s->eof_held = session_tls_open(s) && session_tls_waiting(s);
+	if (s->eof_held)
+		return;
 	smtp_eof(s->smtp);
 	session_settle(s);
 }
@@ -235,6 +254,7 @@ static void session_closed(void *app, enum tcp_close_reason reason)
 	}
 	while (s->n_replies)
 		reply_done(s, DESC_REPLY_LOST);
+	session_tls_free(s);
 	smtp_session_free(s->smtp); /* ends an open transaction */
 	s->smtp = NULL;
 	w->sessions_now--;
@@ -249,8 +269,7 @@ const struct tcp_app session_tcp_app = {
 	.closed = session_closed,
 };
 
-/* Does what smtp/ asked for while it was on the stack. The session may be gone afterwards. */
-static void session_settle(struct session *s)
+void session_settle(struct session *s)
 {
 	struct tcp_conn *c = s->conn;
 
@@ -263,6 +282,7 @@ static void session_settle(struct session *s)
 	}
 	if (s->closing) {
 		s->closing = false;
+		session_tls_close(s);
 		tcp_close(c);
 	}
 }
@@ -272,8 +292,12 @@ void session_resume(struct session *s)
 	uint32_t generation = s->generation;
 
 	session_settle(s);
+	if (s->tls && s->generation == generation)
+		session_tls_resume(s);
 	if (s->conn && s->generation == generation)
 		tcp_resume(s->conn);
+	if (s->conn && s->generation == generation && s->eof_held)
+		session_eof(s);
 }
 
 /* ---- verdicts --------------------------------------------------------------------------------- */

@@ -27,6 +27,7 @@ size_t session_table_bytes(const struct worker_options *opt)
 {
 	return (size_t)opt->max_sessions * (sizeof(struct session) + sizeof(struct smtp_client)) +
 	       (size_t)opt->n_records * sizeof(struct transaction) +
+	       (size_t)opt->max_tls * sizeof(struct session_tls) +
 	       (size_t)n_replies(opt) * sizeof(struct session_reply) +
 	       (size_t)outbox_cap(opt) * sizeof(struct outbox_entry);
 }
@@ -45,7 +46,8 @@ int session_table_new(struct worker *w)
 	w->via = calloc(w->opt.max_sessions, sizeof(*w->via));
 	w->txn = calloc(w->opt.n_records, sizeof(*w->txn));
 	w->reply = calloc(w->reply_cap, sizeof(*w->reply));
-	if (!w->session || !w->via || !w->txn || !w->reply)
+	w->stls = calloc(w->opt.max_tls ? w->opt.max_tls : 1, sizeof(*w->stls));
+	if (!w->stls || !w->session || !w->via || !w->txn || !w->reply)
 		return -ENOMEM;
 	return outbox_new(w, outbox_cap(&w->opt));
 }
@@ -57,6 +59,8 @@ void session_table_free(struct worker *w)
 	free(w->via);
 	free(w->txn);
 	free(w->reply);
+	free(w->stls);
+	w->stls = NULL;
 	w->session = NULL;
 	w->via = NULL;
 	w->txn = NULL;

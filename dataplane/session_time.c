@@ -43,7 +43,7 @@ void session_room(struct worker *w)
 	TAILQ_FOREACH(t, &w->held, hold)
 		if (dp_msg_room(w->arena, &t->msg)) {
 			session_hold(t->session, false);
-			tcp_resume(t->session->conn);
+			session_resume(t->session);
 			return; /* the next one next turn: resume may change the list */
 		}
 }

@@ -172,6 +172,7 @@ static unsigned int turn(struct worker *w)
 	/* Verdicts first, then what became of control: a verdict that is in the ring counts. */
 	work += dp_rings_poll(w->rings, VERDICT_BURST, session_verdict, w);
 	follow_epoch(w);
+	work += session_tls_poll(w);
 	session_control_lost(w);
 	if (w->outbox_len)
 		outbox_drain(w);

@@ -7,7 +7,8 @@
  * is in the last block of the struct, each field with its writer.
  *
  * worker.c is the loop; session.c carries one connection between tcp/, smtp/, scan/ and the handoff,
- * with session_ask.c (questions to control), session_time.c (deadlines) and session_table.c (memory);
+ * with session_ask.c (questions to control), session_time.c (deadlines), session_tls.c (STARTTLS) and
+ * session_table.c (memory);
  * message.c is its transaction; evict.c makes room when sessions run out; outbox.c keeps descriptors
  * in order while a ring is full.
  *
@@ -27,6 +28,7 @@
 #include "dataplane/scan/scan.h"
 #include "dataplane/smtp/smtp.h"
 #include "dataplane/tcp/tcp.h"
+#include "dataplane/tls/tls.h"
 #include "postern/stats.h"
 
 #define SESSION_REPLIES 4 /* final replies whose ACK is awaited; a client has one, rarely two */
@@ -65,6 +67,15 @@ struct transaction {
 
 TAILQ_HEAD(transaction_list, transaction);
 
+/* What a session under TLS has besides. From a pool of the worker: --max-tls of them. */
+struct session_tls {
+	struct tls_conn *conn;
+	struct session *session;
+	uint32_t next;               /* free: index + 1 of the next; 0: none */
+	bool open;                   /* established: what is sent is encrypted */
+	struct tls_facts facts;      /* with `open` */
+};
+
 /* Which of the worker's lists a session is in by `list`. */
 enum session_on {
 	ON_NONE,
@@ -88,6 +99,7 @@ struct session {
 	uint32_t submitted_record, submitted_gen; /* while asked == DESC_SUBMIT */
 	uint32_t sent;              /* octets handed to tcp_send, modulo 2^32 */
 	uint32_t reply;             /* oldest final reply that is not acknowledged */
+	uint32_t tls;               /* index + 1 in worker.stls; 0: in clear */
 	uint8_t n_replies;
 	uint8_t loop;
 	uint8_t asked;              /* enum desc_kind of the open question, 0: none */
@@ -98,6 +110,7 @@ struct session {
 	bool closing : 1;           /* asked for by smtp/, done by session_settle() */
 	bool aborting : 1;
 	bool in_upcall : 1;         /* tcp/ is below us on the stack */
+	bool eof_held : 1;          /* the client's FIN is in, smtp/ has not taken all before it */
 	bool named : 1;             /* the client is not the TCP peer: worker.via */
 	TAILQ_ENTRY(session) list;
 	uint64_t cut_ms;            /* evict.c: since when it is on that list */
@@ -120,6 +133,7 @@ struct worker_options {
 	uint64_t tsc_hz;
 	uint32_t tcp_blocks, tcp_tx_blocks; /* of the TCP stack, for the shares of memory pressure */
 	uint32_t n_records;         /* of the arena's slice */
+	uint32_t max_tls;           /* sessions under TLS at once; 0: STARTTLS is not offered */
 };
 
 struct worker {
@@ -141,6 +155,9 @@ struct worker {
 
 	struct session *session;     /* max_sessions */
 	struct smtp_client *via;     /* the same: session_via.c */
+	struct tls_worker *tls;      /* NULL: no TLS */
+	struct session_tls *stls;    /* max_tls */
+	uint32_t stls_fresh, stls_free; /* stls_free: index + 1 */
 	uint32_t fresh;              /* sessions from here on were never used: not touched yet */
 	struct session_list free_list, asked, unsent, ending;
 	struct transaction *txn;     /* one a record of the arena */
@@ -184,8 +201,14 @@ extern const struct smtp_ops session_smtp_ops;
 bool session_verdict(void *arg, const struct dp_verdict *v);
 /* 421 as soon as nothing is pending. The session may be gone afterwards. */
 void session_shut(struct session *s, struct str text);
-/* After an answer: the octets that waited behind the question. */
+/* After an answer, or when there is room: the octets that waited. The session may be gone afterwards. */
 void session_resume(struct session *s);
+/* Plain octets for smtp/; how many it took. The caller settles. */
+size_t session_input(struct session *s, const uint8_t *p, size_t n);
+/* Does what smtp/ asked for while it was on the stack. The session may be gone afterwards. */
+void session_settle(struct session *s);
+/* To the client's TCP as it is. */
+int session_put_out(struct session *s, const void *p, size_t n);
 /* Into another list, or ON_NONE. */
 void session_put(struct session *s, enum session_on on);
 
@@ -220,6 +243,27 @@ void session_client(const struct session *s, struct smtp_client *out);
 void session_op_tcp_peer(void *owner, struct smtp_client *out);
 void session_op_client(void *owner, struct smtp_client *out);
 void session_op_set_client(void *owner, const struct smtp_client *c);
+
+/* session_tls.c */
+extern const struct tls_ops session_tls_ops;
+int session_op_start_tls(void *owner);
+/* Ciphertext; how much was taken. */
+size_t session_tls_input(struct session *s, const uint8_t *p, size_t n);
+int session_tls_send(struct session *s, const void *p, size_t n);
+/* Plain text that waited in tls/. The session may be gone afterwards. */
+void session_tls_resume(struct session *s);
+bool session_tls_waiting(const struct session *s);
+void session_tls_close(struct session *s); /* close_notify */
+void session_tls_free(struct session *s);  /* the connection is gone */
+/* Version, cipher and certificate into the record. -ENOMEM: no room for the texts. */
+int session_tls_record(struct session *s, struct dp_msg *msg, struct handoff_record *rec);
+/* Handshakes that the pool is done with; how many. */
+unsigned int session_tls_poll(struct worker *w);
+
+static inline bool session_tls_open(const struct session *s)
+{
+	return s->tls && s->worker->stls[s->tls - 1].open;
+}
 
 /* session_time.c */
 /* Deadlines. True: there is more to do, which may wait for a turn. */
