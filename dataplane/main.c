@@ -285,6 +285,8 @@ static void print_sessions(void)
 	print_row("TCP: blocks of 2 KiB received", t.blocks, blocks - replies, "");
 	print_row("TCP: blocks of 512 octets to send", t.tx_blocks, replies, "");
 	print_row("SMTP: sessions", z.sessions, smtp + table, text);
+	if (dp.args.max_tls)
+		print_row("TLS: sessions", dp.args.max_tls, 0, "(about 14 KiB each, when there are any)");
 }
 
 static void print_memory(void)
