@@ -103,6 +103,10 @@ static json_t *common_record(const struct message *m, const struct deliver_resul
 		json_object_set_new(o, "next_hop", text(str_c(res->host)));
 		json_object_set_new(o, "stage", json_string(res->stage));
 		json_object_set_new(o, "late", json_boolean(res->late));
+		json_object_set_new(o, "bdat", json_boolean(res->bdat));
+		/* Not an octet of the sender's: said, so that "as it came" stays true. */
+		if (res->eof_crlf_added)
+			json_object_set_new(o, "eof_crlf_added", json_true());
 	}
 	return o;
 }
@@ -240,6 +244,15 @@ static bool wanted(void *arg)
 	return !m->cancelled && ctl_submission_current(m->sub);
 }
 
+/* Our own fields may be: they name the client's HELO and paths. */
+static bool has_8bit(const struct annotate_output *out)
+{
+	for (size_t i = 0; i < out->block_len; i++)
+		if ((uint8_t)out->block[i] >= 0x80)
+			return true;
+	return false;
+}
+
 static void deliver_it(struct message *m)
 {
 	const struct judgement *j = judge_result(m->judge);
@@ -254,7 +267,10 @@ static void deliver_it(struct message *m)
 		.n_iov = j->out.n_iov,
 		.size = j->out.size,
 		.body = e->body,
-		.has_8bit = (e->flags & RECORD_F_8BIT) != 0,
+		.has_8bit = (e->flags & RECORD_F_8BIT) || has_8bit(&j->out),
+		.bare_lf = e->flags & RECORD_F_BARE_LF,
+		.bare_cr = e->flags & RECORD_F_BARE_CR,
+		.smtputf8 = e->smtputf8,
 		.wanted = wanted,
 	};
 	struct ctl_reply busy = {451, 4, 3, 0, STR("Local error, try again later")};

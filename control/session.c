@@ -303,7 +303,7 @@ static void ask(struct loop *l, struct session *s, const struct handoff_desc *d,
 	k->asked_snapshot = snapshot_ref(l->active);
 	k->asked_route = route;
 	k->question = deliver_verify(l->deliver, l->active->config, route, q->mail_from, q->rcpt,
-				     on_verified, s);
+				     q->smtputf8, on_verified, s);
 	if (!k->question) {
 		drop_question(k);
 		session_work_done(s);

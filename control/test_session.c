@@ -46,13 +46,15 @@ void snapshot_unref(struct snapshot *s)
 
 struct deliver_question *deliver_verify(struct deliver *d, struct config *config,
 					const struct config_route *route, struct str mail_from,
-					struct str rcpt, deliver_verify_callback *cb, void *arg)
+					struct str rcpt, bool smtputf8,
+					deliver_verify_callback *cb, void *arg)
 {
 	(void)d;
 	(void)config;
 	(void)route;
 	(void)mail_from;
 	(void)rcpt;
+	(void)smtputf8;
 	if (t.no_callout)
 		return NULL;
 	t.cb = cb;

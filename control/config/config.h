@@ -78,6 +78,8 @@ struct config_route {
 	struct ip_addr source;                /* if has_source: address we connect from */
 	bool has_source;
 	bool v6_plain;             /* "[2001:db8::1]" in Received instead of "[IPv6:...]" */
+	bool no_chunking;          /* DATA also where CHUNKING is offered */
+	bool pass_8bit;            /* 8-bit content also where 8BITMIME is not offered */
 };
 
 struct config_policy {

@@ -222,6 +222,8 @@ static void read_source(struct config_reader *r, const struct config_node *n,
 
 static const char *const verify_words[] = {[VERIFY_CALLOUT] = "callout", [VERIFY_NONE] = "none", NULL};
 static const char *const literal_words[] = {"tagged", "plain", NULL};
+static const char *const chunking_words[] = {"auto", "never", NULL};
+static const char *const eight_words[] = {"strict", "pass", NULL};
 
 static const struct config_key route_keys[] = {
 	{"domains", read_domains, 0, 0},
@@ -235,6 +237,8 @@ static const struct config_key route_keys[] = {
 	{"command-timeout", read_seconds, CONFIG_INT(struct config_route, command_timeout_s), 1, 600},
 	{"source-address", read_source, 0, 0},
 	{"v6-literal", read_choice, CONFIG_INT(struct config_route, v6_plain), .words = literal_words},
+	{"chunking", read_choice, CONFIG_INT(struct config_route, no_chunking), .words = chunking_words},
+	{"8bit", read_choice, CONFIG_INT(struct config_route, pass_8bit), .words = eight_words},
 };
 
 void read_routes(struct config_reader *r, const struct config_node *n, const struct config_key *k,

@@ -63,6 +63,8 @@ static void example_file(void **state)
 	assert_string_equal(c->route[0].host[2].name, "mail.example.com");
 	assert_int_equal(c->route[0].host[2].port, 25);
 	assert_int_equal(c->route[0].verify, VERIFY_CALLOUT);
+	assert_false(c->route[0].no_chunking);
+	assert_false(c->route[0].pass_8bit);
 	assert_int_equal(c->relays.n, 1);
 	assert_int_equal(c->relays.relay[0].net[0].prefix, 96 + 24);
 	assert_string_equal(c->relays.relay[0].by[0], "filter.example.org");
@@ -149,7 +151,8 @@ static void all_keys(void **state)
 		"listener a { port = 0; address = [ \"192.0.2.25/24\" ]; smtp-port = 2525 }\n"
 		"listener b { port = 0; address = [ \"192.0.2.25/24\", \"192.0.2.26/24\" ] }\n"
 		"route r { domains = [\"example.com\"]; hosts = [\"relay:26\", \"127.0.0.1:2526\"]\n"
-		"verify = none; v6-literal = plain; source-address = \"192.0.2.30\"; idle-timeout = 2min }\n"
+		"verify = none; v6-literal = plain; source-address = \"192.0.2.30\"; idle-timeout = 2min\n"
+		"chunking = never; 8bit = pass }\n"
 		"relay s { addresses = [\"198.51.100.7\", \"2001:db8::/32\"], hops = 2 }\n"
 		"dns { stub \"Example.com\" = \"127.0.0.1@5353\"; stub \"example.net\" = \"::1\"\n"
 		"timeout = 1500ms; trust-anchor-file = \"\" }\n"
@@ -169,6 +172,8 @@ static void all_keys(void **state)
 	assert_int_equal(c->dataplane.listener[2].id, 1);
 	assert_int_equal(c->dataplane.listener[0].tcp_port, 2525);
 	assert_int_equal(c->route[0].verify, VERIFY_NONE);
+	assert_true(c->route[0].no_chunking);
+	assert_true(c->route[0].pass_8bit);
 	assert_true(c->route[0].v6_plain);
 	assert_true(c->route[0].has_source);
 	assert_int_equal(c->route[0].idle_timeout_s, 120);

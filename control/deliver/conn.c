@@ -100,7 +100,7 @@ static void on_write(evutil_socket_t fd, short what, void *arg)
 	}
 	conn_flush(c);
 	if (c->state != CONN_DEAD && c->out_n == 0)
-		session_writable(c);
+		content_writable(c);
 }
 
 static socklen_t to_sockaddr(const struct ip_addr *ip, uint16_t port, struct sockaddr_storage *ss)
@@ -220,7 +220,9 @@ void conn_write_failed(struct conn *c)
 void conn_flush(struct conn *c)
 {
 	while (c->out_at < c->out_n) {
-		ssize_t n = send(c->fd, c->out + c->out_at, c->out_n - c->out_at, MSG_NOSIGNAL);
+		/* "BDAT n" goes out with the first of its octets. */
+		ssize_t n = send(c->fd, c->out + c->out_at, c->out_n - c->out_at,
+				 MSG_NOSIGNAL | (c->state == CONN_BODY ? MSG_MORE : 0));
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -235,7 +237,7 @@ void conn_flush(struct conn *c)
 		c->out_at += (size_t)n;
 	}
 	c->out_n = c->out_at = 0;
-	if (c->state != CONN_BODY)
+	if (c->state != CONN_BODY && c->state != CONN_LAST)
 		event_del(&c->wr);
 }
 

@@ -55,17 +55,19 @@ void deliver_on_alert(struct deliver *d, deliver_alert_callback *cb, void *arg);
  * memory, positive cache, then for VERIFY_CALLOUT a probe (EHLO, MAIL with the real reverse-path,
  * RCPT, RSET) on a pooled connection; one probe per (route, MAIL FROM, RCPT) in flight, the rest wait
  * for it; LIMIT_CALLOUT_S in all, then a stale positive entry, else 451 4.4.3. 250 2.1.5 accepts.
- * `route` belongs to `config`, which is referenced until the callback or the cancel.
+ * `route` belongs to `config`, which is referenced until the callback or the cancel. smtputf8: the
+ * client's MAIL said so; the probe says it too, and a next hop that does not offer it is 553 5.6.7.
  */
 struct deliver_question;
 typedef void deliver_verify_callback(void *arg, const struct deliver_reply *reply);
 struct deliver_question *deliver_verify(struct deliver *d, struct config *config,
 					const struct config_route *route, struct str mail_from,
-					struct str rcpt, deliver_verify_callback *cb, void *arg);
+					struct str rcpt, bool smtputf8,
+					deliver_verify_callback *cb, void *arg);
 void deliver_verify_cancel(struct deliver_question *q);
 
 enum deliver_outcome {
-	DELIVER_DELIVERED,   /* 2xx to the final dot */
+	DELIVER_DELIVERED,   /* 2xx to the final dot or BDAT LAST; below, "dot" is both */
 	DELIVER_REJECTED,    /* 5xx that speaks of recipient or message */
 	DELIVER_DEFERRED,    /* anything else */
 	DELIVER_ABORTED,     /* cancelled, or not wanted any more, before the dot */
@@ -81,8 +83,10 @@ struct deliver_result {
 	enum deliver_outcome outcome;  /* of the transaction */
 	const struct deliver_rcpt_result *rcpt; /* n_rcpts of the request */
 	char host[300];                /* "name [address]:port" that was last talked to */
-	char stage[16];                /* where it ended: connect banner ehlo mail rcpt data body dot */
+	char stage[16];                /* where it ended: enum stage, by name */
 	bool dot_written;              /* the final dot left us */
+	bool bdat;                     /* it was a BDAT LAST */
+	bool eof_crlf_added;           /* DATA needed a CRLF before its dot that the content lacked */
 	bool late;                     /* the result came after deliver_cancel() */
 	bool alert;                    /* the relay itself was refused */
 	uint64_t first_byte_us, done_us; /* since deliver_start */
@@ -94,11 +98,13 @@ struct deliver_request {
 	struct str mail_from;
 	const struct str *rcpt;
 	size_t n_rcpts;
-	const struct iovec *iov;       /* header block and content, unstuffed; CRLF line ends only */
+	const struct iovec *iov;       /* header block and content, unstuffed */
 	size_t n_iov;
-	size_t size;
+	size_t size;                   /* octets in iov */
 	uint8_t body;                  /* enum handoff_body */
-	bool has_8bit;                 /* octets above 127 were seen */
+	bool has_8bit;                 /* octets above 127 are in it */
+	bool bare_lf;                  /* it has bare LF: by BDAT or not at all */
+	bool bare_cr;                  /* it has bare CR; beside a dot or an LF the same holds */
 	bool smtputf8;                 /* the client's MAIL said SMTPUTF8; non-ASCII paths imply it */
 	const char *trace_id;          /* in our replies; NULL: the caller's side adds it */
 	/* Asked right before the final dot is written: false closes without it. `arg` is that of

@@ -28,6 +28,8 @@ struct hop_session {
 	struct bufferevent *bev;
 	struct event held;
 	bool holding, body, hung;
+	bool chunk, last;         /* BDAT: octets are awaited; these are the last */
+	size_t chunk_left;
 	unsigned int rcpts, mails, messages;
 	struct evbuffer *pending; /* replies held back */
 	struct evbuffer *content;
@@ -135,6 +137,14 @@ static bool command(struct hop_session *s, const char *line)
 		s->body = true;
 		return say(s, k->data, "354 go ahead");
 	}
+	if (is(line, "BDAT")) {
+		if (s->holding)
+			h->data_before_replies = true;
+		s->chunk_left = strtoul(line + 5, NULL, 10);
+		s->last = strstr(line, " LAST") != NULL;
+		s->chunk = true;
+		return true;
+	}
 	if (is(line, "RSET"))
 		return say(s, k->rset, "250 2.0.0 reset");
 	if (is(line, "QUIT")) {
@@ -145,7 +155,7 @@ static bool command(struct hop_session *s, const char *line)
 	return say(s, NULL, "502 5.5.1 what?");
 }
 
-static bool message_end(struct hop_session *s)
+static bool message_end(struct hop_session *s, const char *says)
 {
 	struct hop *h = s->hop;
 
@@ -159,7 +169,7 @@ static bool message_end(struct hop_session *s)
 	assert_non_null(h->content);
 	evbuffer_remove(s->content, h->content, h->content_n);
 	h->content[h->content_n] = 0;
-	if (!say(s, h->script.dot, "250 2.0.0 queued"))
+	if (!say(s, says, "250 2.0.0 queued"))
 		return false;
 	if (h->script.close_idle_after && s->messages >= h->script.close_idle_after) {
 		bufferevent_flush(s->bev, EV_WRITE, BEV_FLUSH);
@@ -171,6 +181,25 @@ static bool message_end(struct hop_session *s)
 	return true;
 }
 
+/* Octets of a chunk. False: the session is over, or nothing more is here. */
+static bool chunk(struct hop_session *s, struct evbuffer *in)
+{
+	const struct hop_script *k = &s->hop->script;
+	int n = evbuffer_remove_buffer(in, s->content, s->chunk_left);
+
+	assert_true(n >= 0);
+	s->chunk_left -= (size_t)n;
+	s->hop->raw_body += (size_t)n;
+	if (n && k->mid_body && !say(s, k->mid_body, NULL))
+		return false;
+	if (s->chunk_left)
+		return false;
+	s->chunk = false;
+	if (s->last)
+		return message_end(s, k->last ? k->last : k->dot);
+	return say(s, k->chunk, "250 2.0.0 octets received");
+}
+
 static void on_readable(struct bufferevent *bev, void *arg)
 {
 	struct hop_session *s = arg;
@@ -178,13 +207,21 @@ static void on_readable(struct bufferevent *bev, void *arg)
 	size_t n;
 	char *line;
 
-	while (!s->hung && (line = evbuffer_readln(in, &n, EVBUFFER_EOL_CRLF_STRICT))) {
+	while (!s->hung && !(s->chunk && s->hop->script.no_read_body)) {
 		bool more = true;
 
+		if (s->chunk) {
+			if (!chunk(s, in))
+				return;
+			continue;
+		}
+		line = evbuffer_readln(in, &n, EVBUFFER_EOL_CRLF_STRICT);
+		if (!line)
+			break;
 		if (!s->body) {
 			more = command(s, line);
 		} else if (n == 1 && line[0] == '.') {
-			more = message_end(s);
+			more = message_end(s, s->hop->script.dot);
 		} else {
 			size_t skip = n && line[0] == '.' ? 1 : 0;
 
@@ -200,7 +237,7 @@ static void on_readable(struct bufferevent *bev, void *arg)
 	}
 	if (s->hung)
 		evbuffer_drain(in, evbuffer_get_length(in));
-	else if (s->body && s->hop->script.no_read_body)
+	else if ((s->body || s->chunk) && s->hop->script.no_read_body)
 		bufferevent_disable(bev, EV_READ);
 }
 
@@ -456,7 +493,7 @@ bool sent_wanted(void *arg)
 	return s->wanted;
 }
 
-void sent_start(struct lab *l, struct sent *s, const char *text, size_t n_rcpts)
+struct deliver_request sent_request(struct lab *l, struct sent *s, const char *text, size_t n_rcpts)
 {
 	static const char *const to[] = {"user0@example.com", "user1@example.com",
 					 "user2@example.com", "user3@example.com"};
@@ -473,9 +510,21 @@ void sent_start(struct lab *l, struct sent *s, const char *text, size_t n_rcpts)
 		s->to[i] = str_c(to[i]);
 	s->iov[0] = (struct iovec){(void *)(uintptr_t)text, half};
 	s->iov[1] = (struct iovec){(void *)(uintptr_t)(text + half), strlen(text) - half};
-	s->job = deliver_start(l->d, &req, sent_callback, s);
+	return req;
+}
+
+void sent_go(struct lab *l, struct sent *s, const struct deliver_request *req)
+{
+	s->job = deliver_start(l->d, req, sent_callback, s);
 	assert_non_null(s->job);
 	assert_int_equal(s->calls, 0); /* never inside the call */
+}
+
+void sent_start(struct lab *l, struct sent *s, const char *text, size_t n_rcpts)
+{
+	struct deliver_request req = sent_request(l, s, text, n_rcpts);
+
+	sent_go(l, s, &req);
 }
 
 void asked_callback(void *arg, const struct deliver_reply *r)
@@ -486,13 +535,25 @@ void asked_callback(void *arg, const struct deliver_reply *r)
 	a->reply = *r;
 }
 
-struct deliver_question *ask(struct lab *l, struct asked *a, const char *from, const char *rcpt)
+static struct deliver_question *ask_any(struct lab *l, struct asked *a, const char *from,
+					const char *rcpt, bool utf8)
 {
 	struct deliver_question *q;
 
 	memset(a, 0, sizeof(*a));
-	q = deliver_verify(l->d, &l->config, &l->route, str_c(from), str_c(rcpt), asked_callback, a);
+	q = deliver_verify(l->d, &l->config, &l->route, str_c(from), str_c(rcpt), utf8,
+			   asked_callback, a);
 	assert_non_null(q);
 	assert_false(a->done);
 	return q;
+}
+
+struct deliver_question *ask(struct lab *l, struct asked *a, const char *from, const char *rcpt)
+{
+	return ask_any(l, a, from, rcpt, false);
+}
+
+struct deliver_question *ask_utf8(struct lab *l, struct asked *a, const char *from, const char *rcpt)
+{
+	return ask_any(l, a, from, rcpt, true);
 }

@@ -21,10 +21,15 @@
 #define HOP_LONG "!long"         /* a line without end */
 #define HOP_MANY "!many"         /* a reply of more lines than anybody reads */
 #define HOP_MIXED "250-one\r\n251 two"
+#define HOP_TWICE "250 2.0.0 chunk\r\n250 2.0.0 queued" /* an answer too many */
+/* Replies to EHLO. */
+#define HOP_CHUNKING "250-hop.example.net\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 CHUNKING"
+#define HOP_PLAIN "250-hop.example.net\r\n250 PIPELINING"
 
 struct hop_script {
 	const char *banner, *ehlo, *helo, *mail, *rcpt[4], *data, *dot, *rset;
-	const char *mid_body;        /* said when the first line of content is in */
+	const char *chunk, *last;    /* BDAT: reply to the octets, to LAST; last NULL: as dot */
+	const char *mid_body;        /* said when the first line of content, or octets of a chunk, are in */
 	bool no_read_body;           /* content is not read: the socket fills up */
 	bool hold_rcpt;              /* RCPT replies come late, all at once */
 	unsigned int close_idle_after; /* connections are closed after so many messages */
@@ -45,7 +50,7 @@ struct hop {
 	uint8_t *content;            /* last message, unstuffed */
 	size_t content_n;
 	uint64_t raw_body;           /* octets received in body state */
-	bool saw_dot;
+	bool saw_dot;                /* or LAST */
 };
 
 struct hop *hop_new(struct event_base *base);
@@ -89,6 +94,9 @@ struct sent {
 
 /* Starts a message to `n` recipients user0@..user3@example.com. text: content. */
 void sent_start(struct lab *l, struct sent *s, const char *text, size_t n_rcpts);
+/* The request that it starts, for tests that change it; then sent_go(). */
+struct deliver_request sent_request(struct lab *l, struct sent *s, const char *text, size_t n_rcpts);
+void sent_go(struct lab *l, struct sent *s, const struct deliver_request *req);
 bool sent_wanted(void *arg);
 void sent_callback(void *arg, const struct deliver_result *r);
 
@@ -98,6 +106,7 @@ struct asked {
 };
 void asked_callback(void *arg, const struct deliver_reply *r);
 struct deliver_question *ask(struct lab *l, struct asked *a, const char *from, const char *rcpt);
+struct deliver_question *ask_utf8(struct lab *l, struct asked *a, const char *from, const char *rcpt);
 
 /* What the resolver says: addresses of "mx.example.net". */
 extern struct fake_dns {

@@ -10,6 +10,7 @@
  *   xact.c            which address next, when to give up
  *   pool.c            slots of a route, waiting queue, idle connections
  *   session.c         the SMTP dialogue on a connection
+ *   content.c         its last part: DATA or BDAT, content, dot or LAST
  *   conn.c            the socket: connect, read, write, deadline, close
  *
  * Nothing calls back up the stack into the user: results are queued and run from one event
@@ -33,6 +34,7 @@
 struct deliver_tuning {
 	unsigned int connect_ms, command_ms;
 	unsigned int progress_ms;  /* LIMIT_ONWARD_PROGRESS_S: the socket took nothing */
+	unsigned int chunk_ms;     /* LIMIT_DATA_BLOCK_TIMEOUT_S: the reply to BDAT */
 	unsigned int final_ms;     /* LIMIT_FINAL_REPLY_TIMEOUT_S */
 	unsigned int callout_ms;   /* LIMIT_CALLOUT_S */
 	unsigned int idle_ms;      /* 0: the route's */
@@ -112,7 +114,8 @@ struct xact {
 	bool mail_answered;
 	size_t rcpt_at;              /* RCPT replies seen */
 	struct stuff body;
-	bool dot_written;
+	bool bdat;                   /* content goes by BDAT on this connection */
+	bool dot_written;            /* an octet of the dot or of BDAT LAST */
 	bool cancelled;
 	struct host *last;           /* where the last attempt went; hosts live as long as deliver */
 	char last_host[300];
@@ -124,7 +127,8 @@ struct xact {
 
 enum conn_state {
 	CONN_RESOLVE, CONN_CONNECT, CONN_BANNER, CONN_EHLO, CONN_HELO, CONN_IDLE,
-	CONN_MAIL, CONN_RCPT, CONN_DATA, CONN_BODY, CONN_DOT, CONN_RSET, CONN_QUIT, CONN_DEAD,
+	CONN_MAIL, CONN_RCPT, CONN_DATA, CONN_BODY, CONN_CHUNK, CONN_LAST, CONN_DOT, CONN_RSET,
+	CONN_QUIT, CONN_DEAD,
 	CONN_STATES,
 };
 
@@ -148,7 +152,7 @@ struct conn {
 	struct reply_parser parser;
 	uint8_t *out;                /* commands on their way */
 	size_t out_n, out_at, out_cap;
-	size_t dot_at;               /* octets of the final ".\r\n" written */
+	size_t dot_at;               /* octets of the final ".\r\n" or "BDAT 0 LAST\r\n" written */
 };
 
 struct host {
@@ -158,6 +162,8 @@ struct host {
 	uint16_t port;
 	struct ip_addr source;
 	bool has_source;
+	bool greeted;                /* `caps` were told by the last EHLO */
+	uint32_t caps;
 	TAILQ_HEAD(conn_list, conn) idle, busy; /* idle: used last in front */
 	uint64_t avoid_until_ms;
 	uint64_t delivered, rejected, deferred;
@@ -246,6 +252,8 @@ void xact_resolved(struct xact *x);
 /* pool.c */
 struct pool *pool_get(struct deliver *d, const char *route);
 struct host *pool_host(struct pool *p, const struct config_route *route, size_t i);
+/* All hosts of the route said so in their last EHLO. */
+bool pool_offers(struct deliver *d, const struct config_route *route, uint32_t caps);
 bool pool_wait(struct xact *x, bool first); /* false: too many wait */
 void pool_unwait(struct xact *x);
 void pool_dispatch(struct pool *p);
@@ -273,7 +281,23 @@ void conn_free(struct conn *c);
 void session_connected(struct conn *c);
 void session_begin(struct conn *c);   /* c->x set, EHLO done */
 void session_reply(struct conn *c);   /* c->parser holds one */
-void session_writable(struct conn *c);
 void session_failed(struct conn *c, enum ending_kind kind); /* LOST, TIMEOUT, GARBAGE, CONNECT */
+/* The next hop's answer ends the transaction; the connection stays good unless it said 421 or has got
+ * content without an end. */
+void session_end_with(struct conn *c, enum ending_kind kind, const struct deliver_reply *r);
+/* Of what has just been queued: out with it, and a deadline for the reply. */
+void session_send(struct conn *c, int err);
 enum stage session_stage(const struct conn *c);
 unsigned int session_command_ms(const struct conn *c);
+
+/* content.c */
+/* Is it for BDAT alone, and the next hop does not take it? */
+bool content_unsendable(const struct conn *c);
+void content_begin(struct conn *c);   /* every RCPT was taken */
+void content_writable(struct conn *c);
+/* Content is under way and its end is not out: such a connection is closed by RST. */
+bool content_open(const struct conn *c);
+void content_on_data(struct conn *c, const struct deliver_reply *r);
+void content_on_body(struct conn *c, const struct deliver_reply *r);
+void content_on_chunk(struct conn *c, const struct deliver_reply *r);
+void content_on_dot(struct conn *c, const struct deliver_reply *r);

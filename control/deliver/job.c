@@ -156,6 +156,12 @@ static void final(struct xact *x, const struct ending *e)
 	memcpy(res->host, x->last_host, sizeof(res->host));
 	snprintf(res->stage, sizeof(res->stage), "%s", stage_name(e->stage));
 	res->dot_written = x->dot_written;
+	res->bdat = x->dot_written && x->bdat;
+	res->eof_crlf_added = x->dot_written && x->body.tail_added;
+	if (e->kind == END_DELIVERED && x->bdat)
+		deliver_count(x->d, CTL_nexthop_bdat);
+	if (e->kind == END_DELIVERED && res->eof_crlf_added)
+		deliver_count(x->d, CTL_nexthop_crlf_added);
 	res->late = x->cancelled && x->dot_written;
 	res->first_byte_us = x->first_byte_us;
 	res->done_us = deliver_now_us() - x->start_us;

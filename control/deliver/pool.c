@@ -57,6 +57,19 @@ struct host *pool_host(struct pool *p, const struct config_route *route, size_t 
 	return h;
 }
 
+bool pool_offers(struct deliver *d, const struct config_route *route, uint32_t caps)
+{
+	struct pool *p = pool_get(d, route->name);
+
+	for (size_t i = 0; p && i < route->n_hosts; i++) {
+		const struct host *h = pool_host(p, route, i);
+
+		if (!h || !h->greeted || (h->caps & caps) != caps)
+			return false;
+	}
+	return p;
+}
+
 bool pool_wait(struct xact *x, bool first)
 {
 	struct pool *p = x->pool;

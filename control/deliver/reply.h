@@ -46,7 +46,7 @@ size_t reply_enhanced(struct str s, uint8_t *cls, uint16_t *subject, uint16_t *d
 #define EHLO_PIPELINING (1u << 0)
 #define EHLO_8BITMIME (1u << 1)
 #define EHLO_SMTPUTF8 (1u << 2)
-#define EHLO_CHUNKING (1u << 3)   /* noted; BDAT is not spoken onward */
+#define EHLO_CHUNKING (1u << 3)
 #define EHLO_ENHANCED (1u << 4)
 #define EHLO_SIZE (1u << 5)
 

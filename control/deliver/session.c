@@ -3,15 +3,12 @@
 
 /*
  * The dialogue on one connection. MAIL and the RCPTs go out as one group where PIPELINING was offered
- * (RFC 2920), DATA only after every RCPT reply, the final dot only after the socket has taken the
- * whole body and the message is still wanted. Whatever ends a transaction ends it in exactly one
- * call of xact_ended() or xact_stale(), after the connection has been put away.
+ * (RFC 2920), content (content.c) only after every RCPT reply. Whatever ends a transaction ends it in
+ * exactly one call of xact_ended() or xact_stale(), after the connection has been put away.
  */
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "control/deliver/internal.h"
 
@@ -19,7 +16,7 @@ static const enum stage state_stage[CONN_STATES] = {
 	[CONN_RESOLVE] = STAGE_CONNECT, [CONN_CONNECT] = STAGE_CONNECT, [CONN_BANNER] = STAGE_BANNER,
 	[CONN_EHLO] = STAGE_EHLO, [CONN_HELO] = STAGE_EHLO, [CONN_MAIL] = STAGE_MAIL,
 	[CONN_RCPT] = STAGE_RCPT, [CONN_DATA] = STAGE_DATA, [CONN_BODY] = STAGE_BODY,
-	[CONN_DOT] = STAGE_DOT,
+	[CONN_CHUNK] = STAGE_CHUNK, [CONN_LAST] = STAGE_CHUNK, [CONN_DOT] = STAGE_DOT,
 };
 
 enum stage session_stage(const struct conn *c)
@@ -47,7 +44,7 @@ void session_failed(struct conn *c, enum ending_kind kind)
 {
 	struct xact *x = c->x;
 	struct ending e = {.kind = kind, .stage = session_stage(c)};
-	bool stale, abort = c->state == CONN_BODY;
+	bool stale, abort = content_open(c);
 
 	if (!x) {
 		conn_close(c, false);
@@ -108,13 +105,12 @@ static void limit_messages(struct conn *c, unsigned int max)
 		conn_quit(c);
 }
 
-/* The next hop's answer ends the transaction; the connection stays good unless it said 421. */
-static void end_with(struct conn *c, enum ending_kind kind, const struct deliver_reply *r)
+void session_end_with(struct conn *c, enum ending_kind kind, const struct deliver_reply *r)
 {
 	struct xact *x = c->x;
 	struct ending e = {.kind = kind, .stage = session_stage(c)};
 	unsigned int max = x->route->messages_per_connection;
-	bool stale = false;
+	bool stale = false, open = content_open(c);
 
 	if (r)
 		e.reply = *r;
@@ -123,10 +119,10 @@ static void end_with(struct conn *c, enum ending_kind kind, const struct deliver
 		/* Some say "421 timeout" only when they are spoken to again. */
 		stale = c->reused && r->code == 421 && e.stage == STAGE_MAIL;
 	}
-	if ((r && r->code == 421) || e.stage < STAGE_MAIL || e.stage == STAGE_BODY) {
+	if ((r && r->code == 421) || e.stage < STAGE_MAIL || open) {
 		c->x = NULL;
-		if (e.stage == STAGE_BODY || (r && r->code == 421))
-			conn_close(c, e.stage == STAGE_BODY);
+		if (open || (r && r->code == 421))
+			conn_close(c, open);
 		else
 			conn_quit(c);
 	} else {
@@ -139,7 +135,7 @@ static void end_with(struct conn *c, enum ending_kind kind, const struct deliver
 		xact_ended(x, &e);
 }
 
-static void send_or_fail(struct conn *c, int err)
+void session_send(struct conn *c, int err)
 {
 	if (err) {
 		session_failed(c, END_LOST);
@@ -171,33 +167,36 @@ static void on_banner(struct conn *c, const struct deliver_reply *r)
 		return;
 	}
 	if (r->code / 100 != 2) {
-		end_with(c, END_REPLY, r);
+		session_end_with(c, END_REPLY, r);
 		return;
 	}
 	c->state = CONN_EHLO;
 	c->parser.on_line = on_ehlo_line;
 	c->parser.arg = &c->ehlo;
-	send_or_fail(c, conn_queue(c, "EHLO %s\r\n", c->x->config->hostname));
+	session_send(c, conn_queue(c, "EHLO %s\r\n", c->x->config->hostname));
 }
 
 static void on_ehlo(struct conn *c, const struct deliver_reply *r)
 {
 	c->parser.on_line = NULL;
 	if (r->code / 100 == 2) {
+		c->host->caps = c->ehlo.caps;
+		c->host->greeted = true;
 		session_begin(c);
 		return;
 	}
 	memset(&c->ehlo, 0, sizeof(c->ehlo));
+	c->host->caps = 0;
 	/* RFC 5321 3.2: a server without extensions does not know the word. */
 	if (r->code == 500 || r->code == 501 || r->code == 502 || r->code == 504) {
 		c->state = CONN_HELO;
-		send_or_fail(c, conn_queue(c, "HELO %s\r\n", c->x->config->hostname));
+		session_send(c, conn_queue(c, "HELO %s\r\n", c->x->config->hostname));
 		return;
 	}
 	if (r->code / 100 == 3)
 		session_failed(c, END_GARBAGE);
 	else
-		end_with(c, END_REPLY, r);
+		session_end_with(c, END_REPLY, r);
 }
 
 static void on_helo(struct conn *c, const struct deliver_reply *r)
@@ -207,7 +206,7 @@ static void on_helo(struct conn *c, const struct deliver_reply *r)
 	else if (r->code / 100 == 3)
 		session_failed(c, END_GARBAGE);
 	else
-		end_with(c, END_REPLY, r);
+		session_end_with(c, END_REPLY, r);
 }
 
 /* What this next hop cannot take is said without asking it. */
@@ -220,8 +219,11 @@ static bool unsendable(struct conn *c)
 	if (x->utf8 && !(c->ehlo.caps & EHLO_SMTPUTF8))
 		verdict_own(&e.reply, 553, 6, 7, "internationalized mail is not supported there",
 			    x->trace_id);
-	else if (req && req->has_8bit && !(c->ehlo.caps & EHLO_8BITMIME))
+	else if (req && req->has_8bit && !(c->ehlo.caps & EHLO_8BITMIME) && !x->route->pass_8bit)
 		verdict_own(&e.reply, 554, 6, 3, "8-bit content is not supported there",
+			    x->trace_id);
+	else if (req && content_unsendable(c))
+		verdict_own(&e.reply, 550, 6, 11, "bare line feeds cannot be handed on there",
 			    x->trace_id);
 	else if (req && c->ehlo.size && req->size > c->ehlo.size)
 		verdict_own(&e.reply, 552, 3, 4, "message is too big for the mail service",
@@ -267,7 +269,7 @@ void session_begin(struct conn *c)
 	if (c->ehlo.caps & EHLO_PIPELINING)
 		for (size_t i = 0; i < x->n_rcpts && !err; i++)
 			err = queue_rcpt(c, i);
-	send_or_fail(c, err);
+	session_send(c, err);
 }
 
 static void on_mail(struct conn *c, const struct deliver_reply *r)
@@ -281,7 +283,7 @@ static void on_mail(struct conn *c, const struct deliver_reply *r)
 		return;
 	}
 	if (r->code == 421) {
-		end_with(c, END_REPLY, r);
+		session_end_with(c, END_REPLY, r);
 		return;
 	}
 	if (c->ehlo.caps & EHLO_PIPELINING) {
@@ -291,11 +293,11 @@ static void on_mail(struct conn *c, const struct deliver_reply *r)
 		return;
 	}
 	if (r->code / 100 != 2) {
-		end_with(c, END_REPLY, r);
+		session_end_with(c, END_REPLY, r);
 		return;
 	}
 	c->state = CONN_RCPT;
-	send_or_fail(c, queue_rcpt(c, 0));
+	session_send(c, queue_rcpt(c, 0));
 }
 
 static void all_rcpts_answered(struct conn *c)
@@ -309,25 +311,24 @@ static void all_rcpts_answered(struct conn *c)
 			memset(&x->rcpt_result[i], 0, sizeof(x->rcpt_result[i]));
 		/* Of MAIL, though the state has moved on. */
 		c->state = CONN_MAIL;
-		end_with(c, END_REPLY, &r);
+		session_end_with(c, END_REPLY, &r);
 		return;
 	}
 	for (size_t i = 0; i < x->n_rcpts; i++)
 		if (x->rcpt_result[i].next_hop.code / 100 != 2) {
 			note_error(c, STAGE_RCPT, x->rcpt_result[i].next_hop.text);
-			end_with(c, END_RCPTS, NULL);
+			session_end_with(c, END_RCPTS, NULL);
 			return;
 		}
 	if (x->probe) {
-		end_with(c, END_ACCEPTED, NULL);
+		session_end_with(c, END_ACCEPTED, NULL);
 		return;
 	}
 	if (x->cancelled) {
-		end_with(c, END_ABORTED, NULL);
+		session_end_with(c, END_ABORTED, NULL);
 		return;
 	}
-	c->state = CONN_DATA;
-	send_or_fail(c, conn_queue(c, "DATA\r\n"));
+	content_begin(c);
 }
 
 static void on_rcpt(struct conn *c, const struct deliver_reply *r)
@@ -341,50 +342,14 @@ static void on_rcpt(struct conn *c, const struct deliver_reply *r)
 	x->rcpt_result[x->rcpt_at++].next_hop = *r;
 	/* RFC 5321 3.8: after 421 the channel is closed; the other replies will not come. */
 	if (r->code == 421) {
-		end_with(c, END_REPLY, r);
+		session_end_with(c, END_REPLY, r);
 		return;
 	}
 	conn_deadline(c, session_command_ms(c));
 	if (x->rcpt_at == x->n_rcpts)
 		all_rcpts_answered(c);
 	else if (!(c->ehlo.caps & EHLO_PIPELINING))
-		send_or_fail(c, queue_rcpt(c, x->rcpt_at));
-}
-
-static void on_data(struct conn *c, const struct deliver_reply *r)
-{
-	struct xact *x = c->x;
-
-	if (r->code / 100 == 2) {
-		session_failed(c, END_GARBAGE);
-		return;
-	}
-	if (r->code / 100 != 3) {
-		end_with(c, END_REPLY, r);
-		return;
-	}
-	c->state = CONN_BODY;
-	c->dot_at = 0;
-	stuff_init(&x->body, x->req->iov, x->req->n_iov);
-	conn_deadline(c, c->d->tuning.progress_ms);
-	conn_want_write(c);
-}
-
-/* Nothing was asked: 4xx and 5xx are taken as the answer to the message, without its dot. */
-static void on_body(struct conn *c, const struct deliver_reply *r)
-{
-	if (r->code / 100 == 4 || r->code / 100 == 5)
-		end_with(c, END_REPLY, r);
-	else
-		session_failed(c, END_GARBAGE);
-}
-
-static void on_dot(struct conn *c, const struct deliver_reply *r)
-{
-	if (r->code / 100 == 3)
-		session_failed(c, END_GARBAGE);
-	else
-		end_with(c, r->code / 100 == 2 ? END_DELIVERED : END_REPLY, r);
+		session_send(c, queue_rcpt(c, x->rcpt_at));
 }
 
 static void on_rset(struct conn *c, const struct deliver_reply *r)
@@ -410,10 +375,12 @@ static void (*const on_reply[CONN_STATES])(struct conn *, const struct deliver_r
 	[CONN_HELO] = on_helo,     /* 2xx: MAIL */
 	[CONN_IDLE] = on_close,    /* "421 idle too long" */
 	[CONN_MAIL] = on_mail,     /* then RCPT */
-	[CONN_RCPT] = on_rcpt,     /* all in and none refused: DATA */
-	[CONN_DATA] = on_data,     /* 354: content */
-	[CONN_BODY] = on_body,     /* too early: never a success */
-	[CONN_DOT] = on_dot,       /* 2xx: delivered */
+	[CONN_RCPT] = on_rcpt,     /* all in and none refused: DATA or BDAT */
+	[CONN_DATA] = content_on_data,   /* 354: content */
+	[CONN_BODY] = content_on_body,   /* too early: never a success */
+	[CONN_CHUNK] = content_on_chunk, /* 2xx: BDAT LAST */
+	[CONN_LAST] = content_on_body,
+	[CONN_DOT] = content_on_dot,     /* 2xx: delivered */
 	[CONN_RSET] = on_rset,     /* 2xx: back to the pool */
 	[CONN_QUIT] = on_close,    /* 221 */
 };
@@ -425,73 +392,4 @@ void session_reply(struct conn *c)
 	verdict_from_parser(&r, &c->parser, c->x ? c->x->route : NULL, c->ip_text);
 	if (on_reply[c->state])
 		on_reply[c->state](c, &r);
-}
-
-static void give_up(struct conn *c)
-{
-	struct xact *x = c->x;
-	struct ending e = {.kind = END_ABORTED, .stage = STAGE_BODY};
-
-	c->x = NULL;
-	conn_close(c, true);
-	xact_ended(x, &e);
-}
-
-static void send_dot(struct conn *c)
-{
-	static const char dot[] = ".\r\n";
-	struct xact *x = c->x;
-	ssize_t n;
-
-	/* Asked again each time until an octet of the dot is out: from then on it is. */
-	if (!c->dot_at &&
-	    (x->cancelled || (x->req->wanted && !x->req->wanted(x->wanted_arg)))) {
-		give_up(c);
-		return;
-	}
-	n = send(c->fd, dot + c->dot_at, sizeof(dot) - 1 - c->dot_at, MSG_NOSIGNAL);
-	if (n < 0) {
-		if (errno != EAGAIN && errno != EINTR)
-			conn_write_failed(c);
-		return;
-	}
-	c->dot_at += (size_t)n;
-	x->dot_written = true;
-	if (c->dot_at < sizeof(dot) - 1)
-		return;
-	c->state = CONN_DOT;
-	event_del(&c->wr);
-	/* RFC 5321 4.5.3.2.6: ten minutes, for a reply lost here is a message sent twice. */
-	conn_deadline(c, c->d->tuning.final_ms);
-}
-
-void session_writable(struct conn *c)
-{
-	struct xact *x = c->x;
-
-	if (c->state != CONN_BODY)
-		return;
-	for (int turn = 0; turn < 4; turn++) {
-		struct msghdr mh = {0};
-		size_t n;
-		const struct iovec *v = stuff_next(&x->body, &n);
-		ssize_t sent;
-
-		if (!n) {
-			send_dot(c);
-			return;
-		}
-		mh.msg_iov = (struct iovec *)(uintptr_t)v;
-		mh.msg_iovlen = n;
-		sent = sendmsg(c->fd, &mh, MSG_NOSIGNAL);
-		if (sent < 0) {
-			if (errno != EAGAIN && errno != EINTR)
-				conn_write_failed(c);
-			return;
-		}
-		if (!x->first_byte_us)
-			x->first_byte_us = deliver_now_us() - x->start_us;
-		stuff_taken(&x->body, (size_t)sent);
-		conn_deadline(c, c->d->tuning.progress_ms);
-	}
 }

@@ -4,11 +4,13 @@
 
 #include <string.h>
 
-void stuff_init(struct stuff *s, const struct iovec *iov, size_t n_iov)
+void stuff_init(struct stuff *s, const struct iovec *iov, size_t n_iov, bool raw)
 {
 	memset(s, 0, sizeof(*s));
 	s->in = iov;
 	s->n_in = n_iov;
+	s->raw = raw;
+	s->tail_done = raw;
 	s->state = STUFF_LINE_START;
 }
 
@@ -38,6 +40,8 @@ static size_t piece(struct stuff *s)
 
 	if (len - from > STUFF_BATCH)
 		len = from + STUFF_BATCH;
+	if (s->raw)
+		i = len;
 	while (i < len) {
 		if (s->state == STUFF_LINE_START && base[i] == '.' && !s->doubled) {
 			/* This piece ends with the dot; the next starts with it again. */
@@ -83,7 +87,8 @@ const struct iovec *stuff_next(struct stuff *s, size_t *n)
 	if (s->at == s->n_in && s->out_n < STUFF_IOV && !s->tail_done) {
 		s->tail_done = true;
 		/* The dot must stand on a line of its own (RFC 5321 4.1.1.4). */
-		if (s->state != STUFF_LINE_START)
+		s->tail_added = s->state != STUFF_LINE_START;
+		if (s->tail_added)
 			emit(s, (const uint8_t *)"\r\n", 2);
 	}
 	*n = s->out_n;
@@ -103,4 +108,33 @@ void stuff_taken(struct stuff *s, size_t n)
 		n -= v->iov_len;
 		s->out_at++;
 	}
+}
+
+bool stuff_cr_beside(const struct iovec *iov, size_t n_iov)
+{
+	/* RFC 5321 4.1.1.4: the CRLF of the command is the one before the first octet. */
+	uint8_t last = '\n';
+	bool open = false, beside = false; /* a CR was the last octet; what stands before it counts */
+
+	for (size_t v = 0; v < n_iov; v++) {
+		const uint8_t *p = iov[v].iov_base, *cr;
+		size_t n = iov[v].iov_len;
+
+		if (!n)
+			continue;
+		if (open && p[0] != '\n' && (beside || p[0] == '.'))
+			return true;
+		open = false;
+		for (size_t i = 0; i < n && (cr = memchr(p + i, '\r', n - i)); i = (size_t)(cr - p) + 1) {
+			uint8_t before = cr == p ? last : cr[-1];
+
+			beside = before == '.' || before == '\n';
+			open = cr + 1 == p + n;
+			if (!open && cr[1] != '\n' && (beside || cr[1] == '.'))
+				return true;
+		}
+		last = p[n - 1];
+	}
+	/* At the very end a CRLF is added behind it, which leaves it bare. */
+	return open && beside;
 }

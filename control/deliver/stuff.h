@@ -5,7 +5,8 @@
 /*
  * Dot-stuffing on the way out (RFC 5321 4.5.2) without a copy: the message stays where it lies and is
  * described by iovecs; where a line begins with a dot, one piece ends with that dot and the next
- * begins with the same octet, so that it goes out twice.
+ * begins with the same octet, so that it goes out twice. For BDAT (RFC 3030) the octets go out as they
+ * are.
  */
 
 #include <stdbool.h>
@@ -19,15 +20,20 @@
 struct stuff {
 	const struct iovec *in;
 	size_t n_in, at, off;
+	bool raw;                      /* BDAT: nothing is doubled, nothing added */
 	enum { STUFF_LINE_START, STUFF_IN_LINE, STUFF_AFTER_CR } state;
 	bool doubled;                  /* the dot at the current place has been sent once */
 	bool tail_done;                /* the closing CRLF was looked after */
+	bool tail_added;               /* and there was none */
 	struct iovec out[STUFF_IOV];   /* pieces made and not yet taken by the socket */
 	size_t out_at, out_n;
 };
 
-void stuff_init(struct stuff *s, const struct iovec *iov, size_t n_iov);
-/* The pieces that go out next; *n == 0: the whole body, with its final CRLF, has been taken. */
+void stuff_init(struct stuff *s, const struct iovec *iov, size_t n_iov, bool raw);
+/* The pieces that go out next; *n == 0: the whole body, under DATA with its final CRLF, has been taken. */
 const struct iovec *stuff_next(struct stuff *s, size_t *n);
 /* The socket took `n` octets of what stuff_next() gave. */
 void stuff_taken(struct stuff *s, size_t n);
+/* Does a bare CR stand beside a dot or an LF? Somebody behind the next hop may then see an end of data
+ * where none is, so that DATA cannot carry it. */
+bool stuff_cr_beside(const struct iovec *iov, size_t n_iov);

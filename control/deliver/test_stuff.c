@@ -74,7 +74,7 @@ static void same_as_plain_stuffing(void **state)
 			iov[n_iov++] = (struct iovec){in + at, len};
 			at += len;
 		}
-		stuff_init(&s, iov, n_iov);
+		stuff_init(&s, iov, n_iov, false);
 		while ((v = stuff_next(&s, &cnt)) && cnt) {
 			size_t take = 1 + rnd(40), left = take, done = 0;
 
@@ -90,15 +90,84 @@ static void same_as_plain_stuffing(void **state)
 			stuff_taken(&s, done);
 		}
 		at = naive(in, n, want);
+		assert_int_equal(s.tail_added, n && (n < 2 || in[n - 1] != '\n' || in[n - 2] != '\r'));
 		if (n)
 			assert_int_equal(k, at);
 		assert_memory_equal(got, want, n ? at : 0);
 	}
 }
 
+/* For BDAT: whatever is in it goes out as it is. */
+static void raw_is_as_it_is(void **state)
+{
+	uint8_t in[MAX], got[MAX];
+
+	(void)state;
+	for (int round = 0; round < 5000; round++) {
+		size_t n = make(in), k = 0, cnt, cut = n ? rnd((uint32_t)n) : 0;
+		struct iovec iov[3] = {{in, cut}, {in, 0}, {in + cut, n - cut}};
+		const struct iovec *v;
+		struct stuff s;
+
+		stuff_init(&s, iov, 3, true);
+		while ((v = stuff_next(&s, &cnt)) && cnt) {
+			size_t m = 1 + rnd((uint32_t)v->iov_len);
+
+			assert_true(k + m <= sizeof(got));
+			memcpy(got + k, v->iov_base, m);
+			k += m;
+			stuff_taken(&s, m);
+		}
+		assert_int_equal(k, n);
+		assert_memory_equal(got, in, n);
+		assert_false(s.tail_added);
+	}
+}
+
+static bool naive_beside(const uint8_t *in, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		uint8_t before = i ? in[i - 1] : '\n', after = i + 1 < n ? in[i + 1] : '\r';
+
+		if (in[i] == '\r' && after != '\n' && (before == '.' || before == '\n' || after == '.'))
+			return true;
+	}
+	return false;
+}
+
+static void cr_beside_a_dot_or_lf(void **state)
+{
+	unsigned int yes = 0;
+
+	(void)state;
+	for (int round = 0; round < 50000; round++) {
+		uint8_t in[12];
+		struct iovec iov[12];
+		size_t n = rnd(sizeof(in)), n_iov = 0;
+
+		for (size_t i = 0; i < n; i++)
+			in[i] = (uint8_t)"\r\n.a\r\na"[rnd(7)];
+		for (size_t at = 0; at < n && n_iov < 12;) {
+			size_t len = rnd(4);
+
+			if (len > n - at || n_iov == 11)
+				len = n - at;
+			iov[n_iov++] = (struct iovec){in + at, len};
+			at += len;
+		}
+		assert_int_equal(stuff_cr_beside(iov, n_iov), naive_beside(in, n));
+		yes += naive_beside(in, n);
+	}
+	assert_in_range(yes, 5000, 45000);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(same_as_plain_stuffing)};
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(same_as_plain_stuffing),
+		cmocka_unit_test(raw_is_as_it_is),
+		cmocka_unit_test(cr_beside_a_dot_or_lf),
+	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,7 +2,7 @@
  * Copyright (c) 2026 The Postern Authors */
 
 /*
- * docs/delivery.md, executed: what the next hop does at which stage, and what comes of it. A row is a
+ * docs/smtp.md, executed: what the next hop does at which stage, and what comes of it. A row is a
  * cell of that table; the retry at RCPT shows what was remembered.
  */
 
@@ -25,7 +25,7 @@
 #define SHORT_MS 250
 #define NO_PIPELINING "250-hop.example.net\r\n250 8BITMIME"
 
-enum at { BANNER, EHLO, HELO, MAIL, RCPT0, RCPT1, DATA, MID, DOT, RSET };
+enum at { BANNER, EHLO, HELO, MAIL, RCPT0, RCPT1, DATA, MID, DOT, CHUNK, LAST };
 
 struct cell {
 	const char *name;
@@ -39,6 +39,7 @@ struct cell {
 	bool alert, in_doubt;
 	uint16_t retry;      /* what the refused recipient's retry hears at RCPT from memory; 0: nothing */
 	bool no_pipelining;
+	bool bdat;           /* CHUNKING is offered, also for what fails before content */
 };
 
 #define OK DELIVER_DELIVERED
@@ -139,6 +140,41 @@ static const struct cell cells[] = {
 	{"dot garbage", DOT, HOP_GARBAGE, 1, 451, 4, 4, 2, LATER, "dot", .in_doubt = true},
 	{"dot over-long", DOT, HOP_LONG, 1, 451, 4, 4, 2, LATER, "dot", .in_doubt = true},
 	{"dot multi-line", DOT, "550-5.7.1 one\r\n550 5.7.1 two", 1, 550, 5, 7, 1, NO, "dot"},
+	/* BDAT: the chunk */
+	{"BDAT, MAIL 5xx", MAIL, "550 5.7.1 no", 1, 451, 4, 4, 0, LATER, "mail", true, .bdat = true},
+	{"BDAT, RCPT i 5xx", RCPT1, "550 5.1.1 nobody", 3, 451, 4, 3, 0, LATER, "rcpt", .retry = 550,
+	 .bdat = true},
+	{"chunk 2xx", CHUNK, "250 2.0.0 31 octets", 1, 250, 2, 0, 0, OK, "dot"},
+	{"chunk 2xx other", CHUNK, "251 fine", 2, 250, 2, 0, 0, OK, "dot"},
+	{"chunk 2xx twice", CHUNK, HOP_TWICE, 1, 451, 4, 5, 0, LATER, "chunk"},
+	{"chunk 2xx, 421", CHUNK, "250 ok\r\n421 4.3.2 down", 1, 451, 4, 3, 2, LATER, "chunk"},
+	{"chunk 3xx", CHUNK, "354 go ahead", 1, 451, 4, 5, 0, LATER, "chunk"},
+	{"chunk 4xx", CHUNK, "452 4.3.1 disk", 1, 452, 4, 3, 1, LATER, "chunk"},
+	{"chunk 5xx", CHUNK, "552 5.3.4 too big", 2, 552, 5, 3, 4, NO, "chunk"},
+	{"chunk relay fault", CHUNK, "550 5.7.25 no PTR", 1, 451, 4, 4, 0, LATER, "chunk", true},
+	{"chunk unknown", CHUNK, "500 5.5.1 BDAT?", 1, 451, 4, 4, 0, LATER, "chunk", true},
+	{"chunk 503", CHUNK, "503 5.5.1 RCPT first", 1, 451, 4, 4, 0, LATER, "chunk", true},
+	{"chunk 421", CHUNK, "421 4.3.2 down", 1, 451, 4, 3, 2, LATER, "chunk"},
+	{"chunk hang", CHUNK, HOP_HANG, 1, 451, 4, 4, 2, LATER, "chunk"},
+	{"chunk reset", CHUNK, HOP_RESET, 1, 451, 4, 4, 2, LATER, "chunk"},
+	{"chunk close", CHUNK, HOP_CLOSE, 1, 451, 4, 4, 2, LATER, "chunk"},
+	{"chunk garbage", CHUNK, HOP_GARBAGE, 1, 451, 4, 5, 0, LATER, "chunk"},
+	{"chunk over-long", CHUNK, HOP_LONG, 1, 451, 4, 5, 0, LATER, "chunk"},
+	{"chunk multi-line", CHUNK, "250-one\r\n250 two", 1, 250, 2, 0, 0, OK, "dot"},
+	/* after LAST: as after the dot */
+	{"LAST 2xx", LAST, "250 2.6.0 <x> Queued", 3, 250, 2, 6, 0, OK, "dot"},
+	{"LAST 2xx other", LAST, "251 fine", 1, 250, 2, 0, 0, OK, "dot"},
+	{"LAST 3xx", LAST, "354 more", 1, 451, 4, 4, 2, LATER, "dot", .in_doubt = true},
+	{"LAST 4xx", LAST, "452 4.3.1 disk", 1, 452, 4, 3, 1, LATER, "dot"},
+	{"LAST 5xx", LAST, "550 5.7.1 spam", 2, 550, 5, 7, 1, NO, "dot"},
+	{"LAST relay fault", LAST, "550 5.7.25 no PTR", 1, 451, 4, 4, 0, LATER, "dot", true},
+	{"LAST 421", LAST, "421 4.3.2 down", 1, 451, 4, 3, 2, LATER, "dot"},
+	{"LAST hang", LAST, HOP_HANG, 1, 451, 4, 4, 2, LATER, "dot", .in_doubt = true},
+	{"LAST reset", LAST, HOP_RESET, 1, 451, 4, 4, 2, LATER, "dot", .in_doubt = true},
+	{"LAST close", LAST, HOP_CLOSE, 1, 451, 4, 4, 2, LATER, "dot", .in_doubt = true},
+	{"LAST garbage", LAST, HOP_GARBAGE, 1, 451, 4, 4, 2, LATER, "dot", .in_doubt = true},
+	{"LAST over-long", LAST, HOP_LONG, 1, 451, 4, 4, 2, LATER, "dot", .in_doubt = true},
+	{"LAST multi-line", LAST, "550-5.7.1 one\r\n550 5.7.1 two", 1, 550, 5, 7, 1, NO, "dot"},
 };
 
 static void set(struct hop_script *s, const struct cell *c)
@@ -153,10 +189,13 @@ static void set(struct hop_script *s, const struct cell *c)
 	case DATA: s->data = c->says; break;
 	case MID: s->mid_body = c->says; break;
 	case DOT: s->dot = c->says; break;
-	case RSET: s->rset = c->says; break;
+	case CHUNK: s->chunk = c->says; break;
+	case LAST: s->last = c->says; break;
 	}
 	if (c->no_pipelining)
 		s->ehlo = NO_PIPELINING;
+	if (c->bdat || c->at >= CHUNK)
+		s->ehlo = HOP_CHUNKING;
 }
 
 static void check_retry(struct lab *l, const struct cell *c)
@@ -182,7 +221,7 @@ static void run_cell(const struct cell *c)
 	struct lab l;
 	struct hop *h;
 	struct sent s;
-	bool dot = c->at == DOT || c->outcome == OK;
+	bool bdat = c->bdat || c->at >= CHUNK, dot = c->at == DOT || c->at == LAST || c->outcome == OK;
 
 	lab_init(&l);
 	h = hop_new(l.base);
@@ -190,6 +229,7 @@ static void run_cell(const struct cell *c)
 	set(&h->script, c);
 	if (c->says && !strcmp(c->says, HOP_HANG)) {
 		deliver_tuning(l.d)->command_ms = SHORT_MS;
+		deliver_tuning(l.d)->chunk_ms = SHORT_MS;
 		deliver_tuning(l.d)->final_ms = SHORT_MS;
 	}
 	sent_start(&l, &s, TEXT, c->n_rcpts);
@@ -203,7 +243,12 @@ static void run_cell(const struct cell *c)
 	assert_string_equal(s.result.stage, c->stage);
 	assert_int_equal(s.result.alert, c->alert);
 	assert_int_equal(s.result.dot_written, dot);
+	assert_int_equal(s.result.bdat, dot && bdat);
+	assert_int_equal(l.counters[CTL_nexthop_bdat], bdat && c->outcome == OK);
+	lab_spin(&l, 5); /* an end that should not be would be there by now */
 	assert_int_equal(h->saw_dot, dot);
+	assert_int_equal(hop_count(h, "BDAT"), bdat && c->at >= DATA ? 1 + dot : 0);
+	assert_int_equal(hop_count(h, "BDAT 0 LAST"), bdat && dot);
 	assert_int_equal(s.asked, dot ? 1 : 0);
 	assert_int_equal(l.counters[CTL_nexthop_in_doubt], c->in_doubt ? 1 : 0);
 	assert_non_null(strstr(s.result.reply.text, ID + 1));
@@ -214,7 +259,7 @@ static void run_cell(const struct cell *c)
 		assert_string_equal((char *)h->content, TEXT);
 	else
 		assert_null(h->content);
-	if (c->stage[0] == 'r')
+	if (c->stage[0] == 'r' || bdat)
 		assert_int_equal(hop_count(h, "DATA"), 0);
 	hop_close_all(h);
 	hop_close_listener(h);
@@ -291,7 +336,7 @@ static void connect_hangs(void **state)
 
 /* Mid-body: more content than both sockets hold, so that the body is under way for certain. */
 static void body_cell(const char *says, bool stuck, uint16_t code, unsigned int subject,
-		      unsigned int detail, enum deliver_outcome outcome)
+		      unsigned int detail, enum deliver_outcome outcome, bool bdat)
 {
 	static char text[4 * 1024 * 1024];
 	struct lab l;
@@ -304,7 +349,7 @@ static void body_cell(const char *says, bool stuck, uint16_t code, unsigned int 
 	lab_init(&l);
 	h = hop_new(l.base);
 	h->script.mid_body = says;
-	h->script.ehlo = "250 hop.example.net";
+	h->script.ehlo = bdat ? HOP_CHUNKING : "250 hop.example.net";
 	h->script.no_read_body = stuck;
 	deliver_tuning(l.d)->sndbuf = 8192;
 	if (stuck)
@@ -321,6 +366,8 @@ static void body_cell(const char *says, bool stuck, uint16_t code, unsigned int 
 	assert_int_equal(s.asked, 0);
 	lab_spin(&l, 20);
 	assert_false(h->saw_dot);
+	assert_int_equal(h->open, stuck ? 1 : 0); /* one that does not read does not see it */
+	assert_int_equal(hop_count(h, "BDAT"), bdat);
 	assert_int_equal(l.counters[CTL_nexthop_in_doubt], 0);
 	hop_free(h);
 	lab_fini(&l);
@@ -329,14 +376,16 @@ static void body_cell(const char *says, bool stuck, uint16_t code, unsigned int 
 static void mid_body(void **state)
 {
 	(void)state;
-	body_cell(HOP_RESET, false, 451, 4, 2, LATER);
-	body_cell(HOP_CLOSE, false, 451, 4, 2, LATER);
-	body_cell("250 2.0.0 queued", false, 451, 5, 0, LATER);
-	body_cell("452 4.3.1 disk", false, 452, 3, 1, LATER);
-	body_cell("552 5.3.4 too big", false, 552, 3, 4, NO);
-	body_cell("421 4.3.2 down", false, 451, 3, 2, LATER);
-	body_cell(HOP_GARBAGE, false, 451, 5, 0, LATER);
-	body_cell(NULL, true, 451, 4, 2, LATER);
+	for (int bdat = 0; bdat < 2; bdat++) {
+		body_cell(HOP_RESET, false, 451, 4, 2, LATER, bdat);
+		body_cell(HOP_CLOSE, false, 451, 4, 2, LATER, bdat);
+		body_cell("250 2.0.0 queued", false, 451, 5, 0, LATER, bdat);
+		body_cell("452 4.3.1 disk", false, 452, 3, 1, LATER, bdat);
+		body_cell("552 5.3.4 too big", false, 552, 3, 4, NO, bdat);
+		body_cell("421 4.3.2 down", false, 451, 3, 2, LATER, bdat);
+		body_cell(HOP_GARBAGE, false, 451, 5, 0, LATER, bdat);
+		body_cell(NULL, true, 451, 4, 2, LATER, bdat);
+	}
 }
 
 int main(void)

@@ -183,6 +183,61 @@ static void bad_addresses_are_not_asked(void **state)
 	assert_int_equal(h->accepted, 0);
 }
 
+static struct deliver_reply answer_utf8(const char *from, const char *to)
+{
+	struct asked a = {0};
+
+	assert_non_null(ask_utf8(&l, &a, from, to));
+	lab_run(&l, &a.done);
+	return a.reply;
+}
+
+static void refused_utf8(struct deliver_reply r)
+{
+	assert_int_equal(r.code, 553);
+	assert_int_equal(r.enh_subject, 6);
+	assert_int_equal(r.enh_detail, 7);
+}
+
+/* RFC 6531 3.5: said at RCPT, while the sender can still do something about it. */
+static void smtputf8_is_asked_for(void **state)
+{
+	(void)state;
+	assert_int_equal(answer_utf8(FROM, TO).code, 250);
+	assert_int_equal(hop_count(h, "MAIL FROM:<" FROM "> SMTPUTF8"), 1);
+	assert_int_equal(answer_utf8(FROM, TO).code, 250); /* known, and the next hop takes it */
+	assert_int_equal(hop_count(h, "RCPT"), 1);
+	assert_int_equal(answer("j\xc3\xb6rg@example.org", "other@example.com").code, 250);
+	assert_int_equal(hop_count(h, "MAIL FROM:<j\xc3\xb6rg@example.org> SMTPUTF8"), 1);
+}
+
+static void smtputf8_is_not_offered(void **state)
+{
+	(void)state;
+	h->script.ehlo = HOP_CHUNKING;
+	refused_utf8(answer_utf8(FROM, TO));
+	assert_int_equal(hop_count(h, "MAIL"), 0);
+	/* Nothing against the recipient: an ordinary message is taken. That the recipient is known by
+	 * then helps the other kind nothing, nor may the two share a probe. */
+	assert_int_equal(answer(FROM, TO).code, 250);
+	refused_utf8(answer_utf8(FROM, TO));
+	assert_int_equal(l.counters[CTL_rcpt_remembered], 0);
+}
+
+static void the_two_kinds_share_no_probe(void **state)
+{
+	struct asked a = {0}, b = {0};
+
+	(void)state;
+	h->script.ehlo = HOP_CHUNKING;
+	assert_non_null(ask(&l, &a, FROM, TO));
+	assert_non_null(ask_utf8(&l, &b, FROM, TO));
+	lab_run(&l, &a.done);
+	lab_run(&l, &b.done);
+	assert_int_equal(a.reply.code, 250);
+	refused_utf8(b.reply);
+}
+
 int main(void)
 {
 #define T(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
@@ -190,6 +245,7 @@ int main(void)
 		T(taken_and_kept), T(refused_and_kept), T(the_relay_is_refused),
 		T(a_message_tells_as_well), T(silence_is_no_answer), T(many_ask_one_probe),
 		T(a_question_may_be_taken_back), T(bad_addresses_are_not_asked),
+		T(smtputf8_is_asked_for), T(smtputf8_is_not_offered), T(the_two_kinds_share_no_probe),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,7 +13,7 @@ const char *stage_name(enum stage s)
 	static const char *const name[] = {
 		[STAGE_CONNECT] = "connect", [STAGE_BANNER] = "banner", [STAGE_EHLO] = "ehlo",
 		[STAGE_MAIL] = "mail",       [STAGE_RCPT] = "rcpt",     [STAGE_DATA] = "data",
-		[STAGE_BODY] = "body",       [STAGE_DOT] = "dot",
+		[STAGE_BODY] = "body",       [STAGE_CHUNK] = "chunk",   [STAGE_DOT] = "dot",
 	};
 
 	return name[s];

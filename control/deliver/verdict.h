@@ -17,7 +17,8 @@ enum stage {
 	STAGE_RCPT,
 	STAGE_DATA,
 	STAGE_BODY,
-	STAGE_DOT,
+	STAGE_CHUNK, /* BDAT: all content is out, its reply is awaited */
+	STAGE_DOT,   /* the dot or BDAT LAST is out */
 };
 
 const char *stage_name(enum stage s);

@@ -215,18 +215,20 @@ static void final(struct xact *x, const struct ending *e)
 	deliver_complete(d, &p->done);
 }
 
-static struct probe *probe_find(struct deliver *d, struct memory_key pair)
+static struct probe *probe_find(struct deliver *d, struct memory_key pair, bool utf8)
 {
 	struct probe *p;
 
 	TAILQ_FOREACH(p, &d->probes, link)
-		if (p->pair.lo == pair.lo && p->pair.hi == pair.hi && p->x.place != XACT_DONE)
+		if (p->pair.lo == pair.lo && p->pair.hi == pair.hi && p->x.utf8 == utf8 &&
+		    p->x.place != XACT_DONE)
 			return p;
 	return NULL;
 }
 
 static struct probe *probe_new(struct deliver *d, struct config *config,
-			       const struct config_route *route, struct str from, struct str rcpt)
+			       const struct config_route *route, struct str from, struct str rcpt,
+			       bool utf8)
 {
 	struct probe *p = calloc(1, sizeof(*p) + from.n + rcpt.n);
 	struct timeval life;
@@ -247,7 +249,7 @@ static struct probe *probe_new(struct deliver *d, struct config *config,
 	p->x.rcpt = &p->rcpt;
 	p->x.n_rcpts = 1;
 	p->x.rcpt_result = &p->result;
-	p->x.utf8 = !verdict_path_is_ascii(from) || !verdict_path_is_ascii(rcpt);
+	p->x.utf8 = utf8;
 	p->x.final = final;
 	evtimer_assign(&p->timer, d->base, probe_timeout, p);
 	life.tv_sec = ms / 1000;
@@ -259,7 +261,7 @@ static struct probe *probe_new(struct deliver *d, struct config *config,
 
 /* What can be said without the next hop. */
 static bool from_memory(struct deliver_question *q, const struct config_route *route,
-			struct memory_key pair, struct str from, struct str rcpt,
+			struct memory_key pair, struct str from, struct str rcpt, bool utf8,
 			struct deliver_reply *r)
 {
 	struct deliver *d = q->d;
@@ -278,9 +280,11 @@ static bool from_memory(struct deliver_question *q, const struct config_route *r
 		deliver_count(d, CTL_rcpt_remembered);
 		return true;
 	}
+	/* That the recipient is good does not say that it can be sent to: RFC 6531 3.1, 3.5. */
 	if (route->verify == VERIFY_NONE ||
 	    (memory_get(d->known, q->wide, now, NULL, &made) &&
-	     now - made < LIMIT_KNOWN_RCPT_FRESH_S)) {
+	     now - made < LIMIT_KNOWN_RCPT_FRESH_S &&
+	     (!utf8 || pool_offers(d, route, EHLO_SMTPUTF8)))) {
 		accept_reply(r);
 		return true;
 	}
@@ -289,7 +293,8 @@ static bool from_memory(struct deliver_question *q, const struct config_route *r
 
 struct deliver_question *deliver_verify(struct deliver *d, struct config *config,
 					const struct config_route *route, struct str mail_from,
-					struct str rcpt, deliver_verify_callback *cb, void *arg)
+					struct str rcpt, bool smtputf8,
+					deliver_verify_callback *cb, void *arg)
 {
 	struct deliver_question *q = calloc(1, sizeof(*q));
 	struct memory_key pair = memory_key(d->secret, route->name, &mail_from, rcpt);
@@ -297,7 +302,7 @@ struct deliver_question *deliver_verify(struct deliver *d, struct config *config
 				 .tv_usec = (d->tuning.callout_ms % 1000) * 1000};
 	struct deliver_reply r;
 	struct probe *p;
-	bool fresh;
+	bool fresh, utf8 = smtputf8 || !verdict_path_is_ascii(mail_from) || !verdict_path_is_ascii(rcpt);
 
 	if (!q)
 		return NULL;
@@ -309,14 +314,14 @@ struct deliver_question *deliver_verify(struct deliver *d, struct config *config
 	q->config = config_ref(config);
 	evtimer_assign(&q->timer, d->base, question_timeout, q);
 	TAILQ_INSERT_TAIL(&d->questions, q, link);
-	if (from_memory(q, route, pair, mail_from, rcpt, &r)) {
+	if (from_memory(q, route, pair, mail_from, rcpt, utf8, &r)) {
 		answer(q, &r);
 		return q;
 	}
-	p = probe_find(d, pair);
+	p = probe_find(d, pair, utf8);
 	fresh = !p;
 	if (fresh)
-		p = probe_new(d, config, route, mail_from, rcpt);
+		p = probe_new(d, config, route, mail_from, rcpt, utf8);
 	if (!p) {
 		question_free(q);
 		return NULL;

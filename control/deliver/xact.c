@@ -75,7 +75,7 @@ void xact_fini(struct xact *x)
 
 		x->conn = NULL;
 		c->x = NULL;
-		conn_close(c, c->state == CONN_BODY);
+		conn_close(c, content_open(c));
 	}
 	x->place = XACT_DONE;
 	config_unref(x->config);

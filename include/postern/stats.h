@@ -228,6 +228,8 @@
 	X(nexthop_garbage, C, "next-hop replies that were no SMTP") \
 	X(nexthop_rcpt_refused, C, "recipients refused at delivery and remembered") \
 	X(nexthop_unsendable, D, "messages refused here: the next hop lacks the size or an extension") \
+	X(nexthop_bdat, C, "messages delivered by BDAT") \
+	X(nexthop_crlf_added, C, "messages delivered by DATA with a final CRLF that they lacked") \
 	X(trace_records, C, "trace records written") \
 	X(trace_failed, D, "trace records that could not be written") \
 	X(api_requests, C, "requests on the control socket") \
