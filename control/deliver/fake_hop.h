@@ -29,7 +29,7 @@
 struct hop_script {
 	const char *banner, *ehlo, *helo, *mail, *rcpt[4], *data, *dot, *rset;
 	const char *chunk, *last;    /* BDAT: reply to the octets, to LAST; last NULL: as dot */
-	const char *mid_body;        /* said when the first line of content, or octets of a chunk, are in */
+	const char *mid_body;        /* said when the first content is in: a line, octets of a chunk */
 	bool no_read_body;           /* content is not read: the socket fills up */
 	bool hold_rcpt;              /* RCPT replies come late, all at once */
 	unsigned int close_idle_after; /* connections are closed after so many messages */

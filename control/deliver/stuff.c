@@ -125,8 +125,13 @@ bool stuff_cr_beside(const struct iovec *iov, size_t n_iov)
 		if (open && p[0] != '\n' && (beside || p[0] == '.'))
 			return true;
 		open = false;
-		for (size_t i = 0; i < n && (cr = memchr(p + i, '\r', n - i)); i = (size_t)(cr - p) + 1) {
-			uint8_t before = cr == p ? last : cr[-1];
+		for (size_t i = 0; i < n; i = (size_t)(cr - p) + 1) {
+			uint8_t before;
+
+			cr = memchr(p + i, '\r', n - i);
+			if (!cr)
+				break;
+			before = cr == p ? last : cr[-1];
 
 			beside = before == '.' || before == '\n';
 			open = cr + 1 == p + n;

@@ -30,7 +30,7 @@ struct stuff {
 };
 
 void stuff_init(struct stuff *s, const struct iovec *iov, size_t n_iov, bool raw);
-/* The pieces that go out next; *n == 0: the whole body, under DATA with its final CRLF, has been taken. */
+/* The pieces that go out next; *n == 0: the whole body has been taken, under DATA with a final CRLF. */
 const struct iovec *stuff_next(struct stuff *s, size_t *n);
 /* The socket took `n` octets of what stuff_next() gave. */
 void stuff_taken(struct stuff *s, size_t n);

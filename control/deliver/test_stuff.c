@@ -90,7 +90,8 @@ static void same_as_plain_stuffing(void **state)
 			stuff_taken(&s, done);
 		}
 		at = naive(in, n, want);
-		assert_int_equal(s.tail_added, n && (n < 2 || in[n - 1] != '\n' || in[n - 2] != '\r'));
+		assert_int_equal(s.tail_added,
+				 n && (n < 2 || in[n - 1] != '\n' || in[n - 2] != '\r'));
 		if (n)
 			assert_int_equal(k, at);
 		assert_memory_equal(got, want, n ? at : 0);
@@ -129,7 +130,8 @@ static bool naive_beside(const uint8_t *in, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		uint8_t before = i ? in[i - 1] : '\n', after = i + 1 < n ? in[i + 1] : '\r';
 
-		if (in[i] == '\r' && after != '\n' && (before == '.' || before == '\n' || after == '.'))
+		if (in[i] == '\r' && after != '\n' &&
+		    (before == '.' || before == '\n' || after == '.'))
 			return true;
 	}
 	return false;

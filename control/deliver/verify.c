@@ -302,7 +302,8 @@ struct deliver_question *deliver_verify(struct deliver *d, struct config *config
 				 .tv_usec = (d->tuning.callout_ms % 1000) * 1000};
 	struct deliver_reply r;
 	struct probe *p;
-	bool fresh, utf8 = smtputf8 || !verdict_path_is_ascii(mail_from) || !verdict_path_is_ascii(rcpt);
+	bool utf8 = smtputf8 || !verdict_path_is_ascii(mail_from) || !verdict_path_is_ascii(rcpt);
+	bool fresh;
 
 	if (!q)
 		return NULL;

@@ -80,6 +80,12 @@ def main():
             for mid, digest in sent.items():
                 assert got.get(mid) == [digest], f"{mid}: {got.get(mid)}"
             print(f"Postfix → gateway → Postfix: {len(sent)} messages, each once, bodies byte-identical")
+            # This next hop offers CHUNKING: dots at line starts have passed unstuffed, and LAST was the end.
+            sent_by = [r["bdat"] for r in lab.trace() if r["outcome"] == "delivered"]
+            assert len(sent_by) == len(sent) and all(sent_by), sent_by
+            control = {c["name"]: c["value"] for c in lab.stats()["control"]}
+            assert control["nexthop_bdat"] == len(sent) and control["nexthop_in_doubt"] == 0, control
+            print(f"all {len(sent)} left by BDAT")
             before, total = len(mailbox(hop)), 0
             for size, n in SOURCE:
                 r = lab.in_ns("client", "smtp-source", "-s", min(20, n), "-m", n, "-l", size, "-f", "a@example.net",
