@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/queue.h>
 
+#include "control/hash/siphash.h"
 #include "postern/limits.h"
 
 struct entry {
@@ -26,69 +27,6 @@ struct memory {
 	struct entry **bucket;
 };
 
-static inline uint64_t rotl(uint64_t v, unsigned int n)
-{
-	return (v << n) | (v >> (64 - n));
-}
-
-static void sip_round(uint64_t v[4])
-{
-	v[0] += v[1];
-	v[2] += v[3];
-	v[1] = rotl(v[1], 13) ^ v[0];
-	v[3] = rotl(v[3], 16) ^ v[2];
-	v[0] = rotl(v[0], 32);
-	v[2] += v[1];
-	v[0] += v[3];
-	v[1] = rotl(v[1], 17) ^ v[2];
-	v[3] = rotl(v[3], 21) ^ v[0];
-	v[2] = rotl(v[2], 32);
-}
-
-static uint64_t load64(const uint8_t *p)
-{
-	uint64_t v = 0;
-
-	for (int i = 7; i >= 0; i--)
-		v = (v << 8) | p[i];
-	return v;
-}
-
-struct memory_key memory_siphash(const uint8_t secret[16], const uint8_t *p, size_t n)
-{
-	uint64_t k0 = load64(secret), k1 = load64(secret + 8), m;
-	uint64_t v[4] = {k0 ^ 0x736f6d6570736575ull, k1 ^ 0x646f72616e646f6dull ^ 0xee,
-			 k0 ^ 0x6c7967656e657261ull, k1 ^ 0x7465646279746573ull};
-	struct memory_key out;
-	uint8_t last[8] = {0};
-	size_t left = n % 8;
-
-	for (size_t i = 0; i + 8 <= n; i += 8) {
-		m = load64(p + i);
-		v[3] ^= m;
-		sip_round(v);
-		sip_round(v);
-		v[0] ^= m;
-	}
-	if (left)
-		memcpy(last, p + n - left, left);
-	last[7] = (uint8_t)n;
-	m = load64(last);
-	v[3] ^= m;
-	sip_round(v);
-	sip_round(v);
-	v[0] ^= m;
-	v[2] ^= 0xee;
-	for (int i = 0; i < 4; i++)
-		sip_round(v);
-	out.lo = v[0] ^ v[1] ^ v[2] ^ v[3];
-	v[1] ^= 0xdd;
-	for (int i = 0; i < 4; i++)
-		sip_round(v);
-	out.hi = v[0] ^ v[1] ^ v[2] ^ v[3];
-	return out;
-}
-
 /* Length, then the octets, so that no two lists of fields run together. */
 static size_t add_field(uint8_t *buf, size_t at, struct str s, bool mailbox)
 {
@@ -107,13 +45,15 @@ struct memory_key memory_key(const uint8_t secret[16], const char *route, const 
 			     struct str rcpt)
 {
 	uint8_t buf[1 + 3 * (LIMIT_ONWARD_PATH + 2)];
+	struct siphash128 h;
 	size_t n = 0;
 
 	buf[n++] = from ? 1 : 0;
 	n = add_field(buf, n, str_c(route), false);
 	n = add_field(buf, n, from ? *from : STR_NONE, true);
 	n = add_field(buf, n, rcpt, true);
-	return memory_siphash(secret, buf, n);
+	h = siphash128(secret, buf, n);
+	return (struct memory_key){h.lo, h.hi};
 }
 
 struct memory *memory_new(size_t cap)

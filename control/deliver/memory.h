@@ -18,8 +18,6 @@ struct memory_key {
 	uint64_t lo, hi;
 };
 
-/* 128-bit SipHash-2-4. */
-struct memory_key memory_siphash(const uint8_t secret[16], const uint8_t *p, size_t n);
 /* Of (route, MAIL FROM, RCPT); domains are compared without case. from == NULL: recipient-wide. */
 struct memory_key memory_key(const uint8_t secret[16], const char *route, const struct str *from,
 			     struct str rcpt);

@@ -72,6 +72,21 @@
 #define LIMIT_EVICT_IDLE_MS 5000     /* ours: without an answer of ours for so long, 421 */
 #define LIMIT_EVICT_GRACE_MS 2000    /* ours: for the client to take its leave, then RST */
 
+/* What is known of sources (docs/smtp.md says why); all ours */
+#define LIMIT_SOURCES 131072         /* prefixes, half of them IPv6: 14 MB at 108 octets */
+#define LIMIT_SOURCE_WAYS 8          /* of them in a bucket */
+#define LIMIT_SOURCES_OF_48 16       /* IPv6 /64 of one /48 with an entry of their own */
+#define LIMIT_SOURCE_WIDE 8          /* the rest of a /48 shares limits so many times as high */
+#define LIMIT_SOURCE_GOOD 5          /* accepted messages that make a good standing */
+#define LIMIT_SOURCE_STANDING_S (24 * 3600) /* their half-life */
+#define LIMIT_SOURCE_UNKNOWN_SHARE 10 /* so many accepted pay for one unknown recipient */
+#define LIMIT_SOURCE_FAILURE_SHARE 1 /* and for one failure of another kind */
+#define LIMIT_SOURCE_ERRORS 4        /* protocol errors of a session that are one failure */
+#define LIMIT_SOURCE_LINES 5         /* of the log, a second */
+#define LIMIT_SOURCES_SHOWN 20       /* by `show sources` in each list */
+#define LIMIT_SOURCE_CONTACT 200     /* octets of policy.contact; a reply line has 512 */
+#define LIMIT_POLICY_NETS 10000      /* networks in policy.allow, policy.deny */
+
 /* Delivery (design: delivery contract) */
 #define LIMIT_JUDGE_S 30
 #define LIMIT_ONWARD_PROGRESS_S 60
@@ -126,3 +141,8 @@
 #define DEFAULT_MAX_TRANSACTIONS 1000
 #define DEFAULT_DATA_TOTAL_S 1800
 #define DEFAULT_MIN_RATE 500
+#define DEFAULT_SOURCE_SESSIONS 25
+#define DEFAULT_SOURCE_RATE 60       /* connections a minute */
+#define DEFAULT_SOURCE_FAILURES 50
+#define DEFAULT_SOURCE_UNKNOWN 20
+#define DEFAULT_SOURCE_HALF_LIFE_S 1800
