@@ -305,6 +305,7 @@ const struct api_command commands[] = {
 	{"show sessions", show_sessions}, {"show stats", show_stats},
 	{"show drops", show_drops},	  {"trace", trace_command},
 	{"drain", drain_command},	  {"undrain", undrain_command},
-	{"config reload", config_reload},
+	{"config reload", config_reload}, {"show sources", commands_show_sources},
+	{"sources forgive", commands_forgive_source},
 };
 const size_t n_commands = sizeof(commands) / sizeof(commands[0]);

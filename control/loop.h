@@ -12,11 +12,13 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "control/admission/admission.h"
 #include "control/api/api.h"
 #include "control/deliver/deliver.h"
 #include "control/handoff/handoff_ctl.h"
 #include "control/judge/judge.h"
 #include "control/snapshot.h"
+#include "control/sources.h"
 #include "control/trace/trace.h"
 #include "postern/stats.h"
 
@@ -58,6 +60,7 @@ struct session {
 	struct loop *loop;                   /* NULL: nobody is in this slot */
 	struct session_work *work;           /* NULL: idle */
 	uint64_t connected_ns;
+	struct admission_ref source;         /* sources.c: where it is counted, or why not */
 	struct ip_addr peer;
 	uint32_t slot, generation;
 	uint32_t messages, rcpts_refused;
@@ -98,6 +101,7 @@ struct loop {
 	struct spf_jail *spf;
 	struct deliver *deliver;
 	struct trace *trace;
+	struct sources *sources;             /* NULL: nothing is limited by source */
 	struct api *api;
 	uint64_t counters[POSTERN_CTL_COUNTER_COUNT];
 	struct judge_env judge_env;
@@ -132,6 +136,10 @@ void session_work_done(struct session *s);
 /* The first session at or behind this place, NULL: no more. *worker, *slot: its place. */
 const struct session *session_next(const struct loop *l, uint32_t *worker, uint32_t *slot);
 
+/* Listed in a relay section, in a trust section. */
+bool session_is_relay(const struct config *c, const struct ip_addr *ip);
+bool session_is_trusted(const struct config *c, const struct ip_addr *ip);
+
 /* message.c */
 void message_submit(struct loop *l, struct session *s, const struct handoff_desc *d);
 void message_cancel(struct message *m);
@@ -150,6 +158,8 @@ const struct config_route *loop_route(const struct config *c, struct str mailbox
 /* commands.c: what `posternctl` asks of the daemon. */
 extern const struct api_command commands[];
 extern const size_t n_commands;
+/* commands_sources.c */
+api_handler commands_show_sources, commands_forgive_source;
 /* main.c */
 int main_reload(struct loop *l, struct snapshot_report *report);
 void main_reload_done(struct loop *l, int error, const char *text);

@@ -342,6 +342,9 @@ static int start(struct loop *l)
 	if (!l->deliver)
 		return die("deliver", "out of memory");
 	deliver_on_alert(l->deliver, on_alert, l);
+	l->sources = sources_new();
+	if (!l->sources)
+		return die("sources", "out of memory");
 	umask(0027);
 	l->trace = trace_new(c->trace_file, TRACE_KEEP, l->counters, err, sizeof(err));
 	if (!l->trace)
@@ -365,6 +368,7 @@ static void stop(struct loop *l)
 	deliver_free(l->deliver);
 	message_free_all(l);
 	session_end_all(l);
+	sources_free(l->sources);
 	if (l->rings)
 		ctl_loop_free(l->rings);
 	ctl_link_free(l->link);

@@ -205,6 +205,7 @@ static void answer(struct message *m, const struct ctl_reply *r, enum trace_outc
 	} else if (rings) {
 		ctl_verdict_release(rings, &m->sub->desc);
 	}
+	sources_message(m->loop, m, outcome, res);
 	record(m, outcome, r, res);
 	message_free(m);
 }

@@ -106,6 +106,7 @@ static void session_free(struct session *s)
 	struct session_page **at = &l->workers[s->worker].page[s->slot / SESSION_PAGE];
 
 	give_up_work(s);
+	sources_leave(s);
 	l->n_sessions--;
 	s->loop = NULL;
 	if (--(*at)->used)
@@ -126,6 +127,7 @@ void session_end_all(struct loop *l)
 		l->workers[i] = (struct session_slots){0};
 	}
 	l->n_sessions = 0;
+	sources_leave_all(l);
 }
 
 /* The page of a slot; made if it is new. */
@@ -216,7 +218,7 @@ static struct session *session_get(struct loop *l, const struct handoff_desc *d)
 
 /* ---- CONNECT --------------------------------------------------------------------------------- */
 
-static bool is_listed_relay(const struct config *c, const struct ip_addr *ip)
+bool session_is_relay(const struct config *c, const struct ip_addr *ip)
 {
 	for (size_t i = 0; i < c->relays.n; i++)
 		for (size_t k = 0; k < c->relays.relay[i].n_nets; k++)
@@ -227,7 +229,7 @@ static bool is_listed_relay(const struct config *c, const struct ip_addr *ip)
 
 /* Who may name another client is not the sender yet: refused, it could never name one. A message
  * that it sends in its own name meets the same rule in the origin walk. */
-static bool is_trusted(const struct config *c, const struct ip_addr *ip)
+bool session_is_trusted(const struct config *c, const struct ip_addr *ip)
 {
 	for (size_t i = 0; i < c->n_trusts; i++)
 		for (size_t k = 0; k < c->trust[i].n_nets; k++)
@@ -248,11 +250,12 @@ static void on_connect(struct loop *l, struct session *s, const struct handoff_d
 	l->counters[CTL_connects]++;
 	s->via = d->connect.via <= VIA_PROXY ? d->connect.via : VIA_NONE;
 	if (ip_is_private(&s->peer) && !c->policy.allow_private_peer &&
-	    !is_listed_relay(c, &s->peer) && (s->via != VIA_NONE || !is_trusted(c, &s->peer))) {
+	    !session_is_relay(c, &s->peer) && (s->via != VIA_NONE || !session_is_trusted(c, &s->peer))) {
 		/* A private peer means that NAT in front of us hides who sends. */
 		l->counters[CTL_origin_private_peer]++;
 		r = reply(421, 4, 7, 1, "Private source address, the true sender cannot be seen");
 	}
+	sources_connect(l, s, &r);
 	ctl_verdict_connect(l->rings, d, &r);
 }
 
@@ -274,6 +277,7 @@ static void on_verified(void *arg, const struct deliver_reply *v)
 	}
 	if (v->code / 100 != 2)
 		s->rcpts_refused++;
+	sources_rcpt_refused(l, s, &r);
 	drop_question(k);
 	session_work_done(s);
 	l->counters[CTL_rcpts]++;
@@ -286,6 +290,7 @@ static void refuse(struct loop *l, struct session *s, const struct handoff_desc 
 	l->counters[CTL_rcpts]++;
 	l->counters[counter]++;
 	s->rcpts_refused++;
+	sources_rcpt_refused(l, s, &r);
 	ctl_verdict_rcpt(l->rings, d, &r);
 }
 
@@ -333,6 +338,8 @@ static void on_rcpt(struct loop *l, struct session *s, const struct handoff_desc
 		return;
 	}
 	memcpy(s->peer.a, q.peer, 16);
+	if (sources_rcpt(l, s, d))
+		return;
 	problem = loop_mailbox_problem(q.rcpt);
 	route = problem ? NULL : loop_route(l->active->config, q.rcpt);
 	if (!route) {
@@ -427,7 +434,10 @@ void session_desc(struct loop *l, const struct handoff_desc *d)
 	case DESC_REPLY_ACKED:
 	case DESC_REPLY_LOST: on_reply(l, s, d); break;
 	case DESC_TXN_END: on_transaction_end(s); break;
-	case DESC_SESSION_END: session_free(s); break;
+	case DESC_SESSION_END:
+		sources_session_end(l, s, d);
+		session_free(s);
+		break;
 	default: l->counters[CTL_desc_invalid]++;
 	}
 }

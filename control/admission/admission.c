@@ -220,20 +220,20 @@ void admission_fail(struct admission *a, const struct admission_rules *r, const 
 {
 	uint32_t now = table_seconds(now_ms);
 	struct source *e = table_get(a, r, ip, now);
-	struct admission_verdict mine = {0};
 	uint8_t was = e->over, over;
 
 	e->failure[kind] += (float)n;
 	set_over(e, r);
+	if (!v)
+		return;
+	*v = (struct admission_verdict){0};
 	/* What was passed before has been told to whoever asked. */
 	over = e->over;
 	for (unsigned int l = ADMISSION_FAILURES; l <= ADMISSION_UNKNOWN; l++)
 		if (was & BIT(l) && r->limit[l].mode == ADMISSION_OBSERVE)
 			over &= (uint8_t)~BIT(l);
-	passed_failures(e, r, over, &mine);
-	tell(e, now, &mine);
-	if (v)
-		*v = mine;
+	passed_failures(e, r, over, v);
+	tell(e, now, v);
 }
 
 void admission_accept(struct admission *a, const struct admission_rules *r, const struct ip_addr *ip,

@@ -104,8 +104,8 @@ void admission_leave_all(struct admission *a);
 /* May a session of this source go on? Looks at failures only, and makes no entry. */
 void admission_check(struct admission *a, const struct admission_rules *r, const struct ip_addr *ip,
 		     uint64_t now_ms, struct admission_verdict *v);
-/* `n` failures of a kind. v, may be NULL: as of admission_check(), but `observed` only for the failure
- * that passed the limit. */
+/* `n` failures of a kind. v: as of admission_check(), but `observed` only for the failure that passed
+ * the limit; NULL: there is nobody to be refused now. */
 void admission_fail(struct admission *a, const struct admission_rules *r, const struct ip_addr *ip,
 		    enum admission_failure kind, uint32_t n, uint64_t now_ms,
 		    struct admission_verdict *v);

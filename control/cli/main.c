@@ -14,6 +14,8 @@ static const char usage_text[] =
 	"usage: posternctl [--socket PATH] [--json] COMMAND\n"
 	"  show status|workers|sessions|stats       what runs, and its counters\n"
 	"  show drops [--all]                       what was refused or dropped, and why\n"
+	"  show sources [ADDRESS]                   the worst and the busiest prefixes, or one\n"
+	"  sources forgive ADDRESS                  forget its failures\n"
 	"  trace [--trace-id ID] [--message-id ID] [--from ADDR] [--rcpt ADDR] [--origin IP]\n"
 	"        [--outcome WORD] [--limit N]       what became of messages (ADDR: or @domain)\n"
 	"  drain | undrain                          421 to new connections, or no more\n"
@@ -174,6 +176,15 @@ static bool is(int argc, char **argv, const char *a, const char *b)
 	return argc >= 1 && !strcmp(argv[0], a) && (!b || (argc >= 2 && !strcmp(argv[1], b)));
 }
 
+static int sources(const struct cli *cli, const char *command, const char *address)
+{
+	json_t *req = json_object();
+
+	if (address)
+		json_object_set_new(req, "address", json_string(address));
+	return ask(cli, command, req);
+}
+
 static int show(const struct cli *cli, int argc, char **argv)
 {
 	static const char *const what[] = {"status", "workers", "sessions", "stats", "drops"};
@@ -184,7 +195,7 @@ static int show(const struct cli *cli, int argc, char **argv)
 		json_object_set_new(req, "all", json_true());
 	else if (argc != 1) {
 		json_decref(req);
-		return usage("show status, workers, sessions, stats or drops");
+		return usage("show status, workers, sessions, sources, stats or drops");
 	}
 	for (size_t i = 0; i < sizeof(what) / sizeof(what[0]); i++)
 		if (!strcmp(argv[0], what[i])) {
@@ -192,7 +203,7 @@ static int show(const struct cli *cli, int argc, char **argv)
 			return ask(cli, command, req);
 		}
 	json_decref(req);
-	return usage("show status, workers, sessions, stats or drops");
+	return usage("show status, workers, sessions, sources, stats or drops");
 }
 
 int main(int argc, char **argv)
@@ -207,8 +218,12 @@ int main(int argc, char **argv)
 		fputs(usage_text, stdout);
 		return CLI_OK;
 	}
+	if (is(n, a, "show", "sources") && n <= 3)
+		return sources(&cli, "show sources", n == 3 ? a[2] : NULL);
 	if (is(n, a, "show", NULL))
 		return show(&cli, n - 1, a + 1);
+	if (is(n, a, "sources", "forgive") && n == 3)
+		return sources(&cli, "sources forgive", a[2]);
 	if (is(n, a, "trace", NULL))
 		return trace(&cli, n - 1, a + 1);
 	if ((is(n, a, "drain", NULL) || is(n, a, "undrain", NULL)) && n == 1)

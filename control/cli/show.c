@@ -116,6 +116,55 @@ static void sessions(const json_t *a)
 	printf("%lld session(s)\n", n(a, "total"));
 }
 
+/* Sums and words of one source: all its failures, and the limits that it ran into. */
+static void source(const json_t *v)
+{
+	const json_t *k;
+	const char *name;
+	double failures = 0;
+	size_t i;
+
+	json_object_foreach((json_t *)json_object_get(v, "failures"), name, k)
+		failures += json_number_value(k);
+	printf("%-43s %-4s %8lld %6lld %9.1f %9.1f ", s(v, "source"),
+	       json_is_true(json_object_get(v, "good")) ? "good" : "", n(v, "sessions"), n(v, "rate"),
+	       f(v, "accepted"), failures);
+	json_array_foreach(json_object_get(v, "over"), i, k)
+		printf(" OVER %s;", json_string_value(k));
+	json_object_foreach((json_t *)json_object_get(v, "failures"), name, k)
+		if (json_number_value(k) >= 0.5)
+			printf(" %s %.0f", name, json_number_value(k));
+	json_object_foreach((json_t *)json_object_get(v, "hit"), name, k)
+		if (json_integer_value(k))
+			printf("; hit %s %lldx", name, (long long)json_integer_value(k));
+	putchar('\n');
+}
+
+static void source_list(const json_t *list, const char *what)
+{
+	const json_t *v;
+	size_t i;
+
+	if (json_array_size(list))
+		printf("%-43s %-4s %8s %6s %9s %9s  %s\n", what, "", "SESSIONS", "RATE", "ACCEPTED",
+		       "FAILURES", "WHICH");
+	json_array_foreach(list, i, v)
+		source(v);
+}
+
+static void sources(const json_t *a)
+{
+	if (json_object_get(a, "sources")) {
+		source_list(json_object_get(a, "sources"), "SOURCE");
+		printf("%zu source(s); in policy.allow or policy.deny: %s\n",
+		       json_array_size(json_object_get(a, "sources")), s(a, "listed"));
+		return;
+	}
+	source_list(json_object_get(a, "worst"), "WORST");
+	source_list(json_object_get(a, "busiest"), "BUSIEST");
+	printf("%lld source(s) known, room for %lld\n", n(a, "known"), n(a, "room"));
+}
+
 static void counters(const json_t *list, const char *side)
 {
 	const json_t *v;
@@ -185,6 +234,10 @@ void show_answer(const char *command, const json_t *answer)
 		workers(answer);
 	else if (!strcmp(command, "show sessions"))
 		sessions(answer);
+	else if (!strcmp(command, "show sources"))
+		sources(answer);
+	else if (!strcmp(command, "sources forgive"))
+		printf("%lld source(s) forgiven\n", n(answer, "forgiven"));
 	else if (!strcmp(command, "show stats") || !strcmp(command, "show drops"))
 		stats(answer);
 	else if (!strcmp(command, "trace"))

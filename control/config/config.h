@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "control/admission/admission.h"
 #include "control/dns/dns.h"
 #include "control/mail/mail.h"
 #include "control/origin/origin.h"
@@ -87,6 +88,9 @@ struct config_policy {
 	double quarantine_score;   /* 0: off (needs a place to put it; not built yet) */
 	double reject_score;       /* 0: off (default) */
 	bool allow_private_peer;   /* labs: a private peer that no relay lists is taken as it is */
+	struct admission_nets deny;  /* refused at CONNECT; the longer prefix of the two lists counts */
+	struct admission_nets allow; /* no limit on sources holds for these */
+	char *contact;             /* printable ASCII behind refusals of sources; NULL: none */
 };
 
 struct config_private;
@@ -117,6 +121,7 @@ struct config {
 	char **rules_file;         /* globs already expanded, in order */
 	size_t n_rules_files;
 	struct config_policy policy;
+	struct admission_rules sources;
 	/* extra codes and texts by which a next hop refuses the relay, not the message */
 	char **relay_fault_code;   /* "5.7.51", "5.7.606-649", "530" */
 	size_t n_relay_fault_codes;

@@ -289,6 +289,9 @@ static const struct config_key policy_keys[] = {
 	{"quarantine-score", read_quarantine, CONFIG_FIELD(struct config, policy.quarantine_score), 0, 0},
 	{"reject-score", read_double, CONFIG_FIELD(struct config, policy.reject_score), 0, 10000},
 	{"allow-private-peer", read_bool, CONFIG_FIELD(struct config, policy.allow_private_peer)},
+	{"deny", read_policy_nets, CONFIG_FIELD(struct config, policy.deny)},
+	{"allow", read_policy_nets, CONFIG_FIELD(struct config, policy.allow)},
+	{"contact", read_contact, CONFIG_FIELD(struct config, policy.contact)},
 };
 
 static const struct config_key trace_keys[] = {
@@ -333,6 +336,7 @@ static const struct config_key top_keys[] = {
 	{"policy", read_policy, 0, 0},
 	{"relay-fault-codes", read_fault_codes, 0, 0},
 	{"limits", read_limits, 0, 0},
+	{"sources", read_sources, CONFIG_FIELD(struct config, sources)},
 	{"trace", read_trace, 0, 0},
 	{"api", read_api, 0, 0},
 	{"loops", read_loops, CONFIG_INT(struct config, loops), 1, 1},
@@ -351,6 +355,7 @@ static void defaults(struct config *c, struct config_mem *mem)
 	c->spf_workers = 2;
 	c->dns.timeout_ms = 10000;
 	c->policy.tag_score = 5;
+	config_sources_defaults(&c->sources);
 	d->max_message = DEFAULT_MAX_MESSAGE;
 	d->max_rcpt = DEFAULT_MAX_RCPT;
 	d->max_errors = DEFAULT_MAX_ERRORS;
@@ -444,6 +449,7 @@ void config_check(struct config_ctx *ctx, const struct config_node *root, struct
 	if (ctx->n_errors || mem->failed || ctx->mem.failed)
 		return;
 	check_sums(&r, root);
+	config_check_sources(&r, root);
 	config_check_net(&r, root);
 	if (!ctx->n_errors && !ctx->mem.failed)
 		fill_handoff(out);

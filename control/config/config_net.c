@@ -271,7 +271,8 @@ void read_routes(struct config_reader *r, const struct config_node *n, const str
 
 /* ---- relay ------------------------------------------------------------------------------ */
 
-static void relay_net(struct config_reader *r, const struct config_node *n, struct ip_net *out)
+bool config_network(struct config_reader *r, const struct config_node *n, unsigned int min_v4,
+		    unsigned int min_v6, struct ip_net *out)
 {
 	struct str text = str_c(n->text);
 	char buf[64];
@@ -280,25 +281,33 @@ static void relay_net(struct config_reader *r, const struct config_node *n, stru
 
 	if (!ip_net_parse(text, out)) {
 		config_fail(r->c, n, NULL, "\"%s\" is no address or network (address/prefix)", n->text);
-		return;
+		return false;
 	}
 	v4 = str_find(text, ':') == text.n;
 	if (!v4 && ip_is_v4(&out->addr)) {
 		config_fail(r->c, n, NULL, "%s is of IPv4-mapped addresses: write it as IPv4", n->text);
-		return;
+		return false;
 	}
-	/* Whoever may say who sent a message must be a machine, not a part of the Internet. */
-	if (out->prefix < (v4 ? 96 + 8 : 19)) {
-		config_fail(r->c, n, NULL, "%s is too large for a relay: at least /%d is needed",
-			    n->text, v4 ? 8 : 19);
-		return;
+	if (out->prefix < (v4 ? 96 + min_v4 : min_v6)) {
+		config_fail(r->c, n, NULL, "%s is too large for a relay: at least /%u is needed",
+			    n->text, v4 ? min_v4 : min_v6);
+		return false;
 	}
 	base = net_base(out, &zeros, &ones);
 	if (!zeros)
 		config_fail(r->c, n, NULL, "%s has bits behind its prefix: did you mean %s/%u?",
 			    n->text, ip_format(&base, buf, sizeof(buf)),
 			    out->prefix - (v4 ? 96u : 0u));
-	else if (v4 ? out->addr.a[12] >= 224 || out->addr.a[12] == 0 : out->addr.a[0] == 0xff)
+	return zeros;
+}
+
+static void relay_net(struct config_reader *r, const struct config_node *n, struct ip_net *out)
+{
+	/* Whoever may say who sent a message must be a machine, not a part of the Internet. */
+	if (!config_network(r, n, 8, 19, out))
+		return;
+	if (ip_is_v4(&out->addr) ? out->addr.a[12] >= 224 || out->addr.a[12] == 0
+				 : out->addr.a[0] == 0xff)
 		config_fail(r->c, n, NULL, "%s is not a network of hosts", n->text);
 }
 

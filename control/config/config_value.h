@@ -55,6 +55,10 @@ char *config_domain(struct config_reader *r, const struct config_node *n, struct
 /* An address without prefix that a host can have; an error at n otherwise. */
 bool config_host_address(struct config_reader *r, const struct config_node *n, struct str text,
 			 struct ip_addr *out);
+/* An address or network without bits behind its prefix, not IPv4-mapped, not wider than min_v4 and
+ * min_v6; an error at n otherwise. */
+bool config_network(struct config_reader *r, const struct config_node *n, unsigned int min_v4,
+		    unsigned int min_v6, struct ip_net *out);
 /* 1..max, digits only. */
 bool config_port(struct str text, uint16_t *out);
 
@@ -65,11 +69,16 @@ bool config_is_section(struct config_reader *r, const struct config_node *n);
 void config_required(struct config_reader *r, const struct config_node *section, const char *key,
 		     const char *what);
 
-/* Sections: config_net.c, config_tls.c. */
+/* Sections: config_net.c, config_tls.c, config_sources.c. */
 config_read read_listeners;
 config_read read_routes;
 config_read read_relays;
 config_read read_trust;
 config_read read_tls;
+config_read read_sources;
+config_read read_contact;
+config_read read_policy_nets; /* field: struct admission_nets */
+void config_sources_defaults(struct admission_rules *rules);
 /* What only the whole can show: loops, one domain in two routes, addresses twice. */
+void config_check_sources(struct config_reader *r, const struct config_node *root);
 void config_check_net(struct config_reader *r, const struct config_node *root);

@@ -90,6 +90,15 @@ static void defaults_and_handoff(void **state)
 	assert_int_equal(c->spf_workers, 2);
 	assert_int_equal(c->dns.timeout_ms, 10000);
 	assert_true(c->policy.tag_score == 5 && c->policy.reject_score == 0);
+	assert_int_equal(c->policy.deny.n + c->policy.allow.n, 0);
+	assert_null(c->policy.contact);
+	assert_int_equal(c->sources.limit[ADMISSION_SESSIONS].max, DEFAULT_SOURCE_SESSIONS);
+	assert_int_equal(c->sources.limit[ADMISSION_RATE].max, DEFAULT_SOURCE_RATE);
+	assert_int_equal(c->sources.limit[ADMISSION_FAILURES].max, DEFAULT_SOURCE_FAILURES);
+	assert_int_equal(c->sources.limit[ADMISSION_UNKNOWN].max, DEFAULT_SOURCE_UNKNOWN);
+	assert_int_equal(c->sources.half_life_s, DEFAULT_SOURCE_HALF_LIFE_S);
+	for (int i = 0; i < ADMISSION_LIMITS; i++)
+		assert_int_equal(c->sources.limit[i].mode, ADMISSION_ENFORCE);
 	assert_int_equal(c->route[0].max_connections, 20);
 	assert_int_equal(c->route[0].messages_per_connection, 100);
 	assert_int_equal(c->route[0].idle_timeout_s, 30);
@@ -157,7 +166,11 @@ static void all_keys(void **state)
 		"dns { stub \"Example.com\" = \"127.0.0.1@5353\"; stub \"example.net\" = \"::1\"\n"
 		"timeout = 1500ms; trust-anchor-file = \"\" }\n"
 		"policy { tag-score = 3.5; reject-score = 10; quarantine-score = 0\n"
-		"allow-private-peer = yes }\n"
+		"allow-private-peer = yes; contact = \"see https://example.net/\"\n"
+		"deny = [\"0.0.0.0/0\", \"2001:db8::/32\", \"192.0.2.66\"]; allow = [\"192.0.2.64/26\"] }\n"
+		"sources { sessions = 7; sessions-mode = off; connection-rate = 8\n"
+		"connection-rate-mode = observe; failures = 9; unknown-recipients = 10; half-life = 2h\n"
+		"failures-mode = enforce; unknown-recipients-mode = \"observe\" }\n"
 		"limits { max-message = 1m; max-line = 1kb; refuse-bare-cr = on; min-rate = 0 }\n"
 		"spf { workers = 1 } api { socket = /tmp/b.sock }");
 
@@ -188,6 +201,21 @@ static void all_keys(void **state)
 	assert_null(c->dns.trust_anchor_file);
 	assert_true(c->policy.tag_score == 3.5 && c->policy.reject_score == 10);
 	assert_true(c->policy.allow_private_peer);
+	assert_string_equal(c->policy.contact, "see https://example.net/");
+	/* The longest prefix first. */
+	assert_int_equal(c->policy.deny.n, 3);
+	assert_int_equal(c->policy.deny.net[0].prefix, 128);
+	assert_int_equal(c->policy.deny.net[1].prefix, 96);
+	assert_int_equal(c->policy.deny.net[2].prefix, 32);
+	assert_int_equal(c->policy.allow.net[0].prefix, 122);
+	assert_int_equal(c->sources.limit[ADMISSION_SESSIONS].max, 7);
+	assert_int_equal(c->sources.limit[ADMISSION_SESSIONS].mode, ADMISSION_OFF);
+	assert_int_equal(c->sources.limit[ADMISSION_RATE].max, 8);
+	assert_int_equal(c->sources.limit[ADMISSION_RATE].mode, ADMISSION_OBSERVE);
+	assert_int_equal(c->sources.limit[ADMISSION_FAILURES].max, 9);
+	assert_int_equal(c->sources.limit[ADMISSION_UNKNOWN].max, 10);
+	assert_int_equal(c->sources.limit[ADMISSION_UNKNOWN].mode, ADMISSION_OBSERVE);
+	assert_int_equal(c->sources.half_life_s, 7200);
 	assert_int_equal(c->dataplane.max_message, 1000000);
 	assert_int_equal(c->dataplane.max_line, 1024);
 	assert_int_equal(c->dataplane.refuse_bare_cr, 1);

@@ -90,6 +90,23 @@ static const struct bad {
 	{HLR "rules { files = [5] }", 4, "rules.files", "expected a string, found a number"},
 	{HLR "rules { files = [\"\"] }", 4, "rules.files", "an empty string"},
 
+	/* sources */
+	{HLR "sources { sessions = 0 }", 4, "sources.sessions", "expected 1 to 1000000"},
+	{HLR "sources { failures-mode = yes }", 4, "sources.failures-mode",
+	 "expected \"off\" or \"observe\" or \"enforce\""},
+	{HLR "sources { half-life = 59s }", 4, "sources.half-life", "expected 60 to 86400 seconds"},
+	{HLR "sources { unknown-recipient = 5 }", 4, "sources.unknown-recipient",
+	 "did you mean \"unknown-recipients\"?"},
+	{HLR "policy { deny = [\"203.0.113.5/24\"] }", 4, "policy.deny", "did you mean 203.0.113.0/24?"},
+	{HLR "policy { deny = [\"::ffff:192.0.2.0/120\"] }", 4, "policy.deny", "write it as IPv4"},
+	{HLR "policy { allow = [\"example.org\"] }", 4, "policy.allow", "no address or network"},
+	{HLR "policy { deny = [\"192.0.2.0/24\", \"::/0\"]\nallow = [\"192.0.2.0/25\", \"::/0\"] }", 5,
+	 "policy.allow", "::/0 is in deny, too"},
+	{HLR "policy { contact = \"\xc3\xbc\" }", 4, "policy.contact", "printable ASCII"},
+	{HLR "policy { contact = \"0123456789012345678901234567890123456789012345678901234567890123456789"
+	     "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890"
+	     "1234567890123456789012345678901234567890\" }", 4, "policy.contact", "at most 200"},
+
 	/* names and paths */
 	{L R, 0, "hostname", "missing"},
 	{L R "hostname = mx", 3, "hostname", "not fully qualified"},

@@ -215,6 +215,16 @@
 	X(dkim_permerror, C, "signatures malformed") \
 	X(origin_unresolved, D, "messages deferred: a relay's Received line did not parse or fit") \
 	X(origin_private_peer, D, "sessions refused: private address that is not listed") \
+	X(source_denied, D, "sessions refused: policy.deny") \
+	X(source_sessions, D, "sessions refused: too many of one source at once") \
+	X(source_sessions_observed, C, "sessions that source_sessions would have refused") \
+	X(source_rate, D, "sessions refused: too many of one source in a minute") \
+	X(source_rate_observed, C, "sessions that source_rate would have refused") \
+	X(source_failures, D, "sessions and recipients refused: failures of the source") \
+	X(source_failures_observed, C, "what source_failures would have refused") \
+	X(source_unknown, D, "sessions and recipients refused: unknown recipients of the source") \
+	X(source_unknown_observed, C, "what source_unknown would have refused") \
+	X(source_evicted, C, "sources forgotten for want of room, that were worth something") \
 	X(rule_matches, C, "rules hit") \
 	X(nexthop_connects, C, "connections opened to next hops") \
 	X(nexthop_connect_failed, C, "connection attempts to next hops that failed") \
