@@ -226,7 +226,9 @@ class Lab:
             "hop", "dig", "+time=1", "+tries=1", f"@{DNS4}", ".", "SOA", check=False).stdout)
 
     # ---- Postern -------------------------------------------------------------------------
-    def write_config(self, domains=("example.com",), verify="callout", hosts=None, extra="", route_extra=""):
+    def write_config(self, domains=("example.com",), verify="callout", hosts=None, extra="", route_extra="",
+                     policy='allow = ["0.0.0.0/0", "::/0"]'):
+        """policy: labs load from few addresses, so none is limited as a source unless a test says so."""
         hosts = hosts or [f"{NEXTHOP4}:25"]
         q = lambda xs: "[" + ", ".join(f'"{x}"' for x in xs) + "]"
         rules = self.dir / "demo.cf"
@@ -253,7 +255,7 @@ route "office" {{
 }}
 dns {{ forwarders = ["{DNS4}"]; timeout = 5s }}
 rules {{ files = ["{rules}"] }}
-policy {{ allow-private-peer = true }}
+policy {{ allow-private-peer = true; {policy} }}
 limits {{ max-message = {self.arena_mb // 8}m }}
 trace {{ file = "{self.dir}/trace.jsonl" }}
 api {{ socket = "{self.dir}/control.sock" }}
