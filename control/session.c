@@ -255,7 +255,7 @@ static void on_connect(struct loop *l, struct session *s, const struct handoff_d
 		l->counters[CTL_origin_private_peer]++;
 		r = reply(421, 4, 7, 1, "Private source address, the true sender cannot be seen");
 	}
-	sources_connect(l, s, &r);
+	(void)sources_connect(l, s, &r);
 	ctl_verdict_connect(l->rings, d, &r);
 }
 

@@ -149,37 +149,38 @@ static bool judge(struct loop *l, const struct admission_verdict *v, struct ctl_
 
 /* ---- a session ----------------------------------------------------------------------------------- */
 
-void sources_connect(struct loop *l, struct session *s, struct ctl_reply *r)
+bool sources_connect(struct loop *l, struct session *s, struct ctl_reply *r)
 {
 	const struct config *c = l->active->config;
 	struct admission_verdict v;
 	struct admission_stats stats;
 
 	if (!l->sources)
-		return;
+		return false;
 	sources_leave(s);
 	s->source.at = SOURCE_REFUSED;
 	if (r->code != 220)
-		return;
+		return false;
 	/* It has to be heard before it can name its client. */
 	if (s->via == VIA_NONE && session_is_trusted(c, &s->peer)) {
 		s->source.at = SOURCE_EXEMPT;
-		return;
+		return true;
 	}
 	if (admission_listed(&c->policy.deny, &c->policy.allow, &s->peer) == ADMISSION_DENIED) {
 		l->counters[CTL_source_denied]++;
 		refusal(l, r, 554, 1, "Your address is refused by policy (policy.deny)");
-		return;
+		return false;
 	}
 	if (is_exempt(c, &s->peer, s->via)) {
 		s->source.at = SOURCE_EXEMPT;
-		return;
+		return true;
 	}
 	admission_connect(l->sources->table, &c->sources, &s->peer, sources_now_ms(), &s->source, &v);
 	admission_stats(l->sources->table, &stats);
 	l->counters[CTL_source_evicted] = stats.evicted;
 	if (judge(l, &v, r))
 		s->source = (struct admission_ref){.at = SOURCE_REFUSED};
+	return v.good && !v.barred;
 }
 
 void sources_leave(struct session *s)

@@ -29,8 +29,9 @@ struct sources *sources_new(void);
 void sources_free(struct sources *s);
 
 /* CONNECT, also a second one: the session goes to another source. *r is what it would be answered; a
- * refusal is written there, its text stands until the next call. */
-void sources_connect(struct loop *l, struct session *s, struct ctl_reply *r);
+ * refusal is written there, its text stands until the next call. True: the source is in good standing, or
+ * exempt. */
+bool sources_connect(struct loop *l, struct session *s, struct ctl_reply *r);
 /* At RCPT, before anybody is asked. True: it is answered, and the session ends. */
 bool sources_rcpt(struct loop *l, struct session *s, const struct handoff_desc *d);
 /* A recipient is about to be refused with *r, which may turn into the end of the session. */

@@ -167,7 +167,8 @@ void admission_connect(struct admission *a, const struct admission_rules *r,
 	table_sweep(a, r, now);
 	e = table_get(a, r, ip, now);
 	passed_failures(e, r, e->over, v);
-	if (!source_good(e, r)) {
+	v->good = source_good(e, r);
+	if (!v->good) {
 		sessions = limit_max(e, r, ADMISSION_SESSIONS);
 		rate = limit_max(e, r, ADMISSION_RATE);
 		if ((float)e->open + 1 > sessions)

@@ -79,6 +79,7 @@ struct admission_ref {
 
 struct admission_verdict {
 	bool barred;
+	bool good;                   /* in good standing; of admission_connect() only */
 	bool tell;                   /* the operator has not heard of this source for LIMIT_ALERT_S */
 	uint8_t observed;            /* bits of limits that would bar, if they were enforced */
 	enum admission_limit by;     /* barred, or observed: the first of them */

@@ -104,6 +104,7 @@ struct play {
 	struct admission_ref open[4096];
 	size_t first, n;
 	uint8_t observed;
+	bool good;               /* at the last CONNECT */
 };
 
 static const struct ip_addr *address(struct play *p)
@@ -137,6 +138,7 @@ static unsigned int arrive(struct play *p, unsigned int n, bool stay)
 
 		admission_connect(p->a, &p->r, address(p), p->now_ms, &ref, &v);
 		assert_true(v.barred == !ref.serial);
+		p->good = v.good;
 		passed += !v.barred;
 		p->observed |= v.observed;
 		if (stay && !v.barred)
@@ -215,6 +217,7 @@ static void test_scenarios(void **state)
 			wrong++;
 		}
 		beside(&p, "203.0.113.8");
+		assert_false(p.good);
 		beside(&p, "2001:db8:1:3::1");
 		admission_free(p.a);
 	}
@@ -265,6 +268,25 @@ static void test_modes(void **state)
 	/* A limit that is switched off by a reload lets go of whom it held. */
 	p.r.limit[ADMISSION_UNKNOWN].mode = ADMISSION_OFF;
 	assert_int_equal(play(&p, CHECK, 1), 1);
+	admission_free(p.a);
+}
+
+/* Said with each session that begins: who is in good standing. */
+static void test_good(void **state)
+{
+	static struct play p;
+
+	(void)state;
+	setup(&p, ADMISSION_ENFORCE, "203.0.113.7");
+	play(&p, ACCEPT, LIMIT_SOURCE_GOOD - 1);
+	play(&p, VISIT, 1);
+	assert_false(p.good);
+	play(&p, ACCEPT, 1);
+	play(&p, VISIT, 1);
+	assert_true(p.good);
+	play(&p, RCPT, UNKNOWN / 2 + 1);
+	play(&p, VISIT, 1);
+	assert_false(p.good);
 	admission_free(p.a);
 }
 
@@ -351,6 +373,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_scenarios),
 		cmocka_unit_test(test_modes),
+		cmocka_unit_test(test_good),
 		cmocka_unit_test(test_tell),
 		cmocka_unit_test(test_view),
 		cmocka_unit_test(test_forgive),
