@@ -11,6 +11,9 @@
  * answer is given by one of the smtp_answer_*() calls; what the client pipelined behind stays with
  * the caller, who offers it again afterwards.
  *
+ * Content comes by DATA or, in chunks of a told length, by BDAT (RFC 3030); the owner sees no
+ * difference but RECORD_F_BDAT.
+ *
  * Two layers: smtp_command.c parses one line into a typed command (no state), smtp_data.c finds the
  * end of data and removes dot-stuffing (no state but its own); smtp_session.c is the machine.
  */
@@ -66,7 +69,7 @@ struct smtp_ops {
 	int (*txn_begin)(void *owner, struct str helo, uint8_t proto, const struct smtp_mail *mail);
 	/* The transaction ends without a message (RSET, EHLO, QUIT, refused, connection lost). */
 	void (*txn_end)(void *owner);
-	/* DATA was sent and recipients exist: reserve room. -ENOMEM: 452 4.3.1. */
+	/* DATA or the first BDAT was sent and recipients exist: reserve room. -ENOMEM: 452 4.3.1. */
 	int (*data_begin)(void *owner);
 	/* How many octets of content data() takes for sure right now; 0: stop consuming. */
 	size_t (*data_room)(void *owner);
@@ -105,7 +108,7 @@ struct smtp_sizes {
 	uint32_t sessions;
 	uint32_t lines;      /* incomplete command lines, and HELO names over 47 octets */
 	uint32_t long_lines; /* incomplete command lines over 256 octets */
-	uint32_t contents;   /* sessions in DATA at once; one more gets 452 */
+	uint32_t contents;   /* sessions in DATA or BDAT at once; one more gets 452, in BDAT 421 */
 };
 
 /* `counters` is the worker's block (enum postern_counter). */
@@ -178,6 +181,7 @@ enum smtp_phase {
 	SMTP_PHASE_CONNECT, SMTP_PHASE_COMMAND, SMTP_PHASE_RCPT_ASKED, SMTP_PHASE_DATA,
 	SMTP_PHASE_SUBMITTED, SMTP_PHASE_CLOSING, SMTP_PHASE_PROXY, SMTP_PHASE_TLS
 };
+/* DATA: content is under way, also between two chunks of BDAT, unless the message is refused. */
 enum smtp_phase smtp_phase(const struct smtp_session *s);
 /* RECORD_F_EARLY_TALKER and the like, for the record. */
 uint32_t smtp_session_flags(const struct smtp_session *s);

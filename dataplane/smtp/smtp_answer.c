@@ -136,7 +136,7 @@ void smtp_shutdown(struct smtp_session *s, struct str text)
 	if (s->phase == SMTP_PHASE_CLOSING)
 		return;
 	set_bye(s, text);
-	if (s->phase == SMTP_PHASE_COMMAND)
+	if (smtp_phase(s) == SMTP_PHASE_COMMAND)
 		smtp_command_done(s);
 }
 
@@ -144,8 +144,10 @@ void smtp_evict(struct smtp_session *s, struct str text)
 {
 	smtp_shutdown(s, text);
 	/* RFC 5321 3.8: 421 may come at any time; the client sees it once it looks. */
-	if (s->phase == SMTP_PHASE_DATA)
+	if (smtp_phase(s) == SMTP_PHASE_DATA) {
+		smtp_content_put(s);
 		smtp_command_done(s);
-	else if (s->phase == SMTP_PHASE_TLS) /* there is no way to say it */
+	} else if (s->phase == SMTP_PHASE_TLS) { /* there is no way to say it */
 		smtp_close(s, SMTP_CLOSE_ABORT);
+	}
 }

@@ -13,6 +13,7 @@ static const struct {
 	{{(const uint8_t *)"MAIL", 4}, VERB_MAIL},
 	{{(const uint8_t *)"RCPT", 4}, VERB_RCPT},
 	{{(const uint8_t *)"DATA", 4}, VERB_DATA},
+	{{(const uint8_t *)"BDAT", 4}, VERB_BDAT},
 	{{(const uint8_t *)"RSET", 4}, VERB_RSET},
 	{{(const uint8_t *)"NOOP", 4}, VERB_NOOP},
 	{{(const uint8_t *)"QUIT", 4}, VERB_QUIT},
@@ -25,7 +26,6 @@ static const struct {
 	{{(const uint8_t *)"ETRN", 4}, VERB_NOT_OFFERED},
 	{{(const uint8_t *)"AUTH", 4}, VERB_NOT_OFFERED},
 	{{(const uint8_t *)"TURN", 4}, VERB_NOT_OFFERED},
-	{{(const uint8_t *)"BDAT", 4}, VERB_NOT_OFFERED},
 	/* HTTP: a browser or proxy was talked into sending a body here that reads as commands. */
 	{{(const uint8_t *)"GET", 3}, VERB_FOREIGN},
 	{{(const uint8_t *)"POST", 4}, VERB_FOREIGN},
@@ -204,6 +204,35 @@ static enum smtp_say parse_rcpt(struct str arg, struct smtp_command *out)
 	return parse_params(str_skip(arg, path.used), NULL);
 }
 
+/* RFC 3030 2: chunk-size = 1*DIGIT, behind it nothing or LAST. */
+static enum smtp_say parse_bdat(struct str arg, struct smtp_command *out)
+{
+	struct str size = str_cut(arg, str_find(arg, ' '));
+	struct str rest = skip_spaces(str_skip(arg, size.n));
+
+	if (!size.n)
+		return SAY_BAD_CHUNK;
+	for (size_t i = 0; i < size.n; i++) {
+		uint64_t digit;
+
+		if (!ascii_is_digit(size.p[i]))
+			return SAY_BAD_CHUNK;
+		digit = (uint64_t)(size.p[i] - '0');
+		if (out->chunk > (UINT64_MAX - digit) / 10)
+			return SAY_BAD_CHUNK;
+		out->chunk = out->chunk * 10 + digit;
+	}
+	out->last = str_ieq(rest, STR("LAST"));
+	return rest.n && !out->last ? SAY_BAD_CHUNK : SAY_NONE;
+}
+
+bool smtp_meant_bdat(struct str line)
+{
+	while (line.n && ascii_is_wsp(line.p[0]))
+		line = str_skip(line, 1);
+	return str_istarts(line, STR("BDAT")) && (line.n == 4 || !ascii_is_alnum(line.p[4]));
+}
+
 static enum smtp_say check_octets(struct str line, enum smtp_verb verb)
 {
 	for (size_t i = 0; i < line.n; i++) {
@@ -238,6 +267,8 @@ static enum smtp_say parse_args(struct str arg, struct smtp_command *out)
 		return arg.n ? SAY_NONE : SAY_NEED_ARGUMENT;
 	case VERB_NOT_OFFERED:
 		return SAY_NOT_IMPLEMENTED;
+	case VERB_BDAT:
+		return parse_bdat(arg, out);
 	case VERB_XCLIENT: /* who may say it comes before how */
 		out->arg = arg;
 		return SAY_NONE;

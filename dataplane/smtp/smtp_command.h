@@ -10,7 +10,7 @@
 enum smtp_verb {
 	VERB_UNKNOWN, VERB_HELO, VERB_EHLO, VERB_MAIL, VERB_RCPT, VERB_DATA, VERB_RSET, VERB_NOOP,
 	VERB_QUIT, VERB_VRFY, VERB_HELP, VERB_NOT_OFFERED, VERB_FOREIGN,
-	VERB_XCLIENT, VERB_STARTTLS
+	VERB_XCLIENT, VERB_STARTTLS, VERB_BDAT
 };
 
 struct smtp_command {
@@ -19,9 +19,16 @@ struct smtp_command {
 	struct str arg;         /* HELO, EHLO: the name; XCLIENT: the attributes */
 	struct smtp_mail mail;  /* MAIL */
 	struct str rcpt;        /* RCPT: the mailbox */
+	uint64_t chunk;         /* BDAT: octets that follow the line */
+	bool last;              /* BDAT: LAST */
 };
 
 /* line: without its CRLF; the strings of *out point into it. */
 void smtp_command_parse(struct str line, struct smtp_command *out);
+/*
+ * True if the line, whole or its beginning, was meant as BDAT, however malformed: what follows it may
+ * be a chunk, and how long that is nobody knows.
+ */
+bool smtp_meant_bdat(struct str line);
 /* True if no command can begin with this octet: binary protocols (a TLS record: 0x16). */
 bool smtp_foreign_octet(uint8_t c);

@@ -22,6 +22,14 @@ void smtp_data_init(struct smtp_data *d, uint64_t max_size, uint32_t max_line, b
 	};
 }
 
+void smtp_data_init_bdat(struct smtp_data *d, uint64_t max_size, uint32_t max_line,
+			 bool refuse_bare_cr)
+{
+	smtp_data_init(d, max_size, max_line, refuse_bare_cr);
+	d->bdat = true;
+	d->flags = RECORD_F_BDAT;
+}
+
 /*
  * Octets before the first CR, LF or NUL. *high gets a bit if one of them has its top bit set. This
  * is where the time goes: everything else runs once a line.
@@ -110,7 +118,7 @@ static void check_line(struct smtp_data *d)
 static void bare_cr(struct smtp_data *d, uint8_t next)
 {
 	d->flags |= RECORD_F_BARE_CR;
-	if (d->cr_beside || next == '.' || d->refuse_bare_cr)
+	if (d->refuse_bare_cr || (!d->bdat && (d->cr_beside || next == '.')))
 		d->bare_cr = true;
 	if (next == '.')
 		d->lookalike = true;
@@ -154,7 +162,10 @@ static void take_text(struct feed *f, size_t allowed)
 		break;
 	case '\n':
 		/* RFC 5321 2.3.8: LF never stands alone. */
-		d->bare_lf = true;
+		if (d->bdat)
+			d->flags |= RECORD_F_BARE_LF;
+		else
+			d->bare_lf = true;
 		d->state = SMTP_DATA_ODD;
 		break;
 	default:
@@ -162,6 +173,13 @@ static void take_text(struct feed *f, size_t allowed)
 		d->state = SMTP_DATA_ODD;
 		break;
 	}
+}
+
+/* An octet of content: counted, and left to the run. */
+static void keep(struct feed *f)
+{
+	f->at++;
+	f->d->line_len++;
 }
 
 /* States that look at one octet. True: taken; false: the octet is text of the line. */
@@ -173,19 +191,31 @@ static bool take_special(struct feed *f, uint8_t c)
 	case SMTP_DATA_BOL:
 		if (c != '.')
 			return false;
+		d->state = SMTP_DATA_DOT;
+		if (d->bdat) {
+			keep(f);
+			return true;
+		}
 		flush(f); /* RFC 5321 4.5.2: this dot is not content */
 		f->run = ++f->at;
-		d->state = SMTP_DATA_DOT;
 		return true;
 	case SMTP_DATA_DOT:
 		if (c == '\r') {
-			f->run = ++f->at;
 			d->state = SMTP_DATA_DOTCR;
+			if (d->bdat)
+				keep(f);
+			else
+				f->run = ++f->at;
 			return true;
 		}
 		d->lookalike |= c == '\n' || c == '\0';
 		return false;
 	case SMTP_DATA_DOTCR:
+		if (c == '\n' && d->bdat) {
+			keep(f);
+			end_line(d);
+			return true;
+		}
 		if (c == '\n') {
 			f->run = ++f->at;
 			d->state = SMTP_DATA_END;
@@ -201,8 +231,7 @@ static bool take_special(struct feed *f, uint8_t c)
 			bare_cr(d, c);
 			return false;
 		}
-		f->at++;
-		d->line_len++;
+		keep(f);
 		end_line(d);
 		return true;
 	case SMTP_DATA_ODD:
@@ -211,6 +240,14 @@ static bool take_special(struct feed *f, uint8_t c)
 	default:
 		return false;
 	}
+}
+
+/* A dot behind CRLF and what may follow it are no content in DATA, so that they need no room. */
+static bool needs_room(const struct smtp_data *d, uint8_t c)
+{
+	return d->bdat || !(d->state == SMTP_DATA_DOTCR ||
+			    (d->state == SMTP_DATA_DOT && c == '\r') ||
+			    (d->state == SMTP_DATA_BOL && c == '.'));
 }
 
 size_t smtp_data_feed(struct smtp_data *d, const uint8_t *p, size_t n, size_t room,
@@ -222,10 +259,7 @@ size_t smtp_data_feed(struct smtp_data *d, const uint8_t *p, size_t n, size_t ro
 		uint8_t c = p[f.at];
 		size_t allowed = allowance(&f);
 
-		/* A dot behind CRLF and what may follow it need no room; all else does. */
-		if (!allowed && d->state != SMTP_DATA_DOTCR &&
-		    !(d->state == SMTP_DATA_DOT && c == '\r') &&
-		    !(d->state == SMTP_DATA_BOL && c == '.'))
+		if (!allowed && needs_room(d, c))
 			break;
 		if (d->state != SMTP_DATA_TEXT && take_special(&f, c))
 			continue;
@@ -238,4 +272,15 @@ size_t smtp_data_feed(struct smtp_data *d, const uint8_t *p, size_t n, size_t ro
 	if (f.at)
 		d->last = p[f.at - 1];
 	return f.at;
+}
+
+void smtp_data_finish_bdat(struct smtp_data *d)
+{
+	if (d->state == SMTP_DATA_CR || d->state == SMTP_DATA_DOTCR) {
+		d->lookalike |= d->state == SMTP_DATA_DOTCR;
+		bare_cr(d, 0);
+	}
+	/* Content without an octet lacks nothing: it ends where the line before it did. */
+	if (d->state != SMTP_DATA_BOL)
+		d->flags |= RECORD_F_NO_FINAL_CRLF;
 }

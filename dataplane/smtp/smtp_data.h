@@ -5,6 +5,7 @@
 /*
  * The content of DATA: finds its end, removes dot-stuffing, notes what the octets show. RFC 5321
  * 2.3.8, 4.1.1.4, 4.5.2. Incremental at any split: no result depends on how the octets were cut.
+ * The content of BDAT (RFC 3030) is looked at by the same machine, see smtp_data_init_bdat().
  *
  * End of data is CRLF "." CRLF and nothing else; the CRLF of the DATA command counts as the first.
  * A bare LF, or a bare CR beside a dot or an LF, spoils the message (other servers see an end of
@@ -22,7 +23,7 @@ enum smtp_data_state {
 	SMTP_DATA_CR,    /* behind CR */
 	SMTP_DATA_DOT,   /* behind CRLF "." */
 	SMTP_DATA_DOTCR, /* behind CRLF "." CR */
-	SMTP_DATA_END
+	SMTP_DATA_END    /* never in BDAT */
 };
 
 struct smtp_data {
@@ -30,9 +31,10 @@ struct smtp_data {
 	uint64_t line_len; /* of the line so far, unstuffed */
 	uint64_t max_size;
 	uint32_t max_line; /* with CRLF; 0: any */
-	uint32_t flags;    /* RECORD_F_BARE_CR, _NUL, _8BIT, _LONG_LINE */
+	uint32_t flags;    /* RECORD_F_BARE_CR, _NUL, _8BIT, _LONG_LINE; in BDAT more */
 	uint8_t state;     /* enum smtp_data_state */
 	uint8_t last;      /* octet before */
+	bool bdat;
 	bool refuse_bare_cr;
 	bool cr_beside;    /* the octet before the CR of SMTP_DATA_CR was a dot or an LF */
 	bool bare_lf;      /* reasons to refuse */
@@ -45,6 +47,16 @@ struct smtp_data {
 typedef void (*smtp_data_sink)(void *ctx, const uint8_t *p, size_t n);
 
 void smtp_data_init(struct smtp_data *d, uint64_t max_size, uint32_t max_line, bool refuse_bare_cr);
+/*
+ * The content of BDAT, all chunks of a message in a row. Its length is told, not found: a dot is
+ * content, nothing ends it. A bare LF is marked (RECORD_F_BARE_LF), a bare CR is refused by option
+ * only. What another server may take for an end of data is noted all the same: that next hop may
+ * be given this content.
+ */
+void smtp_data_init_bdat(struct smtp_data *d, uint64_t max_size, uint32_t max_line,
+			 bool refuse_bare_cr);
+/* Behind the last octet of BDAT, once. May refuse: a CR that nothing followed was bare. */
+void smtp_data_finish_bdat(struct smtp_data *d);
 
 /*
  * Takes a prefix of p[0..n) and returns its length; gives at most `room` octets to the sink, in

@@ -36,7 +36,7 @@ struct smtp_line {
 #define SMTP_SHORT_LINE 256u
 _Static_assert(SMTP_SHORT_LINE >= LIMIT_DOMAIN, "a HELO name fits a short buffer");
 
-/* What is needed from DATA to its end. */
+/* What is needed from DATA or the first BDAT to the end of content. */
 struct smtp_content {
 	uint64_t start;    /* ms */
 	uint64_t end_by;   /* ms: DATA as a whole */
@@ -48,6 +48,16 @@ struct smtp_content {
 	uint32_t min_rate; /* of this DATA */
 	uint32_t timeout_s;
 	bool told;         /* the refusal of the content was acted upon */
+	/* BDAT */
+	bool bdat;
+	bool begun;        /* data_begin() */
+	bool last;         /* of the chunk in hand */
+	bool blame;        /* the refusal is an error of the session, not told yet */
+	bool counted;      /* a look-alike was */
+	uint8_t say;       /* enum smtp_say: refused, this and each chunk to come; SAY_NONE: not */
+	uint32_t block_timeout_s; /* within a chunk */
+	uint64_t chunk;    /* octets announced */
+	uint64_t left;     /* of them to come */
 };
 
 /*
@@ -57,7 +67,7 @@ struct smtp_content {
 struct smtp_session {
 	struct smtp_server *server;
 	void *owner;
-	struct smtp_content *content; /* in DATA only */
+	struct smtp_content *content; /* in DATA, and between the chunks of BDAT */
 	const uint8_t *bye;     /* of a 421 to come; the caller's, as long as the server lives */
 	uint64_t deadline;
 	uint32_t timer_next, timer_prev; /* in the wheel; free sessions by timer_next */
@@ -90,6 +100,7 @@ struct smtp_session {
 };
 
 _Static_assert(sizeof(struct smtp_session) <= 128, "an idle session is two cache lines");
+_Static_assert(SAY_COUNT <= UINT8_MAX, "say");
 _Static_assert(LIMIT_DOMAIN <= UINT8_MAX, "helo_len");
 _Static_assert(SMTP_BYE_MAX <= UINT8_MAX, "bye_len");
 _Static_assert(LIMIT_IDLE_COMMANDS < UINT8_MAX, "idle_commands");
@@ -192,6 +203,22 @@ void smtp_tls_timeout(struct smtp_session *s);
 /* smtp_session.c */
 void smtp_command_done(struct smtp_session *s);
 
+/* smtp_bdat.c: chunks. */
+void smtp_do_bdat(struct smtp_session *s, const struct smtp_command *cmd);
+size_t smtp_bdat_input(struct smtp_session *s, const uint8_t *p, size_t n);
+/* A BDAT that cannot be read: 501, and the session ends. */
+void smtp_bdat_bad(struct smtp_session *s);
+/* Instead of smtp_arm_command() between two chunks. */
+void smtp_arm_chunks(struct smtp_session *s);
+
 /* smtp_transaction.c: one command, in the order RFC 5321 4.1.4 allows; and the content. */
 void smtp_do_command(struct smtp_session *s, struct str line);
 size_t smtp_do_data(struct smtp_session *s, const uint8_t *p, size_t n);
+/* Commands that lead to nothing are bounded; false: that was one too many, the session is closing. */
+bool smtp_idle_budget(struct smtp_session *s);
+/* Content goes to the owner; ctx is the session. */
+void smtp_to_owner(void *ctx, const uint8_t *p, size_t n);
+/* Which refusal it is; the first that holds, so that it does not hang on how octets came. */
+enum smtp_say smtp_refusal(const struct smtp_data *d, enum postern_counter *why);
+/* At the end of content that is not refused. */
+void smtp_submit(struct smtp_session *s);

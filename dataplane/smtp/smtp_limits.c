@@ -120,6 +120,10 @@ void smtp_timeout(struct smtp_session *s, uint64_t now_ms)
 		smtp_command_done(s);
 		break;
 	case SMTP_PHASE_COMMAND:
+		if (s->content) { /* between two chunks */
+			data_timeout(s, now_ms);
+			break;
+		}
 		if (s->soft_deadline) {
 			smtp_arm_command(s);
 			break;

@@ -20,7 +20,7 @@
 	X(SAY_SENDER_OK, 250, "2.1.0", "Sender ok") \
 	X(SAY_BYE, 221, "2.0.0", "Bye") \
 	X(SAY_VRFY, 252, "2.0.0", "Cannot verify, send some mail and see") \
-	X(SAY_HELP, 214, "2.0.0", "EHLO HELO MAIL RCPT DATA RSET NOOP QUIT VRFY HELP: RFC 5321") \
+	X(SAY_HELP, 214, "2.0.0", "EHLO HELO MAIL RCPT DATA BDAT RSET NOOP QUIT VRFY HELP: RFC 5321") \
 	X(SAY_LINE_TOO_LONG, 500, "5.5.2", "Line too long") \
 	X(SAY_LINE_END, 500, "5.5.2", "Lines end in CRLF") \
 	X(SAY_CONTROL_CHAR, 500, "5.5.2", "Control character in command") \
@@ -41,6 +41,8 @@
 	X(SAY_NESTED_MAIL, 503, "5.5.1", "Sender already given") \
 	X(SAY_NEED_MAIL, 503, "5.5.1", "Need MAIL first") \
 	X(SAY_NO_RCPT, 554, "5.5.1", "No valid recipients") \
+	X(SAY_BAD_CHUNK, 501, "5.5.4", "Bad chunk size, closing") \
+	X(SAY_CHUNKS, 503, "5.5.1", "A message is coming in chunks, finish it or send RSET") \
 	X(SAY_REFUSED, 503, "5.5.1", "Service refused, QUIT is all that is left") \
 	X(SAY_XCLIENT_DENIED, 550, "5.7.0", "XCLIENT is not for you") \
 	X(SAY_XCLIENT_TXN, 503, "5.5.1", "No XCLIENT within a transaction") \

@@ -13,6 +13,8 @@
  *   COMMAND       lines are taken and answered                       -> all below
  *   RCPT_ASKED    nothing is taken until the recipient is answered   -> COMMAND, CLOSING
  *   DATA          content; the end of data submits or refuses it     -> SUBMITTED, COMMAND, CLOSING
+ *                 BDAT: one chunk, taken or swallowed; behind each but the last COMMAND, in which
+ *                 `content` is kept while the message is not at its end
  *   SUBMITTED     nothing is taken until the message is answered     -> COMMAND, CLOSING
  *   TLS           the owner's handshake; nothing is taken          -> COMMAND, CLOSING
  *   CLOSING       everything is taken and forgotten
@@ -27,10 +29,15 @@ void smtp_command_done(struct smtp_session *s)
 {
 	if (s->phase == SMTP_PHASE_CLOSING)
 		return;
-	smtp_content_put(s);
+	/* Within a transaction it is there between two chunks only, and stays. */
+	if (!s->txn)
+		smtp_content_put(s);
 	s->phase = SMTP_PHASE_COMMAND;
-	smtp_arm_command(s);
-	if (s->bye_wanted) {
+	if (s->content)
+		smtp_arm_chunks(s);
+	else
+		smtp_arm_command(s);
+	if (s->bye_wanted && smtp_phase(s) == SMTP_PHASE_COMMAND) {
 		smtp_say_bye(s);
 		smtp_close(s, SMTP_CLOSE_AFTER_REPLY);
 	} else if (s->eof) {
@@ -46,7 +53,10 @@ static void take_line(struct smtp_session *s, struct str line)
 		s->skip_line = false;
 		smtp_blame(s, SAY_LINE_TOO_LONG, CNT_smtp_line_too_long);
 	} else if (line.n < 2 || line.p[line.n - 2] != '\r') {
-		smtp_blame(s, SAY_LINE_END, CNT_smtp_bad_command);
+		if (smtp_meant_bdat(line))
+			smtp_bdat_bad(s);
+		else
+			smtp_blame(s, SAY_LINE_END, CNT_smtp_bad_command);
 	} else {
 		smtp_do_command(s, str_cut(line, line.n - 2));
 	}
@@ -65,6 +75,10 @@ static void keep_line(struct smtp_session *s, const uint8_t *p, size_t n, bool e
 		return;
 	}
 	if (rc) {
+		if (smtp_meant_bdat(smtp_has_line(s) ? smtp_line_get(s) : str_make(p, n))) {
+			smtp_bdat_bad(s);
+			return;
+		}
 		smtp_line_put(s);
 		s->skip_line = true;
 	}
@@ -164,6 +178,9 @@ void *smtp_owner(const struct smtp_session *s)
 
 enum smtp_phase smtp_phase(const struct smtp_session *s)
 {
+	/* A message that comes in chunks is under way also between them. */
+	if (s->phase == SMTP_PHASE_COMMAND && s->content && !s->content->say)
+		return SMTP_PHASE_DATA;
 	return s->phase;
 }
 

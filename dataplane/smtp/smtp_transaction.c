@@ -14,7 +14,7 @@ static void blame_sequence(struct smtp_session *s, enum smtp_say say)
  * Commands that lead to nothing are free up to a number between two messages, then each is an
  * error. False: it was one too many.
  */
-static bool idle_budget(struct smtp_session *s)
+bool smtp_idle_budget(struct smtp_session *s)
 {
 	if (s->idle_commands <= LIMIT_IDLE_COMMANDS)
 		s->idle_commands++;
@@ -49,7 +49,7 @@ static void begin_txn(struct smtp_session *s, const struct smtp_mail *mail)
 	/* RFC 1870 6.1 */
 	if (mail->size > smtp_conf(s)->max_message) {
 		smtp_count(s, CNT_smtp_size_declared);
-		if (idle_budget(s))
+		if (smtp_idle_budget(s))
 			smtp_say(s, SAY_SIZE_DECLARED);
 		return;
 	}
@@ -64,11 +64,11 @@ static void begin_txn(struct smtp_session *s, const struct smtp_mail *mail)
 		break;
 	case -ENOMEM:
 		smtp_count(s, CNT_smtp_no_arena);
-		if (idle_budget(s))
+		if (smtp_idle_budget(s))
 			smtp_say(s, SAY_NO_STORAGE);
 		break;
 	default:
-		if (idle_budget(s))
+		if (smtp_idle_budget(s))
 			smtp_say_down(s);
 		break;
 	}
@@ -100,6 +100,11 @@ static void do_rcpt(struct smtp_session *s, const struct smtp_command *cmd)
 		blame_sequence(s, SAY_NEED_MAIL);
 		return;
 	}
+	/* RFC 3030 2: the recipients are settled by the first chunk. */
+	if (s->content) {
+		blame_sequence(s, SAY_CHUNKS);
+		return;
+	}
 	/* RFC 5321 4.5.3.1.10: 452 for the surplus; what was accepted stays accepted. */
 	if (s->rcpt_accepted >= c->max_rcpt || s->rcpt_asked >= HANDOFF_MAX_RCPTS) {
 		smtp_count(s, CNT_smtp_rcpt_limit);
@@ -126,6 +131,11 @@ static void do_data(struct smtp_session *s)
 
 	if (!s->txn) {
 		blame_sequence(s, SAY_NEED_MAIL);
+		return;
+	}
+	/* RFC 3030 2: DATA and BDAT do not mix within a transaction. */
+	if (s->content) {
+		blame_sequence(s, SAY_CHUNKS);
 		return;
 	}
 	/* RFC 5321 3.3: 554 if no RCPT was accepted. RFC 2920 3.1 has clients live with either. */
@@ -190,8 +200,13 @@ void smtp_do_command(struct smtp_session *s, struct str line)
 	smtp_command_parse(line, &cmd);
 	if (cmd.verb != VERB_UNKNOWN)
 		s->spoke = true;
-	/* RFC 5321 3.1: after a 5xx greeting everything but QUIT is 503. */
-	if (s->refused && cmd.verb != VERB_QUIT && cmd.verb != VERB_FOREIGN) {
+	if (cmd.fault && smtp_meant_bdat(line)) {
+		smtp_bdat_bad(s);
+		return;
+	}
+	/* RFC 5321 3.1: after a 5xx greeting everything but QUIT is 503; BDAT behind its chunk. */
+	if (s->refused && cmd.verb != VERB_QUIT && cmd.verb != VERB_FOREIGN &&
+	    cmd.verb != VERB_BDAT) {
 		blame_sequence(s, SAY_REFUSED);
 		return;
 	}
@@ -199,7 +214,7 @@ void smtp_do_command(struct smtp_session *s, struct str line)
 		do_fault(s, &cmd);
 		return;
 	}
-	if (is_idle(cmd.verb) && !idle_budget(s))
+	if (is_idle(cmd.verb) && !smtp_idle_budget(s))
 		return;
 	switch (cmd.verb) {
 	case VERB_HELO:
@@ -214,6 +229,9 @@ void smtp_do_command(struct smtp_session *s, struct str line)
 		break;
 	case VERB_DATA:
 		do_data(s);
+		break;
+	case VERB_BDAT:
+		smtp_do_bdat(s, &cmd);
 		break;
 	case VERB_RSET:
 		smtp_end_txn(s);
@@ -245,15 +263,14 @@ void smtp_do_command(struct smtp_session *s, struct str line)
 
 /* ---- content ------------------------------------------------------------------------------ */
 
-static void to_owner(void *ctx, const uint8_t *p, size_t n)
+void smtp_to_owner(void *ctx, const uint8_t *p, size_t n)
 {
 	struct smtp_session *s = ctx;
 
 	s->server->ops.data(s->owner, p, n);
 }
 
-/* Which refusal it is; the first that holds, so that it does not hang on how octets came. */
-static enum smtp_say refusal(const struct smtp_data *d, enum postern_counter *why)
+enum smtp_say smtp_refusal(const struct smtp_data *d, enum postern_counter *why)
 {
 	if (d->bare_lf) {
 		*why = CNT_smtp_bare_lf;
@@ -271,7 +288,7 @@ static enum smtp_say refusal(const struct smtp_data *d, enum postern_counter *wh
 	return SAY_LONG_LINE;
 }
 
-static void submit(struct smtp_session *s)
+void smtp_submit(struct smtp_session *s)
 {
 	const struct smtp_data *d = &s->content->data;
 	struct smtp_data_facts facts = {.size = d->size,
@@ -304,10 +321,10 @@ static void end_of_data(struct smtp_session *s)
 	if (d->lookalike)
 		smtp_count(s, CNT_smtp_lookalike);
 	if (!smtp_data_refused(d)) {
-		submit(s);
+		smtp_submit(s);
 		return;
 	}
-	say = refusal(d, &why);
+	say = smtp_refusal(d, &why);
 	smtp_count(s, why);
 	smtp_count(s, CNT_smtp_reply_5xx);
 	smtp_end_txn(s);
@@ -320,9 +337,11 @@ size_t smtp_do_data(struct smtp_session *s, const uint8_t *p, size_t n)
 	struct smtp_content *k = s->content;
 	size_t room = 0, used;
 
+	if (k->bdat)
+		return smtp_bdat_input(s, p, n);
 	if (!smtp_data_refused(&k->data))
 		room = s->server->ops.data_room(s->owner);
-	used = smtp_data_feed(&k->data, p, n, room, to_owner, s);
+	used = smtp_data_feed(&k->data, p, n, room, smtp_to_owner, s);
 	if (smtp_data_refused(&k->data) && !k->told) {
 		/* What is only swallowed needs no place in the arena. */
 		k->told = true;

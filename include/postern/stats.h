@@ -113,6 +113,7 @@
 	X(xclient_denied, D, "XCLIENT commands refused: the peer is not in the trust list") \
 	X(smtp_commands, C, "commands parsed") \
 	X(smtp_bad_command, D, "commands that are unknown or malformed (500, 501)") \
+	X(smtp_bad_chunk, D, "sessions cut: a BDAT whose size cannot be read") \
 	X(smtp_bad_sequence, D, "commands out of sequence (503)") \
 	X(smtp_line_too_long, D, "command lines over the limit") \
 	X(smtp_non_smtp, D, "sessions cut: another protocol (HTTP, CONNECT, TLS)") \
@@ -129,7 +130,7 @@
 	X(smtp_bare_cr, D, "messages refused: bare CR beside a dot or LF, or by option") \
 	X(smtp_line_limit, D, "messages refused: content line over the configured maximum") \
 	X(smtp_no_line_buffer, D, "sessions cut: no buffer for a partial command line or a long name") \
-	X(smtp_no_content, D, "DATA refused: too many sessions in DATA at once (452)") \
+	X(smtp_no_content, D, "DATA or BDAT refused: too many sessions in it at once (452, 421)") \
 	X(smtp_idle_command, D, "commands without effect over their number") \
 	X(smtp_lookalike, C, "end-of-data look-alikes seen") \
 	X(smtp_refused_connect, D, "sessions refused by control at CONNECT") \
