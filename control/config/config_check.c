@@ -405,6 +405,8 @@ static void fill_handoff(struct config *c)
 	d->magic = HANDOFF_MAGIC;
 	d->size = sizeof(*d);
 	d->generation = c->generation;
+	/* Every route is open to every listener. */
+	d->many_routes = c->n_routes > 1;
 	snprintf(d->hostname, sizeof(d->hostname), "%s", c->hostname);
 	for (size_t i = 0; i < c->n_trusts; i++)
 		for (size_t j = 0; j < c->trust[i].n_nets; j++) {

@@ -120,6 +120,7 @@ static void defaults_and_handoff(void **state)
 	assert_int_equal(d->min_rate, 500);
 	assert_int_equal(d->down_action, DOWN_451);
 	assert_int_equal(d->refuse_bare_cr, 0);
+	assert_int_equal(d->many_routes, 0);
 	assert_int_equal(d->n_listeners, 1);
 	assert_int_equal(d->listener[0].tcp_port, 25);
 	assert_int_equal(d->listener[0].port, 1);
@@ -244,6 +245,11 @@ static void references_and_restart(void **state)
 	c = parse(text);
 	assert_int_equal(config_restart_needed(a, c), CONFIG_RESTART_DNS);
 	assert_int_equal(config_restart_needed(c, c), 0);
+	config_unref(c);
+	snprintf(text, sizeof(text), "%sroute c { domains = [\"example.net\"]; hosts = [\"192.0.2.9\"] }\n",
+		 minimal);
+	c = parse(text);
+	assert_int_equal(c->dataplane.many_routes, 1);
 	config_unref(c);
 	snprintf(text, sizeof(text), "%strace { file = /tmp/x }\nspf { workers = 3 }\n", minimal);
 	c = parse(text);

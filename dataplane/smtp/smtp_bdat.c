@@ -5,11 +5,12 @@
 #include <stdio.h>
 
 /*
- * BDAT, RFC 3030 without BINARYMIME: a message in chunks, each behind a command that tells its length.
+ * BDAT, RFC 3030 without BINARYMIME: a message in chunks, each behind a command that tells how
+ * long it is.
  *
- * The octets of a chunk are the client's content, perhaps somebody else's words: not one of them may
- * ever be read as a command. So a chunk that is refused is swallowed to its announced end before
- * the reply goes out (RFC 3030 2), and a BDAT whose length cannot be read ends the session.
+ * The octets of a chunk are content, perhaps somebody else's words: not one of them may ever be
+ * read as a command. So a chunk that is refused is swallowed to its announced end before the reply
+ * goes out (RFC 3030 2), and a BDAT whose length cannot be read ends the session.
  *
  * A refused chunk fails its transaction, whose record and room go back at once. As long as neither
  * LAST nor a reset was seen, each further chunk is swallowed too and answered as the first one
@@ -46,6 +47,9 @@ static bool begin(struct smtp_session *s)
 		.min_rate = c->min_rate,
 		.block_timeout_s = c->data_timeout_s,
 	};
+	/* Who was refused at CONNECT is given the time for a QUIT, whatever it does with it. */
+	if (s->refused)
+		s->content->end_by = s->server->now + LIMIT_REFUSED_QUIT_S * 1000u;
 	smtp_data_init_bdat(&s->content->data, c->max_message, c->max_line, c->refuse_bare_cr);
 	return true;
 }

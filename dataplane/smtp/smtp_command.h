@@ -26,8 +26,8 @@ struct smtp_command {
 /* line: without its CRLF; the strings of *out point into it. */
 void smtp_command_parse(struct str line, struct smtp_command *out);
 /*
- * True if the line, whole or its beginning, was meant as BDAT, however malformed: what follows it may
- * be a chunk, and how long that is nobody knows.
+ * True if the line, whole or its beginning, was meant as BDAT, however malformed: what follows it
+ * may be a chunk, and how long that is nobody knows.
  */
 bool smtp_meant_bdat(struct str line);
 /* True if no command can begin with this octet: binary protocols (a TLS record: 0x16). */

@@ -214,7 +214,7 @@ void smtp_arm_chunks(struct smtp_session *s);
 /* smtp_transaction.c: one command, in the order RFC 5321 4.1.4 allows; and the content. */
 void smtp_do_command(struct smtp_session *s, struct str line);
 size_t smtp_do_data(struct smtp_session *s, const uint8_t *p, size_t n);
-/* Commands that lead to nothing are bounded; false: that was one too many, the session is closing. */
+/* Commands that lead to nothing are bounded; false: one too many, the session is closing. */
 bool smtp_idle_budget(struct smtp_session *s);
 /* Content goes to the owner; ctx is the session. */
 void smtp_to_owner(void *ctx, const uint8_t *p, size_t n);

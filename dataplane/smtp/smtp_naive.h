@@ -5,6 +5,7 @@
 /* For tests and fuzzing only: the rules of smtp_data.h applied to a whole input at leisure. */
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "postern/handoff.h"
@@ -12,7 +13,7 @@
 #include "postern/str.h"
 
 struct smtp_naive {
-	bool ended, bare_lf, bare_cr, too_big, line_over;
+	bool ended, bare_lf, bare_cr, too_big, line_over, lookalike;
 	size_t used;
 	uint32_t flags;
 	size_t n;
@@ -83,4 +84,55 @@ static inline void smtp_naive_run(struct smtp_naive *r, const uint8_t *p, size_t
 	}
 	r->n = size;
 	r->too_big = size > max_size;
+}
+
+/* A dot in the content of BDAT: with what is around it, does it look like the end to anybody? */
+static inline bool naive_bdat_dot(const uint8_t *p, size_t n, long i, bool complete)
+{
+	int before = naive_at(p, n, i - 1), after = naive_at(p, n, i + 1);
+
+	if (!naive_bol(p, n, i))
+		return before == '\n' || before == '\r' || before == 0;
+	if (after != '\r')
+		return after == '\n' || after == 0;
+	after = naive_at(p, n, i + 2);
+	return after != '\n' && (after != -1 || complete);
+}
+
+/*
+ * The same for the content of BDAT so far; complete: there is no more of it. `n` and `out` are not
+ * filled: all octets are content.
+ */
+static inline void smtp_naive_bdat(struct smtp_naive *r, const uint8_t *p, size_t n, bool complete,
+				   size_t max_size, size_t max_line, bool refuse_bare_cr)
+{
+	size_t line = 0;
+
+	memset(r, 0, offsetof(struct smtp_naive, out));
+	r->flags = RECORD_F_BDAT;
+	for (size_t i = 0; i < n; i++) {
+		int before = naive_at(p, n, (long)i - 1), after = naive_at(p, n, (long)i + 1);
+
+		if (p[i] == 0)
+			r->flags |= RECORD_F_NUL;
+		if (p[i] & 0x80)
+			r->flags |= RECORD_F_8BIT;
+		if (p[i] == '\n' && before != '\r')
+			r->flags |= RECORD_F_BARE_LF;
+		if (p[i] == '\r' && after != '\n' && (after != -1 || complete))
+			r->flags |= RECORD_F_BARE_CR;
+		if (p[i] == '.')
+			r->lookalike |= naive_bdat_dot(p, n, (long)i, complete);
+		line++;
+		if (line > LIMIT_TEXT_LINE)
+			r->flags |= RECORD_F_LONG_LINE;
+		if (max_line && line > max_line)
+			r->line_over = true;
+		if (p[i] == '\n' && i > 0 && p[i - 1] == '\r')
+			line = 0;
+	}
+	r->bare_cr = refuse_bare_cr && (r->flags & RECORD_F_BARE_CR);
+	r->too_big = n > max_size;
+	if (complete && n && !naive_bol(p, n, (long)n))
+		r->flags |= RECORD_F_NO_FINAL_CRLF;
 }

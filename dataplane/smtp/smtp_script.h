@@ -16,7 +16,7 @@
 #define BANNER "220 mx.example.net ESMTP\r\n"
 #define EHLO                                                                                       \
 	"250-mx.example.net\r\n250-PIPELINING\r\n250-SIZE 1000\r\n250-8BITMIME\r\n"                \
-	"250 ENHANCEDSTATUSCODES\r\n"
+	"250-CHUNKING\r\n250 ENHANCEDSTATUSCODES\r\n"
 #define HELO "250 mx.example.net\r\n"
 #define OK "250 2.0.0 Ok\r\n"
 #define SENDER "250 2.1.0 Sender ok\r\n"
@@ -75,4 +75,63 @@ static inline void hear(const char *text)
 static inline uint64_t cnt(enum postern_counter c)
 {
 	return f->counters[c];
+}
+
+/* A whole session: what the client says, what it hears. */
+struct script {
+	const char *in;
+	const char *out;
+	unsigned int messages;
+	const char *content; /* of the last message */
+	bool closed;
+};
+
+static inline void judge_script(const struct script *s, size_t i)
+{
+	if (f->out_n != strlen(s->out) || memcmp(f->out, s->out, f->out_n) != 0)
+		fail_msg("script %zu heard:\n%.*s\nwanted:\n%s", i, (int)f->out_n, f->out, s->out);
+	assert_int_equal(f->messages, s->messages);
+	assert_int_equal(f->closed, s->closed);
+	if (s->content) {
+		assert_int_equal(f->content_n, strlen(s->content));
+		if (f->content_n)
+			assert_memory_equal(f->content, s->content, f->content_n);
+	}
+	/* Every record was given back or handed over, but for the one in hand. */
+	assert_int_equal(f->txns, f->ends + f->messages + f->txn);
+	assert_int_equal(f->counters[CNT_smtp_messages], s->messages);
+}
+
+/* Each is run whole, and cut in two at every octet, and octet by octet, with answers at once and
+ * with answers late. */
+static inline void run_scripts(const struct script *scripts, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		const char *in = scripts[i].in;
+		size_t n = strlen(in);
+
+		for (size_t cut = 0; cut <= n; cut++) {
+			start();
+			fake_feed(f, in, cut, true);
+			fake_feed(f, in + cut, n - cut, true);
+			judge_script(&scripts[i], i);
+			stop();
+			/* Answers only once the client has sent everything. */
+			start();
+			f->room_step = cut % 3;
+			fake_feed(f, in, cut, false);
+			fake_feed(f, in + cut, n - cut, false);
+			while (f->asked != FAKE_NONE || f->held_n) {
+				fake_answer(f);
+				fake_feed(f, "", 0, false);
+			}
+			judge_script(&scripts[i], i);
+			stop();
+		}
+		start();
+		for (size_t k = 0; k < n; k++)
+			fake_feed(f, in + k, 1, true);
+		judge_script(&scripts[i], i);
+		stop();
+	}
 }

@@ -64,6 +64,18 @@ static void take_line(struct smtp_session *s, struct str line)
 		smtp_command_done(s);
 }
 
+/* Of a line that is too long to be kept: what was, and p[0..n) behind it. */
+static bool begins_bdat(const struct smtp_session *s, const uint8_t *p, size_t n)
+{
+	struct str have = smtp_line_get(s);
+	uint8_t head[16];
+	size_t k;
+
+	for (k = 0; k < sizeof(head) && k < have.n + n; k++)
+		head[k] = k < have.n ? have.p[k] : p[k - have.n];
+	return smtp_meant_bdat(str_make(head, k));
+}
+
 /* A line that is not complete, or whose beginning was kept; n octets of it, `ends` with its LF. */
 static void keep_line(struct smtp_session *s, const uint8_t *p, size_t n, bool ends)
 {
@@ -75,7 +87,7 @@ static void keep_line(struct smtp_session *s, const uint8_t *p, size_t n, bool e
 		return;
 	}
 	if (rc) {
-		if (smtp_meant_bdat(smtp_has_line(s) ? smtp_line_get(s) : str_make(p, n))) {
+		if (begins_bdat(s, p, n)) {
 			smtp_bdat_bad(s);
 			return;
 		}

@@ -60,7 +60,6 @@ static void test_verbs(void **state)
 		{"ETRN a", VERB_NOT_OFFERED, SAY_NOT_IMPLEMENTED},
 		{"AUTH PLAIN", VERB_NOT_OFFERED, SAY_NOT_IMPLEMENTED},
 		{"TURN", VERB_NOT_OFFERED, SAY_NOT_IMPLEMENTED},
-		{"BDAT 3 LAST", VERB_NOT_OFFERED, SAY_NOT_IMPLEMENTED},
 		{"STARTTLS", VERB_NOT_OFFERED, SAY_NOT_IMPLEMENTED},
 		{"", VERB_UNKNOWN, SAY_UNKNOWN}, {" ", VERB_UNKNOWN, SAY_UNKNOWN},
 		{" NOOP", VERB_UNKNOWN, SAY_UNKNOWN}, {"XYZZY", VERB_UNKNOWN, SAY_UNKNOWN},
@@ -162,6 +161,51 @@ static void test_mail(void **state)
 			fail_msg("%s: %.*s", line, STR_FMT(cmd.mail.reverse_path));
 		free(copy);
 	}
+}
+
+static void test_bdat(void **state)
+{
+	static const struct {
+		const char *arg;
+		uint64_t chunk;
+		bool good, last;
+	} t[] = {
+		{" 0", 0, true, false}, {" 0 LAST", 0, true, true}, {" 86 last", 86, true, true},
+		{"  86   LaSt  ", 86, true, true}, {" 00012 ", 12, true, false},
+		{" 18446744073709551615", UINT64_MAX, true, false},
+		{" 000000000000000000000000018446744073709551615", UINT64_MAX, true, false},
+		{" 18446744073709551616", 0, false, false},
+		{" 18446744073709551620", 0, false, false},
+		{" 99999999999999999999999", 0, false, false},
+		{"", 0, false, false}, {" ", 0, false, false}, {" -1", 0, false, false},
+		{" +1", 0, false, false}, {" 0x10", 0, false, false}, {" 1.0", 0, false, false},
+		{" 1,0", 0, false, false}, {" 10LAST", 0, false, false}, {" LAST", 0, false, false},
+		{" 10 LAST 5", 0, false, false}, {" 10 LASTS", 0, false, false},
+		{" 10 10", 0, false, false}, {" 1\t", 1, true, false}, {" 1\tLAST", 0, false, false},
+		{"\t1", 0, false, false}, {":1", 0, false, false}, {" 1\xe9", 0, false, false},
+	};
+	char line[700] = "BDAT 1";
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		struct smtp_command cmd;
+
+		snprintf(line, sizeof(line), "bdAt%s", t[i].arg);
+		smtp_command_parse(str_c(line), &cmd);
+		if (t[i].good != !cmd.fault)
+			fail_msg("%s", line);
+		assert_true(smtp_meant_bdat(str_c(line)));
+		if (!t[i].good)
+			continue;
+		assert_int_equal(cmd.verb, VERB_BDAT);
+		assert_true(cmd.chunk == t[i].chunk);
+		assert_int_equal(cmd.last, t[i].last);
+	}
+	assert_true(smtp_meant_bdat(STR(" \tBDAT")));
+	assert_false(smtp_meant_bdat(STR("BDATA 5")));
+	assert_false(smtp_meant_bdat(STR("BDAT5")));
+	assert_false(smtp_meant_bdat(STR("BDA")));
+	assert_false(smtp_meant_bdat(STR_NONE));
 }
 
 static void test_rcpt(void **state)
@@ -291,6 +335,15 @@ static void test_replies(void **state)
 	assert_memory_equal(out + n - 22, " id=0123456789ABCDEF\r\n", 22);
 }
 
+static void announces(const struct handoff_config *c, const char *line)
+{
+	struct smtp_config *k = smtp_config_new(c);
+
+	assert_non_null(k);
+	assert_non_null(strstr((const char *)k->ehlo, line));
+	smtp_config_free(k);
+}
+
 static void test_config(void **state)
 {
 	struct handoff_config c = {.hostname = "mx.example.com", .max_message = 12345};
@@ -300,9 +353,15 @@ static void test_config(void **state)
 	assert_non_null(k);
 	assert_true(str_eq(str_make(k->ehlo, k->ehlo_len),
 			   STR("250-mx.example.com\r\n250-PIPELINING\r\n250-SIZE 12345\r\n"
-			       "250-8BITMIME\r\n250 ENHANCEDSTATUSCODES\r\n")));
+			       "250-8BITMIME\r\n250-CHUNKING\r\n"
+			       "250 ENHANCEDSTATUSCODES\r\n")));
 	assert_int_equal(k->c.max_rcpt, DEFAULT_MAX_RCPT);
 	smtp_config_free(k);
+	/* RFC 9422: where domains go different ways. */
+	c.many_routes = 1;
+	announces(&c, "\r\n250-LIMITS RCPTMAX=100 RCPTDOMAINMAX=1\r\n250 ");
+	c.max_rcpt = c.max_transactions = UINT32_MAX;
+	announces(&c, "\r\n250-LIMITS RCPTMAX=512 MAILMAX=4294967295 RCPTDOMAINMAX=1\r\n250 ");
 	memcpy(c.hostname, "a\r\n250 b", 9);
 	assert_null(smtp_config_new(&c));
 	c.hostname[0] = '\0';
@@ -313,6 +372,7 @@ static void test_config(void **state)
 	k = smtp_config_new(&c);
 	assert_non_null(k);
 	assert_true(k->banner_len < LIMIT_REPLY_LINE);
+	assert_true(k->ehlo_len < sizeof(k->ehlo)); /* with the longest name and all keywords */
 	smtp_config_free(k);
 }
 
@@ -320,7 +380,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_verbs), cmocka_unit_test(test_mail),
-		cmocka_unit_test(test_rcpt), cmocka_unit_test(test_long_lines),
+		cmocka_unit_test(test_rcpt), cmocka_unit_test(test_bdat), cmocka_unit_test(test_long_lines),
 		cmocka_unit_test(test_domains), cmocka_unit_test(test_replies),
 		cmocka_unit_test(test_config),
 	};

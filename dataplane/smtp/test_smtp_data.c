@@ -95,6 +95,60 @@ static void check(const uint8_t *p, size_t n, bool refuse_bare_cr)
 	same(&want, &d, &o, used);
 }
 
+static void same_bdat(const struct smtp_naive *want, struct smtp_data *d, const struct out *o,
+		      const uint8_t *p, size_t n)
+{
+	smtp_data_finish_bdat(d);
+	assert_false(d->bare_lf);
+	assert_int_equal(want->bare_cr, d->bare_cr);
+	if (d->bare_cr)
+		return;
+	assert_int_equal(want->too_big, d->too_big);
+	assert_int_equal(want->line_over, d->line_over);
+	assert_int_equal(want->flags, d->flags);
+	assert_int_equal(want->lookalike, d->lookalike);
+	assert_int_equal(d->size, n);
+	if (smtp_data_refused(d))
+		return;
+	assert_int_equal(o->n, n);
+	if (n)
+		assert_memory_equal(o->buf, p, n);
+}
+
+/* The same octets as content of BDAT: all are taken, whatever they are. */
+static void check_bdat(const uint8_t *p, size_t n, bool refuse_bare_cr)
+{
+	struct smtp_naive want;
+	struct smtp_data d;
+	struct out o;
+	size_t used;
+
+	smtp_naive_bdat(&want, p, n, true, MAX_SIZE, MAX_LINE, refuse_bare_cr);
+	for (size_t cut = 0; cut <= n; cut += n > 300 ? 97 : 1) {
+		smtp_data_init_bdat(&d, MAX_SIZE, MAX_LINE, refuse_bare_cr);
+		o.n = 0;
+		assert_int_equal(feed(&d, &o, p, cut, SIZE_MAX), cut);
+		assert_int_equal(feed(&d, &o, p + cut, n - cut, SIZE_MAX), n - cut);
+		same_bdat(&want, &d, &o, p, n);
+	}
+	smtp_data_init_bdat(&d, MAX_SIZE, MAX_LINE, refuse_bare_cr);
+	o.n = 0;
+	for (size_t i = 0; i < n; i++)
+		assert_int_equal(feed(&d, &o, p + i, 1, 1), 1);
+	same_bdat(&want, &d, &o, p, n);
+	smtp_data_init_bdat(&d, MAX_SIZE, MAX_LINE, refuse_bare_cr);
+	o.n = used = 0;
+	for (size_t turn = 0; used < n; turn++) {
+		size_t room = turn % 4, k = feed(&d, &o, p + used, n - used, room);
+
+		/* Every octet needs room. */
+		if (!smtp_data_refused(&d))
+			assert_int_equal(k, room < n - used ? room : n - used);
+		used += k;
+	}
+	same_bdat(&want, &d, &o, p, n);
+}
+
 static const struct str cases[] = {
 	STR(".\r\n"), STR(".\r\nMAIL FROM:<a@example.com>\r\n"), STR("\r\n.\r\n"),
 	STR("a\r\n.\r\nb"), STR("..\r\n.\r\n"), STR(".a\r\n.\r\n"), STR("a.\r\n.\r\n"),
@@ -116,6 +170,8 @@ static void test_table(void **state)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		check(cases[i].p, cases[i].n, false);
 		check(cases[i].p, cases[i].n, true);
+		check_bdat(cases[i].p, cases[i].n, false);
+		check_bdat(cases[i].p, cases[i].n, true);
 	}
 }
 
@@ -165,6 +221,43 @@ static void test_words(void **state)
 	}
 }
 
+static void test_words_bdat(void **state)
+{
+#define LF RECORD_F_BARE_LF
+#define CR RECORD_F_BARE_CR
+#define END RECORD_F_NO_FINAL_CRLF
+	static const struct {
+		struct str in;
+		uint32_t flags;
+		bool lookalike;
+	} t[] = {
+		{STR(""), 0, false}, {STR("a\r\n"), 0, false}, {STR("a"), END, false},
+		/* The end of data itself is content, and looks like nothing else. */
+		{STR(".\r\n"), 0, false}, {STR("a\r\n.\r\nb\r\n"), 0, false},
+		{STR("a\r\n.."), END, false}, {STR("a\r\n."), END, false},
+		{STR("\r\n.\r"), CR | END, true}, {STR("a\r"), CR | END, false},
+		{STR("a\n"), LF | END, false}, {STR("\n"), LF | END, false},
+		{STR("\n\r\n"), LF, false}, {STR("a\n.b\r\n"), LF, true},
+		{STR("a\r.b\r\n"), CR, true}, {STR("a.\rb\r\n"), CR, false},
+		{STR("\r\n.\r.\r\n"), CR, true}, {STR("\r\n.\n"), LF | END, true},
+		{STR("\0.\r\n"), RECORD_F_NUL, true}, {STR(".\0\xff\r\n"),
+		 RECORD_F_NUL | RECORD_F_8BIT, true},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		struct smtp_data d;
+		struct out o = {.n = 0};
+
+		smtp_data_init_bdat(&d, 1000, 0, false);
+		assert_int_equal(feed(&d, &o, t[i].in.p, t[i].in.n, SIZE_MAX), t[i].in.n);
+		smtp_data_finish_bdat(&d);
+		assert_false(smtp_data_refused(&d));
+		if (d.flags != (t[i].flags | RECORD_F_BDAT) || d.lookalike != t[i].lookalike)
+			fail_msg("case %zu: flags %x", i, d.flags);
+	}
+}
+
 static void test_lines_and_size(void **state)
 {
 	uint8_t buf[7100];
@@ -176,10 +269,12 @@ static void test_lines_and_size(void **state)
 		memset(buf, 'x', sizeof(buf));
 		memcpy(buf + at[i], "\r\n.\r\n", 5);
 		check(buf, at[i] + 5, false);
+		check_bdat(buf, at[i] + 5, false);
 		/* The same octets in lines of 80: only the size counts. */
 		for (size_t k = 78; k + 2 <= at[i]; k += 80)
 			memcpy(buf + k, "\r\n", 2);
 		check(buf, at[i] + 5, false);
+		check_bdat(buf, at[i] + 5, false);
 	}
 }
 
@@ -198,6 +293,7 @@ static void test_random(void **state)
 			buf[i] = alphabet[(seed >> 33) % sizeof(alphabet)];
 		}
 		check(buf, n, round & 1);
+		check_bdat(buf, n, round & 1);
 	}
 }
 
@@ -206,6 +302,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_table),
 		cmocka_unit_test(test_words),
+		cmocka_unit_test(test_words_bdat),
 		cmocka_unit_test(test_lines_and_size),
 		cmocka_unit_test(test_random),
 	};

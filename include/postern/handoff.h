@@ -156,7 +156,8 @@ struct handoff_config {
 	uint32_t min_rate;    /* octets/s in DATA */
 	uint8_t down_action;  /* enum handoff_down_action */
 	uint8_t refuse_bare_cr;
-	uint8_t pad[2];
+	uint8_t many_routes;  /* 1: recipients of different domains may need different routes */
+	uint8_t pad;
 	uint32_t n_listeners;
 	struct handoff_listener listener[HANDOFF_MAX_LISTENERS];
 	uint32_t n_trusts;
