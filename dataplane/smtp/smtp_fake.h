@@ -41,6 +41,7 @@ struct fake {
 	uint8_t body, proto;
 	unsigned int txns, ends, messages, rcpts;
 	struct smtp_data_facts facts;
+	void (*submitted)(const struct fake *f); /* may be NULL: looks at content and facts */
 	size_t out_n, content_n, held_n;
 	char out[1 << 16];
 	uint8_t content[1 << 16];  /* of the message in hand or last submitted */
@@ -172,6 +173,8 @@ static inline int fake_submit(void *owner, const struct smtp_data_facts *facts)
 	if (f->down)
 		return -EAGAIN;
 	f->facts = *facts;
+	if (f->submitted)
+		f->submitted(f);
 	f->txn = f->in_data = false;
 	f->messages++;
 	f->asked = FAKE_MESSAGE;
