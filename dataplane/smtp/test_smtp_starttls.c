@@ -9,7 +9,7 @@
 
 #define EHLO_TLS                                                                                   \
 	"250-mx.example.net\r\n250-STARTTLS\r\n250-PIPELINING\r\n250-SIZE 1000\r\n250-8BITMIME\r\n"    \
-	"250 ENHANCEDSTATUSCODES\r\n"
+	"250-CHUNKING\r\n250 ENHANCEDSTATUSCODES\r\n"
 #define TLS_GO "220 2.0.0 Ready to start TLS\r\n"
 #define INJECTED "554 5.5.0 Commands behind STARTTLS, closing\r\n"
 
@@ -61,6 +61,11 @@ static void test_refused(void **state)
 	begin();
 	say("EHLO c.example.org\r\n" MAIL "STARTTLS\r\nRSET\r\n");
 	hear(EHLO_TLS SENDER "503 5.5.1 No STARTTLS within a transaction\r\n" OK);
+	/* Nor between two chunks, or behind a refused one. */
+	say(MAIL TO "BDAT 3\r\n1\r\nSTARTTLS\r\nBDAT 6 LAST\r\nQUIT\r\n");
+	hear(SENDER RCPT "250 2.0.0 3 octets taken\r\n503 5.5.1 No STARTTLS within a transaction\r\n" DONE);
+	say(MAIL "BDAT 6\r\nQUIT\r\nSTARTTLS\r\nRSET\r\n");
+	hear(SENDER "554 5.5.1 No valid recipients\r\n503 5.5.1 No STARTTLS within a transaction\r\n" OK);
 	say("STARTTLS now\r\n");
 	hear("501 5.5.4 This command takes no argument\r\n");
 	f->no_tls = true;
