@@ -246,8 +246,8 @@ static void references_and_restart(void **state)
 	assert_int_equal(config_restart_needed(a, c), CONFIG_RESTART_DNS);
 	assert_int_equal(config_restart_needed(c, c), 0);
 	config_unref(c);
-	snprintf(text, sizeof(text), "%sroute c { domains = [\"example.net\"]; hosts = [\"192.0.2.9\"] }\n",
-		 minimal);
+	snprintf(text, sizeof(text), "%sroute c { domains = [\"example.net\"]\n"
+		 "hosts = [\"192.0.2.9\"] }\n", minimal);
 	c = parse(text);
 	assert_int_equal(c->dataplane.many_routes, 1);
 	config_unref(c);

@@ -193,6 +193,26 @@ static bool is_idle(enum smtp_verb verb)
 	       verb == VERB_STARTTLS;
 }
 
+/* False: the line is answered. */
+static bool to_be_done(struct smtp_session *s, struct str line, const struct smtp_command *cmd)
+{
+	if (cmd->fault && smtp_meant_bdat(line)) {
+		smtp_bdat_bad(s);
+		return false;
+	}
+	/* RFC 5321 3.1: after a 5xx greeting everything but QUIT is 503; BDAT behind its chunk. */
+	if (s->refused && cmd->verb != VERB_QUIT && cmd->verb != VERB_FOREIGN &&
+	    cmd->verb != VERB_BDAT) {
+		blame_sequence(s, SAY_REFUSED);
+		return false;
+	}
+	if (cmd->fault) {
+		do_fault(s, cmd);
+		return false;
+	}
+	return !is_idle(cmd->verb) || smtp_idle_budget(s);
+}
+
 void smtp_do_command(struct smtp_session *s, struct str line)
 {
 	struct smtp_command cmd;
@@ -200,21 +220,7 @@ void smtp_do_command(struct smtp_session *s, struct str line)
 	smtp_command_parse(line, &cmd);
 	if (cmd.verb != VERB_UNKNOWN)
 		s->spoke = true;
-	if (cmd.fault && smtp_meant_bdat(line)) {
-		smtp_bdat_bad(s);
-		return;
-	}
-	/* RFC 5321 3.1: after a 5xx greeting everything but QUIT is 503; BDAT behind its chunk. */
-	if (s->refused && cmd.verb != VERB_QUIT && cmd.verb != VERB_FOREIGN &&
-	    cmd.verb != VERB_BDAT) {
-		blame_sequence(s, SAY_REFUSED);
-		return;
-	}
-	if (cmd.fault) {
-		do_fault(s, &cmd);
-		return;
-	}
-	if (is_idle(cmd.verb) && !smtp_idle_budget(s))
+	if (!to_be_done(s, line, &cmd))
 		return;
 	switch (cmd.verb) {
 	case VERB_HELO:
