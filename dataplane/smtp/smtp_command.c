@@ -3,6 +3,7 @@
 #include "dataplane/smtp/smtp_command.h"
 
 #include "dataplane/smtp/smtp_path.h"
+#include "postern/utf8.h"
 
 static const struct {
 	struct str name;
@@ -123,6 +124,15 @@ static bool param_grammar(struct str key, struct str value, bool has_value)
 	return true;
 }
 
+/* RFC 6531 3.4: no value, and like every parameter at most once. */
+static enum smtp_say parse_smtputf8(bool has_value, bool *seen)
+{
+	if (has_value || *seen)
+		return SAY_BAD_PARAM;
+	*seen = true;
+	return SAY_NONE;
+}
+
 /* rest: what follows the path. m == NULL: RCPT, where no parameter is known. */
 static enum smtp_say parse_params(struct str rest, struct smtp_mail *m)
 {
@@ -145,6 +155,8 @@ static enum smtp_say parse_params(struct str rest, struct smtp_mail *m)
 		} else if (m && str_ieq(key, STR("BODY")) && !seen_body) {
 			seen_body = true;
 			fault = parse_body(value, m);
+		} else if (m && str_ieq(key, STR("SMTPUTF8"))) {
+			fault = parse_smtputf8(eq < word.n, &m->smtputf8);
 		} else if (m && (str_ieq(key, STR("SIZE")) || str_ieq(key, STR("BODY")))) {
 			fault = SAY_BAD_PARAM;
 		}
@@ -162,7 +174,7 @@ static enum smtp_say path_fault(enum smtp_path_verdict v, bool sender)
 		return SAY_NONE;
 	case SMTP_PATH_LONG:
 		return sender ? SAY_SENDER_LONG : SAY_RCPT_LONG;
-	case SMTP_PATH_NOT_ASCII:
+	case SMTP_PATH_NOT_UTF8:
 		return SAY_NOT_ASCII;
 	default:
 		return sender ? SAY_BAD_SENDER : SAY_BAD_RCPT;
@@ -183,7 +195,9 @@ static enum smtp_say parse_mail(struct str arg, struct smtp_command *out)
 		return fault;
 	/* RFC 5321 4.1.1.2, appendix C: a source route is accepted and ignored. */
 	out->mail.reverse_path = path.mailbox;
-	return parse_params(str_skip(arg, path.used), &out->mail);
+	fault = parse_params(str_skip(arg, path.used), &out->mail);
+	/* RFC 6531 3.1, 3.5 */
+	return !fault && path.utf8 && !out->mail.smtputf8 ? SAY_NOT_ASCII : fault;
 }
 
 static enum smtp_say parse_rcpt(struct str arg, struct smtp_command *out)
@@ -201,6 +215,7 @@ static enum smtp_say parse_rcpt(struct str arg, struct smtp_command *out)
 	if (path.source_route)
 		return SAY_SOURCE_ROUTE;
 	out->rcpt = path.mailbox;
+	out->rcpt_utf8 = path.utf8;
 	return parse_params(str_skip(arg, path.used), NULL);
 }
 
@@ -231,6 +246,34 @@ bool smtp_meant_bdat(struct str line)
 	while (line.n && ascii_is_wsp(line.p[0]))
 		line = str_skip(line, 1);
 	return str_istarts(line, STR("BDAT")) && (line.n == 4 || !ascii_is_alnum(line.p[4]));
+}
+
+/* RFC 6531 3.7.4.2: SMTPUTF8 behind the string, which may then be UTF-8. */
+static enum smtp_say parse_vrfy(struct str arg)
+{
+	static const struct str param = {(const uint8_t *)" SMTPUTF8", 9};
+	bool utf8 = false;
+	size_t sp;
+
+	while (str_iends(arg, param)) {
+		if (parse_smtputf8(false, &utf8))
+			return SAY_BAD_PARAM;
+		arg.n -= param.n;
+		while (arg.n && arg.p[arg.n - 1] == ' ')
+			arg.n--;
+	}
+	for (sp = arg.n; sp && arg.p[sp - 1] != ' '; sp--)
+		continue;
+	if (sp && str_istarts(str_skip(arg, sp), STR("SMTPUTF8=")))
+		return SAY_BAD_PARAM;
+	if (!arg.n)
+		return SAY_NEED_ARGUMENT;
+	for (size_t i = 0, n; i < arg.n; i += n) {
+		n = arg.p[i] & 0x80 ? utf8_non_ascii(arg, i) : 1;
+		if (!n || (n > 1 && !utf8))
+			return SAY_NOT_ASCII;
+	}
+	return SAY_NONE;
 }
 
 static enum smtp_say check_octets(struct str line, enum smtp_verb verb)
@@ -264,7 +307,7 @@ static enum smtp_say parse_args(struct str arg, struct smtp_command *out)
 	case VERB_STARTTLS: /* RFC 3207 4: no parameters */
 		return arg.n ? SAY_NO_ARGUMENT : SAY_NONE;
 	case VERB_VRFY:
-		return arg.n ? SAY_NONE : SAY_NEED_ARGUMENT;
+		return parse_vrfy(arg);
 	case VERB_NOT_OFFERED:
 		return SAY_NOT_IMPLEMENTED;
 	case VERB_BDAT:

@@ -19,6 +19,7 @@ struct smtp_command {
 	struct str arg;         /* HELO, EHLO: the name; XCLIENT: the attributes */
 	struct smtp_mail mail;  /* MAIL */
 	struct str rcpt;        /* RCPT: the mailbox */
+	bool rcpt_utf8;         /* which is good only behind MAIL with SMTPUTF8 */
 	uint64_t chunk;         /* BDAT: octets that follow the line */
 	bool last;              /* BDAT: LAST */
 };

@@ -15,6 +15,7 @@
 #include "dataplane/smtp/smtp.h"
 #include "postern/limits.h"
 #include "postern/stats.h"
+#include "postern/utf8.h"
 
 enum fake_question { FAKE_NONE, FAKE_CONNECT, FAKE_RCPT, FAKE_MESSAGE };
 
@@ -39,6 +40,7 @@ struct fake {
 	char from[512];
 	uint64_t declared;
 	uint8_t body, proto;
+	bool utf8;
 	unsigned int txns, ends, messages, rcpts;
 	struct smtp_data_facts facts;
 	void (*submitted)(const struct fake *f); /* may be NULL: looks at content and facts */
@@ -90,6 +92,7 @@ static inline int fake_ask_rcpt(void *owner, struct str mailbox)
 
 	FAKE_MUST(f->asked == FAKE_NONE && f->txn && !f->in_data);
 	FAKE_MUST(mailbox.n > 0 && mailbox.n <= LIMIT_PATH);
+	FAKE_MUST(f->utf8 || utf8_is_ascii(mailbox));
 	if (f->down)
 		return -EAGAIN;
 	memcpy(f->rcpt, mailbox.p, mailbox.n);
@@ -113,6 +116,8 @@ static inline int fake_txn_begin(void *owner, struct str helo, uint8_t proto,
 	snprintf(f->from, sizeof(f->from), "%.*s", STR_FMT(mail->reverse_path));
 	f->declared = mail->size;
 	f->body = mail->body;
+	f->utf8 = mail->smtputf8;
+	FAKE_MUST(f->utf8 || utf8_is_ascii(mail->reverse_path));
 	f->proto = proto;
 	f->rcpts = 0;
 	f->txn = true;

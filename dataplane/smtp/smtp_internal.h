@@ -88,6 +88,7 @@ struct smtp_session {
 	bool spoke : 1;         /* a command was understood: no binary protocol any more */
 	bool skip_line : 1;     /* rest of an over-long line */
 	bool txn : 1;           /* MAIL was accepted */
+	bool utf8 : 1;          /* which said SMTPUTF8 */
 	bool txn_held : 1;      /* txn_begin() without txn_end() or submit() */
 	bool unjudged : 1;      /* control did not answer CONNECT: no transaction */
 	bool refused : 1;       /* control refused at CONNECT: only QUIT */

@@ -6,14 +6,50 @@
 #include <netinet/in.h>
 
 #include "postern/limits.h"
+#include "postern/utf8.h"
 
 /*
- * RFC 5321 4.1.2: sub-domain = Let-dig [Ldh-str]; RFC 1035 2.3.4 for the length of a label.
+ * RFC 5321 4.1.2: sub-domain = Let-dig [Ldh-str]; RFC 6531 3.3: or a U-label.
  * '_' is taken where a letter is: hosts named so send mail, and no grammar is confused by it.
  */
 static bool is_let_dig(uint8_t c)
 {
 	return ascii_is_alnum(c) || c == '_';
+}
+
+/* UTS 46 2.3: full stops of other scripts, which some would take for the border of a label. */
+static bool is_full_stop(struct str s, size_t i)
+{
+	size_t len;
+	long cp = utf8_at(s, i, &len);
+
+	return cp == 0x3002 || cp == 0xff0e || cp == 0xff61;
+}
+
+/*
+ * Length of the label at the start of s. Whether a U-label is one of RFC 5890 control finds out;
+ * here it is UTF-8 that could be: as an A-label, "xn--" and at least an octet a code point, it must
+ * fit RFC 1035 2.3.4.
+ */
+static size_t label_span(struct str s)
+{
+	size_t i = 0, points = 0;
+	bool ascii = true;
+
+	while (i < s.n) {
+		size_t n = is_let_dig(s.p[i]) || s.p[i] == '-';
+
+		if (!n && (s.p[i] & 0x80) && !is_full_stop(s, i))
+			n = utf8_non_ascii(s, i);
+		if (!n)
+			break;
+		ascii = ascii && s.p[i] < 0x80;
+		i += n;
+		points++;
+	}
+	if (!i || points + (ascii ? 0 : 4) > LIMIT_DNS_LABEL || s.p[0] == '-' || s.p[i - 1] == '-')
+		return 0;
+	return i;
 }
 
 /* Length of the domain at the start of s, 0 if there is none. */
@@ -22,13 +58,11 @@ static size_t domain_span(struct str s)
 	size_t i = 0;
 
 	for (;;) {
-		size_t start = i;
+		size_t n = label_span(str_skip(s, i));
 
-		while (i < s.n && (is_let_dig(s.p[i]) || s.p[i] == '-'))
-			i++;
-		if (i == start || i - start > LIMIT_DNS_LABEL || s.p[start] == '-' ||
-		    s.p[i - 1] == '-')
+		if (!n)
 			return 0;
+		i += n;
 		if (i == s.n || s.p[i] != '.')
 			return i;
 		i++;
@@ -37,7 +71,7 @@ static size_t domain_span(struct str s)
 
 bool smtp_domain_valid(struct str s)
 {
-	return s.n && s.n <= LIMIT_DOMAIN && domain_span(s) == s.n;
+	return s.n && s.n <= LIMIT_DOMAIN && utf8_is_ascii(s) && domain_span(s) == s.n;
 }
 
 /* RFC 5321 4.1.3: IPv4 or "IPv6:", or a tag that is not ours to know, ':' and dcontent. */
@@ -81,27 +115,38 @@ static size_t literal_span(struct str s)
 	return end + 1;
 }
 
-/* RFC 5321 4.1.2: Dot-string or Quoted-string; length or 0. */
+/* RFC 5321 4.1.2: Quoted-string; RFC 6531 3.3: qtextSMTP with UTF-8, not quoted-pairSMTP. */
+static size_t quoted_span(struct str s)
+{
+	size_t i = 1, n;
+
+	while (i < s.n && s.p[i] != '"') {
+		if (s.p[i] == '\\') {
+			i++;
+			n = i < s.n && s.p[i] >= 0x20 && s.p[i] <= 0x7e;
+		} else {
+			n = s.p[i] & 0x80 ? utf8_non_ascii(s, i) : s.p[i] >= 0x20 && s.p[i] != 0x7f;
+		}
+		if (!n)
+			return 0;
+		i += n;
+	}
+	return i < s.n ? i + 1 : 0;
+}
+
+/* RFC 5321 4.1.2: Dot-string or Quoted-string; RFC 6531 3.3: atext with UTF-8. Length or 0. */
 static size_t local_span(struct str s)
 {
 	size_t i = 0;
 
-	if (s.n && s.p[0] == '"') {
-		for (i = 1; i < s.n; i++) {
-			if (s.p[i] == '"')
-				return i + 1;
-			if (s.p[i] == '\\')
-				i++;
-			if (i == s.n || s.p[i] < 0x20 || s.p[i] > 0x7e)
-				return 0;
-		}
-		return 0;
-	}
+	if (s.n && s.p[0] == '"')
+		return quoted_span(s);
 	for (;;) {
-		size_t start = i;
+		size_t start = i, n;
 
-		while (i < s.n && ascii_is_atext(s.p[i]))
-			i++;
+		while (i < s.n && (n = s.p[i] & 0x80 ? utf8_non_ascii(s, i)
+						      : ascii_is_atext(s.p[i])))
+			i += n;
 		if (i == start)
 			return 0;
 		if (i == s.n || s.p[i] != '.')
@@ -158,12 +203,15 @@ static enum smtp_path_verdict mailbox_span(struct str s, enum smtp_path_kind kin
 	return SMTP_PATH_OK;
 }
 
-/* RFC 6531 3.1: without SMTPUTF8 an address is ASCII. Tells it apart from plain nonsense. */
-static bool has_8bit(struct str s)
+/* Octets above ASCII that are no UTF-8, or code points that are not taken: tells an address of
+ * another character set apart from plain nonsense. */
+static bool has_bad_8bit(struct str s)
 {
-	for (size_t i = 0; i < s.n && s.p[i] != '>'; i++)
-		if (s.p[i] & 0x80)
+	for (size_t i = 0, n; i < s.n && s.p[i] != '>'; i += n) {
+		n = s.p[i] & 0x80 ? utf8_non_ascii(s, i) : 1;
+		if (!n)
 			return true;
+	}
 	return false;
 }
 
@@ -181,8 +229,8 @@ enum smtp_path_verdict smtp_path_parse(struct str in, enum smtp_path_kind kind,
 		out->used = 2;
 		return SMTP_PATH_OK;
 	}
-	if (has_8bit(in))
-		return SMTP_PATH_NOT_ASCII;
+	if (has_bad_8bit(in))
+		return SMTP_PATH_NOT_UTF8;
 	if (in.n > 1 && in.p[1] == '@') {
 		len = route_span(str_skip(in, 1));
 		if (!len)
@@ -199,5 +247,6 @@ enum smtp_path_verdict smtp_path_parse(struct str in, enum smtp_path_kind kind,
 	if (out->used > LIMIT_PATH)
 		return SMTP_PATH_LONG;
 	out->mailbox = str_make(in.p + at, len);
+	out->utf8 = !utf8_is_ascii(str_cut(in, out->used));
 	return SMTP_PATH_OK;
 }

@@ -140,10 +140,10 @@ struct smtp_config *smtp_config_new(const struct handoff_config *c)
 	k->helo_len = (uint32_t)snprintf((char *)k->helo, sizeof(k->helo), "250 %s\r\n",
 					 c->hostname);
 	put_limits(limits, sizeof(limits), &k->c);
-	/* RFC 5321 4.1.1.1, RFC 2920, RFC 1870, RFC 6152, RFC 3030, RFC 9422, RFC 2034. */
+	/* RFC 5321 4.1.1.1, RFC 2920, RFC 1870, RFC 6152, RFC 6531, RFC 3030, RFC 9422, RFC 2034. */
 	k->ehlo_len = (uint32_t)snprintf((char *)k->ehlo, sizeof(k->ehlo),
 					 "250-%s\r\n250-PIPELINING\r\n250-SIZE %llu\r\n"
-					 "250-8BITMIME\r\n250-CHUNKING\r\n%s"
+					 "250-8BITMIME\r\n250-SMTPUTF8\r\n250-CHUNKING\r\n%s"
 					 "250 ENHANCEDSTATUSCODES\r\n",
 					 c->hostname, (unsigned long long)k->c.max_message, limits);
 	return k;

@@ -33,7 +33,7 @@
 	X(SAY_SENDER_LONG, 501, "5.1.7", "Sender address too long") \
 	X(SAY_BAD_RCPT, 501, "5.1.3", "Bad recipient address syntax") \
 	X(SAY_RCPT_LONG, 501, "5.1.3", "Recipient address too long") \
-	X(SAY_NOT_ASCII, 553, "5.6.7", "Non-ASCII addresses are not accepted") \
+	X(SAY_NOT_ASCII, 553, "5.6.7", "Non-ASCII addresses take SMTPUTF8 and plain UTF-8") \
 	X(SAY_SOURCE_ROUTE, 550, "5.7.1", "Source routes are not relayed") \
 	X(SAY_BAD_PARAM, 501, "5.5.4", "Bad parameter") \
 	X(SAY_UNKNOWN_PARAM, 555, "5.5.4", "Parameter not recognized or not implemented") \

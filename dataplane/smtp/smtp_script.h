@@ -16,7 +16,7 @@
 #define BANNER "220 mx.example.net ESMTP\r\n"
 #define EHLO                                                                                       \
 	"250-mx.example.net\r\n250-PIPELINING\r\n250-SIZE 1000\r\n250-8BITMIME\r\n"                \
-	"250-CHUNKING\r\n250 ENHANCEDSTATUSCODES\r\n"
+	"250-SMTPUTF8\r\n250-CHUNKING\r\n250 ENHANCEDSTATUSCODES\r\n"
 #define HELO "250 mx.example.net\r\n"
 #define OK "250 2.0.0 Ok\r\n"
 #define SENDER "250 2.1.0 Sender ok\r\n"

@@ -43,9 +43,21 @@ static void do_helo(struct smtp_session *s, const struct smtp_command *cmd)
 		smtp_say_raw(s, c->helo, c->helo_len);
 }
 
+/* RFC 3848, RFC 6531 4.3. Without EHLO TLS has no word of its own. */
+static enum handoff_proto txn_proto(bool esmtp, bool tls, bool utf8)
+{
+	if (utf8)
+		return tls ? PROTO_UTF8SMTPS : PROTO_UTF8SMTP;
+	if (!esmtp)
+		return PROTO_SMTP;
+	return tls ? PROTO_ESMTPS : PROTO_ESMTP;
+}
+
 /* MAIL in order. Refusals leave no transaction, and are bounded like other idle commands. */
 static void begin_txn(struct smtp_session *s, const struct smtp_mail *mail)
 {
+	uint8_t proto = txn_proto(s->proto != PROTO_SMTP, s->tls, mail->smtputf8);
+
 	/* RFC 1870 6.1 */
 	if (mail->size > smtp_conf(s)->max_message) {
 		smtp_count(s, CNT_smtp_size_declared);
@@ -54,10 +66,10 @@ static void begin_txn(struct smtp_session *s, const struct smtp_mail *mail)
 		return;
 	}
 	switch (s->unjudged ? -EAGAIN
-			    : s->server->ops.txn_begin(s->owner, smtp_name_get(s), s->proto,
-						       mail)) {
+			    : s->server->ops.txn_begin(s->owner, smtp_name_get(s), proto, mail)) {
 	case 0:
 		s->transactions++;
+		s->utf8 = mail->smtputf8;
 		s->txn = true;
 		s->txn_held = true;
 		smtp_say(s, SAY_SENDER_OK);
@@ -103,6 +115,10 @@ static void do_rcpt(struct smtp_session *s, const struct smtp_command *cmd)
 	/* RFC 3030 2: the recipients are settled by the first chunk. */
 	if (s->content) {
 		blame_sequence(s, SAY_CHUNKS);
+		return;
+	}
+	if (cmd->rcpt_utf8 && !s->utf8) {
+		smtp_blame(s, SAY_NOT_ASCII, CNT_smtp_bad_command);
 		return;
 	}
 	/* RFC 5321 4.5.3.1.10: 452 for the surplus; what was accepted stays accepted. */

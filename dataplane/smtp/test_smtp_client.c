@@ -14,7 +14,7 @@
 #define V2_LOCAL "\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"
 #define EHLO_X                                                                                     \
 	"250-mx.example.net\r\n250-PIPELINING\r\n250-SIZE 1000\r\n250-8BITMIME\r\n"                \
-	"250-CHUNKING\r\n250-ENHANCEDSTATUSCODES\r\n250 " SMTP_XCLIENT_OFFER "\r\n"
+	"250-SMTPUTF8\r\n250-CHUNKING\r\n250-ENHANCEDSTATUSCODES\r\n250 " SMTP_XCLIENT_OFFER "\r\n"
 #define DENIED "550 5.7.0 XCLIENT is not for you\r\n"
 #define BAD "501 5.5.4 Bad XCLIENT attribute\r\n"
 

@@ -55,6 +55,13 @@ static void test_verbs(void **state)
 		{"NOOP", VERB_NOOP, SAY_NONE}, {"NOOP x y", VERB_NOOP, SAY_NONE},
 		{"QUIT", VERB_QUIT, SAY_NONE}, {"QUIT now", VERB_QUIT, SAY_NO_ARGUMENT},
 		{"VRFY a", VERB_VRFY, SAY_NONE}, {"VRFY", VERB_VRFY, SAY_NEED_ARGUMENT},
+		{"VRFY a SMTPUTF8", VERB_VRFY, SAY_NONE}, {"VRFY SMTPUTF8", VERB_VRFY, SAY_NONE},
+		{"VRFY \xc3\xa4 smtputf8 ", VERB_VRFY, SAY_NONE},
+		{"VRFY \xc3\xa4", VERB_VRFY, SAY_NOT_ASCII},
+		{"VRFY \xe4 SMTPUTF8", VERB_VRFY, SAY_NOT_ASCII},
+		{"VRFY a SMTPUTF8 SMTPUTF8", VERB_VRFY, SAY_BAD_PARAM},
+		{"VRFY a SMTPUTF8=1", VERB_VRFY, SAY_BAD_PARAM},
+		{"VRFY a SMTPUTF8=", VERB_VRFY, SAY_BAD_PARAM},
 		{"HELP", VERB_HELP, SAY_NONE}, {"HELP MAIL", VERB_HELP, SAY_NONE},
 		{"EXPN a", VERB_NOT_OFFERED, SAY_NOT_IMPLEMENTED},
 		{"ETRN a", VERB_NOT_OFFERED, SAY_NOT_IMPLEMENTED},
@@ -108,7 +115,20 @@ static void test_mail(void **state)
 		{"FROM:<> SIZE=1 SIZE=1", SAY_BAD_PARAM, NULL, 0, 0},
 		{"FROM:<> BODY=BINARYMIME", SAY_BAD_PARAM, NULL, 0, 0},
 		{"FROM:<> BODY=7BIT BODY=7BIT", SAY_BAD_PARAM, NULL, 0, 0},
-		{"FROM:<> SMTPUTF8", SAY_UNKNOWN_PARAM, NULL, 0, 0},
+		{"FROM:<> SMTPUTF8", SAY_NONE, "", 0, 0},
+		{"FROM:<a@example.com> smtputf8 SIZE=7", SAY_NONE, "a@example.com", 7, 0},
+		{"FROM:<> SMTPUTF8=", SAY_BAD_PARAM, NULL, 0, 0},
+		{"FROM:<> SMTPUTF8=1", SAY_BAD_PARAM, NULL, 0, 0},
+		{"FROM:<> SMTPUTF8 SMTPUTF8", SAY_BAD_PARAM, NULL, 0, 0},
+		{"FROM:<> SMTPUTF8 X\xc3\xa4=1", SAY_BAD_PARAM, NULL, 0, 0},
+		{"FROM:<\xc3\xa4@example.com> SMTPUTF8", SAY_NONE, "\xc3\xa4@example.com", 0, 0},
+		{"FROM:<a@\xc3\xa4.example> BODY=8BITMIME SMTPUTF8",
+		 SAY_NONE, "a@\xc3\xa4.example", 0, 1},
+		{"FROM:<@r\xc3\xa4.example:a@example.com>", SAY_NOT_ASCII, NULL, 0, 0},
+		{"FROM:<@r\xc3\xa4.example:a@example.com> SMTPUTF8", SAY_NONE, "a@example.com", 0, 0},
+		{"FROM:<\xe4@example.com> SMTPUTF8", SAY_NOT_ASCII, NULL, 0, 0},
+		{"FROM:<\xe4@example.com>", SAY_NOT_ASCII, NULL, 0, 0},
+		{"FROM:<\xc3\xa4@example.com> FOO", SAY_UNKNOWN_PARAM, NULL, 0, 0},
 		{"FROM:<> AUTH=<>", SAY_UNKNOWN_PARAM, NULL, 0, 0},
 		{"FROM:<> RET=HDRS", SAY_UNKNOWN_PARAM, NULL, 0, 0},
 		{"FROM:<> =x", SAY_BAD_PARAM, NULL, 0, 0},
@@ -239,7 +259,9 @@ static void test_rcpt(void **state)
 		{"TO:<a@example.com> NOTIFY=NEVER", SAY_UNKNOWN_PARAM, NULL},
 		{"TO:<a@example.com> SIZE=1", SAY_UNKNOWN_PARAM, NULL},
 		{"TO:<a@example.com>x", SAY_BAD_PARAM, NULL},
-		{"TO:<\xc3\xa4@example.com>", SAY_NOT_ASCII, NULL},
+		{"TO:<\xc3\xa4@example.com>", SAY_NONE, "\xc3\xa4@example.com"},
+		{"TO:<\xc3\xa4@example.com> SMTPUTF8", SAY_UNKNOWN_PARAM, NULL},
+		{"TO:<\xe4@example.com>", SAY_NOT_ASCII, NULL},
 	};
 
 	(void)state;
@@ -253,6 +275,8 @@ static void test_rcpt(void **state)
 			fail_msg("%s: fault %d", line, cmd.fault);
 		if (!cmd.fault && !str_eq(cmd.rcpt, str_c(t[i].path)))
 			fail_msg("%s: %.*s", line, STR_FMT(cmd.rcpt));
+		if (!cmd.fault)
+			assert_int_equal(cmd.rcpt_utf8, strchr(t[i].path, '\xc3') != NULL);
 		free(copy);
 	}
 }
@@ -353,7 +377,7 @@ static void test_config(void **state)
 	assert_non_null(k);
 	assert_true(str_eq(str_make(k->ehlo, k->ehlo_len),
 			   STR("250-mx.example.com\r\n250-PIPELINING\r\n250-SIZE 12345\r\n"
-			       "250-8BITMIME\r\n250-CHUNKING\r\n"
+			       "250-8BITMIME\r\n250-SMTPUTF8\r\n250-CHUNKING\r\n"
 			       "250 ENHANCEDSTATUSCODES\r\n")));
 	assert_int_equal(k->c.max_rcpt, DEFAULT_MAX_RCPT);
 	smtp_config_free(k);

@@ -5,6 +5,8 @@
 
 #include "dataplane/smtp/smtp_script.h"
 
+#define NOT_ASCII "553 5.6.7 Non-ASCII addresses take SMTPUTF8 and plain UTF-8\r\n"
+
 static const struct script scripts[] = {
 	{"EHLO c.example.org\r\nQUIT\r\n", BANNER EHLO BYE, 0, NULL, true},
 	{"HELO c.example.org\r\n" MAIL TO "DATA\r\nA: b\r\n\r\nhi\r\n.\r\nQUIT\r\n",
@@ -50,6 +52,17 @@ static const struct script scripts[] = {
 	 BANNER EHLO "552 5.3.4 Message size exceeds the maximum\r\n" SENDER RCPT, 0, NULL, false},
 	{"EHLO c\r\n" MAIL "RCPT TO:<@r.example:b@example.com>\r\n",
 	 BANNER EHLO SENDER "550 5.7.1 Source routes are not relayed\r\n", 0, NULL, false},
+	/* RFC 6531: what is not ASCII comes with SMTPUTF8, for this transaction only. */
+	{"EHLO c\r\nMAIL FROM:<\xc3\xa4@example.org>\r\n" MAIL "RCPT TO:<\xc3\xa4@example.com>\r\n" TO,
+	 BANNER EHLO NOT_ASCII SENDER NOT_ASCII RCPT, 0, NULL, false},
+	{"EHLO c\r\nMAIL FROM:<\xc3\xa4@example.org> SMTPUTF8\r\nRCPT TO:<\xc3\xb6@b\xc3\xbc.example>\r\n"
+	 "DATA\r\nx\r\n.\r\n" MAIL "RCPT TO:<\xc3\xb6@b\xc3\xbc.example>\r\n",
+	 BANNER EHLO SENDER RCPT GO DONE SENDER NOT_ASCII, 1, "x\r\n", false},
+	{"EHLO c\r\nMAIL FROM:<> SMTPUTF8\r\nRSET\r\n" MAIL "RCPT TO:<\xc3\xb6@example.com>\r\n",
+	 BANNER EHLO SENDER OK SENDER NOT_ASCII, 0, NULL, false},
+	{"EHLO c\r\nRCPT TO:<\xc3\xb6@example.com>\r\nVRFY \xc3\xb6\r\nVRFY \xc3\xb6 SMTPUTF8\r\n",
+	 BANNER EHLO NEED_MAIL NOT_ASCII "252 2.0.0 Cannot verify, send some mail and see\r\n", 0,
+	 NULL, false},
 	/* Not announced. */
 	{"EHLO c\r\nSTARTTLS\r\nAUTH LOGIN\r\nEXPN a\r\n",
 	 BANNER EHLO "502 5.5.1 Command not implemented\r\n502 5.5.1 Command not implemented\r\n"
@@ -105,6 +118,22 @@ static void test_envelope(void **state)
 	say("HELO h.example.org\r\nMAIL FROM:<>\r\n");
 	assert_string_equal(f->helo, "h.example.org");
 	assert_string_equal(f->from, "");
+	assert_int_equal(f->proto, PROTO_SMTP);
+	stop();
+}
+
+/* RFC 6531 4.3: what Received will say. */
+static void test_utf8_proto(void **state)
+{
+	(void)state;
+	start();
+	say("EHLO c\r\nMAIL FROM:<> SMTPUTF8\r\n");
+	assert_int_equal(f->proto, PROTO_UTF8SMTP);
+	assert_true(f->utf8);
+	say("RSET\r\n" MAIL);
+	assert_int_equal(f->proto, PROTO_ESMTP);
+	assert_false(f->utf8);
+	say("HELO c\r\n" MAIL);
 	assert_int_equal(f->proto, PROTO_SMTP);
 	stop();
 }
@@ -356,6 +385,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_scripts),
 		cmocka_unit_test(test_envelope),
+		cmocka_unit_test(test_utf8_proto),
 		cmocka_unit_test(test_early_talker),
 		cmocka_unit_test(test_refused_connect),
 		cmocka_unit_test(test_control_down),
