@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "control/loop.h"
+#include "postern/utf8.h"
 
 struct snapshot *loop_snapshot(struct loop *l, uint32_t scan_generation)
 {
@@ -26,6 +27,17 @@ void loop_activate(struct loop *l, struct snapshot *s)
 	l->recent[0] = snapshot_ref(s);
 }
 
+/* Full-width and small forms of % ! @ (U+FF05, FF01, FF20, FE6A, FE57, FE6B): some next hop folds
+ * them (NFKC) before it looks. */
+static bool folds_to_routing(struct str s, size_t i)
+{
+	size_t len;
+	long cp = utf8_at(s, i, &len);
+
+	return cp == 0xff05 || cp == 0xff01 || cp == 0xff20 || cp == 0xfe6a || cp == 0xfe57 ||
+	       cp == 0xfe6b;
+}
+
 /* The local part may hide a second address, which some next hop would route by. Whoever asks for
  * that is no sender of ours. RFC 5321 5.1 (appendix F.2 of source routes). */
 const char *loop_mailbox_problem(struct str mailbox)
@@ -34,7 +46,8 @@ const char *loop_mailbox_problem(struct str mailbox)
 	struct str domain = mailbox_domain(mailbox);
 
 	for (size_t i = 0; i < local.n; i++)
-		if (local.p[i] == '%' || local.p[i] == '!' || local.p[i] == '@')
+		if (local.p[i] == '%' || local.p[i] == '!' || local.p[i] == '@' ||
+		    folds_to_routing(local, i))
 			return "Routing inside the local part is not relayed";
 	if (domain.n && domain.p[0] == '[')
 		return "Relaying denied: mail to an address literal";
@@ -49,4 +62,15 @@ const struct config_route *loop_route(const struct config *c, struct str mailbox
 	if (!domain.n)
 		return str_ieq(mailbox, STR("postmaster")) && c->n_routes ? &c->route[0] : NULL;
 	return config_route_for(c, domain);
+}
+
+struct ctl_reply loop_refusal(struct str mailbox, const char *problem)
+{
+	struct str domain = mailbox_domain(mailbox);
+	char alabel[MAIL_ALABEL];
+
+	/* RFC 5891 5.4: what is no U-label names no host, ours or anybody's. */
+	if (!problem && !utf8_is_ascii(domain) && !mail_alabel(domain, alabel))
+		return (struct ctl_reply){550, 5, 1, 2, STR("No valid international domain")};
+	return (struct ctl_reply){550, 5, 7, 1, str_c(problem ? problem : "Relaying denied")};
 }

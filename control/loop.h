@@ -154,6 +154,8 @@ void loop_activate(struct loop *l, struct snapshot *s); /* takes the reference *
 const char *loop_mailbox_problem(struct str mailbox);
 /* Route of a recipient, by the rules of docs/smtp.md; NULL: not ours. */
 const struct config_route *loop_route(const struct config *c, struct str mailbox);
+/* What a recipient hears for whom there is no route; problem: of loop_mailbox_problem(), or NULL. */
+struct ctl_reply loop_refusal(struct str mailbox, const char *problem);
 
 /* commands.c: what `posternctl` asks of the daemon. */
 extern const struct api_command commands[];

@@ -343,8 +343,7 @@ static void on_rcpt(struct loop *l, struct session *s, const struct handoff_desc
 	problem = loop_mailbox_problem(q.rcpt);
 	route = problem ? NULL : loop_route(l->active->config, q.rcpt);
 	if (!route) {
-		refuse(l, s, d, CTL_relay_denied,
-		       reply(550, 5, 7, 1, problem ? problem : "Relaying denied"));
+		refuse(l, s, d, CTL_relay_denied, loop_refusal(q.rcpt, problem));
 		return;
 	}
 	if (k && k->route && strcmp(k->route->name, route->name) != 0) {

@@ -155,6 +155,12 @@ const struct config_route *loop_route(const struct config *c, struct str mailbox
 	return &t.route;
 }
 
+struct ctl_reply loop_refusal(struct str mailbox, const char *problem)
+{
+	(void)mailbox;
+	return (struct ctl_reply){550, 5, 7, 1, str_c(problem)};
+}
+
 void trace_write(struct trace *tr, json_t *record)
 {
 	(void)tr;

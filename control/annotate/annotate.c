@@ -72,6 +72,7 @@ int annotate_make(const struct annotate_input *in, const struct mail_bytes *cont
 	*out = (struct annotate_output){0};
 	if (!ranges_are_sane(content, range, n_ranges))
 		return -EINVAL;
+	out->utf8 = in->env->smtputf8;
 	rc = block_write(in, &out->block, &out->block_len);
 	if (rc)
 		return rc;
@@ -121,7 +122,7 @@ int annotate_prove(const struct annotate_output *out, const struct mail_bytes *c
 		return -EBADMSG;
 	if (out->n_iov == 0 || out->iov[0].iov_base != out->block ||
 	    out->iov[0].iov_len != out->block_len ||
-	    !block_is_well_formed(out->block, out->block_len))
+	    !block_is_well_formed(out->block, out->block_len, out->utf8))
 		return -EBADMSG;
 	for (; cursor_next(&c, &v); i++)
 		if (i >= out->n_iov || out->iov[i].iov_base != v.iov_base ||

@@ -44,6 +44,7 @@ struct annotate_output {
 	struct iovec *iov;          /* owned; block, then the original pieces */
 	size_t n_iov;
 	size_t size;                /* octets in all */
+	bool utf8;                  /* of an SMTPUTF8 message: fields may be UTF-8 (RFC 6532) */
 	unsigned int headers_removed;
 };
 

@@ -7,6 +7,7 @@
 
 #include "control/annotate/block.h"
 #include "postern/limits.h"
+#include "postern/utf8.h"
 
 #define FOLD_AT 78   /* RFC 5322 2.1.1: SHOULD */
 #define MAX_LINE 998 /* RFC 5322 2.1.1: MUST */
@@ -209,7 +210,8 @@ static void put_tls(struct text *t, const struct mail_envelope *env)
 }
 
 /* RFC 5321 4.4: "for" is optional. With several recipients it would tell one of another (7.2), and
- * a mailbox that needs quoting could be read in two ways. */
+ * a mailbox that needs quoting could be read in two ways. RFC 6531 3.7.3: UTF-8 in a message that is
+ * SMTPUTF8 only. */
 static void put_for(struct text *t, const struct mail_envelope *env)
 {
 	struct str to;
@@ -219,9 +221,12 @@ static void put_for(struct text *t, const struct mail_envelope *env)
 	to = env->rcpt[0];
 	if (to.n == 0 || to.n > LIMIT_LOCAL_PART + 1 + LIMIT_DOMAIN)
 		return;
-	for (size_t i = 0; i < to.n; i++)
-		if (!ascii_is_vchar(to.p[i]) || strchr("()<>;,\"\\", to.p[i]))
+	for (size_t i = 0, n; i < to.n; i += n) {
+		n = env->smtputf8 && (to.p[i] & 0x80) ? utf8_non_ascii(to, i)
+						       : ascii_is_vchar(to.p[i]);
+		if (!n || strchr("()<>;,\"\\", to.p[i]))
 			return;
+	}
 	put_c(t, "\r\n\tfor <");
 	put(t, to);
 	put_c(t, ">");
@@ -282,7 +287,20 @@ static void put_received(struct text *t, const struct annotate_input *in)
 
 /* ---- whole ---------------------------------------------------------------------------------- */
 
-bool block_is_well_formed(const char *block, size_t len)
+/* RFC 6532 3.2: UTF-8 in unstructured text, addresses and comments, not in names of fields. */
+static bool line_is_plain(struct str line, bool utf8)
+{
+	for (size_t i = 0, n; i < line.n; i += n) {
+		n = ascii_is_vchar(line.p[i]) || ascii_is_wsp(line.p[i]);
+		if (!n && utf8)
+			n = utf8_non_ascii(line, i);
+		if (!n)
+			return false;
+	}
+	return true;
+}
+
+bool block_is_well_formed(const char *block, size_t len, bool utf8)
 {
 	struct str rest = str_make(block, len);
 	bool first = true;
@@ -296,9 +314,8 @@ bool block_is_well_formed(const char *block, size_t len)
 		line.n--;
 		if (line.n == 0 || line.n > MAX_LINE || str_trim(line).n == 0)
 			return false;
-		for (size_t k = 0; k < line.n; k++)
-			if (!ascii_is_vchar(line.p[k]) && !ascii_is_wsp(line.p[k]))
-				return false;
+		if (!line_is_plain(line, utf8))
+			return false;
 		if (ascii_is_wsp(line.p[0])) {
 			if (first)
 				return false;
@@ -315,13 +332,13 @@ bool block_is_well_formed(const char *block, size_t len)
 }
 
 /* The field comes ready-made: one field of that name and nothing else. */
-static void put_authres(struct text *t, const char *field)
+static void put_authres(struct text *t, const char *field, bool utf8)
 {
 	struct str s = str_c(field), rest;
 
 	if (s.n == 0)
 		return;
-	if (!str_istarts(s, STR("Authentication-Results:")) || !block_is_well_formed(field, s.n)) {
+	if (!str_istarts(s, STR("Authentication-Results:")) || !block_is_well_formed(field, s.n, utf8)) {
 		invalid(t);
 		return;
 	}
@@ -342,9 +359,9 @@ int block_write(const struct annotate_input *in, char **out, size_t *len)
 	put_score(&t, in);
 	put_verdict(&t, in);
 	put_trace(&t, in);
-	put_authres(&t, in->authres);
+	put_authres(&t, in->authres, in->env->smtputf8);
 	put_received(&t, in);
-	if (!t.error && !block_is_well_formed(t.p, t.n))
+	if (!t.error && !block_is_well_formed(t.p, t.n, in->env->smtputf8))
 		t.error = -EINVAL;
 	if (t.error) {
 		free(t.p);

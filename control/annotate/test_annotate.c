@@ -148,6 +148,43 @@ static void received_forms(void **state)
 	assert_null(strstr(received(), " for "));
 }
 
+/* RFC 6532: UTF-8 where the message is SMTPUTF8, and no octet of it that could mislead. */
+static void received_utf8(void **state)
+{
+	(void)state;
+	env.proto = PROTO_UTF8SMTPS;
+	env.smtputf8 = true;
+	rcpt[0] = STR("b\xc3\xa4@\xe4\xbe\x8b.example");
+	assert_non_null(strstr(received(), " with UTF8SMTPS id 0123456789ABCDEF (TLSv1.3 "
+				"TLS_AES_256_GCM_SHA384) for <b\xc3\xa4@\xe4\xbe\x8b.example>; Tue,"));
+	rcpt[0] = STR("b\xe4@example.net");
+	assert_null(strstr(received(), " for "));
+	rcpt[0] = STR("b\xe2\x80\xa8@example.net");
+	assert_null(strstr(received(), " for "));
+	rcpt[0] = STR("b\xe2\x80\xae@example.net");
+	assert_null(strstr(received(), " for "));
+	rcpt[0] = STR("b\xc3@example.net");
+	assert_null(strstr(received(), " for "));
+	env.helo = STR("\xc3\xa4.example");
+	assert_non_null(strstr(received(), "from [203.0.113.5] ("));
+}
+
+static void authres_utf8(void **state)
+{
+	struct annotate_output out;
+
+	(void)state;
+	in.authres = "Authentication-Results: x; spf=pass smtp.mailfrom=\xc3\xa4@example.com\r\n";
+	assert_int_equal(make("A: b\r\n", NULL, 0, &out), -EINVAL);
+	env.smtputf8 = true;
+	assert_int_equal(make("A: b\r\n", NULL, 0, &out), 0);
+	annotate_free(&out);
+	in.authres = "Authentication-Results: x; spf=pass smtp.mailfrom=\xe4@example.com\r\n";
+	assert_int_equal(make("A: b\r\n", NULL, 0, &out), -EINVAL);
+	in.authres = "Authentication-Results\xc3\xa4: x; none\r\n";
+	assert_int_equal(make("A: b\r\n", NULL, 0, &out), -EINVAL);
+}
+
 static void sender_forms(void **state)
 {
 	struct annotate_output out;
@@ -489,6 +526,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(whole, fresh), cmocka_unit_test_setup(received_forms, fresh),
+		cmocka_unit_test_setup(received_utf8, fresh), cmocka_unit_test_setup(authres_utf8, fresh),
 		cmocka_unit_test_setup(sender_forms, fresh), cmocka_unit_test_setup(refused, fresh),
 		cmocka_unit_test_setup(forged, fresh), cmocka_unit_test_setup(proof_fails, fresh),
 		cmocka_unit_test_setup(conflicts, fresh), cmocka_unit_test_setup(walkers, fresh),

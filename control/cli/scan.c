@@ -18,6 +18,7 @@
 #include "dataplane/scan/scan.h"
 #include "postern/limits.h"
 #include "postern/stats.h"
+#include "postern/utf8.h"
 
 #define MAX_ZONES 16
 #define SCAN_MESSAGE_MAX (256u * 1024 * 1024)
@@ -203,7 +204,11 @@ static int envelope(struct scan *s)
 		return complain("--ip", "not an IPv4 or IPv6 address");
 	e->local = s->config->listener[0].address[0].addr;
 	e->local_port = 25;
-	e->proto = PROTO_ESMTP;
+	e->smtputf8 = !utf8_is_ascii(str_c(s->from));
+	for (size_t i = 0; i < s->n_rcpts; i++)
+		e->smtputf8 |= !utf8_is_ascii(s->rcpt[i]);
+	e->proto = e->smtputf8 ? PROTO_UTF8SMTP : PROTO_ESMTP;
+	e->flags |= e->smtputf8 ? RECORD_F_SMTPUTF8 : 0;
 	e->helo = str_c(s->helo);
 	e->mail_from = str_c(s->from);
 	e->rcpt = s->rcpt;

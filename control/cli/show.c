@@ -8,18 +8,60 @@
 #include <string.h>
 
 #include "control/cli/cli.h"
+#include "postern/utf8.h"
 
+/* "\\uXXXX", which JSON reads as the code point (RFC 8259 7). */
+static void print_escaped(long cp)
+{
+	if (cp > 0xffff)
+		printf("\\u%04lX\\u%04lX", 0xd7c0 + (cp >> 10), 0xdc00 + (cp & 0x3ff));
+	else
+		printf("\\u%04lX", cp);
+}
+
+/* JSON is UTF-8, and what comes from strangers is in its strings: what would turn a line of the
+ * terminal around, or break it, is escaped, for which no program cares. */
 void print_json(const json_t *v)
 {
-	json_dumpf(v, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
+	char *text = json_dumps(v, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
+	struct str t = str_c(text);
+
+	for (size_t i = 0, n; i < t.n; i += n) {
+		long cp = utf8_at(t, i, &n);
+
+		if (cp == 0x7f || utf8_is_deceptive(cp))
+			print_escaped(cp);
+		else
+			fwrite(t.p + i, 1, n, stdout);
+	}
+	free(text);
 	putchar('\n');
 }
 
+/* A member as text for a table; valid until 16 more were asked for. Controls and deceptive code
+ * points are '?': a sender's address must not draw on the operator's terminal. */
 static const char *s(const json_t *o, const char *name)
 {
-	const char *v = json_string_value(json_object_get(o, name));
+	static char ring[16][1024];
+	static unsigned int next;
+	struct str t = str_c(json_string_value(json_object_get(o, name)));
+	char *out = ring[next++ % 16];
+	size_t len = 0;
 
-	return v ? v : "";
+	for (size_t i = 0, n; i < t.n; i += n) {
+		long cp = utf8_at(t, i, &n);
+		bool plain = cp >= 0x20 && cp != 0x7f && !utf8_is_deceptive(cp);
+
+		if (len + n >= sizeof(ring[0]))
+			break;
+		if (plain)
+			memcpy(out + len, t.p + i, n);
+		else
+			out[len] = '?';
+		len += plain ? n : 1;
+	}
+	out[len] = '\0';
+	return out;
 }
 
 static long long n(const json_t *o, const char *name)

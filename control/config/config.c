@@ -182,15 +182,12 @@ void config_unref(struct config *c)
 
 const struct config_route *config_route_for(const struct config *c, struct str domain)
 {
-	char name[LIMIT_DNS_NAME + 1];
+	char name[MAIL_ALABEL];
 	struct domain_entry key = {.domain = name};
 	const struct domain_entry *e;
 
-	if (!domain.n || domain.n >= sizeof(name) || memchr(domain.p, '\0', domain.n))
+	if (!mail_alabel(domain, name))
 		return NULL;
-	for (size_t i = 0; i < domain.n; i++)
-		name[i] = (char)ascii_lower(domain.p[i]);
-	name[domain.n] = '\0';
 	if (c->priv) {
 		e = c->priv->n_index ? bsearch(&key, c->priv->index, c->priv->n_index,
 						  sizeof(key), by_domain) : NULL;

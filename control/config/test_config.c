@@ -142,6 +142,10 @@ static void routes_by_domain(void **state)
 		assert_ptr_equal(config_route_for(x, STR("example.com")), &c->route[0]);
 		assert_ptr_equal(config_route_for(x, STR("EXAMPLE.com")), &c->route[0]);
 		assert_ptr_equal(config_route_for(x, STR("xn--bcher-kva.example")), &c->route[0]);
+		assert_ptr_equal(config_route_for(x, STR("b\xc3\xbc" "cher.example")), &c->route[0]);
+		assert_ptr_equal(config_route_for(x, STR("B\xc3\x9c" "CHER.example")), &c->route[0]);
+		assert_null(config_route_for(x, STR("b\xfc" "cher.example")));
+		assert_null(config_route_for(x, STR("b\xc3\xbc" "cher\xe3\x80\x82" "example")));
 		assert_null(config_route_for(x, STR("example.co")));
 		assert_null(config_route_for(x, STR("sub.example.com")));
 		assert_null(config_route_for(x, STR("example.com\0.evil")));

@@ -30,8 +30,13 @@ struct memory {
 /* Length, then the octets, so that no two lists of fields run together. */
 static size_t add_field(uint8_t *buf, size_t at, struct str s, bool mailbox)
 {
-	size_t domain = s.n - (mailbox ? mailbox_domain(s).n : 0);
+	uint8_t alabel[LIMIT_ONWARD_PATH];
+	size_t domain;
 
+	/* A U-label and its A-label are one domain (RFC 5890 2.3.2.1). */
+	if (mailbox)
+		s = mailbox_alabel(s, alabel, sizeof(alabel));
+	domain = s.n - (mailbox ? mailbox_domain(s).n : 0);
 	buf[at++] = (uint8_t)(s.n >> 8);
 	buf[at++] = (uint8_t)s.n;
 	s = str_cut(s, LIMIT_ONWARD_PATH);

@@ -18,7 +18,8 @@ struct memory_key {
 	uint64_t lo, hi;
 };
 
-/* Of (route, MAIL FROM, RCPT); domains are compared without case. from == NULL: recipient-wide. */
+/* Of (route, MAIL FROM, RCPT); domains are compared without case, as A-labels. from == NULL:
+ * recipient-wide. */
 struct memory_key memory_key(const uint8_t secret[16], const char *route, const struct str *from,
 			     struct str rcpt);
 

@@ -258,11 +258,13 @@ static int start_spf(struct judge *j)
 {
 	const struct mail_envelope *e = j->req.env;
 	const struct origin *o = &j->result.origin;
+	uint8_t alabels[LIMIT_PATH + MAIL_ALABEL];
 	struct spf_request req = {
 		.ip = o->ip,
 		.identity = SPF_ID_MAILFROM,
 		.helo = str_c(o->helo),
-		.mail_from = e->mail_from,
+		/* RFC 8616 4: SPF knows A-labels only. */
+		.mail_from = mailbox_alabel(e->mail_from, alabels, sizeof(alabels)),
 		.hostname = str_c(j->req.hostname ? j->req.hostname : j->req.config->hostname),
 		.now = e->time_ns / 1000000000u,
 	};

@@ -58,6 +58,7 @@ int judge_authres(const struct judgement *r, const struct mail_envelope *env, co
 	long n;
 
 	authres_begin(&w, buf, cap - 1, str_c(authserv_id));
+	w.utf8 = env->smtputf8;
 	if (r->origin.status == ORIGIN_DIRECT || r->origin.status == ORIGIN_VIA) {
 		write_spf(&w, r, env);
 		write_dkim(&w, r);

@@ -109,3 +109,10 @@ struct str mailbox_domain(struct str mailbox);
 struct str mailbox_local(struct str mailbox);
 /* RFC 5321 Domain grammar: letters, digits, hyphens; labels 1..63; total <= 253. One label allowed. */
 bool domain_is_valid(struct str d);
+/* A domain as it is looked up and compared: lower case, U-labels as A-labels (RFC 5890, UTS 46). ASCII
+ * is not checked further. False: too long, NUL, no U-labels. */
+#define MAIL_ALABEL 254 /* LIMIT_DNS_NAME and a NUL */
+bool mail_alabel(struct str domain, char out[MAIL_ALABEL]);
+/* The mailbox with its domain as A-labels; the one given if there are no U-labels in it, or none that
+ * are. buf holds the result. The local part is never touched (RFC 6531 3.2). */
+struct str mailbox_alabel(struct str mailbox, uint8_t *buf, size_t cap);

@@ -152,11 +152,56 @@ static void domains(void **state)
 	assert_false(domain_is_valid(str_make("a\0b", 3)));
 }
 
+/* RFC 5890, UTS 46: what names a host, and what only looks like it. */
+static void alabels(void **state)
+{
+	static const struct { const char *domain, *alabel; } t[] = {
+		{"Example.COM", "example.com"}, {"a_b.example", "a_b.example"},
+		{"b\xc3\xbc" "cher.example", "xn--bcher-kva.example"},
+		{"B\xc3\x9c" "CHER.Example", "xn--bcher-kva.example"},
+		{"fa\xc3\x9f.example", "xn--fa-hia.example"}, /* not transitional: no "fass" */
+		{"xn--bcher-kva.b\xc3\xbc" "cher.example", "xn--bcher-kva.xn--bcher-kva.example"},
+		{"\xe4\xbe\x8b\xe5\xad\x90.example", "xn--fsqu00a.example"},
+		{"\xef\xbd\x81.\xc3\xa4.example", "a.xn--4ca.example"}, /* full-width a */
+		{"", NULL}, {"\xe4.example", NULL}, {"\xc3\xa4..example", NULL},
+		{"a\xe3\x80\x82\xc3\xa4.example", NULL}, {"a\xef\xbc\x8e\xc3\xa4.example", NULL},
+		{"-\xc3\xa4.example", NULL}, {"\xc3\xa4-.example", NULL}, {"\xc3\xa4_b.example", NULL},
+		{"\xc3\xa4 b.example", NULL}, {"\xc3\xa4\xe2\x81\x88.example", NULL} /* maps to "?!" */, {"a\xe2\x80\xae\xc3\xa4.example", NULL},
+		{"a\xe2\x80\x8b\xc3\xa4.example", NULL}, {"\xe2\x98\xba\xef\xb8\x8f..example", NULL},
+		{"\xcc\x81\xc3\xa4.example", NULL},       /* begins with a combining mark */
+		{"[\xc3\xa4]", NULL}, {"\xf0\x9f\xbf\xbf.example", NULL},
+	};
+	uint8_t buf[400], small[8];
+	char out[MAIL_ALABEL], longest[256];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		bool ok = mail_alabel(str_c(t[i].domain), out);
+
+		if (ok != (t[i].alabel != NULL) || (ok && strcmp(out, t[i].alabel)))
+			fail_msg("%s: %s", t[i].domain, ok ? out : "refused");
+	}
+	memset(longest, 'a', sizeof(longest));
+	assert_true(mail_alabel(str_make(longest, 253), out));
+	assert_false(mail_alabel(str_make(longest, 254), out));
+	assert_false(mail_alabel(STR("a\0b"), out));
+	assert_true(str_eq(mailbox_alabel(STR("\xc3\xa4@b\xc3\xbc" "cher.example"), buf, sizeof(buf)),
+			   STR("\xc3\xa4@xn--bcher-kva.example")));
+	assert_true(str_eq(mailbox_alabel(STR("\xc3\x84@Example.com"), buf, sizeof(buf)),
+			   STR("\xc3\x84@Example.com")));
+	assert_true(str_eq(mailbox_alabel(STR("a@\xe4.example"), buf, sizeof(buf)),
+			   STR("a@\xe4.example")));
+	assert_true(str_eq(mailbox_alabel(STR("a@\xc3\xa4.example"), small, sizeof(small)),
+			   STR("a@\xc3\xa4.example")));
+	assert_int_equal(mailbox_alabel(STR_NONE, buf, sizeof(buf)).n, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(ip_text), cmocka_unit_test(ip_nets), cmocka_unit_test(ip_private),
 		cmocka_unit_test(mailboxes), cmocka_unit_test(domains),
+		cmocka_unit_test(alabels),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -47,7 +47,8 @@ struct received {
 	struct str for_addr;
 	struct str date;
 };
-/* `scratch` (cap octets) holds the unfolded value that the fields point into.
+/* UTF-8 is taken in the mailbox of "for", as relays write it into SMTPUTF8 messages, and nowhere else.
+ * `scratch` (cap octets) holds the unfolded value that the fields point into.
  * 0, -EBADMSG (does not parse strictly; *why is a short text), -ENOSPC. */
 int received_parse_strict(struct str value, uint8_t *scratch, size_t cap, struct received *out,
 			  const char **why);

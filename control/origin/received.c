@@ -5,6 +5,7 @@
 
 #include "control/origin/origin.h"
 #include "postern/limits.h"
+#include "postern/utf8.h"
 
 /*
  * The strict reader of a Received field (RFC 5321 4.4), for lines that trusted relays wrote:
@@ -224,8 +225,13 @@ static bool take_for(struct reader *r, struct received *out)
 
 	if (r->s.n == 0 || r->s.p[0] != '<')
 		return take_word(r, &out->for_addr);
-	for (n = 1; n < r->s.n && ascii_is_vchar(r->s.p[n]) && !strchr("()<>;\"\\", r->s.p[n]);)
-		n++;
+	for (n = 1; n < r->s.n && !strchr("()<>;\"\\", r->s.p[n]);) {
+		size_t k = r->s.p[n] & 0x80 ? utf8_non_ascii(r->s, n) : ascii_is_vchar(r->s.p[n]);
+
+		if (!k)
+			break;
+		n += k;
+	}
 	if (n == r->s.n || r->s.p[n] != '>' || n > LIMIT_LOCAL_PART + 1 + LIMIT_DOMAIN + 1)
 		return refuse(r, "malformed for");
 	out->for_addr = str_make(r->s.p + 1, n - 1);
@@ -326,10 +332,24 @@ static bool take_date(struct reader *r, struct received *out)
 	return r->s.n == 0 ? true : refuse(r, "text behind the date");
 }
 
+/* RFC 6531 3.7.3: UTF-8 in the mailbox of "for" alone. */
+static bool octets_fit(struct str all, struct str for_addr)
+{
+	for (size_t i = 0; i < all.n; i++) {
+		const uint8_t *p = all.p + i;
+
+		if (!ascii_is_vchar(*p) && !ascii_is_wsp(*p) &&
+		    !((*p & 0x80) && for_addr.n && p >= for_addr.p && p < for_addr.p + for_addr.n))
+			return false;
+	}
+	return true;
+}
+
 int received_parse_strict(struct str value, uint8_t *scratch, size_t cap, struct received *out,
 			  const char **why)
 {
 	struct reader r = {.why = ""};
+	struct str all;
 	long n = header_unfold(value, scratch, cap);
 
 	*out = (struct received){0};
@@ -338,16 +358,15 @@ int received_parse_strict(struct str value, uint8_t *scratch, size_t cap, struct
 		*why = "too long";
 		return -ENOSPC;
 	}
-	r.s = str_make(scratch, (size_t)n);
-	for (size_t i = 0; i < r.s.n; i++)
-		if (!ascii_is_vchar(r.s.p[i]) && !ascii_is_wsp(r.s.p[i])) {
-			*why = "octet outside printable ASCII";
-			return -EBADMSG;
-		}
+	r.s = all = str_make(scratch, (size_t)n);
 	if (!take_from(&r, out) ||
 	    (!take_keyword(&r, STR("by")) && !refuse(&r, "no by")) ||
 	    !take_word(&r, &out->by) || !take_clauses(&r, out) || !take_date(&r, out)) {
 		*why = r.why;
+		return -EBADMSG;
+	}
+	if (!octets_fit(all, out->for_addr)) {
+		*why = "octet outside printable ASCII";
 		return -EBADMSG;
 	}
 	return 0;

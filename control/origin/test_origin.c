@@ -55,6 +55,10 @@ static void reads(void **state)
 		{"from [10.1.1.1] ([192.0.2.4]) by b.example with SMTP id 1; 4 Nov 2023 22:13 "
 		 "+0000",
 		 "192.0.2.4", "[10.1.1.1]", "", "b.example", "SMTP", "1", ""},
+		{"from a.example (a.example [192.0.2.4]) by b.example (Postern) with UTF8SMTPS id 1 "
+		 "for <\xc3\xa4@b\xc3\xbc.example>; " DATE,
+		 "192.0.2.4", "a.example", "a.example", "b.example", "UTF8SMTPS", "1",
+		 "\xc3\xa4@b\xc3\xbc.example"},
 	};
 	struct received r;
 	uint8_t scratch[2048];
@@ -116,6 +120,13 @@ static void refuses(void **state)
 		"from a (p [192.0.2.1]) by b for <a@b>x; " DATE ";",
 		"from a (p [192.0.2.1]) by b with SMTP id 1; " DATE "\xc3\xa4",
 		"from a\x01 (p [192.0.2.1])" TAIL,
+		"from \xc3\xa4 (p [192.0.2.1])" TAIL,
+		"from a (\xc3\xa4 [192.0.2.1])" TAIL,
+		"from a (p [192.0.2.1]) (using TLS \xc3\xa4)" TAIL,
+		"from a (p [192.0.2.1]) by b for <\xe4@b>; " DATE,
+		"from a (p [192.0.2.1]) by b for <a\xe2\x80\xae@b>; " DATE,
+		"from a (p [192.0.2.1]) by b for <a\xc2\x85@b>; " DATE,
+		"from a (p [192.0.2.1]) by b for \xc3\xa4@b; " DATE,
 		"from a (p [192.0.2.1])\nby b; " DATE,
 	};
 	struct received r;
@@ -218,6 +229,29 @@ static void walks(void **state)
 	walk("198.51.100.1", LINE("127.0.0.1", "d"), false, ORIGIN_UNRESOLVED, "198.51.100.1", 1);
 }
 
+/* A relay's UTF-8 is believed in an SMTPUTF8 message only. */
+static void utf8_line(void **state)
+{
+	static const char m[] = "Received: from h.r1.example.net (p.example [203.0.113.5]) by "
+				"r1.example.net with UTF8SMTP id 1 for <\xc3\xa4@example.com>; " DATE "\r\n";
+	struct iovec iov = {(void *)(uintptr_t)m, strlen(m)};
+	struct mail_bytes c = {&iov, 1, strlen(m)};
+	struct mail_envelope env = {.helo = STR("peer.example")};
+	struct headers h;
+	struct origin o;
+
+	(void)state;
+	assert_true(ip_parse(STR("192.0.2.1"), &env.peer));
+	assert_int_equal(headers_parse(&h, &c), 0);
+	for (int i = 0; i < 2; i++) {
+		env.smtputf8 = i;
+		assert_int_equal(origin_walk(&relays, &env, &h, false, &o), 0);
+		assert_int_equal(o.status, i ? ORIGIN_VIA : ORIGIN_UNRESOLVED);
+		origin_free(&o);
+	}
+	headers_free(&h);
+}
+
 static void endless(void **state)
 {
 	size_t n = 150 * 120;
@@ -259,7 +293,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(reads), cmocka_unit_test(refuses), cmocka_unit_test(walks),
-		cmocka_unit_test(endless), cmocka_unit_test(details),
+		cmocka_unit_test(endless), cmocka_unit_test(utf8_line), cmocka_unit_test(details),
 	};
 
 	return cmocka_run_group_tests(tests, setup, NULL);

@@ -20,6 +20,7 @@ struct walk {
 	size_t next;              /* field from which the next Received is looked for */
 	struct received line;     /* the last one read; points into scratch */
 	long line_field;
+	bool utf8;                /* the message is SMTPUTF8 */
 	uint8_t scratch[SCRATCH];
 };
 
@@ -137,8 +138,9 @@ static bool next_line(struct walk *w, const char **why)
 	}
 	w->next = i + 1;
 	w->line_field = (long)i;
-	if (w->h->field[i].flags &
-	    (HEADER_F_NUL | HEADER_F_BARE | HEADER_F_8BIT | HEADER_F_SPACE_COLON)) {
+	/* RFC 6532: an SMTPUTF8 message may have UTF-8 in a line; the reader says where. */
+	if (w->h->field[i].flags & (HEADER_F_NUL | HEADER_F_BARE | HEADER_F_SPACE_COLON |
+				    (w->utf8 ? 0 : HEADER_F_8BIT))) {
 		*why = "octets that no relay writes";
 		return false;
 	}
@@ -258,6 +260,7 @@ int origin_walk(const struct origin_relays *relays, const struct mail_envelope *
 	w->h = h;
 	w->o = out;
 	w->line_field = -1;
+	w->utf8 = env->smtputf8;
 	rc = add_hop(w, &env->peer, env->helo, STR_NONE, relay, -1);
 	if (rc)
 		goto out;

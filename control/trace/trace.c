@@ -17,7 +17,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "control/mail/mail.h"
 #include "control/trace/trace.h"
+#include "postern/limits.h"
 #include "postern/stats.h"
 
 #define BUFFER_MAX (16u * 1024 * 1024)
@@ -255,16 +257,21 @@ static bool same(const json_t *record, const char *member, const char *want)
 	return have && !strcasecmp(have, want);
 }
 
-/* "@example.com" asks for a domain, anything else for the whole address. */
+/* "@example.com" asks for a domain, anything else for the whole address. U-labels and A-labels are
+ * the same domain. */
 static bool same_address(const json_t *record, const char *member, const char *want)
 {
-	const char *have, *at;
+	const char *v = json_string_value(json_object_get(record, member));
+	uint8_t buf[2][LIMIT_PATH + MAIL_ALABEL];
+	struct str have, w;
 
-	if (!want || want[0] != '@')
-		return same(record, member, want);
-	have = json_string_value(json_object_get(record, member));
-	at = have ? strrchr(have, '@') : NULL;
-	return at && !strcasecmp(at, want);
+	if (!want || !v)
+		return !want;
+	have = mailbox_alabel(str_c(v), buf[0], sizeof(buf[0]));
+	w = mailbox_alabel(str_c(want), buf[1], sizeof(buf[1]));
+	if (want[0] == '@')
+		have = str_skip(have, (size_t)(mailbox_domain(have).n ? mailbox_local(have).n : have.n));
+	return str_ieq(have, w);
 }
 
 static bool matches(const json_t *r, const struct trace_query *q)

@@ -13,7 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct ip_net net;
 	struct origin_relay relay = {"r", &net, 1, NULL, 0, 1};
 	struct origin_relays relays = {&relay, 1};
-	struct mail_envelope env = {.helo = STR("h")};
+	struct mail_envelope env = {.helo = STR("h"), .smtputf8 = size & 1};
 	struct iovec iov = {(void *)(uintptr_t)data, size};
 	struct mail_bytes c = {&iov, 1, size};
 	struct headers h;

@@ -10,11 +10,13 @@
 #include "control/mail/mail.h"
 
 /* Appends to a bounded buffer; `failed` sticks. The result is one field, folded at resinfo borders
- * by CRLF HTAB, lines <= 998 octets, pure ASCII. */
+ * by CRLF HTAB, lines <= 998 octets, pure ASCII unless `utf8` was set behind
+ * authres_begin(). */
 struct authres_writer {
 	char *buf;
 	size_t cap, len;
 	bool failed;
+	bool utf8;              /* the caller's: SMTPUTF8 message, whose fields may be UTF-8 (RFC 6532) */
 	unsigned int n_results;
 };
 
@@ -22,7 +24,8 @@ void authres_begin(struct authres_writer *w, char *buf, size_t cap, struct str a
 /* method and result must be keywords of RFC 8601; reason may be n == 0. */
 void authres_result(struct authres_writer *w, const char *method, const char *result, struct str reason);
 /* A property of the last result: "smtp", "mailfrom", value. Values that are no plain token or
- * addr-spec/domain are written as quoted-string; control octets and non-ASCII are replaced by '?';
+ * addr-spec/domain are written as quoted-string; control octets and non-ASCII (with `utf8`: what is
+ * not UTF-8, and deceptive code points) are replaced by '?';
  * n == 0 leaves the property out. */
 void authres_property(struct authres_writer *w, const char *ptype, const char *property, struct str value);
 /* A comment behind the last result or property; parentheses and backslashes escaped. */

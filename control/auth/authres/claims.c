@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "control/auth/authres/authres.h"
+#include "postern/utf8.h"
 
 /*
  * Readers of this field differ: some take comments into account, some do not; some fold case or
@@ -16,29 +17,6 @@
 #define MAX_NESTING 32
 
 /* ---- folding ------------------------------------------------------------------------------ */
-
-/* One code point of UTF-8 at i; *len its octets. -1: not UTF-8. */
-static long utf8_at(struct str s, size_t i, size_t *len)
-{
-	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-	uint8_t c = s.p[i];
-	size_t n = c < 0x80 ? 1 : c >= 0xc2 && c < 0xe0 ? 2 : c >= 0xe0 && c < 0xf0 ? 3 :
-		   c >= 0xf0 && c < 0xf5 ? 4 : 0;
-	uint32_t v = n == 1 ? c : c & (0x7fu >> n);
-
-	*len = 1;
-	if (n == 0 || n > s.n - i)
-		return -1;
-	for (size_t k = 1; k < n; k++) {
-		if ((s.p[i + k] & 0xc0) != 0x80)
-			return -1;
-		v = v << 6 | (s.p[i + k] & 0x3fu);
-	}
-	if (v < least[n] || v > 0x10ffff || (v >= 0xd800 && v < 0xe000))
-		return -1;
-	*len = n;
-	return (long)v;
-}
 
 struct fold {
 	uint8_t text[MAX_ID];

@@ -133,6 +133,29 @@ static void writer(void **state)
 	assert_true(authres_claims(str_skip(str_c(buf), 23), STR("mx.example.net")));
 }
 
+/* RFC 8616 5: UTF-8 where the message is SMTPUTF8. */
+static void writer_utf8(void **state)
+{
+	struct authres_writer w;
+	char buf[2048];
+
+	(void)state;
+	authres_begin(&w, buf, sizeof(buf), STR("mx.example.net"));
+	w.utf8 = true;
+	authres_result(&w, "spf", "pass", STR("\xc3\xa4\xe4"));
+	authres_property(&w, "smtp", "mailfrom", STR("\xc3\xa4.b@\xc3\xa4.example"));
+	authres_property(&w, "smtp", "helo", STR("a@\xc3\xa4..example"));
+	authres_property(&w, "smtp", "rcptto", STR("a\xe2\x80\xae@example.com"));
+	authres_property(&w, "header", "from", STR("\xc3\xa4..b@example.com"));
+	authres_comment(&w, STR("\xc3\xa4\xc2\x85)"));
+	assert_true(authres_end(&w) > 0);
+	assert_string_equal(buf, "Authentication-Results: mx.example.net;\r\n"
+		"\tspf=pass reason=\"\xc3\xa4?\" smtp.mailfrom=\xc3\xa4.b@\xc3\xa4.example"
+		" smtp.helo=\"a@\xc3\xa4..example\" smtp.rcptto=\"a???@example.com\""
+		" header.from=\"\xc3\xa4..b@example.com\" (\xc3\xa4??\\))\r\n");
+	assert_true(authres_claims(str_skip(str_c(buf), 23), STR("mx.example.net")));
+}
+
 static void writer_bounds(void **state)
 {
 	struct authres_writer w;
@@ -168,7 +191,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(claims), cmocka_unit_test(long_values),
-		cmocka_unit_test(writer), cmocka_unit_test(writer_bounds),
+		cmocka_unit_test(writer), cmocka_unit_test(writer_utf8), cmocka_unit_test(writer_bounds),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

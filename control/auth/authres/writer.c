@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "control/auth/authres/authres.h"
+#include "postern/utf8.h"
 
 #define MAX_LINE 998 /* RFC 5322 2.1.1, without CRLF */
 
@@ -33,31 +34,36 @@ static bool is_token(struct str s)
 }
 
 /* [[local-part] "@"] domain-name of RFC 8601 2.2, with a local-part that needs no quotes. */
-static bool is_plain_address(struct str s)
+static bool is_plain_address(const struct authres_writer *w, struct str s)
 {
 	size_t at = str_find(s, '@');
+	struct str domain = str_skip(s, at + 1);
 	bool dot = true; /* a dot may not stand here */
+	char alabel[MAIL_ALABEL];
 
-	if (at == s.n || !domain_is_valid(str_skip(s, at + 1)))
+	if (at == s.n || !mail_alabel(domain, alabel) || !domain_is_valid(str_c(alabel)) ||
+	    (!w->utf8 && !utf8_is_ascii(s)))
 		return false;
-	for (size_t i = 0; i < at; i++) {
-		if (s.p[i] == '.' ? dot : !ascii_is_atext(s.p[i]))
+	for (size_t i = 0, n; i < at; i += n) {
+		n = s.p[i] & 0x80 ? utf8_non_ascii(s, i) : 1;
+		if (!n || (n == 1 && (s.p[i] == '.' ? dot : !ascii_is_atext(s.p[i]))))
 			return false;
 		dot = s.p[i] == '.';
 	}
 	return at == 0 || !dot;
 }
 
-static uint8_t safe(uint8_t c)
-{
-	return c >= 0x20 && c < 0x7f ? c : '?';
-}
-
 static void put_escaped(struct authres_writer *w, struct str s, const char *special)
 {
-	for (size_t i = 0; i < s.n; i++) {
-		uint8_t c = safe(s.p[i]);
+	for (size_t i = 0, n; i < s.n; i += n) {
+		uint8_t c = s.p[i] >= 0x20 && s.p[i] < 0x7f ? s.p[i] : '?';
 
+		n = w->utf8 && (s.p[i] & 0x80) ? utf8_non_ascii(s, i) : 0;
+		if (n) {
+			put_text(w, str_make(s.p + i, n));
+			continue;
+		}
+		n = 1;
 		if (strchr(special, c))
 			put(w, '\\');
 		put(w, c);
@@ -156,7 +162,7 @@ void authres_property(struct authres_writer *w, const char *ptype, const char *p
 	put(w, '.');
 	put_text(w, str_c(property));
 	put(w, '=');
-	if (is_token(value) || is_plain_address(value))
+	if (is_token(value) || is_plain_address(w, value))
 		put_text(w, value);
 	else
 		put_quoted(w, value);

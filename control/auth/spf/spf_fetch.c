@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "postern/utf8.h"
+
 #define TXT_MAX 65535
 
 static void fetch_free(struct spf_fetch *f)
@@ -297,7 +299,9 @@ static int fetch_start(struct spf_fetch *f)
 
 	if (n == -EAGAIN || (ptr && c->reverse.state != SPF_REVERSE_READY))
 		return spf_reverse_start(c);
-	if (n < 0) /* expands to more than any name: as good as not there */
+	/* Expands to more than any name: as good as not there. RFC 8616 4: what a macro made of a UTF-8
+	 * local part never matches, whatever octets are in the DNS. */
+	if (n < 0 || (f->key.kind != SPF_KEY_MX && !utf8_is_ascii(str_make(f->name, (size_t)n))))
 		n = 0;
 	if (ptr) {
 		take_reverse(f, str_make(f->name, (size_t)n));

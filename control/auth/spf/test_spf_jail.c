@@ -38,7 +38,7 @@ static void zone_of(char *text, size_t cap)
 		"local TXT \"v=spf1 exists:%%{l}.u.example.com -all\"\n"
 		"two TXT \"v=spf1 -all\"\ntwo TXT \"v=spf1 +all\"\n"
 		"broken TXT \"v=spf1 include:soft.example.com include:nope.example.com -all\"\n"
-		"bad.u A 127.0.0.2\n"
+		"bad.u A 127.0.0.2\n\\195\\164.u A 127.0.0.2\n"
 		"loop TXT \"v=spf1 ip4:127.0.0.1 -all\"\n"
 		"many TXT ( \"v=spf1 a:mail.example.com a:mail.example.com a:mail.example.com "
 		"a:mail.example.com\"\n"
@@ -158,6 +158,8 @@ static void test_results(void **state)
 	assert_int_equal(check(f, "192.0.2.1", "bad@local.example.com"), SPF_PASS);
 	assert_false(f->v.cacheable);
 	assert_int_equal(check(f, "192.0.2.1", "good@local.example.com"), SPF_FAIL);
+	/* RFC 8616 4: never, though the name is there. */
+	assert_int_equal(check(f, "192.0.2.1", "\xc3\xa4@local.example.com"), SPF_FAIL);
 	assert_int_equal(check(f, "192.0.2.1", "a@two.example.com"), SPF_PERMERROR);
 	assert_int_equal(check(f, "192.0.2.1", "a@broken.example.com"), SPF_PERMERROR);
 	assert_non_null(strstr(f->v.reason, "nope.example.com: no SPF record"));
@@ -177,7 +179,7 @@ static void test_results(void **state)
 	assert_int_equal(check(f, "2001:db8::5", "a@many.example.com"), SPF_PERMERROR);
 	assert_string_equal(f->v.reason, "more than 2 void DNS lookups");
 	spf_jail_stats(f->jail, &s);
-	assert_int_equal(s.checks, 16);
+	assert_int_equal(s.checks, 17);
 	assert_int_equal(s.by_result[SPF_PASS], 6);
 	assert_int_equal(s.worker_died + s.worker_killed, 0);
 	assert_int_equal(s.refused_evaluator, 0);

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+
+/* Which recipients are ours, and what the others hear. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "control/loop.h"
+
+static const char text[] =
+	"hostname = mx.example.net\n"
+	"listener a { port = 1; address = [\"192.0.2.25/24\"] }\n"
+	"route b { domains = [\"example.com\", \"b\xc3\xbc" "cher.example\"], hosts = [\"198.51.100.1\"] }\n";
+
+struct snapshot *snapshot_ref(struct snapshot *s)
+{
+	return s;
+}
+
+void snapshot_unref(struct snapshot *s)
+{
+	(void)s;
+}
+
+static void recipients(void **state)
+{
+	static const struct {
+		const char *mailbox;
+		const char *said; /* NULL: ours */
+		uint16_t subject;
+	} t[] = {
+		{"a@example.com", NULL, 0},
+		{"Postmaster", NULL, 0},
+		{"\xc3\xa4@example.com", NULL, 0},
+		{"a@b\xc3\xbc" "cher.example", NULL, 0},
+		{"a@B\xc3\x9c" "CHER.example", NULL, 0},
+		{"a@xn--bcher-kva.example", NULL, 0},
+		{"a@example.org", "Relaying denied", 7},
+		{"a@b\xc3\xa4" "cher.example", "Relaying denied", 7},
+		{"a@-\xc3\xa4.example", "No valid international domain", 1},
+		{"a@\xcc\x81.example", "No valid international domain", 1},
+		{"a%b@example.com", "Routing inside the local part is not relayed", 7},
+		{"a\xef\xbc\xa0" "b@example.com", "Routing inside the local part is not relayed", 7},
+		{"a\xef\xbc\x85" "b@example.com", "Routing inside the local part is not relayed", 7},
+		{"a\xef\xb9\xab" "b@example.com", "Routing inside the local part is not relayed", 7},
+		{"a@[192.0.2.1]", "Relaying denied: mail to an address literal", 7},
+	};
+	struct config_error err;
+	struct config *c;
+	size_t n;
+
+	(void)state;
+	assert_int_equal(config_parse("x", text, sizeof(text) - 1, 1, &c, &err, 1, &n), 0);
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		struct str m = str_c(t[i].mailbox);
+		const char *problem = loop_mailbox_problem(m);
+		const struct config_route *r = problem ? NULL : loop_route(c, m);
+		struct ctl_reply said;
+
+		if (!r != !!t[i].said)
+			fail_msg("%s: %s", t[i].mailbox, problem ? problem : "");
+		if (r)
+			continue;
+		said = loop_refusal(m, problem);
+		assert_int_equal(said.code, 550);
+		assert_int_equal(said.enh_subject, t[i].subject);
+		assert_true(str_eq(said.text, str_c(t[i].said)));
+	}
+	config_unref(c);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {cmocka_unit_test(recipients)};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
