@@ -9,7 +9,7 @@
 
 #define EHLO_TLS                                                                                   \
 	"250-mx.example.net\r\n250-STARTTLS\r\n250-PIPELINING\r\n250-SIZE 1000\r\n250-8BITMIME\r\n"    \
-	"250-CHUNKING\r\n250 ENHANCEDSTATUSCODES\r\n"
+	"250-SMTPUTF8\r\n250-CHUNKING\r\n250 ENHANCEDSTATUSCODES\r\n"
 #define TLS_GO "220 2.0.0 Ready to start TLS\r\n"
 #define INJECTED "554 5.5.0 Commands behind STARTTLS, closing\r\n"
 
@@ -44,6 +44,9 @@ static void test_state_reset(void **state)
 	hear(SENDER RCPT GO DONE);
 	assert_string_equal(f->helo, "d.example.org");
 	assert_int_equal(f->proto, PROTO_ESMTPS);
+	say("MAIL FROM:<\xc3\xa4@example.org> SMTPUTF8\r\nRSET\r\n");
+	hear(SENDER OK);
+	assert_int_equal(f->proto, PROTO_UTF8SMTPS);
 	say("HELO e.example.org\r\n" MAIL);
 	hear(HELO SENDER);
 	assert_int_equal(f->proto, PROTO_SMTP);
