@@ -15,6 +15,7 @@
 #include <time.h>
 
 #include "control/loop.h"
+#include "control/trace/facts.h"
 
 static uint64_t monotonic_us(void)
 {
@@ -26,18 +27,9 @@ static uint64_t monotonic_us(void)
 
 /* ---- trace ------------------------------------------------------------------------------------ */
 
-/* JSON wants UTF-8; what is not is written with '?' for each octet outside ASCII. */
 static json_t *text(struct str s)
 {
-	json_t *v = json_stringn((const char *)s.p, s.n);
-	char buf[512];
-	size_t n = s.n < sizeof(buf) ? s.n : sizeof(buf);
-
-	if (v)
-		return v;
-	for (size_t i = 0; i < n; i++)
-		buf[i] = s.p[i] >= 0x20 && s.p[i] < 0x7f ? (char)s.p[i] : '?';
-	return json_stringn(buf, n);
+	return trace_text(s);
 }
 
 static json_t *message_id(const struct message *m)
@@ -130,6 +122,7 @@ static void record(struct message *m, enum trace_outcome outcome, const struct c
 
 	if (e->via != VIA_NONE)
 		json_object_set_new(common, "via", via(e));
+	trace_facts(common, e);
 	said[0] = '\0';
 	if (r)
 		snprintf(said, sizeof(said), "%.*s", STR_FMT(r->text));

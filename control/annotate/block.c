@@ -187,6 +187,8 @@ static void put_trace(struct text *t, const struct annotate_input *in)
 
 /* ---- Received ------------------------------------------------------------------------------- */
 
+/* As Gmail and others write it; RFC 8314 4.3 wants the cipher suite told. Names that a client's
+ * certificate holds are its own words: they go to the trace, not here. */
 static void put_tls(struct text *t, const struct mail_envelope *env)
 {
 	const char *version = env->tls_version == 0x0304 ? "TLSv1.3" :
@@ -194,7 +196,7 @@ static void put_tls(struct text *t, const struct mail_envelope *env)
 
 	if (!version)
 		return;
-	put_c(t, "\r\n\t(");
+	put_c(t, "\r\n\t(version=");
 	put_c(t, version);
 	for (size_t i = 0; i < env->tls_cipher.n; i++)
 		if (!ascii_is_alnum(env->tls_cipher.p[i]) && env->tls_cipher.p[i] != '-' &&
@@ -203,7 +205,7 @@ static void put_tls(struct text *t, const struct mail_envelope *env)
 			return;
 		}
 	if (env->tls_cipher.n) {
-		put_c(t, " ");
+		put_c(t, " cipher=");
 		put(t, env->tls_cipher);
 	}
 	put_c(t, ")");

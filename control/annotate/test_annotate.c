@@ -102,7 +102,7 @@ static void whole(void **state)
 		"X-Postern-Trace: 0123456789ABCDEF\r\n" AR
 		"Received: from mail.example.com (ptr.example.com [203.0.113.5])\r\n"
 		"\tby mx.example.net (Postern) with ESMTPS id 0123456789ABCDEF\r\n"
-		"\t(TLSv1.3 TLS_AES_256_GCM_SHA384)\r\n\tfor <b@example.net>;\r\n"
+		"\t(version=TLSv1.3 cipher=TLS_AES_256_GCM_SHA384)\r\n\tfor <b@example.net>;\r\n"
 		"\tTue, 14 Nov 2023 22:13:20 +0000\r\n")));
 	annotate_free(&out);
 }
@@ -155,8 +155,8 @@ static void received_utf8(void **state)
 	env.proto = PROTO_UTF8SMTPS;
 	env.smtputf8 = true;
 	rcpt[0] = STR("b\xc3\xa4@\xe4\xbe\x8b.example");
-	assert_non_null(strstr(received(), " with UTF8SMTPS id 0123456789ABCDEF (TLSv1.3 "
-				"TLS_AES_256_GCM_SHA384) for <b\xc3\xa4@\xe4\xbe\x8b.example>; Tue,"));
+	assert_non_null(strstr(received(), " with UTF8SMTPS id 0123456789ABCDEF (version=TLSv1.3 "
+				"cipher=TLS_AES_256_GCM_SHA384) for <b\xc3\xa4@\xe4\xbe\x8b.example>; Tue,"));
 	rcpt[0] = STR("b\xe4@example.net");
 	assert_null(strstr(received(), " for "));
 	rcpt[0] = STR("b\xe2\x80\xa8@example.net");
@@ -167,6 +167,24 @@ static void received_utf8(void **state)
 	assert_null(strstr(received(), " for "));
 	env.helo = STR("\xc3\xa4.example");
 	assert_non_null(strstr(received(), "from [203.0.113.5] ("));
+}
+
+/* What a client's certificate and hello say is not in the header, whatever it is. */
+static void received_tls(void **state)
+{
+	(void)state;
+	env.tls_client = STR("relay)\r\nX-Evil: 1");
+	env.tls_sni = STR("a (b");
+	env.tls_flags = TLS_F_CLIENT | TLS_F_VERIFIED;
+	env.tls_version = 0x0303;
+	env.tls_cipher = STR("ECDHE-RSA-AES128-GCM-SHA256");
+	assert_non_null(strstr(received(), " with ESMTPS id 0123456789ABCDEF (version=TLSv1.2 "
+				"cipher=ECDHE-RSA-AES128-GCM-SHA256) for <b@example.net>; Tue,"));
+	assert_null(strstr(received(), "relay"));
+	env.tls_cipher = STR("");
+	assert_non_null(strstr(received(), " (version=TLSv1.2) for "));
+	env.tls_version = 0x0300; /* nothing we speak */
+	assert_null(strstr(received(), "version="));
 }
 
 static void authres_utf8(void **state)
@@ -526,7 +544,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(whole, fresh), cmocka_unit_test_setup(received_forms, fresh),
-		cmocka_unit_test_setup(received_utf8, fresh), cmocka_unit_test_setup(authres_utf8, fresh),
+		cmocka_unit_test_setup(received_utf8, fresh), cmocka_unit_test_setup(received_tls, fresh), cmocka_unit_test_setup(authres_utf8, fresh),
 		cmocka_unit_test_setup(sender_forms, fresh), cmocka_unit_test_setup(refused, fresh),
 		cmocka_unit_test_setup(forged, fresh), cmocka_unit_test_setup(proof_fails, fresh),
 		cmocka_unit_test_setup(conflicts, fresh), cmocka_unit_test_setup(walkers, fresh),

@@ -74,6 +74,7 @@ static void count_results(struct judge *j)
 	c[CTL_signatures_broken] += r->conflicts.broken;
 	if (r->origin.status == ORIGIN_UNRESOLVED)
 		c[CTL_origin_unresolved]++;
+	c[CTL_origin_unproven] += r->origin.unproven;
 }
 
 static int make_block(struct judge *j)

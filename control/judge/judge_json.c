@@ -13,7 +13,8 @@
 /* Bytes from outside are not always UTF-8; JSON strings are. What is not becomes '?'. */
 static json_t *text(struct str s)
 {
-	json_t *v = json_stringn((const char *)s.p, s.n);
+	/* A NUL in a string is JSON that most readers refuse. */
+	json_t *v = s.n && memchr(s.p, '\0', s.n) ? NULL : json_stringn((const char *)s.p, s.n);
 	char *copy;
 
 	if (v || !s.n)

@@ -4,7 +4,8 @@
 
 /*
  * Who sent this? Hop 0 is the TCP peer. While a hop's address belongs to a configured relay, the
- * next Received from the top says who handed it the mail; it must parse strictly and fit the relay.
+ * next Received from the top says who handed it the mail; it must parse strictly and fit the relay. The
+ * peer itself may have to prove by its certificate that it is the relay.
  * The walk stops at the first hop that is not listed: below it everything is the attacker's writing.
  */
 
@@ -20,6 +21,15 @@ struct origin_relay {
 	const char *const *by;   /* allowed suffixes of `by`, lower case ("mx.example.net"); n_by 0: any */
 	size_t n_by;
 	unsigned int hops;       /* Received lines this relay adds per pass; default 1 */
+	/*
+	 * With one of these a peer at its address is this relay only if it shows one of the
+	 * certificates: a name (with a leading dot: any below it; A-labels, lower case) that verified
+	 * by client-ca, or a fingerprint, which needs no CA.
+	 */
+	const char *const *tls_name;
+	size_t n_tls_names;
+	const uint8_t (*tls_sha256)[32]; /* of the certificate, DER */
+	size_t n_tls_sha256;
 };
 
 struct origin_relays {
@@ -70,10 +80,14 @@ struct origin {
 	char helo[256];       /* as the origin said it; "" if unusable */
 	char via[64];         /* name of the outermost relay, "" if direct */
 	char reason[160];     /* for UNRESOLVED and PRIVATE_PEER */
+	bool unproven;        /* the peer has a relay's address and not its certificate: the note of
+	                         hop 0 says why; it is a peer like any other */
 	struct origin_hop *hop; /* owned; hop 0 is the peer */
 	size_t n_hops;
 };
 
+/* Does the peer show a certificate of this relay? NULL: yes, or none is asked for; else why not. */
+const char *origin_tls_problem(const struct origin_relay *relay, const struct mail_envelope *env);
 /* 0 or -ENOMEM. `allow_private`: a private peer that is not listed is taken as it is (labs). */
 int origin_walk(const struct origin_relays *relays, const struct mail_envelope *env,
 		const struct headers *h, bool allow_private, struct origin *out);

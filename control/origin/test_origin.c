@@ -19,7 +19,7 @@ static void reads(void **state)
 	} t[] = {
 		{" from mail.example.com (mx.example.com [192.0.2.1])\r\n\tby gw.example.net "
 		 "(Postern) with ESMTPS"
-		 " id 0123456789ABCDEF\r\n\t(TLSv1.3 TLS_AES_256_GCM_SHA384)\r\n\tfor "
+		 " id 0123456789ABCDEF\r\n\t(version=TLSv1.3 cipher=TLS_AES_256_GCM_SHA384)\r\n\tfor "
 		 "<a@example.net>;\r\n\t" DATE,
 		 "192.0.2.1", "mail.example.com", "mx.example.com", "gw.example.net", "ESMTPS",
 		 "0123456789ABCDEF", "a@example.net"},
@@ -252,6 +252,76 @@ static void utf8_line(void **state)
 	headers_free(&h);
 }
 
+/* Who is at a relay's address and cannot prove to be it is a peer like any other. */
+static void tls_identity(void **state)
+{
+	static const char *const names[] = {"relay.example.net", ".edge.example.net"};
+	static const uint8_t prints[2][32] = {{1}, {[31] = 0xff}};
+	static const char m[] = LINE("203.0.113.5", "r1.example.net");
+	static const struct {
+		const char *client;
+		uint8_t flags, sha0, sha31, via;
+		uint16_t version;
+		const char *why; /* NULL: it is the relay */
+	} t[] = {
+		{"relay.example.net", 3, 9, 0, VIA_NONE, 0x0304, NULL},
+		{"Relay.Example.NET", 3, 9, 0, VIA_NONE, 0x0303, NULL},
+		{"a.edge.example.net", 3, 9, 0, VIA_NONE, 0x0304, NULL},
+		{"a.b.edge.example.net", 3 | TLS_F_RESUMED, 9, 0, VIA_NONE, 0x0304, NULL},
+		{"relay.example.net", 3, 9, 0, VIA_PROXY, 0x0304, NULL},
+		{"other", 1, 1, 0, VIA_NONE, 0x0304, NULL},     /* a fingerprint needs no CA */
+		{"", 1, 0, 0xff, VIA_NONE, 0x0304, NULL},
+		{"", 0, 0, 0, VIA_NONE, 0, "no TLS"},
+		{"relay.example.net", 3, 1, 0, VIA_NONE, 0, "no TLS"},
+		{"relay.example.net", 0, 1, 0, VIA_NONE, 0x0304, "no client certificate"},
+		{"relay.example.net", 2, 1, 0, VIA_NONE, 0x0304, "no client certificate"},
+		{"relay.example.net", 1, 9, 0, VIA_NONE, 0x0304, "did not verify"},
+		{"edge.example.net", 3, 9, 0, VIA_NONE, 0x0304, "another certificate"},
+		{".edge.example.net", 3, 9, 0, VIA_NONE, 0x0304, "another certificate"},
+		{"*.edge.example.net", 3, 9, 0, VIA_NONE, 0x0304, "another certificate"},
+		{"x y.edge.example.net", 3, 9, 0, VIA_NONE, 0x0304, "another certificate"},
+		{"xedge.example.net", 3, 9, 0, VIA_NONE, 0x0304, "another certificate"},
+		{"xrelay.example.net", 3, 9, 0, VIA_NONE, 0x0304, "another certificate"},
+		{"relay.example.net.evil.example", 3, 9, 0, VIA_NONE, 0x0304, "another certificate"},
+		{"", 3, 9, 0, VIA_NONE, 0x0304, "another certificate"},
+		{"relay.example.net", 3, 1, 0, VIA_XCLIENT, 0x0304, "XCLIENT"},
+	};
+	struct iovec iov = {(void *)(uintptr_t)m, strlen(m)};
+	struct mail_bytes c = {&iov, 1, strlen(m)};
+	struct headers h;
+	struct origin o;
+
+	(void)state;
+	relay[0].tls_name = names;
+	relay[0].n_tls_names = 2;
+	relay[0].tls_sha256 = prints;
+	relay[0].n_tls_sha256 = 2;
+	assert_int_equal(headers_parse(&h, &c), 0);
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		struct mail_envelope env = {.helo = STR("peer.example"), .tls_version = t[i].version,
+			.tls_client = str_c(t[i].client), .tls_flags = t[i].flags, .via = t[i].via,
+			.tls_client_sha256 = {[0] = t[i].sha0, [31] = t[i].sha31}};
+
+		assert_true(ip_parse(STR("192.0.2.1"), &env.peer));
+		assert_int_equal(origin_walk(&relays, &env, &h, false, &o), 0);
+		if (o.status != (t[i].why ? ORIGIN_DIRECT : ORIGIN_VIA) || o.unproven != !!t[i].why ||
+		    (t[i].why && !strstr(o.hop[0].note, t[i].why)))
+			fail_msg("case %zu: %s", i, o.hop[0].note);
+		assert_int_equal(o.n_hops, t[i].why ? 1 : 2);
+		assert_int_equal(o.hop[0].relay != NULL, !t[i].why);
+		origin_free(&o);
+	}
+	headers_free(&h);
+	/* Behind another relay it is that one's word that counts. */
+	walk("10.9.0.1", LINE("192.0.2.1", "x.example") LINE("203.0.113.5", "r1.example.net"), false,
+	     ORIGIN_VIA, "203.0.113.5", 3);
+	/* A private address that did not prove itself is hidden by NAT like any other. */
+	relay[1].tls_name = names;
+	relay[1].n_tls_names = 1;
+	walk("10.9.0.1", LINE("203.0.113.5", "x.example"), false, ORIGIN_PRIVATE_PEER, "10.9.0.1", 1);
+	setup(NULL);
+}
+
 static void endless(void **state)
 {
 	size_t n = 150 * 120;
@@ -293,7 +363,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(reads), cmocka_unit_test(refuses), cmocka_unit_test(walks),
-		cmocka_unit_test(endless), cmocka_unit_test(utf8_line), cmocka_unit_test(details),
+		cmocka_unit_test(endless), cmocka_unit_test(tls_identity), cmocka_unit_test(utf8_line), cmocka_unit_test(details),
 	};
 
 	return cmocka_run_group_tests(tests, setup, NULL);

@@ -249,7 +249,9 @@ static int walk_on(struct walk *w, const struct origin_relay *relay, bool allow_
 int origin_walk(const struct origin_relays *relays, const struct mail_envelope *env,
 		const struct headers *h, bool allow_private, struct origin *out)
 {
-	const struct origin_relay *relay = relay_of(relays, &env->peer);
+	const struct origin_relay *listed = relay_of(relays, &env->peer);
+	const char *unproven = listed ? origin_tls_problem(listed, env) : NULL;
+	const struct origin_relay *relay = unproven ? NULL : listed;
 	struct walk *w = calloc(1, sizeof(*w));
 	int rc = -ENOMEM;
 
@@ -274,6 +276,10 @@ int origin_walk(const struct origin_relays *relays, const struct mail_envelope *
 	} else {
 		note(w, "stopped: not listed, the sender");
 		found(w, ORIGIN_DIRECT);
+	}
+	if (unproven) {
+		out->unproven = true;
+		note(w, "stopped: address of relay %.60s, but %s", listed->name, unproven);
 	}
 out:
 	free(w);

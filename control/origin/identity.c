@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+
+/* An address says where a peer is, not who: shared clouds have many tenants behind one. */
+
+#include "control/origin/origin.h"
+
+static bool print_fits(const struct origin_relay *relay, const struct mail_envelope *env)
+{
+	for (size_t i = 0; i < relay->n_tls_sha256; i++)
+		if (!memcmp(relay->tls_sha256[i], env->tls_client_sha256, sizeof(relay->tls_sha256[i])))
+			return true;
+	return false;
+}
+
+/* A wildcard in the certificate is no name of one machine: domain_is_valid() refuses it. */
+static bool name_fits(const struct origin_relay *relay, struct str name)
+{
+	if (!domain_is_valid(name))
+		return false;
+	for (size_t i = 0; i < relay->n_tls_names; i++) {
+		struct str want = str_c(relay->tls_name[i]);
+
+		if (want.p[0] == '.' ? name.n > want.n && str_iends(name, want) : str_ieq(name, want))
+			return true;
+	}
+	return false;
+}
+
+const char *origin_tls_problem(const struct origin_relay *relay, const struct mail_envelope *env)
+{
+	bool verified = env->tls_flags & TLS_F_VERIFIED;
+
+	if (!relay->n_tls_names && !relay->n_tls_sha256)
+		return NULL;
+	/* The handshake was the proxy's, not that of the client it names. A PROXY header stands in
+	 * front of a handshake that the balancer only passes on. */
+	if (env->via == VIA_XCLIENT)
+		return "its client was named by XCLIENT";
+	if (!env->tls_version)
+		return "no TLS was spoken";
+	if (!(env->tls_flags & TLS_F_CLIENT))
+		return "it sent no client certificate";
+	if (print_fits(relay, env) || (verified && name_fits(relay, env->tls_client)))
+		return NULL;
+	return verified || !relay->n_tls_names ? "it sent another certificate"
+					       : "its client certificate did not verify";
+}

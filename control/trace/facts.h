@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+#pragma once
+
+/* What a record says of the connection; texts from outside as JSON. */
+
+#include <jansson.h>
+
+#include "control/mail/mail.h"
+
+/* New reference, or NULL without memory. JSON is UTF-8: what is not, or holds a NUL, which readers of
+ * JSON refuse, is written with '?' for each octet outside printable ASCII, and cut. */
+json_t *trace_text(struct str s);
+
+/*
+ * Adds to the record:
+ *   smtputf8  true, if the client said SMTPUTF8
+ *   tls       {version, cipher, resumed, sni, client, client_verified, client_sha256} if it spoke TLS
+ *             with us; client and client_sha256 are null without a certificate
+ *   proxy     {authority, alpn, unique_id, ssl {version, cn, cipher, verified}, malformed} if a PROXY
+ *             header came with TLVs; only what was in it
+ */
+void trace_facts(json_t *record, const struct mail_envelope *e);
