@@ -52,6 +52,7 @@ static int make_tls(const struct dp_push *push, const struct generation_options 
 		.min_version = t->min_version,
 		.ciphers = tls_text(t, t->ciphers),
 		.client_ca = tls_text(t, t->client_ca),
+		.ask_client = t->ask_client,
 		.tickets = o->tickets,
 	};
 	g->tls = tls_context_new(&opt, err, err_len);

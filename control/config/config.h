@@ -56,7 +56,8 @@ struct config_tls {
 	size_t n_certificates;     /* 0: STARTTLS is not offered */
 	uint16_t min_version;      /* 0x0303, 0x0304; 0: the default, 1.2 */
 	struct str ciphers;        /* n == 0: built-in list */
-	struct str client_ca;      /* PEM; n != 0: clients are asked for a certificate */
+	struct str client_ca;      /* PEM; n != 0: clients are asked for a certificate, as they are
+	                              where a relay is known by a fingerprint */
 };
 
 enum config_verify {

@@ -453,6 +453,7 @@ void config_check(struct config_ctx *ctx, const struct config_node *root, struct
 	check_sums(&r, root);
 	config_check_sources(&r, root);
 	config_check_net(&r, root);
+	config_check_identities(&r, root);
 	if (!ctx->n_errors && !ctx->mem.failed)
 		fill_handoff(out);
 }

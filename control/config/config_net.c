@@ -353,6 +353,8 @@ static const struct config_key relay_keys[] = {
 	{"addresses", read_nets, 0, 0},
 	{"by", read_by, 0, 0},
 	{"hops", read_count, CONFIG_INT(struct origin_relay, hops), 1, 20},
+	{"tls-name", read_tls_names, 0, 0},
+	{"tls-sha256", read_tls_fingerprints, 0, 0},
 };
 
 void read_relays(struct config_reader *r, const struct config_node *n, const struct config_key *k,

@@ -253,6 +253,9 @@ int config_tls_pack(const struct config *c, void **out, size_t *len)
 	h->size = (uint32_t)n;
 	h->min_version = t->min_version;
 	h->n_certificates = (uint32_t)t->n_certificates;
+	/* A certificate known by its fingerprint may be of any CA, or of none. */
+	for (size_t i = 0; i < c->relays.n; i++)
+		h->ask_client |= c->relays.relay[i].n_tls_sha256 > 0;
 	h->ciphers = pack(p, &at, t->ciphers);
 	h->client_ca = pack(p, &at, t->client_ca);
 	for (size_t i = 0; i < t->n_certificates; i++) {

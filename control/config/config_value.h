@@ -74,7 +74,7 @@ config_read read_listeners;
 config_read read_routes;
 config_read read_relays;
 config_read read_trust;
-config_read read_tls;
+config_read read_tls, read_tls_names, read_tls_fingerprints;
 config_read read_sources;
 config_read read_contact;
 config_read read_policy_nets; /* field: struct admission_nets */
@@ -82,3 +82,4 @@ void config_sources_defaults(struct admission_rules *rules);
 /* What only the whole can show: loops, one domain in two routes, addresses twice. */
 void config_check_sources(struct config_reader *r, const struct config_node *root);
 void config_check_net(struct config_reader *r, const struct config_node *root);
+void config_check_identities(struct config_reader *r, const struct config_node *root);

@@ -213,11 +213,111 @@ static void trust(void **state)
 	assert_string_equal(err.key, "trust.lb.addresses");
 }
 
+#define PRINT "00112233445566778899aabbccddeeff00112233445566778899AABBCCDDEEFF"
+#define COLONS "00:11:22:33:44:55:66:77:88:99:aa:bb:cc:dd:ee:ff:" \
+	"00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF"
+
+static const char *tls_section(bool ca)
+{
+	static char text[600];
+	int n = snprintf(text, sizeof(text), "tls { certificate one { chain = \"%s\"; key = \"%s\" }\n",
+			 path("ec.pem"), path("ec.key"));
+
+	snprintf(text + n, sizeof(text) - (size_t)n, ca ? "client-ca = \"%s\" }\n" : "}\n",
+		 path("old.pem"));
+	return text;
+}
+
+static void relay_identity(void **state)
+{
+	static const struct {
+		const char *keys;
+		bool ca, asks;
+		size_t names, prints;
+	} t[] = {
+		{"", false, false, 0, 0},
+		{"tls-sha256 = \"" PRINT "\"", false, true, 0, 1},
+		{"tls-sha256 = [\"" PRINT "\", \"" COLONS "\"]", true, true, 0, 2},
+		{"tls-name = \"Relay.Example.NET\"", true, false, 1, 0},
+		{"tls-name = [\"a.example.net\", \".b\xc3\xbc" "cher.example\"]; tls-sha256 = \"" PRINT "\"",
+		 true, true, 2, 1},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		char text[2000];
+		struct config_error err;
+		struct config *c = NULL;
+		const struct origin_relay *r;
+		void *packed;
+		size_t len;
+
+		snprintf(text, sizeof(text), BASE "%srelay r { addresses = [\"203.0.113.5\"]; %s }\n",
+			 tls_section(t[i].ca), t[i].keys);
+		if (load(text, &c, &err))
+			fail_msg("%s: %s: %s", t[i].keys, err.key, err.reason);
+		r = &c->relays.relay[0];
+		assert_int_equal(r->n_tls_names, t[i].names);
+		assert_int_equal(r->n_tls_sha256, t[i].prints);
+		for (size_t k = 0; k < t[i].prints; k++)
+			assert_true(r->tls_sha256[k][1] == 0x11 && r->tls_sha256[k][31] == 0xff);
+		if (t[i].names == 1)
+			assert_string_equal(r->tls_name[0], "relay.example.net");
+		if (t[i].names == 2)
+			assert_string_equal(r->tls_name[1], ".xn--bcher-kva.example");
+		assert_int_equal(config_tls_pack(c, &packed, &len), 0);
+		assert_int_equal(((struct handoff_tls *)packed)->ask_client, t[i].asks);
+		config_tls_forget(packed, len);
+		config_unref(c);
+	}
+}
+
+static void bad_identity(void **state)
+{
+	static const struct {
+		const char *keys;
+		int tls; /* 0: no section, 1: without client-ca, 2: with */
+		const char *at, *reason;
+	} t[] = {
+		{"tls-name = \"a.example.net\"", 0, "relay.r.tls-name", "needs a tls section"},
+		{"tls-name = \"a.example.net\"", 1, "relay.r.tls-name", "needs client-ca"},
+		{"tls-sha256 = \"" PRINT "\"", 0, "relay.r.tls-sha256", "needs a tls section"},
+		{"tls-name = \"net\"", 2, "relay.r.tls-name", "not fully qualified"},
+		{"tls-name = \".net\"", 2, "relay.r.tls-name", "not fully qualified"},
+		{"tls-name = \"*.example.net\"", 2, "relay.r.tls-name", "no host or domain name"},
+		{"tls-name = \"..example.net\"", 2, "relay.r.tls-name", "no host or domain name"},
+		{"tls-name = \"\"", 2, "relay.r.tls-name", "empty"},
+		{"tls-name = []", 2, "relay.r.tls-name", "1 to 1000"},
+		{"tls-name = 5", 2, "relay.r.tls-name", "expected an array"},
+		{"tls-sha256 = \"" PRINT "0\"", 1, "relay.r.tls-sha256", "64 hexadecimal"},
+		{"tls-sha256 = \"" PRINT ":\"", 1, "relay.r.tls-sha256", "64 hexadecimal"},
+		{"tls-sha256 = \":" PRINT "\"", 1, "relay.r.tls-sha256", "64 hexadecimal"},
+		{"tls-sha256 = \"0011\"", 1, "relay.r.tls-sha256", "64 hexadecimal"},
+		{"tls-sha256 = \"0g" PRINT "\"", 1, "relay.r.tls-sha256", "64 hexadecimal"},
+		{"tls-sha256 = \"0000000000000000000000000000000000000000000000000000000000000000\"", 1,
+		 "relay.r.tls-sha256", "64 hexadecimal"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		char text[2000];
+		struct config_error err;
+		struct config *c = NULL;
+
+		snprintf(text, sizeof(text), BASE "%srelay r { addresses = [\"203.0.113.5\"]; %s }\n",
+			 t[i].tls ? tls_section(t[i].tls == 2) : "", t[i].keys);
+		assert_true(load(text, &c, &err) < 0);
+		if (strcmp(err.key, t[i].at) || !strstr(err.reason, t[i].reason))
+			fail_msg("%s: %s: %s", t[i].keys, err.key, err.reason);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(good), cmocka_unit_test(none), cmocka_unit_test(expired_is_taken),
 		cmocka_unit_test(bad), cmocka_unit_test(trust),
+		cmocka_unit_test(relay_identity), cmocka_unit_test(bad_identity),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -84,6 +84,8 @@ int dp_tls_check(const struct handoff_tls *t, size_t size, char *text, size_t ca
 		return say(text, cap, EPROTO, "TLS material of another layout");
 	if (!t->n_certificates || t->n_certificates > HANDOFF_MAX_CERTIFICATES)
 		return say(text, cap, EINVAL, "TLS material without or with too many certificates");
+	if (t->ask_client > 1)
+		return say(text, cap, EINVAL, "TLS material with a wrong flag");
 	if (!ref_fits(t, t->ciphers) || !ref_fits(t, t->client_ca))
 		return say(text, cap, EINVAL, "a text of the TLS material lies outside of it");
 	for (uint32_t i = 0; i < t->n_certificates; i++)

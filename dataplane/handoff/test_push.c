@@ -91,6 +91,7 @@ static void test_tls_check(void **state)
 	BAD_TLS(certificate[0].chain.off, 0);
 	BAD_TLS(certificate[0].chain.off, UINT32_MAX - 10);
 	BAD_TLS(client_ca.len, 1);
+	BAD_TLS(ask_client, 2);
 	BAD_TLS(ciphers.len, UINT32_MAX);
 }
 

@@ -143,7 +143,7 @@ static int load_client_ca(struct build *b)
 	if (!rc && n == 0)
 		rc = fail(b, "client_ca: no certificate in the PEM text");
 	/* A bundle of all public CAs would be 20 KB in each handshake; no list means "any". */
-	if (n > LIMIT_TLS_CLIENT_CA_NAMES) {
+	if (n > LIMIT_TLS_CLIENT_CA_NAMES || b->opt->ask_client) {
 		sk_X509_NAME_pop_free(b->ca_names, X509_NAME_free);
 		b->ca_names = NULL;
 	}
@@ -174,11 +174,14 @@ static int servername_cb(SSL *ssl, int *alert, void *arg)
 	return SSL_TLSEXT_ERR_OK;
 }
 
+/* Without a store nobody verifies: the one of SSL_CTX is empty. */
 static int set_client_ca(const struct build *b, SSL_CTX *s)
 {
-	if (!b->store)
+	if (!b->store && !b->opt->ask_client)
 		return 0;
-	if (SSL_CTX_set1_cert_store(s, b->store), b->ca_names) {
+	if (b->store)
+		SSL_CTX_set1_cert_store(s, b->store);
+	if (b->ca_names) {
 		STACK_OF(X509_NAME) *names = SSL_dup_CA_list(b->ca_names);
 
 		if (!names)
@@ -193,8 +196,9 @@ static int set_client_ca(const struct build *b, SSL_CTX *s)
 
 /*
  * Tickets of any context of ours are good for any other, but for one thing: a ticket says that its
- * client was verified, which is true for the CAs of that time only. So these are in the session id
- * context (SSL_CTX_set_session_id_context(3)), which is part of the ticket.
+ * client was verified, which is true for the CAs of that time only, or that it had no certificate,
+ * when it was not asked for one. So both are in the session id context
+ * (SSL_CTX_set_session_id_context(3)), which is part of the ticket.
  */
 static int set_sessions(const struct build *b, SSL_CTX *s)
 {
@@ -205,6 +209,7 @@ static int set_sessions(const struct build *b, SSL_CTX *s)
 	SSL_CTX_set_recv_max_early_data(s, 0);
 	SSL_CTX_set_timeout(s, TLS_TICKET_LIFETIME_S);
 	SHA256(b->opt->client_ca.p, b->opt->client_ca.n, id);
+	id[0] ^= b->opt->ask_client;
 	if (SSL_CTX_set_session_id_context(s, id, sizeof(id)) != 1)
 		return -EINVAL;
 	if (!b->opt->tickets) {

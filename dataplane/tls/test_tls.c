@@ -409,6 +409,49 @@ static void test_client_certificate(void **state)
 	tls_context_unref(c);
 }
 
+/* Who is known by a fingerprint needs no CA, and a ticket of before does not hide the certificate. */
+static void test_ask_client(void **state)
+{
+	struct tls_certificate cert = pem_certificate(rsa);
+	struct tls_options o = {.certificate = &cert, .n_certificates = 1, .tickets = tickets};
+	struct tls_context *plain, *asks;
+	SSL_SESSION *ticket = NULL;
+	uint8_t sha[32];
+	char err[200];
+
+	(void)state;
+	plain = tls_context_new(&o, err, sizeof(err));
+	o.ask_client = true;
+	asks = tls_context_new(&o, err, sizeof(err));
+	assert_string_equal(err, "");
+	X509_digest(stranger->x, EVP_sha256(), sha, NULL);
+	for (int v = TLS1_2_VERSION; v <= TLS1_3_VERSION; v++) {
+		SSL_CTX_set_max_proto_version(cc, v);
+		SSL_CTX_use_certificate(cc, stranger->x);
+		SSL_CTX_use_PrivateKey(cc, stranger->pkey);
+		for (int i = 0; i < 3; i++) {
+			begin(i ? asks : plain, NULL);
+			if (ticket)
+				SSL_set_session(k.ssl, ticket);
+			handshake(h, &s, &k);
+			check_open(v);
+			assert_int_equal(s.facts.resumed, i == 2);
+			assert_int_equal(s.facts.client_certificate, i > 0);
+			assert_false(s.facts.client_verified);
+			if (i)
+				assert_memory_equal(s.facts.client_sha256, sha, 32);
+			SSL_SESSION_free(ticket);
+			ticket = k.session ? k.session : SSL_get1_session(k.ssl);
+			k.session = NULL;
+			end();
+		}
+		SSL_SESSION_free(ticket);
+		ticket = NULL;
+	}
+	tls_context_unref(plain);
+	tls_context_unref(asks);
+}
+
 /* "Verified" must not outlive the CA by way of a ticket. */
 static void test_client_ca_changed(void **state)
 {
@@ -523,7 +566,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_versions), T(test_key_type), T(test_sni), T(test_old_versions),
 		T(test_floor), T(test_weak_ciphers), T(test_cbc_sha2), T(test_resumption),
-		T(test_no_tickets), T(test_client_certificate), T(test_client_ca_changed),
+		T(test_no_tickets), T(test_client_certificate), T(test_client_ca_changed), T(test_ask_client),
 		T(test_renegotiation), T(test_garbage), T(test_huge_hello), T(test_client_alert),
 	};
 

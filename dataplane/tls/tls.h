@@ -64,13 +64,14 @@ struct tls_options {
 	uint16_t min_version;       /* 0x0303 (default, 0) or 0x0304; below is refused */
 	struct str ciphers;         /* of TLS 1.2, OpenSSL's syntax; n == 0: ours */
 	struct str client_ca;       /* PEM; n != 0: certificates are asked for, not demanded */
+	bool ask_client;            /* they are asked for whoever issued them: known by fingerprint */
 	struct tls_tickets *tickets; /* NULL: no resumption */
 };
 
 /*
  * NULL with a text in err that names the certificate by its position (from 1) and says why. Not
  * NULL with a text in err: it works, but the operator is to be told (expired, not yet valid, never
- * served); "" if all is well. Tickets of one context are good for another with the same client_ca.
+ * served); "" if all is well. Tickets of one context are good for another with the same client_ca and ask_client.
  */
 struct tls_context *tls_context_new(const struct tls_options *opt, char *err, size_t err_len);
 /* Counts its users: freed when the last connection of it ends. */

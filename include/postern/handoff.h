@@ -176,10 +176,11 @@ struct handoff_tls {
 	uint32_t magic;
 	uint32_t size;        /* of the whole file */
 	uint16_t min_version; /* 0x0303, 0x0304; 0: 0x0303 */
-	uint16_t pad;
+	uint8_t ask_client;   /* 1: any client is asked for a certificate, whoever issued it */
+	uint8_t pad;
 	uint32_t n_certificates;
 	struct handoff_tls_ref ciphers;   /* len 0: built-in list */
-	struct handoff_tls_ref client_ca; /* PEM; len 0: clients are not asked */
+	struct handoff_tls_ref client_ca; /* PEM; len 0: none verifies */
 	struct {
 		struct handoff_tls_ref chain, key; /* PEM */
 	} certificate[HANDOFF_MAX_CERTIFICATES];

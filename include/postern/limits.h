@@ -117,6 +117,7 @@
 #define LIMIT_PEM_FILE (256u * 1024)  /* ours: certificates, keys, CA list */
 #define LIMIT_TLS_CERTIFICATES 64    /* HANDOFF_MAX_CERTIFICATES */
 #define LIMIT_TLS_RSA_BITS 2048      /* NIST SP 800-131A: less is no longer taken by peers */
+#define LIMIT_RELAY_IDENTITIES 1000  /* names or fingerprints of certificates of a relay */
 #define LIMIT_CONFIG_HOSTS 16        /* next hops of a route */
 #define LIMIT_ETHDEV 31              /* RTE_MAX_ETHPORTS - 1 */
 #define LIMIT_SOCKET_PATH 107        /* unix(7): sun_path without its final NUL */
