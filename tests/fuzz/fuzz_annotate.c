@@ -14,7 +14,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	size_t k = size < 48 ? size / 2 : 24;
 	struct str text = str_make(data, k), rcpt = text;
 	struct mail_envelope env = {.helo = text, .rcpt = &rcpt, .n_rcpts = 1, .proto = PROTO_ESMTP,
-				    .trace_id = "T"};
+				    .trace_id = "T", .smtputf8 = size & 1, .tls_version = 0x0304,
+				    .tls_cipher = STR("TLS_AES_128_GCM_SHA256")};
 	struct origin origin = {.status = ORIGIN_VIA, .via = "r"};
 	struct annotate_input in = {.gateway = "mx.example.net", .prefix = "X-Postern", .env = &env,
 				    .origin = &origin, .action = "accept"};
