@@ -340,7 +340,8 @@ static void put_authres(struct text *t, const char *field, bool utf8)
 
 	if (s.n == 0)
 		return;
-	if (!str_istarts(s, STR("Authentication-Results:")) || !block_is_well_formed(field, s.n, utf8)) {
+	if (!str_istarts(s, STR("Authentication-Results:")) ||
+	    !block_is_well_formed(field, s.n, utf8)) {
 		invalid(t);
 		return;
 	}

@@ -9,6 +9,6 @@
 /* The whole block; *out is owned by the caller. 0, -ENOMEM, -EINVAL. */
 int block_write(const struct annotate_input *in, char **out, size_t *len);
 
-/* Is this a run of complete header fields: printable ASCII (utf8: or UTF-8 beyond it), each with a name, lines <= 998 octets,
- * no line of white space alone? */
+/* Is this a run of complete header fields: printable ASCII (utf8: or UTF-8 beyond it), each with a
+ * name, lines <= 998 octets, no line of white space alone? */
 bool block_is_well_formed(const char *block, size_t len, bool utf8);

@@ -152,7 +152,8 @@ int config_parse(const char *name, const void *text, size_t len, uint64_t genera
 struct config *config_ref(struct config *c);
 void config_unref(struct config *c);
 
-/* Route of a recipient's domain (U-labels find their A-labels), NULL if it is not ours: there is no default route. */
+/* Route of a recipient's domain (U-labels find their A-labels), NULL if it is not ours: there is no
+ * default route. */
 const struct config_route *config_route_for(const struct config *c, struct str domain);
 
 /* The tls section as the dataplane takes it (struct handoff_tls); *out NULL without one. To be
