@@ -190,7 +190,7 @@ static const char *session_state(const struct session_work *k)
 		return "idle";
 	if (k->message)
 		return k->message->job ? "delivering" : "judging";
-	if (k->question)
+	if (k->n_questions)
 		return "asking";
 	return k->route ? "transaction" : "idle";
 }

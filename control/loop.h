@@ -4,7 +4,7 @@
 
 /*
  * One event loop and everything that lives on it. session.c answers the questions of a session,
- * message.c takes a message from SUBMIT to its verdict, main.c makes the loop and follows the link.
+ * session_rcpt.c those about recipients, message.c takes a message from SUBMIT to its verdict, main.c makes the loop and follows the link.
  * Nothing here blocks.
  */
 
@@ -30,23 +30,32 @@
 struct message;
 struct session;
 
+/* A recipient that is not answered yet. */
+struct session_question {
+	struct session *session;
+	struct handoff_desc desc;
+	struct snapshot *snapshot;           /* it was active when this was asked */
+	const struct config_route *route;    /* of it; NULL: refused without */
+	struct deliver_question *callout;    /* under way */
+	struct deliver_reply reply;          /* code 0: none yet */
+	TAILQ_ENTRY(session_question) link;
+};
+TAILQ_HEAD(session_questions, session_question);
+
 /*
- * What a session has besides being there: a transaction, a question, a message, a final reply whose
+ * What a session has besides being there: a transaction, questions, a message, a final reply whose
  * ACK is awaited. Made when the first of these begins, freed with the last.
  */
 struct session_work {
 	struct session *session;
 
 	/* the transaction */
-	struct snapshot *snapshot;           /* of its route; NULL: no recipient accepted yet */
+	struct snapshot *snapshot;           /* of its first accepted recipient; NULL: none yet */
 	const struct config_route *route;
 	uint32_t transaction;
 
-	/* the open question at RCPT */
-	struct deliver_question *question;
-	struct handoff_desc asked;
-	struct snapshot *asked_snapshot;
-	const struct config_route *asked_route;
+	struct session_questions questions;  /* its open recipients, in the order of asking */
+	unsigned int n_questions, n_callouts;
 
 	struct message *message;             /* in flight; it may outlive the session */
 	struct { uint32_t question; char trace_id[17]; } final[SESSION_FINALS];
@@ -139,6 +148,11 @@ const struct session *session_next(const struct loop *l, uint32_t *worker, uint3
 /* Listed in a relay section, in a trust section. */
 bool session_is_relay(const struct config *c, const struct ip_addr *ip);
 bool session_is_trusted(const struct config *c, const struct ip_addr *ip);
+
+/* session_rcpt.c */
+void session_rcpt(struct loop *l, struct session *s, const struct handoff_desc *d);
+/* The transaction is over; nobody waits for what is open of it. */
+void session_drop_transaction(struct session_work *k);
 
 /* message.c */
 void message_submit(struct loop *l, struct session *s, const struct handoff_desc *d);

@@ -2,7 +2,7 @@
  * Copyright (c) 2026 The Postern Authors */
 
 /*
- * The questions of a session. A session is known from CONNECT to SESSION_END; one that was open
+ * Sessions and what they ask; recipients are session_rcpt.c. A session is known from CONNECT to SESSION_END; one that was open
  * before this control started is met for the first time at its RCPT or SUBMIT, and made then.
  */
 
@@ -40,6 +40,7 @@ struct session_work *session_work(struct session *s)
 	if (!k)
 		return NULL;
 	k->session = s;
+	TAILQ_INIT(&k->questions);
 	s->work = k;
 	TAILQ_INSERT_TAIL(&s->loop->works, k, all);
 	return k;
@@ -56,7 +57,7 @@ void session_work_done(struct session *s)
 {
 	const struct session_work *k = s->work;
 
-	if (!k || k->snapshot || k->asked_snapshot || k->message)
+	if (!k || k->snapshot || !TAILQ_EMPTY(&k->questions) || k->message)
 		return;
 	for (unsigned int i = 0; i < SESSION_FINALS; i++)
 		if (k->final[i].trace_id[0])
@@ -64,30 +65,12 @@ void session_work_done(struct session *s)
 	free_work(s);
 }
 
-static void drop_question(struct session_work *k)
-{
-	if (k->question)
-		deliver_verify_cancel(k->question);
-	k->question = NULL;
-	snapshot_unref(k->asked_snapshot);
-	k->asked_snapshot = NULL;
-	k->asked_route = NULL;
-}
-
-static void drop_transaction(struct session_work *k)
-{
-	drop_question(k);
-	snapshot_unref(k->snapshot);
-	k->snapshot = NULL;
-	k->route = NULL;
-}
-
 /* All but the session itself. */
 static void give_up_work(struct session *s)
 {
 	if (!s->work)
 		return;
-	drop_transaction(s->work);
+	session_drop_transaction(s->work);
 	if (s->work->message)
 		message_session_gone(s->work->message);
 	free_work(s);
@@ -259,101 +242,6 @@ static void on_connect(struct loop *l, struct session *s, const struct handoff_d
 	ctl_verdict_connect(l->rings, d, &r);
 }
 
-/* ---- RCPT ------------------------------------------------------------------------------------ */
-
-static void on_verified(void *arg, const struct deliver_reply *v)
-{
-	struct session *s = arg;
-	struct session_work *k = s->work;
-	struct loop *l = s->loop;
-	struct handoff_desc asked = k->asked;
-	struct ctl_reply r = reply(v->code, v->enh_class, v->enh_subject, v->enh_detail, v->text);
-
-	k->question = NULL;
-	if (v->code / 100 == 2 && !k->route) {
-		k->snapshot = snapshot_ref(k->asked_snapshot);
-		k->route = k->asked_route;
-		k->transaction = asked.msg.transaction;
-	}
-	if (v->code / 100 != 2)
-		s->rcpts_refused++;
-	sources_rcpt_refused(l, s, &r);
-	drop_question(k);
-	session_work_done(s);
-	l->counters[CTL_rcpts]++;
-	ctl_verdict_rcpt(l->rings, &asked, &r);
-}
-
-static void refuse(struct loop *l, struct session *s, const struct handoff_desc *d, int counter,
-		   struct ctl_reply r)
-{
-	l->counters[CTL_rcpts]++;
-	l->counters[counter]++;
-	s->rcpts_refused++;
-	sources_rcpt_refused(l, s, &r);
-	ctl_verdict_rcpt(l->rings, d, &r);
-}
-
-static void ask(struct loop *l, struct session *s, const struct handoff_desc *d,
-		const struct ctl_rcpt_question *q, const struct config_route *route)
-{
-	struct ctl_reply busy = reply(451, 4, 3, 0, "Local error, try again later");
-	struct session_work *k = session_work(s);
-
-	if (!k) {
-		ctl_verdict_rcpt(l->rings, d, &busy);
-		return;
-	}
-	k->asked = *d;
-	k->asked_snapshot = snapshot_ref(l->active);
-	k->asked_route = route;
-	k->question = deliver_verify(l->deliver, l->active->config, route, q->mail_from, q->rcpt,
-				     q->smtputf8, on_verified, s);
-	if (!k->question) {
-		drop_question(k);
-		session_work_done(s);
-		ctl_verdict_rcpt(l->rings, d, &busy);
-	}
-}
-
-static void on_rcpt(struct loop *l, struct session *s, const struct handoff_desc *d)
-{
-	struct session_work *k = s->work;
-	struct ctl_rcpt_question q;
-	const struct config_route *route;
-	const char *problem;
-	struct ctl_reply busy = reply(451, 4, 3, 0, "Local error, try again later");
-	int rc;
-
-	if (k) {
-		drop_question(k);
-		if (k->route && k->transaction != d->msg.transaction)
-			drop_transaction(k);
-	}
-	rc = ctl_rcpt_question(l->rings, d, &q);
-	if (rc == -ESTALE)
-		return; /* the transaction is over, nobody waits */
-	if (rc) {
-		ctl_verdict_rcpt(l->rings, d, &busy);
-		return;
-	}
-	memcpy(s->peer.a, q.peer, 16);
-	if (sources_rcpt(l, s, d))
-		return;
-	problem = loop_mailbox_problem(q.rcpt);
-	route = problem ? NULL : loop_route(l->active->config, q.rcpt);
-	if (!route) {
-		refuse(l, s, d, CTL_relay_denied, loop_refusal(q.rcpt, problem));
-		return;
-	}
-	if (k && k->route && strcmp(k->route->name, route->name) != 0) {
-		refuse(l, s, d, CTL_rcpt_other_route,
-		       reply(452, 4, 5, 3, "This recipient goes another way, send it separately"));
-		return;
-	}
-	ask(l, s, d, &q, route);
-}
-
 /* ---- what became of a final reply --------------------------------------------------------------- */
 
 void session_remember_final(struct session *s, uint32_t question, const char *trace_id)
@@ -398,7 +286,7 @@ static void on_transaction_end(struct session *s)
 {
 	if (!s->work)
 		return;
-	drop_transaction(s->work);
+	session_drop_transaction(s->work);
 	session_work_done(s);
 }
 
@@ -424,7 +312,7 @@ void session_desc(struct loop *l, const struct handoff_desc *d)
 	}
 	switch (d->kind) {
 	case DESC_CONNECT: on_connect(l, s, d); break;
-	case DESC_RCPT: on_rcpt(l, s, d); break;
+	case DESC_RCPT: session_rcpt(l, s, d); break;
 	case DESC_SUBMIT:
 		message_submit(l, s, d);
 		on_transaction_end(s);

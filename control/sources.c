@@ -195,20 +195,14 @@ void sources_leave_all(struct loop *l)
 		admission_leave_all(l->sources->table);
 }
 
-bool sources_rcpt(struct loop *l, struct session *s, const struct handoff_desc *d)
+bool sources_rcpt(struct loop *l, struct session *s, struct ctl_reply *r)
 {
 	struct admission_verdict v;
-	struct ctl_reply r;
 
 	if (!l->sources || !counts(l, s))
 		return false;
 	admission_check(l->sources->table, &l->active->config->sources, &s->peer, sources_now_ms(), &v);
-	if (!judge(l, &v, &r))
-		return false;
-	l->counters[CTL_rcpts]++;
-	s->rcpts_refused++;
-	ctl_verdict_rcpt(l->rings, d, &r);
-	return true;
+	return judge(l, &v, r);
 }
 
 /* 5xx that speaks of the recipient. What the next hop has not got (5.3.x, 5.6.x) is nobody's guess. */

@@ -32,8 +32,8 @@ void sources_free(struct sources *s);
  * refusal is written there, its text stands until the next call. True: the source is in good standing, or
  * exempt. */
 bool sources_connect(struct loop *l, struct session *s, struct ctl_reply *r);
-/* At RCPT, before anybody is asked. True: it is answered, and the session ends. */
-bool sources_rcpt(struct loop *l, struct session *s, const struct handoff_desc *d);
+/* At RCPT, before anybody is asked. True: *r is the answer, and the session ends with it. */
+bool sources_rcpt(struct loop *l, struct session *s, struct ctl_reply *r);
 /* A recipient is about to be refused with *r, which may turn into the end of the session. */
 void sources_rcpt_refused(struct loop *l, struct session *s, struct ctl_reply *r);
 /* What became of a message; res NULL: it never came to a delivery. */

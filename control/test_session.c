@@ -6,222 +6,7 @@
  * left behind. Rings, callouts and messages are the test's own.
  */
 
-#include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#include "control/loop.h"
-#include "postern/limits.h"
-
-static struct {
-	struct loop l;
-	struct config config;
-	struct snapshot active;
-	struct config_route route;
-	struct message message;
-	struct ctl_submission sub;
-	deliver_verify_callback *cb; /* of the question that waits */
-	void *cb_arg;
-	unsigned int cancelled, lost, replies, gone;
-	uint16_t code;
-	char text[HANDOFF_MAX_TEXT + 1];
-	struct judgement judged;
-	bool no_callout, private_peer;
-	uint8_t rcpt_peer;
-} t;
-
-/* ---- the neighbours -------------------------------------------------------------------------- */
-
-struct snapshot *snapshot_ref(struct snapshot *s)
-{
-	s->refs++;
-	return s;
-}
-
-void snapshot_unref(struct snapshot *s)
-{
-	if (s)
-		s->refs--;
-}
-
-struct deliver_question *deliver_verify(struct deliver *d, struct config *config,
-					const struct config_route *route, struct str mail_from,
-					struct str rcpt, bool smtputf8,
-					deliver_verify_callback *cb, void *arg)
-{
-	(void)d;
-	(void)config;
-	(void)route;
-	(void)mail_from;
-	(void)rcpt;
-	(void)smtputf8;
-	if (t.no_callout)
-		return NULL;
-	t.cb = cb;
-	t.cb_arg = arg;
-	return (struct deliver_question *)&t;
-}
-
-void deliver_verify_cancel(struct deliver_question *q)
-{
-	(void)q;
-	t.cb = NULL;
-	t.cancelled++;
-}
-
-int ctl_rcpt_question(struct ctl_loop *l, const struct handoff_desc *d, struct ctl_rcpt_question *q)
-{
-	(void)l;
-	(void)d;
-	memset(q, 0, offsetof(struct ctl_rcpt_question, buf));
-	q->rcpt = STR("b@example.com");
-	q->peer[10] = q->peer[11] = 0xff;
-	q->peer[15] = t.rcpt_peer;
-	return 0;
-}
-
-static int said(const struct ctl_reply *r)
-{
-	t.replies++;
-	t.code = r->code;
-	snprintf(t.text, sizeof(t.text), "%.*s", STR_FMT(r->text));
-	return 0;
-}
-
-int ctl_verdict_connect(struct ctl_loop *l, const struct handoff_desc *d, const struct ctl_reply *r)
-{
-	(void)l;
-	(void)d;
-	return said(r);
-}
-
-int ctl_verdict_rcpt(struct ctl_loop *l, const struct handoff_desc *d, const struct ctl_reply *r)
-{
-	(void)l;
-	(void)d;
-	return said(r);
-}
-
-int ctl_verdict_release(struct ctl_loop *l, const struct handoff_desc *d)
-{
-	(void)l;
-	(void)d;
-	return 0;
-}
-
-bool ip_is_private(const struct ip_addr *a)
-{
-	(void)a;
-	return t.private_peer;
-}
-
-bool ip_in_net(const struct ip_addr *a, const struct ip_net *net)
-{
-	return !memcmp(a->a, net->addr.a, sizeof(a->a));
-}
-
-bool ip_is_v4(const struct ip_addr *a)
-{
-	return a->a[10] == 0xff;
-}
-
-const char *ip_format(const struct ip_addr *a, char *buf, size_t cap)
-{
-	snprintf(buf, cap, "#%u", a->a[15]);
-	return buf;
-}
-
-const struct judgement *judge_result(const struct judge *j)
-{
-	(void)j;
-	return &t.judged;
-}
-
-const char *loop_mailbox_problem(struct str mailbox)
-{
-	(void)mailbox;
-	return NULL;
-}
-
-const struct config_route *loop_route(const struct config *c, struct str mailbox)
-{
-	(void)c;
-	(void)mailbox;
-	return &t.route;
-}
-
-struct ctl_reply loop_refusal(struct str mailbox, const char *problem)
-{
-	(void)mailbox;
-	return (struct ctl_reply){550, 5, 7, 1, str_c(problem)};
-}
-
-void trace_write(struct trace *tr, json_t *record)
-{
-	(void)tr;
-	json_decref(record);
-	t.lost++;
-}
-
-void message_submit(struct loop *l, struct session *s, const struct handoff_desc *d)
-{
-	struct session_work *k = session_work(s);
-
-	(void)l;
-	assert_non_null(k);
-	t.sub.desc = *d;
-	t.message = (struct message){.session = s, .sub = &t.sub};
-	k->message = &t.message;
-}
-
-void message_cancel(struct message *m)
-{
-	m->cancelled = true;
-}
-
-void message_session_gone(struct message *m)
-{
-	m->session = NULL;
-	t.gone++;
-}
-
-/* As message.c does. */
-static void message_answered(void)
-{
-	struct session *s = t.message.session;
-
-	session_remember_final(s, t.sub.desc.question, "0123456789ABCDEF");
-	s->work->message = NULL;
-	session_work_done(s);
-}
-
-/* ---- tests ------------------------------------------------------------------------------------- */
-
-static char route_name[] = "office";
-
-static void up(void)
-{
-	memset(&t, 0, sizeof(t));
-	TAILQ_INIT(&t.l.works);
-	t.active.config = &t.config;
-	t.active.refs = 1;
-	t.l.active = &t.active;
-	t.route.name = route_name;
-}
-
-static void send_desc(uint8_t kind, uint16_t worker, uint32_t slot, uint32_t question)
-{
-	const struct handoff_desc d = {.kind = kind, .worker = worker, .session = slot,
-				       .generation = 1, .question = question,
-				       .msg.transaction = 1};
-
-	session_desc(&t.l, &d);
-}
+#include "control/test_session.h"
 
 static void connect_via(uint8_t via, uint8_t last)
 {
@@ -258,23 +43,6 @@ static void test_private(void **state)
 	connect_via(VIA_XCLIENT, 9);
 	assert_int_equal(t.code, 220);
 	session_end_all(&t.l);
-}
-
-static void verified(uint16_t code)
-{
-	struct deliver_reply r = {.code = code};
-	deliver_verify_callback *cb = t.cb;
-
-	t.cb = NULL;
-	assert_non_null(cb);
-	cb(t.cb_arg, &r);
-}
-
-static const struct session *first(void)
-{
-	uint32_t worker = 0, slot = 0;
-
-	return session_next(&t.l, &worker, &slot);
 }
 
 static void test_idle(void **state)
@@ -425,16 +193,13 @@ static void end_with(uint32_t slot, uint32_t flags, uint32_t errors, uint32_t me
 static uint16_t rcpt_refused(uint32_t slot, uint8_t peer, uint16_t code, uint16_t subject)
 {
 	struct deliver_reply r = {.code = code, .enh_class = (uint8_t)(code / 100), .enh_subject = subject};
-	deliver_verify_callback *cb;
 
 	t.rcpt_peer = peer;
 	t.code = 0;
-	t.cb = NULL;
+	t.n_callouts = 0;
 	send_desc(DESC_RCPT, 0, slot, 5);
-	cb = t.cb;
-	t.cb = NULL;
-	if (cb)
-		cb(t.cb_arg, &r);
+	if (t.n_callouts)
+		verified_with(&t.callout[0], &r);
 	return t.code;
 }
 

@@ -135,6 +135,8 @@ void message_end(void *owner)
 	struct session *s = owner;
 	struct worker *w = s->worker;
 
+	if (s->asked == DESC_RCPT) /* 421 to one of several; TXN_END tells control */
+		session_unask(s);
 	if (s->txn && s->txn_known && session_control_knows(s)) {
 		struct handoff_desc d = session_desc(s, DESC_TXN_END);
 

@@ -124,7 +124,7 @@ static int op_ask_rcpt(void *owner, struct str mailbox)
 	struct worker *w = s->worker;
 	int index;
 
-	if (!w->up || !s->txn)
+	if (!session_can_ask(s) || !s->txn)
 		return -EAGAIN;
 	index = dp_msg_add_rcpt(w->arena, &s->txn->msg, mailbox);
 	if (index < 0)
@@ -330,6 +330,25 @@ static void verdict_message(struct session *s, const struct dp_verdict *v, const
 	reply_sent(s, reply);
 }
 
+/* May this be the answer to the oldest open question? Control cannot answer what it was not asked
+ * yet, nor one question before another. */
+static bool is_answer(const struct session *s, const struct dp_verdict *v)
+{
+	return s->n_open > s->n_unsent && v->loop == s->loop &&
+	       v->head.question == s->question - (s->n_open - 1u);
+}
+
+static void verdict_rcpt(struct session *s, const struct smtp_reply *r)
+{
+	struct worker *w = s->worker;
+	uint32_t index = s->txn->rcpt - (s->n_open - 1u);
+
+	session_answered(s);
+	if (r->code / 100 == 2)
+		dp_msg_record(w->arena, &s->txn->msg)->rcpt[index].accepted = 1;
+	smtp_answer_rcpt(s->smtp, r);
+}
+
 bool session_verdict(void *arg, const struct dp_verdict *v)
 {
 	struct worker *w = arg;
@@ -345,18 +364,14 @@ bool session_verdict(void *arg, const struct dp_verdict *v)
 		session_shut(s, STR("Closing at the operator's request"));
 		return true;
 	}
-	/* ON_UNSENT: control cannot answer what it was not asked yet. */
-	if (s->question != v->head.question || v->loop != s->loop || s->on != ON_ASKED)
+	if (!is_answer(s, v))
 		return false;
 	verdict_reply(v, &r);
 	if (v->head.kind == VERDICT_CONNECT && s->asked == DESC_CONNECT) {
 		session_unask(s);
 		smtp_answer_connect(s->smtp, &r);
-	} else if (v->head.kind == VERDICT_RCPT && s->asked == DESC_RCPT) {
-		session_unask(s);
-		if (r.code / 100 == 2 && s->txn)
-			dp_msg_record(w->arena, &s->txn->msg)->rcpt[s->txn->rcpt].accepted = 1;
-		smtp_answer_rcpt(s->smtp, &r);
+	} else if (v->head.kind == VERDICT_RCPT && s->asked == DESC_RCPT && s->txn) {
+		verdict_rcpt(s, &r);
 	} else if (v->head.kind == VERDICT_MESSAGE && s->asked == DESC_SUBMIT &&
 		   v->head.record == s->submitted_record && v->head.record_gen == s->submitted_gen) {
 		verdict_message(s, v, &r);

@@ -4,10 +4,13 @@
 /*
  * Questions of sessions on their way to control, and what becomes of them when it dies.
  *
- * Nothing is lost when a ring is full, and nothing is kept beside the session for it: a session has
- * one open question at most, and it can be made again from what the session knows. So the session
- * itself waits, in order, behind the descriptors in the outbox; also after its connection is gone,
- * where control has yet to hear of that.
+ * Nothing is lost when a ring is full, and nothing is kept beside the session for it: what a session
+ * has open can be made again from what it knows. That is one question, or several recipients of one
+ * transaction: their serials and their indexes in the record are consecutive, and the last ones are
+ * those of session.question and transaction.rcpt, so that how many are open and how many of them
+ * are not in the ring yet tells which. Control answers them in order. So the session itself waits,
+ * in order, behind the descriptors in the outbox; also after its connection is gone, where control
+ * has yet to hear of that.
  */
 
 #include <errno.h>
@@ -15,7 +18,7 @@
 
 #include "dataplane/worker.h"
 
-#define LOST_BURST 64 /* sessions answered in a turn when control is gone */
+#define LOST_BURST 64 /* questions answered in a turn when control is gone */
 
 void session_put(struct session *s, enum session_on on)
 {
@@ -59,7 +62,7 @@ static void fill_message(const struct session *s, struct handoff_desc *d)
 	d->msg.record_gen = dp_msg_generation(w->arena, &t->msg);
 	d->msg.transaction = s->transaction;
 	if (d->kind == DESC_RCPT) {
-		d->msg.rcpt = t->rcpt;
+		d->msg.rcpt = t->rcpt - (s->n_unsent - 1u);
 		d->msg.time_ns = worker_realtime_ns(w);
 	} else {
 		const struct handoff_record *rec = dp_msg_record(w->arena, &t->msg);
@@ -69,12 +72,13 @@ static void fill_message(const struct session *s, struct handoff_desc *d)
 	}
 }
 
-/* 0, -EAGAIN: the ring is full; -ENOTCONN. */
+/* The oldest that is not with control. 0, -EAGAIN: the ring is full; -ENOTCONN. */
 static int push_question(struct session *s)
 {
 	struct handoff_desc d = session_desc(s, s->asked);
 	int rc;
 
+	d.question -= s->n_unsent - 1u;
 	if (s->asked == DESC_CONNECT)
 		fill_connect(s, &d);
 	else
@@ -82,6 +86,7 @@ static int push_question(struct session *s)
 	rc = dp_rings_push(s->worker->rings, s->loop, &d);
 	if (rc)
 		return rc;
+	s->n_unsent--;
 	s->known = true;
 	if (s->asked == DESC_RCPT)
 		s->txn_known = true;
@@ -90,13 +95,18 @@ static int push_question(struct session *s)
 	return 0;
 }
 
+bool session_can_ask(const struct session *s)
+{
+	return s->worker->up && (!s->n_open || s->epoch == s->worker->epoch);
+}
+
 int session_ask(struct session *s, enum desc_kind kind)
 {
 	struct worker *w = s->worker;
 	bool queue = w->outbox_len || !TAILQ_EMPTY(&w->unsent) || !TAILQ_EMPTY(&w->ending);
 	int rc;
 
-	if (!w->up)
+	if (!session_can_ask(s))
 		return -EAGAIN;
 	if (s->epoch != w->epoch) { /* another control than the one asked last */
 		s->known = s->txn_known = false;
@@ -105,21 +115,32 @@ int session_ask(struct session *s, enum desc_kind kind)
 	}
 	s->question++;
 	s->asked = kind;
+	s->n_open++;
+	s->n_unsent++;
 	rc = queue ? -EAGAIN : push_question(s);
-	if (rc && rc != -EAGAIN) {
-		s->asked = 0;
+	if (rc && rc != -EAGAIN && s->n_open == 1) {
+		session_unask(s);
 		return -EAGAIN;
 	}
+	/* With others open: control is about to be lost, and all of them with it. */
 	if (rc)
 		worker_count(w, CNT_handoff_ring_full);
-	session_put(s, rc ? ON_UNSENT : ON_ASKED);
+	if (s->on != (rc ? ON_UNSENT : ON_ASKED)) /* it keeps its place */
+		session_put(s, rc ? ON_UNSENT : ON_ASKED);
 	return 0;
 }
 
 void session_unask(struct session *s)
 {
 	s->asked = 0;
+	s->n_open = s->n_unsent = 0;
 	session_put(s, ON_NONE);
+}
+
+void session_answered(struct session *s)
+{
+	if (!--s->n_open)
+		session_unask(s);
 }
 
 static void set_free(struct session *s)
@@ -158,8 +179,9 @@ void session_ask_waiting(struct worker *w)
 		set_free(s);
 	}
 	while ((s = TAILQ_FIRST(&w->unsent)) && s->epoch == w->epoch) {
-		if (push_question(s))
-			return;
+		while (s->n_unsent)
+			if (push_question(s))
+				return;
 		session_put(s, ON_ASKED);
 	}
 }
@@ -174,13 +196,14 @@ static struct session *orphan(const struct worker *w, const struct session_list 
 
 void session_control_lost(struct worker *w)
 {
-	unsigned int n = LOST_BURST;
+	unsigned int n = LOST_BURST, open;
 
 	if ((orphan(w, &w->asked) || orphan(w, &w->unsent)) && session_replies_short(w))
 		n = 1;
-	while (n--) {
+	for (; n; n -= open < n ? open : n) {
 		struct session *s = orphan(w, &w->ending);
 
+		open = 1;
 		if (s) {
 			set_free(s);
 			continue;
@@ -190,6 +213,7 @@ void session_control_lost(struct worker *w)
 			s = orphan(w, &w->unsent);
 		if (!s)
 			return;
+		open = s->n_open;
 		if (s->asked == DESC_SUBMIT)
 			message_drop(s); /* if it was not handed over yet */
 		session_unask(s);

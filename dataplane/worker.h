@@ -29,6 +29,7 @@
 #include "dataplane/smtp/smtp.h"
 #include "dataplane/tcp/tcp.h"
 #include "dataplane/tls/tls.h"
+#include "postern/limits.h"
 #include "postern/stats.h"
 
 #define SESSION_REPLIES 4 /* final replies whose ACK is awaited; a client has one, rarely two */
@@ -59,7 +60,7 @@ struct transaction {
 	struct scan_message *stream; /* a message over one chunk */
 	uint32_t scanned;            /* chunks given to the stream */
 	uint32_t scan_flags;
-	uint32_t rcpt;               /* index of the recipient asked for */
+	uint32_t rcpt;               /* index of the recipient asked for last */
 	bool held;                   /* in worker.held: DATA waits for room */
 	uint64_t held_ms;            /* since when */
 	TAILQ_ENTRY(transaction) hold;
@@ -80,8 +81,8 @@ struct session_tls {
 enum session_on {
 	ON_NONE,
 	ON_FREE,
-	ON_ASKED,  /* a question is with control */
-	ON_UNSENT, /* it is not yet: the rings are full */
+	ON_ASKED,  /* all that it asked is with control */
+	ON_UNSENT, /* some is not yet: the rings are full */
 	ON_ENDING, /* no connection any more, SESSION_END is to be sent */
 };
 
@@ -102,7 +103,9 @@ struct session {
 	uint32_t tls;               /* index + 1 in worker.stls; 0: in clear */
 	uint8_t n_replies;
 	uint8_t loop;
-	uint8_t asked;              /* enum desc_kind of the open question, 0: none */
+	uint8_t asked;              /* enum desc_kind of the open questions, 0: none */
+	uint8_t n_open;             /* how many: of DESC_RCPT several, of others one */
+	uint8_t n_unsent;           /* the last of these are not with control yet */
 	uint8_t on;                 /* enum session_on */
 	uint8_t cut;                /* evict.c: which list */
 	bool known : 1;             /* control has heard of this session in `epoch` */
@@ -118,6 +121,7 @@ struct session {
 };
 _Static_assert(sizeof(struct session) <= 128, "an idle session is two cache lines");
 _Static_assert(HANDOFF_MAX_LOOPS <= UINT8_MAX, "loop");
+_Static_assert(LIMIT_RCPT_OPEN <= UINT8_MAX, "n_open");
 
 TAILQ_HEAD(session_list, session);
 
@@ -228,8 +232,12 @@ struct handoff_desc session_desc(const struct session *s, uint8_t kind);
 /* session_ask.c: questions on their way to control. */
 /* Puts the question or lets it wait for a place in the ring. -EAGAIN: control is not there. */
 int session_ask(struct session *s, enum desc_kind kind);
-/* The open question is answered, or nobody waits for its answer any more. */
+/* Could session_ask() be called: is control there, and the one that has what is open? */
+bool session_can_ask(const struct session *s);
+/* The open questions are answered, or nobody waits for their answers any more. */
 void session_unask(struct session *s);
+/* The oldest is answered. */
+void session_answered(struct session *s);
 /* Sends what waits: SESSION_END and questions, as far as the rings take them. */
 void session_ask_waiting(struct worker *w);
 /* The connection is gone; the slot is free once control has heard of it, if it must. */

@@ -9,7 +9,8 @@
  * through struct smtp_ops. Whatever needs somebody else's answer (may this peer speak, is this
  * recipient ours, was the message taken) is a question: the session stops consuming until the
  * answer is given by one of the smtp_answer_*() calls; what the client pipelined behind stays with
- * the caller, who offers it again afterwards.
+ * the caller, who offers it again afterwards. Only of recipients several may be open at once, up to
+ * LIMIT_RCPT_OPEN: behind one that is asked, more of them are still consumed.
  *
  * Content comes by DATA or, in chunks of a told length, by BDAT (RFC 3030); the owner sees no
  * difference but RECORD_F_BDAT.
@@ -61,13 +62,15 @@ struct smtp_ops {
 	int (*send)(void *owner, const void *p, size_t n);
 	/* Questions. 0: asked, an answer will come. -EAGAIN: nobody is there to ask (control is
 	 * down); the machine answers by handoff_config.down_action itself. ask_rcpt, -ENOMEM: the
-	 * record holds no more recipients (452 4.5.3). */
+	 * record holds no more recipients (452 4.5.3). With recipients open an ask_rcpt that fails is
+	 * made again when all are answered. */
 	int (*ask_connect)(void *owner);
 	int (*ask_rcpt)(void *owner, struct str mailbox);
 	/* MAIL was accepted by grammar: reserve a record. -ENOMEM: 452 4.3.1, -EAGAIN: control is
 	 * down. The strings are copied by the owner. */
 	int (*txn_begin)(void *owner, struct str helo, uint8_t proto, const struct smtp_mail *mail);
-	/* The transaction ends without a message (RSET, EHLO, QUIT, refused, connection lost). */
+	/* The transaction ends without a message (RSET, EHLO, QUIT, refused, connection lost).
+	 * Recipients that are open are not answered any more. */
 	void (*txn_end)(void *owner);
 	/* DATA or the first BDAT was sent and recipients exist: reserve room. -ENOMEM: 452 4.3.1. */
 	int (*data_begin)(void *owner);
@@ -127,7 +130,8 @@ void smtp_session_free(struct smtp_session *s);
 
 /*
  * Consumes a prefix of p[0..n) and returns its length. 0 with n > 0 means it waits for an answer,
- * for room, or (a partial line was copied aside) never: partial lines are consumed.
+ * for room, or (a partial line was copied aside) never: partial lines are consumed. What was not
+ * consumed is offered again after the next answer, also if more are open.
  */
 size_t smtp_input(struct smtp_session *s, const uint8_t *p, size_t n, uint64_t now_ms);
 /*
@@ -138,7 +142,7 @@ void smtp_tls_established(struct smtp_session *s);
 void smtp_tls_failed(struct smtp_session *s);
 /* Clear text came behind STARTTLS, before the answer to it: the session is cut. */
 void smtp_tls_injected(struct smtp_session *s);
-/* True while bytes would not be consumed: a question is open or there is no room. */
+/* True while bytes may not be consumed: a question is open or there is no room. */
 bool smtp_waiting(const struct smtp_session *s);
 /*
  * The client closed its direction. To be called when every octet before the FIN was consumed. With
@@ -148,8 +152,8 @@ void smtp_eof(struct smtp_session *s);
 
 /*
  * Answers. `trace_id` (16 octets, may be NULL) is put into the reply to the message. An answer in
- * another phase is ignored; that it belongs to the last question asked is the owner's to check by
- * its serial.
+ * another phase is ignored; that it belongs to the oldest question that is open is the owner's to
+ * check by its serial.
  */
 void smtp_answer_connect(struct smtp_session *s, const struct smtp_reply *r);
 void smtp_answer_rcpt(struct smtp_session *s, const struct smtp_reply *r);

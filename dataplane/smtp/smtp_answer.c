@@ -60,15 +60,19 @@ void smtp_answer_rcpt(struct smtp_session *s, const struct smtp_reply *r)
 
 	if (s->phase != SMTP_PHASE_RCPT_ASKED)
 		return;
+	s->rcpt_open--;
 	code = smtp_say_reply(s, r, NULL);
 	if (code / 100 == 2)
 		s->rcpt_accepted++;
 	else
 		smtp_count(s, CNT_smtp_refused_rcpt);
-	/* RFC 5321 3.8: with 421 goes the connection. */
+	/* RFC 5321 3.8: with 421 goes the connection, and with it the questions that are open. */
 	if (code == 421)
 		smtp_close(s, SMTP_CLOSE_AFTER_REPLY);
-	answered(s);
+	if (s->rcpt_open)
+		smtp_arm_rcpt(s);
+	else
+		answered(s);
 }
 
 void smtp_answer_message(struct smtp_session *s, const struct smtp_reply *r,
@@ -104,16 +108,28 @@ static void connect_lost(struct smtp_session *s)
 	answered(s);
 }
 
+static void rcpts_lost(struct smtp_session *s)
+{
+	/* A reply that cannot be sent closes, and nothing is open any more. */
+	while (s->rcpt_open) {
+		s->rcpt_open--;
+		smtp_count(s, CNT_smtp_control_down);
+		smtp_say(s, SAY_CONTROL_DOWN);
+	}
+	answered(s);
+}
+
 void smtp_control_lost(struct smtp_session *s)
 {
 	switch (s->phase) {
 	case SMTP_PHASE_CONNECT:
 		connect_lost(s);
 		break;
+	case SMTP_PHASE_RCPT_ASKED:
+		rcpts_lost(s);
+		break;
 	case SMTP_PHASE_SUBMITTED:
 		smtp_count(s, CNT_smtp_reply_4xx);
-		/* fall through */
-	case SMTP_PHASE_RCPT_ASKED:
 		smtp_count(s, CNT_smtp_control_down);
 		smtp_say(s, SAY_CONTROL_DOWN);
 		answered(s);

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "dataplane/smtp/smtp.h"
+#include "dataplane/smtp/smtp_reply.h"
 #include "postern/limits.h"
 #include "postern/stats.h"
 #include "postern/utf8.h"
@@ -25,8 +26,8 @@ struct fake {
 	struct smtp_session *s;
 	uint64_t counters[POSTERN_DP_COUNTER_COUNT];
 	uint64_t now;
-	enum fake_question asked;
-	bool down, no_record, no_arena, no_room, send_full;
+	enum fake_question asked; /* RCPT: n_open of them */
+	bool down, no_record, no_arena, no_room, no_rcpt, send_full;
 	bool txn, in_data, closed;
 	enum smtp_close how;
 	size_t room, room_step;    /* room_step: how much data_room() says; 0: plenty */
@@ -35,7 +36,7 @@ struct fake {
 	unsigned int connects;     /* questions */
 	bool no_tls;
 	unsigned int tls_starts;
-	char rcpt[512];
+	unsigned int first_open, n_open; /* in rcpt[], modulo its size */
 	char helo[256];
 	char from[512];
 	uint64_t declared;
@@ -48,6 +49,7 @@ struct fake {
 	char out[1 << 16];
 	uint8_t content[1 << 16];  /* of the message in hand or last submitted */
 	uint8_t held[1 << 16];     /* octets that were not consumed yet */
+	char rcpt[LIMIT_RCPT_OPEN][LIMIT_PATH + 1];
 };
 
 #define FAKE_MUST(x)                                                                               \
@@ -89,14 +91,23 @@ static inline int fake_ask_connect(void *owner)
 static inline int fake_ask_rcpt(void *owner, struct str mailbox)
 {
 	struct fake *f = owner;
+	char *to;
 
-	FAKE_MUST(f->asked == FAKE_NONE && f->txn && !f->in_data);
+	FAKE_MUST((f->asked == FAKE_NONE || f->asked == FAKE_RCPT) && f->txn && !f->in_data);
 	FAKE_MUST(mailbox.n > 0 && mailbox.n <= LIMIT_PATH);
 	FAKE_MUST(f->utf8 || utf8_is_ascii(mailbox));
 	if (f->down)
 		return -EAGAIN;
-	memcpy(f->rcpt, mailbox.p, mailbox.n);
-	f->rcpt[mailbox.n] = '\0';
+	if (f->no_rcpt)
+		return -ENOSPC;
+	if (f->asked == FAKE_NONE)
+		f->n_open = 0;
+	/* Not more than could be answered 250. */
+	FAKE_MUST(f->n_open < LIMIT_RCPT_OPEN);
+	FAKE_MUST(!f->config || f->rcpts + f->n_open < f->config->c.max_rcpt);
+	to = f->rcpt[(f->first_open + f->n_open++) % LIMIT_RCPT_OPEN];
+	memcpy(to, mailbox.p, mailbox.n);
+	to[mailbox.n] = '\0';
 	f->asked = FAKE_RCPT;
 	return 0;
 }
@@ -131,6 +142,8 @@ static inline void fake_txn_end(void *owner)
 
 	FAKE_MUST(f->txn);
 	f->txn = f->in_data = false;
+	if (f->asked == FAKE_RCPT) /* nobody waits for the answers */
+		f->asked = FAKE_NONE;
 	f->ends++;
 }
 
@@ -245,24 +258,37 @@ static inline struct handoff_config fake_config(void)
 	};
 }
 
-/* Answers the open question. */
+/* The oldest open recipient: it is answered by the caller. */
+static inline const char *fake_take_rcpt(struct fake *f)
+{
+	const char *rcpt = f->rcpt[f->first_open];
+
+	f->first_open = (f->first_open + 1) % LIMIT_RCPT_OPEN;
+	if (--f->n_open)
+		f->asked = FAKE_RCPT;
+	return rcpt;
+}
+
+/* Answers the oldest open question. */
 static inline void fake_answer(struct fake *f)
 {
 	struct smtp_reply r = {250, 2, 1, 5, STR("Recipient ok")};
 	enum fake_question q = f->asked;
+	const char *rcpt;
 
 	f->asked = FAKE_NONE;
 	if (q == FAKE_CONNECT) {
 		r = (struct smtp_reply){220, 0, 0, 0, STR_NONE};
 		smtp_answer_connect(f->s, &r);
 	} else if (q == FAKE_RCPT) {
-		if (strncmp(f->rcpt, "no", 2) == 0)
+		rcpt = fake_take_rcpt(f);
+		if (strncmp(rcpt, "no", 2) == 0)
 			r = (struct smtp_reply){550, 5, 1, 1, STR("No such user")};
-		else if (strncmp(f->rcpt, "later", 5) == 0)
+		else if (strncmp(rcpt, "later", 5) == 0)
 			r = (struct smtp_reply){450, 4, 2, 1, STR("Later")};
-		else if (strncmp(f->rcpt, "bye", 3) == 0)
+		else if (strncmp(rcpt, "bye", 3) == 0)
 			r = (struct smtp_reply){421, 4, 7, 0, STR("Go away")};
-		else if (strncmp(f->rcpt, "odd", 3) == 0)
+		else if (strncmp(rcpt, "odd", 3) == 0)
 			r = (struct smtp_reply){354, 0, 0, 0, STR("Trap")};
 		f->rcpts += r.code == 250;
 		smtp_answer_rcpt(f->s, &r);

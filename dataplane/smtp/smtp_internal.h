@@ -75,9 +75,10 @@ struct smtp_session {
 	uint32_t name;          /* buffer of a HELO name too long for helo[] */
 	uint32_t errors;
 	uint32_t transactions;
+	uint32_t rcpt_asked : 10; /* of this transaction, all that were ever asked */
+	uint32_t rcpt_accepted : 10;
+	uint32_t rcpt_open : 7; /* asked, not answered yet; 0 in all phases but RCPT_ASKED */
 	uint16_t timer_slot;    /* SMTP_NO_SLOT: not in the wheel */
-	uint16_t rcpt_asked;    /* of this transaction */
-	uint16_t rcpt_accepted;
 	uint8_t idle_commands;  /* since the last message */
 	uint8_t bye_len;
 	uint8_t helo_len;
@@ -105,7 +106,8 @@ _Static_assert(SAY_COUNT <= UINT8_MAX, "say");
 _Static_assert(LIMIT_DOMAIN <= UINT8_MAX, "helo_len");
 _Static_assert(SMTP_BYE_MAX <= UINT8_MAX, "bye_len");
 _Static_assert(LIMIT_IDLE_COMMANDS < UINT8_MAX, "idle_commands");
-_Static_assert(HANDOFF_MAX_RCPTS <= UINT16_MAX, "rcpt_asked");
+_Static_assert(HANDOFF_MAX_RCPTS < 1u << 10, "rcpt_asked");
+_Static_assert(LIMIT_RCPT_OPEN < 1u << 7, "rcpt_open");
 
 struct smtp_server {
 	struct smtp_ops ops;
@@ -151,6 +153,8 @@ static inline void *smtp_pool_at(const struct smtp_pool *p, uint32_t i)
 /* Appends to the partial line. -E2BIG: longer than any command; -ENOBUFS: no buffer left. */
 int smtp_line_add(struct smtp_session *s, const uint8_t *p, size_t n);
 struct str smtp_line_get(const struct smtp_session *s);
+/* Forgets the last n octets of it. */
+void smtp_line_cut(struct smtp_session *s, size_t n);
 void smtp_line_put(struct smtp_session *s);
 /* The client's name; false: no buffer left for one of this length. */
 bool smtp_name_set(struct smtp_session *s, struct str name);
@@ -184,6 +188,7 @@ void smtp_wheel_unhang(struct smtp_session *s);
 /* smtp_limits.c: deadlines and rates. */
 void smtp_arm(struct smtp_session *s, uint32_t seconds);
 void smtp_arm_command(struct smtp_session *s);
+void smtp_arm_rcpt(struct smtp_session *s);
 void smtp_arm_data(struct smtp_session *s);
 void smtp_data_moved(struct smtp_session *s, size_t n, bool held);
 
@@ -214,6 +219,8 @@ void smtp_arm_chunks(struct smtp_session *s);
 
 /* smtp_transaction.c: one command, in the order RFC 5321 4.1.4 allows; and the content. */
 void smtp_do_command(struct smtp_session *s, struct str line);
+/* While recipients are open. False: the line is not one more that can be asked; nothing was done. */
+bool smtp_do_next_rcpt(struct smtp_session *s, struct str line);
 size_t smtp_do_data(struct smtp_session *s, const uint8_t *p, size_t n);
 /* Commands that lead to nothing are bounded; false: one too many, the session is closing. */
 bool smtp_idle_budget(struct smtp_session *s);

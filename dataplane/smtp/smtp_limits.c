@@ -30,6 +30,15 @@ void smtp_arm_command(struct smtp_session *s)
 	smtp_arm(s, t);
 }
 
+/* From the first of the open questions, and again with every answer. */
+void smtp_arm_rcpt(struct smtp_session *s)
+{
+	const struct handoff_config *c = smtp_conf(s);
+
+	smtp_arm(s, c->command_timeout_s < c->verdict_timeout_s ? c->command_timeout_s
+								: c->verdict_timeout_s);
+}
+
 /* When the average since the start of DATA reaches the minimum, if nothing more comes. */
 static uint64_t rate_deadline(const struct smtp_session *s)
 {

@@ -69,6 +69,13 @@ static int grow(struct smtp_session *s)
 	return 0;
 }
 
+/* The buffer of the partial line; there is one. */
+static struct smtp_line *partial(const struct smtp_session *s)
+{
+	return s->line != SMTP_NONE ? line_at(&s->server->line, s->line)
+				    : line_at(&s->server->long_line, s->long_line);
+}
+
 int smtp_line_add(struct smtp_session *s, const uint8_t *p, size_t n)
 {
 	struct smtp_server *v = s->server;
@@ -88,8 +95,7 @@ int smtp_line_add(struct smtp_session *s, const uint8_t *p, size_t n)
 			return -ENOBUFS;
 		line_at(&v->line, s->line)->len = 0;
 	}
-	line = s->line != SMTP_NONE ? line_at(&v->line, s->line)
-				    : line_at(&v->long_line, s->long_line);
+	line = partial(s);
 	memcpy(line->b + line->len, p, n);
 	line->len += (uint32_t)n;
 	return 0;
@@ -97,14 +103,12 @@ int smtp_line_add(struct smtp_session *s, const uint8_t *p, size_t n)
 
 struct str smtp_line_get(const struct smtp_session *s)
 {
-	const struct smtp_server *v = s->server;
-	const struct smtp_line *line;
+	return smtp_has_line(s) ? str_make(partial(s)->b, partial(s)->len) : STR_NONE;
+}
 
-	if (!smtp_has_line(s))
-		return STR_NONE;
-	line = s->line != SMTP_NONE ? line_at(&v->line, s->line)
-				    : line_at(&v->long_line, s->long_line);
-	return str_make(line->b, line->len);
+void smtp_line_cut(struct smtp_session *s, size_t n)
+{
+	partial(s)->len -= (uint32_t)n;
 }
 
 void smtp_line_put(struct smtp_session *s)

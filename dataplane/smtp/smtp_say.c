@@ -12,6 +12,7 @@ void smtp_end_txn(struct smtp_session *s)
 	s->txn_held = false;
 	s->rcpt_asked = 0;
 	s->rcpt_accepted = 0;
+	s->rcpt_open = 0;
 }
 
 void smtp_close(struct smtp_session *s, enum smtp_close how)

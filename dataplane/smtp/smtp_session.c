@@ -11,7 +11,7 @@
  *   PROXY         the header of a trusted balancer is awaited        -> CONNECT, CLOSING
  *   CONNECT       asked; the banner goes out with the answer         -> COMMAND, CLOSING
  *   COMMAND       lines are taken and answered                       -> all below
- *   RCPT_ASKED    nothing is taken until the recipient is answered   -> COMMAND, CLOSING
+ *   RCPT_ASKED    recipients are open; only more of them are taken   -> COMMAND, CLOSING
  *   DATA          content; the end of data submits or refuses it     -> SUBMITTED, COMMAND, CLOSING
  *                 BDAT: one chunk, taken or swallowed; behind each but the last COMMAND, in which
  *                 `content` is kept while the message is not at its end
@@ -20,8 +20,12 @@
  *   CLOSING       everything is taken and forgotten
  *
  * Whoever answers late, twice or in the wrong phase is not heard. Which RCPT an answer belongs to
- * the owner knows by the serial of its question, which is why it must not hand in an answer whose
- * question is not the last it asked.
+ * the owner knows by the serial of its question: it hands in the answer to the oldest one that is
+ * open, and no other, so that replies are in the order of the commands (RFC 2920 3.2).
+ *
+ * For the same reason no line that we would answer ourselves is taken while recipients are open. It
+ * stays with the caller, but for a beginning that was copied aside before its end came: then that
+ * stays, and the line is looked at again once all are answered.
  */
 
 /* The client's turn: after every complete command. */
@@ -123,6 +127,33 @@ static size_t input_command(struct smtp_session *s, const uint8_t *p, size_t n)
 	return len;
 }
 
+/* While recipients are open: one more, or part of a line, or nothing. */
+static size_t input_rcpt(struct smtp_session *s, const uint8_t *p, size_t n)
+{
+	const uint8_t *lf = memchr(p, '\n', n);
+	size_t len = lf ? (size_t)(lf - p) + 1 : n;
+	bool kept = smtp_has_line(s), taken = false;
+	struct str line = str_make(p, len);
+
+	/* Over-long, or no buffer left: that is for later to say. */
+	if (!lf)
+		return smtp_line_add(s, p, n) ? 0 : n;
+	if (kept ? smtp_line_add(s, p, len) != 0 : len > LIMIT_COMMAND_EXT)
+		return 0;
+	if (kept)
+		line = smtp_line_get(s);
+	if (line.n >= 2 && line.p[line.n - 2] == '\r')
+		taken = smtp_do_next_rcpt(s, str_cut(line, line.n - 2));
+	if (kept && taken)
+		smtp_line_put(s);
+	else if (kept)
+		smtp_line_cut(s, len);
+	if (!taken)
+		return 0;
+	smtp_count(s, CNT_smtp_commands);
+	return len;
+}
+
 size_t smtp_input(struct smtp_session *s, const uint8_t *p, size_t n, uint64_t now_ms)
 {
 	size_t used = 0, k;
@@ -135,6 +166,9 @@ size_t smtp_input(struct smtp_session *s, const uint8_t *p, size_t n, uint64_t n
 			return n;
 		case SMTP_PHASE_COMMAND:
 			k = input_command(s, p + used, n - used);
+			break;
+		case SMTP_PHASE_RCPT_ASKED:
+			k = input_rcpt(s, p + used, n - used);
 			break;
 		case SMTP_PHASE_DATA:
 			k = smtp_do_data(s, p + used, n - used);

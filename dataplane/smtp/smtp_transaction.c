@@ -135,10 +135,31 @@ static void do_rcpt(struct smtp_session *s, const struct smtp_command *cmd)
 		smtp_say_down(s);
 	} else {
 		s->rcpt_asked++;
+		s->rcpt_open = 1;
 		s->phase = SMTP_PHASE_RCPT_ASKED;
-		smtp_arm(s, c->command_timeout_s < c->verdict_timeout_s ? c->command_timeout_s
-									: c->verdict_timeout_s);
+		smtp_arm_rcpt(s);
 	}
+}
+
+/*
+ * Whatever would be answered by the machine itself has to wait for the answers in front of it; so it
+ * is left alone here, and met again when none is open. That goes for the surplus too: no more are
+ * asked than could be accepted, so it is known only then which of them are too many.
+ */
+bool smtp_do_next_rcpt(struct smtp_session *s, struct str line)
+{
+	uint32_t places = s->rcpt_accepted + s->rcpt_open;
+	struct smtp_command cmd;
+
+	if (s->bye_wanted || s->rcpt_open >= LIMIT_RCPT_OPEN || places >= smtp_conf(s)->max_rcpt ||
+	    s->rcpt_asked >= HANDOFF_MAX_RCPTS)
+		return false;
+	smtp_command_parse(line, &cmd);
+	if (cmd.verb != VERB_RCPT || cmd.fault || s->server->ops.ask_rcpt(s->owner, cmd.rcpt) != 0)
+		return false;
+	s->rcpt_asked++;
+	s->rcpt_open++;
+	return true;
 }
 
 static void do_data(struct smtp_session *s)

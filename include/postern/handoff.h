@@ -253,7 +253,9 @@ struct handoff_desc {
 	uint16_t worker;
 	uint32_t session;      /* slot in the worker's session table */
 	uint32_t generation;   /* of that slot */
-	uint32_t question;     /* serial within the session; answers quote it */
+	uint32_t question;     /* serial within the session; answers quote it. Of RCPT several may be
+				* open: consecutive ones, answered in order; a gap: those before it
+				* are not awaited any more */
 	union {
 		struct {
 			uint8_t peer[16];  /* the client that is judged; IPv4 mapped */

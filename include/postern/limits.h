@@ -15,6 +15,7 @@
 #define LIMIT_RCPT_MIN 100           /* 4.5.3.1.8: at least this many are taken */
 #define LIMIT_RECEIVED_HOPS 100      /* 6.3 */
 #define LIMIT_COMMAND_TIMEOUT_S 300  /* 4.5.3.2.7 */
+#define LIMIT_RCPT_OPEN 64           /* ours: recipients of a transaction asked of control at once */
 #define LIMIT_DATA_BLOCK_TIMEOUT_S 180 /* 4.5.3.2.5 */
 #define LIMIT_FINAL_REPLY_TIMEOUT_S 600 /* 4.5.3.2.6 */
 #define LIMIT_REFUSED_QUIT_S 30      /* ours: for the QUIT after a 5xx greeting, RFC 5321 3.1 */
@@ -91,6 +92,7 @@
 #define LIMIT_JUDGE_S 30
 #define LIMIT_ONWARD_PROGRESS_S 60
 #define LIMIT_CALLOUT_S 5
+#define LIMIT_RCPT_CALLOUTS 8        /* ours: callouts of one transaction at once, of a route's 20 */
 #define LIMIT_WINDOW_CLOSED_S 60     /* ours (design: handoff contract, memory) */
 #define LIMIT_REFUSAL_5XX_TTL_S (24 * 3600)
 #define LIMIT_REFUSAL_4XX_TTL_S (15 * 60)

@@ -26,6 +26,7 @@ static void odd_answer(struct fake *f, uint8_t c)
 	if (q == FAKE_CONNECT) {
 		smtp_answer_connect(f->s, &r);
 	} else if (q == FAKE_RCPT) {
+		fake_take_rcpt(f);
 		f->rcpts += r.code / 100 == 2;
 		smtp_answer_rcpt(f->s, &r);
 	} else {
@@ -50,8 +51,11 @@ static void event(struct fake *f, uint8_t c)
 {
 	switch (c & 0xf0) {
 	case 0x80:
-	case 0x90:
 		fake_answer(f);
+		break;
+	case 0x90: /* what was asked lately stays open */
+		for (c &= 15; f->asked != FAKE_NONE && (f->asked != FAKE_RCPT || f->n_open > c);)
+			fake_answer(f);
 		break;
 	case 0xa0:
 		odd_answer(f, (uint8_t)(c << 4 | (c & 15)));
@@ -98,6 +102,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	c.refuse_bare_cr = p[0] & 2 ? 1 : 0;
 	c.down_action = p[0] & 4 ? DOWN_421 : DOWN_451;
 	f.down = p[0] & 8;
+	c.max_rcpt = p[0] & 16 ? 100 : 3;
 	FAKE_MUST(fake_start(&f, &c));
 	for (size_t i = 1; i < n; i++) {
 		uint8_t e = p[i];
@@ -113,6 +118,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 		/* Two messages never come of one dot. */
 		FAKE_MUST(f.messages <= f.txns && f.txns <= c.max_transactions);
 		FAKE_MUST(f.txns == f.ends + f.messages + f.txn);
+		/* Both agree on what is open. */
+		FAKE_MUST((smtp_phase(f.s) == SMTP_PHASE_RCPT_ASKED) == (f.asked == FAKE_RCPT));
 	}
 	fake_stop(&f);
 	return 0;

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+
+/*
+ * The recipients of a session's transaction. The dataplane asks for the next one while the first are
+ * open. Callouts run side by side and end in any order; verdicts go out in the order of asking, for
+ * the dataplane takes none but that of the oldest.
+ *
+ * One transaction carries one next-hop route, that of the first recipient that was accepted. While
+ * none is, a recipient of another route than those in front of it waits until it is known what
+ * becomes of them: if one is accepted it hears 452 4.5.3, if none is it is asked. So each hears
+ * what it would hear if the client waited for every reply, and the first is never told to come
+ * back for the sake of another.
+ *
+ * A refusal may be one too many for its source: then it is 421, with which the session ends, and what
+ * is open behind it is nobody's.
+ *
+ * Each question keeps the snapshot that was active when it came, and is answered by it; a reload in
+ * between may give recipients of one transaction different ones. Routes are the same if their names
+ * are.
+ */
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "control/loop.h"
+#include "postern/limits.h"
+
+static void answer(struct session_question *q, uint16_t code, uint8_t class, uint16_t subject,
+		   uint16_t detail, const char *text)
+{
+	q->reply = (struct deliver_reply){.code = code, .enh_class = class, .enh_subject = subject,
+					  .enh_detail = detail};
+	snprintf(q->reply.text, sizeof(q->reply.text), "%s", text);
+}
+
+static void busy(struct session_question *q)
+{
+	answer(q, 451, 4, 3, 0, "Local error, try again later");
+}
+
+static bool is_accepted(const struct session_question *q)
+{
+	return q->reply.code / 100 == 2;
+}
+
+static bool same_route(const struct config_route *a, const struct config_route *b)
+{
+	return strcmp(a->name, b->name) == 0;
+}
+
+static void cancel_callout(struct session_work *k, struct session_question *q)
+{
+	if (!q->callout)
+		return;
+	deliver_verify_cancel(q->callout);
+	q->callout = NULL;
+	k->n_callouts--;
+}
+
+static void question_free(struct session_work *k, struct session_question *q)
+{
+	cancel_callout(k, q);
+	TAILQ_REMOVE(&k->questions, q, link);
+	k->n_questions--;
+	snapshot_unref(q->snapshot);
+	free(q);
+}
+
+static void drop_questions(struct session_work *k)
+{
+	while (!TAILQ_EMPTY(&k->questions))
+		question_free(k, TAILQ_FIRST(&k->questions));
+}
+
+void session_drop_transaction(struct session_work *k)
+{
+	drop_questions(k);
+	snapshot_unref(k->snapshot);
+	k->snapshot = NULL;
+	k->route = NULL;
+}
+
+/* The oldest is answered. */
+static void send_verdict(struct session_work *k, struct session_question *q)
+{
+	struct session *s = k->session;
+	const struct deliver_reply *v = &q->reply;
+	struct ctl_reply r = {v->code, v->enh_class, v->enh_subject, v->enh_detail, str_c(v->text)};
+
+	if (is_accepted(q) && !k->route) {
+		k->snapshot = snapshot_ref(q->snapshot);
+		k->route = q->route;
+	}
+	if (!is_accepted(q))
+		s->rcpts_refused++;
+	sources_rcpt_refused(s->loop, s, &r);
+	s->loop->counters[CTL_rcpts]++;
+	ctl_verdict_rcpt(s->loop->rings, &q->desc, &r);
+	if (r.code == 421)
+		drop_questions(k);
+	else
+		question_free(k, q);
+}
+
+static void on_verified(void *arg, const struct deliver_reply *v);
+
+/* The strings are read again from the record, which lives as long as the transaction. */
+static void start_callout(struct session_work *k, struct session_question *q)
+{
+	struct loop *l = k->session->loop;
+	struct ctl_rcpt_question asked;
+
+	if (ctl_rcpt_question(l->rings, &q->desc, &asked)) {
+		busy(q); /* stale: TXN_END is on its way */
+		return;
+	}
+	q->callout = deliver_verify(l->deliver, q->snapshot->config, q->route, asked.mail_from,
+				    asked.rcpt, asked.smtputf8, on_verified, q);
+	if (q->callout)
+		k->n_callouts++;
+	else
+		busy(q);
+}
+
+/* Asks what may be asked now. True: something was answered without. */
+static bool ask_waiting(struct session_work *k)
+{
+	const struct config_route *route = k->route;
+	struct session_question *q;
+	bool answered = false;
+
+	TAILQ_FOREACH(q, &k->questions, link) {
+		if (q->reply.code && !is_accepted(q))
+			continue;
+		if (!route)
+			route = q->route;
+		if (!same_route(route, q->route)) {
+			if (!k->route)
+				break;
+			k->session->loop->counters[CTL_rcpt_other_route]++;
+			answer(q, 452, 4, 5, 3, "This recipient goes another way, send it separately");
+		} else if (!q->reply.code && !q->callout && k->n_callouts < LIMIT_RCPT_CALLOUTS) {
+			start_callout(k, q);
+		}
+		answered |= q->reply.code && !is_accepted(q);
+	}
+	return answered;
+}
+
+/* Verdicts that are due, callouts that may begin, and so on until all that is left waits. */
+static void advance(struct session_work *k)
+{
+	struct session_question *q;
+
+	do {
+		while ((q = TAILQ_FIRST(&k->questions)) && q->reply.code)
+			send_verdict(k, q);
+	} while (ask_waiting(k));
+	session_work_done(k->session);
+}
+
+static void on_verified(void *arg, const struct deliver_reply *v)
+{
+	struct session_question *q = arg;
+	struct session_work *k = q->session->work;
+
+	q->callout = NULL;
+	k->n_callouts--;
+	q->reply = *v;
+	advance(k);
+}
+
+/* What can be said without the next hop, else the route. */
+static void judge(struct loop *l, struct session_question *q, const struct ctl_rcpt_question *asked)
+{
+	const char *problem;
+	struct ctl_reply r;
+
+	if (sources_rcpt(l, q->session, &r)) {
+		answer(q, r.code, r.enh_class, r.enh_subject, r.enh_detail, (const char *)r.text.p);
+		return;
+	}
+	problem = loop_mailbox_problem(asked->rcpt);
+	q->route = problem ? NULL : loop_route(q->snapshot->config, asked->rcpt);
+	if (q->route)
+		return;
+	l->counters[CTL_relay_denied]++;
+	r = loop_refusal(asked->rcpt, problem);
+	answer(q, r.code, r.enh_class, r.enh_subject, r.enh_detail, (const char *)r.text.p);
+}
+
+/*
+ * Those before it that nobody waits for any more. The serials of what is open are consecutive; a gap
+ * says that the dataplane gave up waiting for an answer (its deadline).
+ */
+static void drop_stale(struct session_work *k, const struct handoff_desc *d)
+{
+	const struct session_question *last = TAILQ_LAST(&k->questions, session_questions);
+
+	if (k->transaction != d->msg.transaction)
+		session_drop_transaction(k);
+	else if (last && last->desc.question + 1 != d->question)
+		drop_questions(k);
+	k->transaction = d->msg.transaction;
+}
+
+/* The next one cannot be kept: those in front of it are answered, so that it has its turn. */
+static void give_up(struct session_work *k)
+{
+	struct session_question *q;
+
+	TAILQ_FOREACH(q, &k->questions, link) {
+		cancel_callout(k, q);
+		if (!q->reply.code)
+			busy(q);
+	}
+	advance(k);
+}
+
+static struct session_question *question_new(struct session_work *k, struct session *s,
+					     const struct handoff_desc *d)
+{
+	struct session_question *q = NULL;
+
+	/* The dataplane asks no more than that. */
+	if (k->n_questions < LIMIT_RCPT_OPEN)
+		q = calloc(1, sizeof(*q));
+	if (!q)
+		return NULL;
+	q->session = s;
+	q->desc = *d;
+	q->snapshot = snapshot_ref(s->loop->active);
+	TAILQ_INSERT_TAIL(&k->questions, q, link);
+	k->n_questions++;
+	return q;
+}
+
+void session_rcpt(struct loop *l, struct session *s, const struct handoff_desc *d)
+{
+	const struct ctl_reply no_memory = {451, 4, 3, 0, STR("Local error, try again later")};
+	struct session_work *k = session_work(s);
+	struct session_question *q = NULL;
+	struct ctl_rcpt_question asked;
+	int rc;
+
+	if (k)
+		drop_stale(k, d);
+	rc = ctl_rcpt_question(l->rings, d, &asked);
+	if (rc == -ESTALE) { /* the transaction is over, nobody waits */
+		session_work_done(s);
+		return;
+	}
+	if (k)
+		q = question_new(k, s, d);
+	if (!q) {
+		if (k)
+			give_up(k);
+		ctl_verdict_rcpt(l->rings, d, &no_memory);
+		return;
+	}
+	if (rc) {
+		busy(q);
+	} else {
+		memcpy(s->peer.a, asked.peer, 16);
+		judge(l, q, &asked);
+	}
+	advance(k);
+}

@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+#pragma once
+
+/* For the session tests: a loop whose rings, callouts and messages are the test's own. */
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "control/loop.h"
+#include "postern/limits.h"
+
+#define N_CALLOUTS 128
+
+struct deliver_question {
+	deliver_verify_callback *cb; /* NULL: over */
+	void *arg;
+	struct config *config;
+	char rcpt[64];
+};
+
+static struct {
+	struct loop l;
+	struct config config;
+	struct snapshot active;
+	struct config_route route[2];
+	struct message message;
+	struct ctl_submission sub;
+	struct deliver_question callout[N_CALLOUTS];
+	unsigned int n_callouts, running;
+	const char *rcpt[N_CALLOUTS]; /* of the record; NULL: one of the first route */
+	int bad_record;
+	char said[2048];              /* "question:code " of RCPT */
+	unsigned int cancelled, lost, replies, gone;
+	uint16_t code;
+	char text[HANDOFF_MAX_TEXT + 1];
+	struct judgement judged;
+	bool no_callout, private_peer;
+	uint8_t rcpt_peer;
+} t;
+
+/* ---- the neighbours -------------------------------------------------------------------------- */
+
+struct snapshot *snapshot_ref(struct snapshot *s)
+{
+	s->refs++;
+	return s;
+}
+
+void snapshot_unref(struct snapshot *s)
+{
+	if (s)
+		s->refs--;
+}
+
+struct deliver_question *deliver_verify(struct deliver *d, struct config *config,
+					const struct config_route *route, struct str mail_from,
+					struct str rcpt, bool smtputf8,
+					deliver_verify_callback *cb, void *arg)
+{
+	struct deliver_question *q;
+
+	(void)d;
+	(void)mail_from;
+	(void)smtputf8;
+	if (t.no_callout)
+		return NULL;
+	assert_true(t.n_callouts < N_CALLOUTS);
+	assert_ptr_equal(route, loop_route(config, rcpt));
+	q = &t.callout[t.n_callouts++];
+	*q = (struct deliver_question){.cb = cb, .arg = arg, .config = config};
+	snprintf(q->rcpt, sizeof(q->rcpt), "%.*s", STR_FMT(rcpt));
+	t.running++;
+	assert_true(t.running <= LIMIT_RCPT_CALLOUTS);
+	return q;
+}
+
+void deliver_verify_cancel(struct deliver_question *q)
+{
+	assert_non_null(q->cb);
+	q->cb = NULL;
+	t.running--;
+	t.cancelled++;
+}
+
+int ctl_rcpt_question(struct ctl_loop *l, const struct handoff_desc *d, struct ctl_rcpt_question *q)
+{
+	const char *rcpt = t.rcpt[d->msg.rcpt];
+
+	(void)l;
+	memset(q, 0, offsetof(struct ctl_rcpt_question, buf));
+	q->rcpt = rcpt ? str_c(rcpt) : STR("b@example.com");
+	q->peer[10] = q->peer[11] = 0xff;
+	q->peer[15] = t.rcpt_peer;
+	return t.bad_record;
+}
+
+static inline int said(const struct ctl_reply *r)
+{
+	t.replies++;
+	t.code = r->code;
+	snprintf(t.text, sizeof(t.text), "%.*s", STR_FMT(r->text));
+	return 0;
+}
+
+int ctl_verdict_connect(struct ctl_loop *l, const struct handoff_desc *d, const struct ctl_reply *r)
+{
+	(void)l;
+	(void)d;
+	return said(r);
+}
+
+int ctl_verdict_rcpt(struct ctl_loop *l, const struct handoff_desc *d, const struct ctl_reply *r)
+{
+	size_t n = strlen(t.said);
+
+	(void)l;
+	snprintf(t.said + n, sizeof(t.said) - n, "%u:%u ", d->question, r->code);
+	return said(r);
+}
+
+int ctl_verdict_release(struct ctl_loop *l, const struct handoff_desc *d)
+{
+	(void)l;
+	(void)d;
+	return 0;
+}
+
+bool ip_is_private(const struct ip_addr *a)
+{
+	(void)a;
+	return t.private_peer;
+}
+
+bool ip_in_net(const struct ip_addr *a, const struct ip_net *net)
+{
+	return !memcmp(a->a, net->addr.a, sizeof(a->a));
+}
+
+bool ip_is_v4(const struct ip_addr *a)
+{
+	return a->a[10] == 0xff;
+}
+
+const char *ip_format(const struct ip_addr *a, char *buf, size_t cap)
+{
+	snprintf(buf, cap, "#%u", a->a[15]);
+	return buf;
+}
+
+const struct judgement *judge_result(const struct judge *j)
+{
+	(void)j;
+	return &t.judged;
+}
+
+const char *loop_mailbox_problem(struct str mailbox)
+{
+	(void)mailbox;
+	return NULL;
+}
+
+const struct config_route *loop_route(const struct config *c, struct str mailbox)
+{
+	(void)c;
+	if (mailbox.n && mailbox.p[0] == 'x')
+		return NULL;
+	return &t.route[mailbox.n && mailbox.p[0] == 'o'];
+}
+
+struct ctl_reply loop_refusal(struct str mailbox, const char *problem)
+{
+	(void)mailbox;
+	return (struct ctl_reply){550, 5, 7, 1, str_c(problem ? problem : "Relaying denied")};
+}
+
+void trace_write(struct trace *tr, json_t *record)
+{
+	(void)tr;
+	json_decref(record);
+	t.lost++;
+}
+
+void message_submit(struct loop *l, struct session *s, const struct handoff_desc *d)
+{
+	struct session_work *k = session_work(s);
+
+	(void)l;
+	assert_non_null(k);
+	t.sub.desc = *d;
+	t.message = (struct message){.session = s, .sub = &t.sub};
+	k->message = &t.message;
+}
+
+void message_cancel(struct message *m)
+{
+	m->cancelled = true;
+}
+
+void message_session_gone(struct message *m)
+{
+	m->session = NULL;
+	t.gone++;
+}
+
+/* As message.c does. */
+static inline void message_answered(void)
+{
+	struct session *s = t.message.session;
+
+	session_remember_final(s, t.sub.desc.question, "0123456789ABCDEF");
+	s->work->message = NULL;
+	session_work_done(s);
+}
+
+/* ---- what the tests do ------------------------------------------------------------------------- */
+
+static char office[] = "office", other[] = "other";
+
+static inline void up(void)
+{
+	memset(&t, 0, sizeof(t));
+	TAILQ_INIT(&t.l.works);
+	t.active.config = &t.config;
+	t.active.refs = 1;
+	t.l.active = &t.active;
+	t.route[0].name = office;
+	t.route[1].name = other;
+}
+
+static inline void send_desc(uint8_t kind, uint16_t worker, uint32_t slot, uint32_t question)
+{
+	const struct handoff_desc d = {.kind = kind, .worker = worker, .session = slot,
+				       .generation = 1, .question = question,
+				       .msg.transaction = 1};
+
+	session_desc(&t.l, &d);
+}
+
+static inline void verified_with(struct deliver_question *q, const struct deliver_reply *r)
+{
+	deliver_verify_callback *cb = q->cb;
+
+	assert_non_null(cb);
+	q->cb = NULL;
+	t.running--;
+	cb(q->arg, r);
+}
+
+static inline void verified_as(struct deliver_question *q, uint16_t code)
+{
+	const struct deliver_reply r = {.code = code};
+
+	verified_with(q, &r);
+}
+
+/* The callout begun last. */
+static inline void verified(uint16_t code)
+{
+	assert_true(t.n_callouts > 0);
+	verified_as(&t.callout[t.n_callouts - 1], code);
+}
+
+static inline const struct session *first(void)
+{
+	uint32_t worker = 0, slot = 0;
+
+	return session_next(&t.l, &worker, &slot);
+}
