@@ -7,8 +7,8 @@ directory of its own, put together of bind mounts in a mount namespace: the mach
 package's programs, and an /etc that the test writes. A PID namespace takes all processes along when
 the first one is stopped.
 """
+import contextlib
 import os
-import pathlib
 import pwd
 import sysconfig
 
@@ -151,7 +151,7 @@ class Exim(Peer):
     def __init__(self, lab, ns, role, hostname, address, port, transports=None, files=None, extra=""):
         routers, parts = "", ""
         for name, (host, options) in (transports or {}).items():
-            routers += (f"{name}:\n  driver = manualroute\n  local_parts = {name}\n  transport = {name}\n"
+            routers += (f"{name}:\n  driver = manualroute\n  local_parts = ^{name}(\\\\.|\$)\n  transport = {name}\n"
                         f'  route_list = * "<; {host}"\n  self = send\n')
             parts += f"{name}:\n  driver = smtp\n" + "".join(f"  {o}\n" for o in options)
         if not transports:
@@ -168,6 +168,11 @@ class Exim(Peer):
         logs = sorted((self.root / "var/log/exim").glob("*log"))
         return super().log() + "".join(f"{f.name}: {f.read_text(errors='replace')[-3000:]}\n" for f in logs)
 
+    def mainlog(self):
+        with contextlib.suppress(FileNotFoundError):
+            return (self.root / "var/log/exim/mainlog").read_text(errors="replace").splitlines()
+        return []
+
     def version(self):
         return self.run("/usr/sbin/exim4", "-bV").stdout.split()[2]
 
@@ -181,7 +186,7 @@ class OpenSmtpd(Peer):
         conf = [f"listen on {address} port {port} hostname {hostname}", "smtp max-message-size 50M"]
         for name, options in (relays or {}).items():
             conf += [f'action "{name}" relay {options} helo "{hostname}"',
-                     f'match from any for rcpt-to regex "^{name}@" action "{name}"']
+                     f'match from any for rcpt-to regex "^{name}[.@]" action "{name}"']
         if not relays:
             conf = ['table box { "@" = "nobody" }', *conf,
                     'action "store" maildir "/var/mail/box" virtual <box>',
