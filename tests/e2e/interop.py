@@ -22,6 +22,10 @@ WRONG = "wrong.example.com"    # resolves to the gateway, stands in no certifica
 SENDER = "a@example.net"
 
 OK, NOT_ANNOUNCED, FAILED = "ok", "not announced", "FAILED"
+CLIENTS = ("Postfix", "Exim", "OpenSMTPD", "swaks", "Python smtplib", "openssl s_client", "raw socket", "→ Exim",
+           "→ OpenSMTPD")
+FEATURES = ("IPv4", "IPv6", "PIPELINING", "8BITMIME", "5 MB", "50 recipients", "reuse", "STARTTLS", "verified", "TLS 1.2",
+            "TLS 1.3", "ECDSA, RSA", "resumption", "SNI", "CHUNKING", "SMTPUTF8", "XCLIENT", "PROXY")
 
 
 # ---- certificates ------------------------------------------------------------------------
@@ -160,6 +164,7 @@ class Matrix:
         self.failures = []
 
     def put(self, client, feature, outcome, why=""):
+        assert client in CLIENTS and feature in FEATURES, (client, feature)
         with self.lock:
             old = self.cells.get((client, feature))
             if old is None or outcome == FAILED or old == NOT_ANNOUNCED:
@@ -223,10 +228,9 @@ class Matrix:
                 assert not self.inbox.find(message.id), "went to a server of the wrong name"
 
     def table(self):
-        clients = list(dict.fromkeys(c for c, _ in self.cells))
-        features = list(dict.fromkeys(f for _, f in self.cells))
-        rows = [["client", *features], *([" ".join(filter(None, (c, self.versions.get(c)))), *(
-            self.cells.get((c, f), "–") for f in features)] for c in clients)]
+        clients = [c for c in CLIENTS if any(c == x for x, _ in self.cells)]
+        rows = [["client", *FEATURES], *([" ".join(filter(None, (c, self.versions.get(c)))), *(
+            self.cells.get((c, f), "–") for f in FEATURES)] for c in clients)]
         width = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
         lines = ["| " + " | ".join(x.ljust(w) for x, w in zip(r, width)) + " |" for r in rows]
         lines.insert(1, "|" + "|".join("-" * (w + 2) for w in width) + "|")

@@ -152,8 +152,8 @@ class Exim(Peer):
         routers, parts = "", ""
         for name, (host, options) in (transports or {}).items():
             routers += (f"{name}:\n  driver = manualroute\n  local_parts = ^{name}(\\\\.|\$)\n  transport = {name}\n"
-                        f'  route_list = * "<; {host}"\n  self = send\n')
-            parts += f"{name}:\n  driver = smtp\n" + "".join(f"  {o}\n" for o in options)
+                        f'  route_list = * "<+ {host}" byname\n  self = send\n')
+            parts += f"{name}:\n  driver = smtp\n  port = 25\n" + "".join(f"  {o}\n" for o in options)
         if not transports:
             routers, parts = EXIM_STORE
         conf = EXIM.format(hostname=hostname, port=port, address=address, routers=routers, transports=parts,
