@@ -144,14 +144,16 @@ EXIM_STORE = ("""store:
 
 
 class Exim(Peer):
-    """transports: name -> (address of the gateway, options); it is chosen by the recipient's local part."""
+    """transports: name -> (address of the gateway, options); chosen by the recipient's local part,
+    "rest", which is the last, by all others."""
     name = "exim"
     users = (("Debian-exim", "/var/spool/exim"),)
 
     def __init__(self, lab, ns, role, hostname, address, port, transports=None, files=None, extra=""):
         routers, parts = "", ""
         for name, (host, options) in (transports or {}).items():
-            routers += (f"{name}:\n  driver = manualroute\n  local_parts = ^{name}(\\\\.|\$)\n  transport = {name}\n"
+            which = "" if name == "rest" else f"  local_parts = {name}\n"
+            routers += (f"{name}:\n  driver = manualroute\n{which}  transport = {name}\n"
                         f'  route_list = * "<+ {host}" byname\n  self = send\n')
             parts += f"{name}:\n  driver = smtp\n  port = 25\n" + "".join(f"  {o}\n" for o in options)
         if not transports:
@@ -178,15 +180,16 @@ class Exim(Peer):
 
 
 class OpenSmtpd(Peer):
-    """relays: name -> host and options of a relay action; chosen by the recipient's local part."""
+    """relays: name -> host and options of a relay action; chosen as Exim's transports are."""
     name = "opensmtpd"
     users = (("opensmtpd", "/var/lib/opensmtpd/empty"), ("opensmtpq", "/var/lib/opensmtpd/empty"))
 
     def __init__(self, lab, ns, role, hostname, address, port, relays=None, files=None):
         conf = [f"listen on {address} port {port} hostname {hostname}", "smtp max-message-size 50M"]
         for name, options in (relays or {}).items():
+            which = "any" if name == "rest" else f'rcpt-to regex "^{name}@"'
             conf += [f'action "{name}" relay {options} helo "{hostname}"',
-                     f'match from any for rcpt-to regex "^{name}[.@]" action "{name}"']
+                     f'match from any for {which} action "{name}"']
         if not relays:
             conf = ['table box { "@" = "nobody" }', *conf,
                     'action "store" maildir "/var/mail/box" virtual <box>',

@@ -145,7 +145,7 @@ def reused(s, name, port, to, feature, **kw):
 
 
 def start_postfix(s):
-    base = "unix - - n - - smtp -o smtp_tls_CAfile={0}/ca.pem -o {1}"
+    base = "unix - - n - - smtp -o "
     level = "smtp_tls_security_level="
     ways = {"may": level + "may", "v6": level + "none",
             "verify": level + f"secure -o smtp_tls_secure_cert_match={NAME}",
@@ -158,9 +158,10 @@ def start_postfix(s):
     extra = (f"relayhost = [{labs.GATEWAY4}]\ninet_protocols = all\nmynetworks = 127.0.0.0/8\n"
              f"smtp_tls_security_level = none\nsmtp_connection_cache_destinations = {labs.GATEWAY4}\n"
              f"transport_maps = inline:{{ {maps} }}\nsmtp_bind_address = {labs.CLIENT4}\n"
-             f"smtp_bind_address6 = {labs.CLIENT6}\n")
+             f"smtp_bind_address6 = {labs.CLIENT6}\nsmtp_tls_CAfile = {s.pki}/ca.pem\n")
     p = postfix.Postfix(s.lab, "client", "sender", "mail.example.net", extra,
-                        [f"{w} {base.format(s.pki, o)}" for w, o in ways.items()])
+                        ["tlsproxy unix - - n - 0 tlsproxy",
+                         *(f"{w} {base}{o}" for w, o in ways.items())])
     s.stop.append(p.stop)
     s.m.versions["Postfix"] = s.lab.in_ns("client", "postconf", "-h", "mail_version").stdout.strip()
 
@@ -180,16 +181,14 @@ def ca_files(s):
 
 
 def start_exim(s):
-    ca = ["tls_verify_certificates = /etc/ca.pem"]
-    must = ["hosts_require_tls = *", *ca]
-    verify = [*must, "tls_verify_hosts = *", "tls_verify_cert_hostnames = *"]
+    must = ["hosts_require_tls = *"]
+    verify = [*must, "tls_verify_certificates = /etc/ca.pem", "tls_verify_hosts = *", "tls_verify_cert_hostnames = *"]
     clear, priority = ["hosts_avoid_tls = *"], "tls_require_ciphers = NORMAL:-VERS-ALL:+VERS-"
-    named = {"may": (labs.GATEWAY4, [*ca, "tls_try_verify_hosts ="]), "plain": (labs.GATEWAY4, clear + ["hosts_try_chunking ="]),
+    named = {"may": (labs.GATEWAY4, []), "plain": (labs.GATEWAY4, clear + ["hosts_try_chunking ="]),
              "v6": (V6, clear), "verify": (NAME, verify), "wrong": (WRONG, verify),
              "tls12": (labs.GATEWAY4, [*must, priority + "TLS1.2"]),
              "tls13": (labs.GATEWAY4, [*must, priority + "TLS1.3"]),
-             "chunks": (labs.GATEWAY4, clear), "tlschunks": (labs.GATEWAY4, must), "utf8": (labs.GATEWAY4, clear),
-             "many": (labs.GATEWAY4, clear)}
+             "chunks": (labs.GATEWAY4, clear), "tlschunks": (labs.GATEWAY4, must), "rest": (labs.GATEWAY4, clear)}
     s.peers["Exim"] = peers.Exim(s.lab, "client", "send", "exim.example.net", "127.0.0.1", 2525, named, ca_files(s),
                                  "log_selector = +pipelining +outgoing_port")
     s.m.versions["Exim"] = s.peers["Exim"].version()
@@ -213,7 +212,7 @@ def by_exim(s):
             s.m.case("Exim", "CHUNKING", send, x, needs=needs, tls=tls, relayed=True)
             if s.m.keywords.issuperset(needs):
                 later.append(("Exim", "CHUNKING", lambda x=x: exim_line(s, x, "K")))
-    for feature, way, sign, needs in (("PIPELINING", "many", "L", "PIPELINING"), ("verified", "verify", "CV=yes", "STARTTLS")):
+    for feature, way, sign, needs in (("PIPELINING", "plain", "L", "PIPELINING"), ("verified", "verify", "CV=yes", "STARTTLS")):
         if needs in s.m.keywords:
             x = Message("Exim", feature, to=f"{way}@example.com")
             s.m.case("Exim", feature, send, x, needs=[needs], tls=way == "verify", relayed=True)
@@ -222,9 +221,9 @@ def by_exim(s):
 
 
 def start_opensmtpd(s):
-    ways = {"plain": f'host "smtp+notls://{labs.GATEWAY4}"', "many": f'host "smtp+notls://{labs.GATEWAY4}"',
-            "v6": f'host "smtp+notls://[{V6}]"', "may": f'host "smtp://{labs.GATEWAY4}"',
-            "verify": f'host "smtp+tls://{NAME}"', "wrong": f'host "smtp+tls://{WRONG}"'}
+    urls = {"plain": f"smtp+notls://{labs.GATEWAY4}", "v6": f"smtp+notls://[{V6}]", "may": f"smtp://{labs.GATEWAY4}",
+            "verify": f"smtp+tls://{NAME}", "wrong": f"smtp+tls://{WRONG}", "rest": f"smtp+notls://{labs.GATEWAY4}"}
+    ways = {way: f'host "{url}"' for way, url in urls.items()}
     s.peers["OpenSMTPD"] = peers.OpenSmtpd(s.lab, "client", "send", "smtpd.example.net", "127.0.0.1", 2526, ways,
                                            ca_files(s))
     s.m.versions["OpenSMTPD"] = s.peers["OpenSMTPD"].version()
