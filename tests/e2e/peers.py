@@ -118,7 +118,8 @@ keep_environment =
 acl_smtp_rcpt = accept
 acl_smtp_data = accept
 no_message_logs
-received_header_text = Received: ${{if def:sender_helo_name {{from $sender_helo_name }}}}by {hostname} with $received_protocol id $message_exim_id
+received_header_text = Received: ${{if def:sender_helo_name {{from $sender_helo_name }}}}by {hostname} \\
+  with $received_protocol id $message_exim_id
 {extra}
 begin routers
 {routers}
