@@ -107,7 +107,7 @@ def unfold(raw):
 
 RECEIVED = re.compile(r"Received: from .*? \((?:\S+) \[(?:IPv6:)?(?P<ip>[^\]]*)\]\)\s+by mx\.example\.com \(Postern\) "
                       r"with (?P<proto>\S+) id (?P<id>[0-9A-Z]{16})"
-                      r"(?:\s+\((?:version=)?(?P<version>TLSv1\.[23]) (?:cipher=)?(?P<cipher>[A-Z0-9_]+)\))?"
+                      r"(?:\s+\(version=(?P<version>TLSv1\.[23]) cipher=(?P<cipher>[A-Z0-9_]+)\))?"
                       r"(?:\s+for <[^>]*>)?;\s+\S.*$")
 CIPHERS = {  # of RFC 9325 4.2 and two for old Exchange; names of IANA
     "TLSv1.3": {"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"},

@@ -20,7 +20,7 @@ from interop import NAME, SECOND, WRONG, Message, SClient  # noqa: E402
 
 # What the server must announce. A keyword that is missing here and there makes its cells "not
 # announced"; one that is missing there only is an error.
-REQUIRED = {"PIPELINING", "SIZE", "8BITMIME", "ENHANCEDSTATUSCODES", "STARTTLS", "CHUNKING", "LIMITS"}
+REQUIRED = {"PIPELINING", "SIZE", "8BITMIME", "ENHANCEDSTATUSCODES", "STARTTLS", "CHUNKING", "LIMITS", "SMTPUTF8"}
 
 BALANCER, FRONT = "192.0.2.12", "192.0.2.13"  # may send a PROXY header; may use XCLIENT
 CLIENT = "203.0.113.7"                        # whom they name
