@@ -30,7 +30,8 @@ maillog_file = /var/log/postern-test-postfix.log
 
 
 class Postfix:
-    def __init__(self, lab, ns, name, hostname, extra):
+    def __init__(self, lab, ns, name, hostname, extra, services=()):
+        """services: further lines of master.cf."""
         if not shutil.which("postfix"):
             labs.skip("postfix is not installed")
         self.lab, self.ns, self.dir = lab, ns, lab.dir / name
@@ -47,7 +48,7 @@ class Postfix:
                 f[4] = "n"  # no chroot
                 line = " ".join(f)
             rows.append(line)
-        (self.dir / "etc/master.cf").write_text("\n".join(rows) + "\n")
+        (self.dir / "etc/master.cf").write_text("\n".join([*rows, *services]) + "\n")
         lab.in_ns(ns, "postfix", "-c", self.dir / "etc", "start", check=False, timeout=60)
         pidfile = self.dir / "queue/pid/master.pid"
         self.pid = int(labs.wait_for("Postfix", lambda: pidfile.exists() and pidfile.read_text().strip(), 20))
