@@ -260,6 +260,11 @@ static const struct config_key rules_keys[] = {{"files", read_rules_files, 0, 0}
 
 static const char *const down_words[] = {[DOWN_451] = "451", [DOWN_421] = "421", NULL};
 
+static const char *const mode_words[] = {
+	[MODE_ENFORCE] = "enforce", [MODE_OBSERVE] = "observe", [MODE_OFF] = "off", NULL};
+static const char *const early_words[] = {
+	[EARLY_OBSERVE] = "observe", [EARLY_REFUSE] = "refuse", NULL};
+
 #define LIMIT_OF(member) CONFIG_INT(struct config, dataplane.member)
 
 static const struct config_key limits_keys[] = {
@@ -269,13 +274,21 @@ static const struct config_key limits_keys[] = {
 	 (double)(HANDOFF_MAX_CHUNKS - 1) * HANDOFF_CHUNK},
 	{"max-recipients", read_count, LIMIT_OF(max_rcpt), LIMIT_RCPT_MIN, HANDOFF_MAX_RCPTS},
 	{"max-errors", read_count, LIMIT_OF(max_errors), 1, 1000},
+	{"max-errors-mode", read_choice, LIMIT_OF(max_errors_mode), .words = mode_words},
+	{"max-idle-commands", read_count, LIMIT_OF(max_idle), 1, LIMIT_IDLE_COMMANDS_MAX},
+	{"max-idle-commands-mode", read_choice, LIMIT_OF(max_idle_mode), .words = mode_words},
+	{"early-talkers", read_choice, LIMIT_OF(early), .words = early_words},
 	{"max-transactions", read_count, LIMIT_OF(max_transactions), 1, 1000000},
 	{"max-line", read_size, LIMIT_OF(max_line), 0, 1e9},
 	{"command-timeout", read_seconds, LIMIT_OF(command_timeout_s), 1, 3600},
 	{"data-timeout", read_seconds, LIMIT_OF(data_timeout_s), 1, 3600},
 	{"data-total-timeout", read_seconds, LIMIT_OF(data_total_timeout_s), 1, 86400},
+	{"data-total-timeout-mode", read_choice, LIMIT_OF(data_total_mode), .words = mode_words},
 	{"verdict-timeout", read_seconds, LIMIT_OF(verdict_timeout_s), 1, LIMIT_FINAL_REPLY_TIMEOUT_S},
 	{"min-rate", read_size, LIMIT_OF(min_rate), 0, 1e9},
+	{"min-rate-mode", read_choice, LIMIT_OF(min_rate_mode), .words = mode_words},
+	{"min-rate-large", read_size, LIMIT_OF(min_rate_large), 0, 1e9},
+	{"min-rate-large-mode", read_choice, LIMIT_OF(min_rate_large_mode), .words = mode_words},
 	{"refuse-bare-cr", read_bool, CONFIG_FIELD(struct config, dataplane.refuse_bare_cr)},
 };
 
@@ -365,6 +378,8 @@ static void defaults(struct config *c, struct config_mem *mem)
 	d->data_total_timeout_s = DEFAULT_DATA_TOTAL_S;
 	d->verdict_timeout_s = LIMIT_FINAL_REPLY_TIMEOUT_S;
 	d->min_rate = DEFAULT_MIN_RATE;
+	d->min_rate_large = DEFAULT_MIN_RATE_LARGE;
+	d->max_idle = LIMIT_IDLE_COMMANDS;
 	d->down_action = DOWN_451;
 }
 

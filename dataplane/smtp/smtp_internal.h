@@ -36,6 +36,9 @@ struct smtp_line {
 #define SMTP_SHORT_LINE 256u
 _Static_assert(SMTP_SHORT_LINE >= LIMIT_DOMAIN, "a HELO name fits a short buffer");
 
+/* Limits of DATA that were passed and only observed: each is told of once. */
+enum { SMTP_SEEN_RATE = 1, SMTP_SEEN_LARGE = 2, SMTP_SEEN_TOTAL = 4 };
+
 /* What is needed from DATA or the first BDAT to the end of content. */
 struct smtp_content {
 	uint64_t start;    /* ms */
@@ -45,8 +48,14 @@ struct smtp_content {
 	uint64_t held_since; /* ms: the owner has no room since; 0: it has */
 	uint64_t held_total; /* ms of DATA that the client could not use */
 	struct smtp_data data;
-	uint32_t min_rate; /* of this DATA */
+	/* Octets of the window of time that is under way, and of the one before: smtp_rate.c. */
+	uint64_t window[2];
+	uint32_t window_index;
+	uint32_t min_rate; /* of this DATA, as is all below; 0: any */
+	uint32_t min_rate_large;
 	uint32_t timeout_s;
+	uint8_t min_rate_mode, min_rate_large_mode, data_total_mode;
+	uint8_t seen;      /* SMTP_SEEN_* */
 	bool told;         /* the refusal of the content was acted upon */
 	/* BDAT */
 	bool bdat;
@@ -104,7 +113,7 @@ _Static_assert(sizeof(struct smtp_session) <= 128, "an idle session is two cache
 _Static_assert(SAY_COUNT <= UINT8_MAX, "say");
 _Static_assert(LIMIT_DOMAIN <= UINT8_MAX, "helo_len");
 _Static_assert(SMTP_BYE_MAX <= UINT8_MAX, "bye_len");
-_Static_assert(LIMIT_IDLE_COMMANDS < UINT8_MAX, "idle_commands");
+_Static_assert(LIMIT_IDLE_COMMANDS_MAX < UINT8_MAX, "idle_commands");
 _Static_assert(HANDOFF_MAX_RCPTS <= UINT16_MAX, "rcpt_asked");
 
 struct smtp_server {
@@ -185,7 +194,17 @@ void smtp_wheel_unhang(struct smtp_session *s);
 void smtp_arm(struct smtp_session *s, uint32_t seconds);
 void smtp_arm_command(struct smtp_session *s);
 void smtp_arm_data(struct smtp_session *s);
+/* Content begins now, by the limits of the present configuration: one that comes during DATA is not
+ * for this message. s->content is there. */
+void smtp_content_begin(struct smtp_session *s);
 void smtp_data_moved(struct smtp_session *s, size_t n, bool held);
+
+/* smtp_rate.c: how fast the octets of a message must come. */
+/* Octets came; before they are counted in k->octets. */
+void smtp_rate_add(struct smtp_content *k, uint64_t now, size_t n);
+/* ms: when the limit is passed if nothing more comes. */
+uint64_t smtp_rate_deadline(const struct smtp_content *k);
+uint64_t smtp_rate_large_deadline(const struct smtp_content *k);
 
 /* smtp_client.c: who speaks here. */
 unsigned int smtp_trust(const struct handoff_config *c, const uint8_t peer[16]); /* TRUST_* */

@@ -132,6 +132,9 @@ struct smtp_config *smtp_config_new(const struct handoff_config *c)
 	if (k->c.max_rcpt > HANDOFF_MAX_RCPTS)
 		k->c.max_rcpt = HANDOFF_MAX_RCPTS;
 	k->c.command_timeout_s = or_default(c->command_timeout_s, LIMIT_COMMAND_TIMEOUT_S);
+	k->c.max_idle = or_default(c->max_idle, LIMIT_IDLE_COMMANDS);
+	if (k->c.max_idle > LIMIT_IDLE_COMMANDS_MAX)
+		k->c.max_idle = LIMIT_IDLE_COMMANDS_MAX;
 	k->c.data_timeout_s = or_default(c->data_timeout_s, LIMIT_DATA_BLOCK_TIMEOUT_S);
 	k->c.data_total_timeout_s = or_default(c->data_total_timeout_s, DEFAULT_DATA_TOTAL_S);
 	k->c.verdict_timeout_s = or_default(c->verdict_timeout_s, LIMIT_FINAL_REPLY_TIMEOUT_S);

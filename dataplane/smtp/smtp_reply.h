@@ -66,6 +66,7 @@
 	X(SAY_NO_LINE, 421, "4.3.2", "Too busy, closing") \
 	X(SAY_TIMEOUT, 421, "4.4.2", "Timeout, closing") \
 	X(SAY_SLOW, 421, "4.4.2", "Data comes too slowly, closing") \
+	X(SAY_EARLY, 554, "5.5.0", "You spoke before our greeting, closing") \
 	X(SAY_ERRORS, 421, "4.7.0", "Too many errors, closing") \
 	X(SAY_TRANSACTIONS, 421, "4.7.0", "Too many messages in this session, closing") \
 	X(SAY_FOREIGN, 421, "4.7.0", "This is SMTP, closing")

@@ -73,12 +73,18 @@ void smtp_say_bye(struct smtp_session *s)
 
 bool smtp_error(struct smtp_session *s, enum postern_counter why)
 {
-	uint32_t max = smtp_conf(s)->max_errors;
+	const struct handoff_config *c = smtp_conf(s);
+	uint32_t max = c->max_errors;
 
 	smtp_count(s, why);
 	s->errors++;
-	if (!max || s->errors < max)
+	if (!max || s->errors < max || c->max_errors_mode == MODE_OFF)
 		return true;
+	if (c->max_errors_mode == MODE_OBSERVE) {
+		if (s->errors == max)
+			smtp_count(s, CNT_smtp_errors_observed);
+		return true;
+	}
 	smtp_count(s, CNT_smtp_too_many_errors);
 	smtp_say_close(s, SAY_ERRORS);
 	return false;

@@ -16,9 +16,15 @@ static void blame_sequence(struct smtp_session *s, enum smtp_say say)
  */
 bool smtp_idle_budget(struct smtp_session *s)
 {
-	if (s->idle_commands <= LIMIT_IDLE_COMMANDS)
-		s->idle_commands++;
-	return s->idle_commands <= LIMIT_IDLE_COMMANDS || smtp_error(s, CNT_smtp_idle_command);
+	const struct handoff_config *c = smtp_conf(s);
+
+	if (c->max_idle_mode == MODE_OFF)
+		return true;
+	if (s->idle_commands <= c->max_idle && ++s->idle_commands > c->max_idle &&
+	    c->max_idle_mode == MODE_OBSERVE)
+		smtp_count(s, CNT_smtp_idle_observed);
+	return s->idle_commands <= c->max_idle || c->max_idle_mode == MODE_OBSERVE ||
+	       smtp_error(s, CNT_smtp_idle_command);
 }
 
 static void do_helo(struct smtp_session *s, const struct smtp_command *cmd)
@@ -172,14 +178,7 @@ static void do_data(struct smtp_session *s)
 		smtp_say(s, SAY_NO_STORAGE);
 		return;
 	}
-	/* A configuration that comes during DATA is not for this message. */
-	*s->content = (struct smtp_content){
-		.start = s->server->now,
-		.progress = s->server->now,
-		.end_by = s->server->now + (uint64_t)c->data_total_timeout_s * 1000,
-		.min_rate = c->min_rate,
-		.timeout_s = c->data_timeout_s,
-	};
+	smtp_content_begin(s);
 	smtp_data_init(&s->content->data, c->max_message, c->max_line, c->refuse_bare_cr);
 	s->phase = SMTP_PHASE_DATA;
 	smtp_arm_data(s);
