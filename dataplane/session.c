@@ -242,8 +242,8 @@ static void session_closed(void *app, enum tcp_close_reason reason)
 {
 	struct session *s = app;
 	struct worker *w = s->worker;
+	struct smtp_end end;
 
-	(void)reason;
 	session_evict_remove(s);
 	s->conn = NULL;
 	session_hold(s, false);
@@ -255,10 +255,13 @@ static void session_closed(void *app, enum tcp_close_reason reason)
 	while (s->n_replies)
 		reply_done(s, DESC_REPLY_LOST);
 	session_tls_free(s);
+	smtp_session_end(s->smtp, &end);
+	if (reason == TCP_CLOSED_EVICTED)
+		end.flags |= END_F_PRESSURE;
 	smtp_session_free(s->smtp); /* ends an open transaction */
 	s->smtp = NULL;
 	w->sessions_now--;
-	session_end(s);
+	session_end(s, &end);
 }
 
 const struct tcp_app session_tcp_app = {

@@ -91,7 +91,14 @@ struct session {
 	struct tcp_conn *conn;      /* NULL: slot free, or ON_ENDING */
 	struct smtp_session *smtp;
 	struct transaction *txn;    /* NULL: none */
-	uint64_t connected_ns;
+	union {
+		uint64_t connected_ns;
+		struct {
+			uint32_t messages;
+			uint16_t errors;
+			uint16_t flags; /* END_F_* */
+		} end;              /* ON_ENDING: what control is to be told of it */
+	};
 	uint32_t generation;        /* of the slot; 0: never used */
 	uint32_t question;          /* serial of the last question */
 	uint32_t epoch;             /* where `known` and `loop` are true of */
@@ -233,7 +240,7 @@ void session_unask(struct session *s);
 /* Sends what waits: SESSION_END and questions, as far as the rings take them. */
 void session_ask_waiting(struct worker *w);
 /* The connection is gone; the slot is free once control has heard of it, if it must. */
-void session_end(struct session *s);
+void session_end(struct session *s, const struct smtp_end *end);
 /* Control is gone: the questions it had are answered 451 4.3.2, some each turn. */
 void session_control_lost(struct worker *w);
 

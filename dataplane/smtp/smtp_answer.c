@@ -154,6 +154,9 @@ void smtp_shutdown(struct smtp_session *s, struct str text)
 
 void smtp_evict(struct smtp_session *s, struct str text)
 {
+	if (s->phase == SMTP_PHASE_CLOSING)
+		return;
+	smtp_ending(s, END_F_PRESSURE);
 	smtp_shutdown(s, text);
 	/* RFC 5321 3.8: 421 may come at any time; the client sees it once it looks. */
 	if (smtp_phase(s) == SMTP_PHASE_DATA) {

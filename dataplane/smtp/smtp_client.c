@@ -99,6 +99,7 @@ static size_t put_aside(struct smtp_session *s, const uint8_t *p, size_t n)
 
 		more = more < n - used ? more : n - used;
 		if (smtp_line_add(s, p + used, more)) {
+			smtp_ending(s, END_F_PRESSURE);
 			refuse_header(s, CNT_smtp_no_line_buffer);
 			return n;
 		}
@@ -133,6 +134,7 @@ size_t smtp_proxy_input(struct smtp_session *s, const uint8_t *p, size_t n)
 
 void smtp_proxy_timeout(struct smtp_session *s)
 {
+	smtp_ending(s, END_F_TIMEOUT);
 	refuse_header(s, CNT_proxy_timeout);
 }
 
@@ -184,7 +186,9 @@ static bool begin_anew(struct smtp_session *s, const struct smtp_xclient *x)
 {
 	smtp_name_put(s);
 	s->helo_seen = s->unjudged = s->early = false;
-	s->errors = s->transactions = 0;
+	s->errors = 0;
+	s->transactions = s->messages = 0;
+	s->end = 0;
 	s->proto = x->has_proto ? x->proto : PROTO_SMTP;
 	if (s->tls && s->proto == PROTO_ESMTP)
 		s->proto = PROTO_ESMTPS;
@@ -206,6 +210,7 @@ void smtp_do_xclient(struct smtp_session *s, struct str arg)
 		smtp_blame(s, SAY_XCLIENT_BAD, CNT_smtp_bad_command);
 	} else if (!begin_anew(s, &x)) {
 		smtp_count(s, CNT_smtp_no_line_buffer);
+		smtp_ending(s, END_F_PRESSURE);
 		smtp_say_close(s, SAY_NO_LINE);
 	} else {
 		smtp_count(s, CNT_xclient);

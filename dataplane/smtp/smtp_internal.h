@@ -82,8 +82,9 @@ struct smtp_session {
 	uint32_t timer_next, timer_prev; /* in the wheel; free sessions by timer_next */
 	uint32_t line, long_line; /* buffers of a partial line, one at most; SMTP_NONE */
 	uint32_t name;          /* buffer of a HELO name too long for helo[] */
-	uint32_t errors;
 	uint32_t transactions;
+	uint32_t messages;      /* submitted */
+	uint16_t errors;        /* saturating */
 	uint16_t timer_slot;    /* SMTP_NO_SLOT: not in the wheel */
 	uint16_t rcpt_asked;    /* of this transaction */
 	uint16_t rcpt_accepted;
@@ -92,6 +93,7 @@ struct smtp_session {
 	uint8_t helo_len;
 	uint8_t phase;          /* enum smtp_phase */
 	uint8_t proto;          /* enum handoff_proto */
+	uint8_t end;            /* END_F_* so far */
 	bool open : 1;          /* the slot is in use */
 	bool helo_seen : 1;
 	bool spoke : 1;         /* a command was understood: no binary protocol any more */
@@ -106,12 +108,13 @@ struct smtp_session {
 	bool soft_deadline : 1; /* set by an answer, whose caller gave no time */
 	bool early : 1;         /* RECORD_F_EARLY_TALKER */
 	bool tls : 1;           /* STARTTLS was done */
-	uint8_t helo[47];       /* nearly every name; longer ones lie in a buffer */
+	uint8_t helo[44];       /* nearly every name; longer ones lie in a buffer */
 };
 
 _Static_assert(sizeof(struct smtp_session) <= 128, "an idle session is two cache lines");
 _Static_assert(SAY_COUNT <= UINT8_MAX, "say");
 _Static_assert(LIMIT_DOMAIN <= UINT8_MAX, "helo_len");
+_Static_assert(END_F_PRESSURE <= UINT8_MAX, "end");
 _Static_assert(SMTP_BYE_MAX <= UINT8_MAX, "bye_len");
 _Static_assert(LIMIT_IDLE_COMMANDS_MAX < UINT8_MAX, "idle_commands");
 _Static_assert(HANDOFF_MAX_RCPTS <= UINT16_MAX, "rcpt_asked");
@@ -140,6 +143,12 @@ static inline void smtp_count(struct smtp_session *s, enum postern_counter c)
 static inline const struct handoff_config *smtp_conf(const struct smtp_session *s)
 {
 	return &s->server->config->c;
+}
+
+/* The session ends, and it shows this. */
+static inline void smtp_ending(struct smtp_session *s, uint32_t flag)
+{
+	s->end |= (uint8_t)flag;
 }
 
 static inline bool smtp_has_line(const struct smtp_session *s)

@@ -132,15 +132,18 @@ static void data_timeout(struct smtp_session *s, uint64_t now)
 	if (now >= slow_deadline(k) &&
 	    passed(s, k->min_rate_mode, SMTP_SEEN_RATE, CNT_smtp_slow_observed)) {
 		smtp_count(s, CNT_smtp_slow);
+		smtp_ending(s, END_F_SLOW);
 		smtp_say_close(s, SAY_SLOW);
 	} else if (now >= slow_large_deadline(k) &&
 		   passed(s, k->min_rate_large_mode, SMTP_SEEN_LARGE, CNT_smtp_slow_observed)) {
 		smtp_count(s, CNT_smtp_slow_large);
+		smtp_ending(s, END_F_SLOW);
 		smtp_say_close(s, SAY_SLOW);
 	} else if (now >= progress_deadline(k) ||
 		   (now >= total_deadline(k) &&
 		    passed(s, k->data_total_mode, SMTP_SEEN_TOTAL, CNT_smtp_data_total_observed))) {
 		smtp_count(s, CNT_smtp_timeout);
+		smtp_ending(s, END_F_TIMEOUT);
 		smtp_say_close(s, SAY_TIMEOUT);
 	} else {
 		smtp_arm_data(s);
@@ -184,6 +187,7 @@ void smtp_timeout(struct smtp_session *s, uint64_t now_ms)
 			break;
 		}
 		smtp_count(s, CNT_smtp_timeout);
+		smtp_ending(s, END_F_TIMEOUT);
 		smtp_say_close(s, SAY_TIMEOUT);
 		break;
 	case SMTP_PHASE_DATA:

@@ -77,7 +77,8 @@ bool smtp_error(struct smtp_session *s, enum postern_counter why)
 	uint32_t max = c->max_errors;
 
 	smtp_count(s, why);
-	s->errors++;
+	if (s->errors < UINT16_MAX)
+		s->errors++;
 	if (!max || s->errors < max || c->max_errors_mode == MODE_OFF)
 		return true;
 	if (c->max_errors_mode == MODE_OBSERVE) {
@@ -86,6 +87,7 @@ bool smtp_error(struct smtp_session *s, enum postern_counter why)
 		return true;
 	}
 	smtp_count(s, CNT_smtp_too_many_errors);
+	smtp_ending(s, END_F_ERRORS);
 	smtp_say_close(s, SAY_ERRORS);
 	return false;
 }

@@ -83,6 +83,7 @@ static void keep_line(struct smtp_session *s, const uint8_t *p, size_t n, bool e
 
 	if (rc == -ENOBUFS) {
 		smtp_count(s, CNT_smtp_no_line_buffer);
+		smtp_ending(s, END_F_PRESSURE);
 		smtp_say_close(s, SAY_NO_LINE);
 		return;
 	}
@@ -109,6 +110,7 @@ static size_t input_command(struct smtp_session *s, const uint8_t *p, size_t n)
 	/* A TLS record or some other binary protocol; here the server speaks first, in clear. */
 	if (!s->spoke && !smtp_has_line(s) && !s->skip_line && smtp_foreign_octet(p[0])) {
 		smtp_count(s, CNT_smtp_non_smtp);
+		smtp_ending(s, END_F_FOREIGN);
 		smtp_close(s, SMTP_CLOSE_ABORT);
 		return n;
 	}
@@ -199,4 +201,18 @@ enum smtp_phase smtp_phase(const struct smtp_session *s)
 uint32_t smtp_session_flags(const struct smtp_session *s)
 {
 	return s->early ? RECORD_F_EARLY_TALKER : 0;
+}
+
+void smtp_session_end(const struct smtp_session *s, struct smtp_end *out)
+{
+	*out = (struct smtp_end){
+		.flags = s->end | (s->early ? END_F_EARLY_TALKER : 0),
+		.errors = s->errors,
+		.messages = s->messages,
+	};
+}
+
+void smtp_session_note(struct smtp_session *s, uint32_t end_flag)
+{
+	smtp_ending(s, end_flag);
 }

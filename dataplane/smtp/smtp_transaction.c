@@ -35,6 +35,7 @@ static void do_helo(struct smtp_session *s, const struct smtp_command *cmd)
 	smtp_end_txn(s);
 	if (!smtp_name_set(s, cmd->arg)) {
 		smtp_count(s, CNT_smtp_no_line_buffer);
+		smtp_ending(s, END_F_PRESSURE);
 		smtp_say_close(s, SAY_NO_LINE);
 		return;
 	}
@@ -190,6 +191,7 @@ static void do_fault(struct smtp_session *s, const struct smtp_command *cmd)
 	switch (cmd->fault) {
 	case SAY_FOREIGN:
 		smtp_count(s, CNT_smtp_non_smtp);
+		smtp_ending(s, END_F_FOREIGN);
 		smtp_say_close(s, SAY_FOREIGN);
 		break;
 	case SAY_LINE_TOO_LONG:
@@ -327,6 +329,7 @@ void smtp_submit(struct smtp_session *s)
 	s->txn_held = false; /* record and chunks are the owner's to follow from here */
 	smtp_end_txn(s);
 	smtp_count(s, CNT_smtp_messages);
+	s->messages++;
 	s->server->counters[CNT_smtp_message_bytes] += facts.size;
 	s->phase = SMTP_PHASE_SUBMITTED;
 	smtp_arm(s, smtp_conf(s)->verdict_timeout_s);

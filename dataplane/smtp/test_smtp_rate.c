@@ -170,6 +170,59 @@ static void test_rate_modes(void **state)
 	stop();
 }
 
+static void end_is(uint32_t flags, uint32_t errors, uint32_t messages)
+{
+	struct smtp_end e;
+
+	smtp_session_end(f->s, &e);
+	assert_int_equal(e.flags, flags);
+	assert_int_equal(e.errors, errors);
+	assert_int_equal(e.messages, messages);
+}
+
+static void test_end(void **state)
+{
+	struct handoff_config c = large_config();
+
+	(void)state;
+	start();
+	say(S_MAIL "DATA\r\nx\r\n.\r\n" MAIL TO "DATA\r\nx\r\n.\r\nXYZZY\r\n");
+	end_is(0, 1, 2);
+	for (int i = 0; i < 4; i++)
+		say("XYZZY\r\n");
+	end_is(END_F_ERRORS, 5, 2);
+	stop();
+	start();
+	say("GET / HTTP/1.1\r\n");
+	end_is(END_F_FOREIGN, 0, 0);
+	stop();
+	start();
+	say("\x16\x03\x01");
+	end_is(END_F_FOREIGN, 0, 0);
+	stop();
+	in_data(&c);
+	stream(5000, 250);
+	end_is(END_F_SLOW, 0, 0);
+	stop();
+	in_data(&c);
+	smtp_timeout(f->s, 1000 + 180000);
+	end_is(END_F_TIMEOUT, 0, 0);
+	stop();
+	start();
+	say(S_MAIL "DATA\r\nx\r\n");
+	smtp_evict(f->s, STR("Out of memory"));
+	smtp_session_note(f->s, END_F_TLS_FAILED);
+	end_is(END_F_PRESSURE | END_F_TLS_FAILED, 0, 0);
+	/* Closed already: it is not told to go again. */
+	smtp_evict(f->s, STR("Out of memory"));
+	stop();
+	/* A drain is nobody's pressure. */
+	start();
+	smtp_shutdown(f->s, STR("drain"));
+	end_is(0, 0, 0);
+	stop();
+}
+
 static void test_budget_modes(void **state)
 {
 	struct handoff_config c = fake_config();
@@ -266,6 +319,7 @@ int main(void)
 		cmocka_unit_test(test_held),
 		cmocka_unit_test(test_swallowed),
 		cmocka_unit_test(test_rate_modes),
+		cmocka_unit_test(test_end),
 		cmocka_unit_test(test_budget_modes),
 		cmocka_unit_test(test_early),
 	};
