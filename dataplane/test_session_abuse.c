@@ -56,10 +56,56 @@ static void test_end(void **state)
 	down();
 }
 
+/* What the balancer said of its client goes into the record of each message, and of no other client. */
+static void test_tlvs(void **state)
+{
+	static const char header[] =
+		"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x1b"
+		"\xc6\x33\x64\x07\xc0\0\x02\x19\x12\x67\0\x19"
+		"\x04\0\x02zz"         /* NOOP */
+		"\x02\0\x07mx.test";
+	const struct handoff_record *rec;
+	struct handoff_config *k;
+	struct tcp_conn *c;
+
+	(void)state;
+	up(16);
+	k = &t.generation->config;
+	k->n_trusts = 1;
+	k->trust[0].flags = TRUST_PROXY | TRUST_XCLIENT;
+	smtp_config_free(t.generation->worker[0].smtp);
+	t.generation->worker[0].smtp = smtp_config_new(k);
+	smtp_server_set_config(t.w.smtp, t.generation->worker[0].smtp);
+	c = open_conn(0);
+	memcpy(c->in, header, sizeof(header) - 1);
+	c->in_n = sizeof(header) - 1;
+	tcp_resume(c);
+	assert_true(answer(last(DESC_CONNECT), 220));
+	for (int i = 0; i < 2; i++) {
+		say(c, "EHLO client.example.org\r\nMAIL FROM:<a@example.org>\r\n");
+		rec = dp_msg_record(t.w.arena, &c->app->txn->msg);
+		assert_int_equal(rec->proxy_tlv.len, 10);
+		assert_memory_equal(rec->text + rec->proxy_tlv.off, "\x02\0\x07mx.test", 10);
+		assert_memory_equal(rec->text + rec->helo.off, "client.example.org", rec->helo.len);
+		assert_int_equal(rec->flags & RECORD_F_TLV_CUT, 0);
+		say(c, "RSET\r\n");
+	}
+	gone(c, TCP_CLOSED_RESET);
+	c = open_conn(1);
+	assert_int_equal(session_slot(c->app), 0);
+	say(c, "PROXY TCP4 198.51.100.7 192.0.2.25 4711 25\r\n");
+	assert_true(answer(last(DESC_CONNECT), 220));
+	say(c, "EHLO client.example.org\r\nMAIL FROM:<a@example.org>\r\n");
+	rec = dp_msg_record(t.w.arena, &c->app->txn->msg);
+	assert_int_equal(rec->proxy_tlv.len, 0);
+	down();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_end),
+		cmocka_unit_test(test_tlvs),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

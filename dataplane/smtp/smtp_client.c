@@ -66,6 +66,7 @@ bool smtp_proxy_begin(struct smtp_session *s)
 static void take_header(struct smtp_session *s, const struct proxy_header *h)
 {
 	struct smtp_client c = {.via = VIA_PROXY};
+	bool cut;
 
 	smtp_count(s, CNT_proxy_headers);
 	if (!h->local) {
@@ -73,6 +74,10 @@ static void take_header(struct smtp_session *s, const struct proxy_header *h)
 		memcpy(c.local, h->dst, 16);
 		c.peer_port = h->src_port;
 		c.local_port = h->dst_port;
+		c.tlv_len = (uint16_t)proxy_tlvs_keep(h->tlvs, c.tlv, sizeof(c.tlv), &cut);
+		c.tlv_cut = cut;
+		if (cut)
+			smtp_count(s, CNT_proxy_tlv_cut);
 		s->server->ops.set_client(s->owner, &c);
 	}
 	smtp_line_put(s);
