@@ -94,6 +94,7 @@
 /* The arena of a worker running out */
 #define LIMIT_EVICT_DATA_MS 100      /* ours: between two messages that are given up for others */
 #define LIMIT_EVICT_LOOK 256         /* ours: oldest messages in DATA of which one is chosen */
+#define LIMIT_EVICT_YOUNG_MS 5000    /* ours: before that a rate says nothing */
 #define LIMIT_EVICT_RATE 10000       /* ours: octets/s; who brings less is slow */
 
 /* Delivery (design: delivery contract) */
