@@ -163,6 +163,7 @@ int message_data_begin(void *owner)
 	struct generation *g = w->current;
 	struct handoff_record *rec = dp_msg_record(w->arena, &t->msg);
 
+	dp_msg_set_source(w->arena, &t->msg, session_source(s), s->good);
 	if (dp_msg_data_begin(w->arena, &t->msg, rec->declared_size, w->now_ms))
 		return -ENOMEM;
 	content_header_end_init(&t->header);

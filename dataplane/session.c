@@ -115,6 +115,7 @@ static void op_close(void *owner, enum smtp_close how)
 
 static int op_ask_connect(void *owner)
 {
+	((struct session *)owner)->good = false; /* another client, maybe */
 	return session_ask(owner, DESC_CONNECT);
 }
 
@@ -354,6 +355,7 @@ bool session_verdict(void *arg, const struct dp_verdict *v)
 	verdict_reply(v, &r);
 	if (v->head.kind == VERDICT_CONNECT && s->asked == DESC_CONNECT) {
 		session_unask(s);
+		s->good = v->head.flags & VF_GOOD;
 		smtp_answer_connect(s->smtp, &r);
 	} else if (v->head.kind == VERDICT_RCPT && s->asked == DESC_RCPT) {
 		session_unask(s);

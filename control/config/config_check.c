@@ -289,6 +289,8 @@ static const struct config_key limits_keys[] = {
 	{"min-rate-mode", read_choice, LIMIT_OF(min_rate_mode), .words = mode_words},
 	{"min-rate-large", read_size, LIMIT_OF(min_rate_large), 0, 1e9},
 	{"min-rate-large-mode", read_choice, LIMIT_OF(min_rate_large_mode), .words = mode_words},
+	{"arena-share", read_count, LIMIT_OF(arena_share), 1, 100},
+	{"arena-share-mode", read_choice, LIMIT_OF(arena_share_mode), .words = mode_words},
 	{"refuse-bare-cr", read_bool, CONFIG_FIELD(struct config, dataplane.refuse_bare_cr)},
 };
 
@@ -380,6 +382,7 @@ static void defaults(struct config *c, struct config_mem *mem)
 	d->min_rate = DEFAULT_MIN_RATE;
 	d->min_rate_large = DEFAULT_MIN_RATE_LARGE;
 	d->max_idle = LIMIT_IDLE_COMMANDS;
+	d->arena_share = DEFAULT_ARENA_SHARE;
 	d->down_action = DOWN_451;
 }
 

@@ -121,8 +121,10 @@ static void defaults_and_handoff(void **state)
 	assert_int_equal(d->min_rate_large, 10000);
 	assert_int_equal(d->max_idle, 100);
 	assert_int_equal(d->early, EARLY_OBSERVE);
+	assert_int_equal(d->arena_share, 1);
 	assert_int_equal(d->min_rate_mode | d->min_rate_large_mode | d->data_total_mode |
-				 d->max_errors_mode | d->max_idle_mode, MODE_ENFORCE);
+				 d->max_errors_mode | d->max_idle_mode | d->arena_share_mode,
+			 MODE_ENFORCE);
 	assert_int_equal(d->down_action, DOWN_451);
 	assert_int_equal(d->refuse_bare_cr, 0);
 	assert_int_equal(d->many_routes, 0);
@@ -184,7 +186,8 @@ static void all_keys(void **state)
 		"limits { max-message = 1m; max-line = 1kb; refuse-bare-cr = on; min-rate = 0\n"
 		"min-rate-mode = off; min-rate-large = 20kb; min-rate-large-mode = observe\n"
 		"data-total-timeout-mode = observe; max-errors-mode = \"observe\"\n"
-		"max-idle-commands = 250; max-idle-commands-mode = \"off\"; early-talkers = refuse }\n"
+		"max-idle-commands = 250; max-idle-commands-mode = \"off\"; early-talkers = refuse\n"
+		"arena-share = 5; arena-share-mode = observe }\n"
 		"spf { workers = 1 } api { socket = /tmp/b.sock }");
 
 	(void)state;
@@ -240,6 +243,8 @@ static void all_keys(void **state)
 	assert_int_equal(c->dataplane.max_idle, 250);
 	assert_int_equal(c->dataplane.max_idle_mode, MODE_OFF);
 	assert_int_equal(c->dataplane.early, EARLY_REFUSE);
+	assert_int_equal(c->dataplane.arena_share, 5);
+	assert_int_equal(c->dataplane.arena_share_mode, MODE_OBSERVE);
 	config_unref(c);
 }
 

@@ -46,7 +46,8 @@ static bool modes_fit(const struct handoff_config *c)
 {
 	return c->early <= EARLY_REFUSE && c->min_rate_mode <= MODE_OFF &&
 	       c->min_rate_large_mode <= MODE_OFF && c->data_total_mode <= MODE_OFF &&
-	       c->max_errors_mode <= MODE_OFF && c->max_idle_mode <= MODE_OFF;
+	       c->max_errors_mode <= MODE_OFF && c->max_idle_mode <= MODE_OFF &&
+	       c->arena_share_mode <= MODE_OFF && c->arena_share <= 100;
 }
 
 int dp_config_check(const struct handoff_config *c, uint64_t max_message, char *text, size_t cap)

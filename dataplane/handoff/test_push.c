@@ -61,6 +61,8 @@ static void test_config_check(void **state)
 	BAD(data_total_mode, MODE_OFF + 1);
 	BAD(max_errors_mode, MODE_OFF + 1);
 	BAD(max_idle_mode, MODE_OFF + 1);
+	BAD(arena_share, 101);
+	BAD(arena_share_mode, MODE_OFF + 1);
 	BAD(max_idle, LIMIT_IDLE_COMMANDS_MAX + 1);
 	BAD(listener[0].tcp_port, 0);
 	BAD(listener[0].prefix_len, 129);
