@@ -90,7 +90,21 @@ int message_begin(void *owner, struct str helo, uint8_t proto, const struct smtp
 	}
 	s->txn = t;
 	s->txn_known = false;
+	s->submitted_gen = 0; /* what is asked about is this one from here on */
 	return 0;
+}
+
+bool message_trace_id(void *owner, uint8_t *id)
+{
+	struct session *s = owner;
+	struct dp_worker *a = s->worker->arena;
+	const struct handoff_record *rec =
+		s->txn ? dp_msg_record(a, &s->txn->msg)
+		       : dp_record_last(a, s->submitted_record, s->submitted_gen);
+
+	if (rec)
+		memcpy(id, rec->trace_id, sizeof(rec->trace_id));
+	return rec != NULL;
 }
 
 /* How many messages a generation scans: it may go when there are none. */

@@ -144,6 +144,7 @@ const struct smtp_ops session_smtp_ops = {
 	.data_room = message_data_room,
 	.data = message_data,
 	.submit = message_submit,
+	.trace_id = message_trace_id,
 	.close = op_close,
 	.start_tls = session_op_start_tls,
 	.tcp_peer = session_op_tcp_peer,

@@ -277,6 +277,44 @@ static void test_room_in_turn(void **state)
 	down();
 }
 
+/* Refusals of our own name the message, and no other. */
+static void test_trace_id(void **state)
+{
+	char id[17] = "", want[80];
+	struct tcp_conn *c;
+
+	(void)state;
+	up(16);
+	c = established(0);
+	message(c);
+	memcpy(id, dp_msg_record(t.w.arena, &c->app->txn->msg)->trace_id, 16);
+	c->out_n = 0;
+	say(c, "a\nb\r\n.\r\n");
+	snprintf(want, sizeof(want), "554 5.6.0 Message refused: bare LF in content id=%s\r\n", id);
+	hear(c, want);
+	/* Overdue with control. */
+	t.w.now_ms++;
+	message(c);
+	memcpy(id, dp_msg_record(t.w.arena, &c->app->txn->msg)->trace_id, 16);
+	say(c, ".\r\n");
+	c->out_n = 0;
+	t.w.now_ms += 602 * 1000;
+	while (session_sweep(&t.w))
+		;
+	snprintf(want, sizeof(want), "451 4.3.2 No decision in time, try again later id=%s\r\n", id);
+	hear(c, want);
+	/* Never handed over: control has nothing by that name, and the one before is not meant. */
+	message(c);
+	t.room = 0;
+	say(c, ".\r\n");
+	c->out_n = 0;
+	t.w.now_ms += 602 * 1000;
+	while (session_sweep(&t.w))
+		;
+	hear(c, "451 4.3.2 No decision in time, try again later\r\n");
+	down();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -286,6 +324,7 @@ int main(void)
 		cmocka_unit_test(test_good),
 		cmocka_unit_test(test_relieve),
 		cmocka_unit_test(test_room_in_turn),
+		cmocka_unit_test(test_trace_id),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -309,6 +309,7 @@ void message_end(void *owner);
 int message_data_begin(void *owner);
 size_t message_data_room(void *owner);
 void message_data(void *owner, const uint8_t *p, size_t n);
+bool message_trace_id(void *owner, uint8_t *id);
 int message_submit(void *owner, const struct smtp_data_facts *facts);
 /* Takes back a message that control does not own. */
 void message_drop(struct session *s);

@@ -72,6 +72,28 @@ static void read_quarantine(struct config_reader *r, const struct config_node *n
 	read_double(r, n, k, field);
 }
 
+/* A text that goes into replies: an array of `width` octets, NUL included. */
+static void read_text(struct config_reader *r, const struct config_node *n,
+		      const struct config_key *k, void *field)
+{
+	size_t len;
+
+	if (!config_string(r, n))
+		return;
+	len = strlen(n->text);
+	if (len >= k->width) {
+		config_fail(r->c, n, NULL, "text of %zu octets: at most %zu are possible here", len,
+			    k->width - 1);
+		return;
+	}
+	for (size_t i = 0; i < len; i++)
+		if (n->text[i] < ' ' || n->text[i] > '~') {
+			config_fail(r->c, n, NULL, "only printable ASCII can be in a reply (RFC 5321 4.2)");
+			return;
+		}
+	memcpy(field, n->text, len + 1);
+}
+
 /* "530", "5.7.51", "5.7.606-649" */
 static bool fault_code_ok(const char *s)
 {
@@ -299,6 +321,12 @@ static const struct config_key dataplane_keys[] = {
 	{"when-control-is-down", read_choice, LIMIT_OF(down_action), .words = down_words},
 };
 
+static const struct config_key texts_keys[] = {
+	{"banner", read_text, LIMIT_OF(banner)},
+	{"help", read_text, LIMIT_OF(help)},
+	{"contact", read_text, LIMIT_OF(contact)},
+};
+
 static const struct config_key policy_keys[] = {
 	{"tag-score", read_double, CONFIG_FIELD(struct config, policy.tag_score), 0, 10000},
 	{"quarantine-score", read_quarantine, CONFIG_FIELD(struct config, policy.quarantine_score), 0, 0},
@@ -330,6 +358,7 @@ static const struct config_key spf_keys[] = {
 	}
 SECTION(rules, rules_keys)
 SECTION(limits, limits_keys)
+SECTION(texts, texts_keys)
 SECTION(dataplane, dataplane_keys)
 SECTION(policy, policy_keys)
 SECTION(trace, trace_keys)
@@ -352,6 +381,7 @@ static const struct config_key top_keys[] = {
 	{"relay-fault-codes", read_fault_codes, 0, 0},
 	{"limits", read_limits, 0, 0},
 	{"sources", read_sources, CONFIG_FIELD(struct config, sources)},
+	{"texts", read_texts, 0, 0},
 	{"trace", read_trace, 0, 0},
 	{"api", read_api, 0, 0},
 	{"loops", read_loops, CONFIG_INT(struct config, loops), 1, 1},

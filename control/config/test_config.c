@@ -188,6 +188,8 @@ static void all_keys(void **state)
 		"data-total-timeout-mode = observe; max-errors-mode = \"observe\"\n"
 		"max-idle-commands = 250; max-idle-commands-mode = \"off\"; early-talkers = refuse\n"
 		"arena-share = 5; arena-share-mode = observe }\n"
+		"texts { banner = \"no spam\"; help = \"see RFC 5321\"\n"
+		"contact = \"https://postmaster.example.net/\" }\n"
 		"spf { workers = 1 } api { socket = /tmp/b.sock }");
 
 	(void)state;
@@ -243,6 +245,9 @@ static void all_keys(void **state)
 	assert_int_equal(c->dataplane.max_idle, 250);
 	assert_int_equal(c->dataplane.max_idle_mode, MODE_OFF);
 	assert_int_equal(c->dataplane.early, EARLY_REFUSE);
+	assert_string_equal(c->dataplane.banner, "no spam");
+	assert_string_equal(c->dataplane.help, "see RFC 5321");
+	assert_string_equal(c->dataplane.contact, "https://postmaster.example.net/");
 	assert_int_equal(c->dataplane.arena_share, 5);
 	assert_int_equal(c->dataplane.arena_share_mode, MODE_OBSERVE);
 	config_unref(c);

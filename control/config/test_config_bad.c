@@ -81,6 +81,11 @@ static const struct bad {
 	{HLR "limits { verdict-timeout = 601s }", 4, "limits.verdict-timeout", "expected 1 to 600 seconds"},
 	{HLR "limits { min-rate-mode = watch }", 4, "limits.min-rate-mode", "expected \"enforce\" or"},
 	{HLR "limits { arena-share = 101 }", 4, "limits.arena-share", "expected 1 to 100"},
+	{HLR "texts { banner = \"caf\xc3\xa9\" }", 4, "texts.banner", "only printable ASCII"},
+	{HLR "texts { contact = \"a\\nb\" }", 4, "texts.contact", "only printable ASCII"},
+	{HLR "texts { contact = \"0123456789012345678901234567890123456789012345678901234567890123456789"
+	     "0123456789012345678901234567890123456789012345678901234567\" }", 4, "texts.contact",
+	 "text of 128 octets: at most 127"},
 	{HLR "limits { early-talkers = off }", 4, "limits.early-talkers", "expected \"observe\" or"},
 	{HLR "limits { max-idle-commands = 251 }", 4, "limits.max-idle-commands", "expected 1 to 250"},
 	{HLR "limits {\ndata-timeout = 60\ndata-total-timeout = 30\n}", 4, "limits.data-total-timeout",

@@ -125,6 +125,9 @@ void dp_msg_free(struct dp_worker *w, struct dp_msg *m);
 int dp_record_cancel(struct dp_worker *w, uint32_t record, uint32_t generation);
 /* True while control owns exactly this use of the record. */
 bool dp_record_with_control(const struct dp_worker *w, uint32_t record, uint32_t generation);
+/* The record of this use, also when it was given back and nobody has it since; else NULL. */
+const struct handoff_record *dp_record_last(const struct dp_worker *w, uint32_t record,
+					    uint32_t generation);
 /* Only on DP_EPOCH_GONE: frees whatever control owned. Returns how many records. */
 uint32_t dp_worker_reclaim(struct dp_worker *w);
 

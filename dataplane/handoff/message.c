@@ -370,6 +370,17 @@ bool dp_record_with_control(const struct dp_worker *w, uint32_t record, uint32_t
 	       (w->use[record].owner == DP_CONTROL || w->use[record].owner == DP_PINNED);
 }
 
+const struct handoff_record *dp_record_last(const struct dp_worker *w, uint32_t record,
+					    uint32_t generation)
+{
+	uint32_t since;
+
+	if (record >= w->n_records || generation % 2 == 0)
+		return NULL;
+	since = w->use[record].generation - generation;
+	return since <= 1 ? &w->record[record] : NULL;
+}
+
 int dp_record_cancel(struct dp_worker *w, uint32_t record, uint32_t generation)
 {
 	struct dp_use *use;

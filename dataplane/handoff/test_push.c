@@ -62,6 +62,14 @@ static void test_config_check(void **state)
 	BAD(max_errors_mode, MODE_OFF + 1);
 	BAD(max_idle_mode, MODE_OFF + 1);
 	BAD(arena_share, 101);
+	BAD(banner[0], '\n');
+	BAD(help[0], '\r');
+	BAD(contact[0], '\x7f');
+	c = good_config();
+	memset(c.contact, 'x', sizeof(c.contact));
+	assert_true(dp_config_check(&c, 100000, text, sizeof(text)) > 0);
+	c.contact[sizeof(c.contact) - 1] = '\0';
+	assert_int_equal(dp_config_check(&c, 100000, text, sizeof(text)), 0);
 	BAD(arena_share_mode, MODE_OFF + 1);
 	BAD(max_idle, LIMIT_IDLE_COMMANDS_MAX + 1);
 	BAD(listener[0].tcp_port, 0);

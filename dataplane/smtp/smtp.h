@@ -78,6 +78,9 @@ struct smtp_ops {
 	/* End of data: hand over to control; the answer comes by smtp_answer_message().
 	 * -EAGAIN: control is down (the machine answers 451 4.3.2). */
 	int (*submit)(void *owner, const struct smtp_data_facts *facts);
+	/* The trace id, 16 octets, of the message in hand, or of the one that control has; false: there
+	 * is none. May be NULL. */
+	bool (*trace_id)(void *owner, uint8_t *id);
 	/* Replies queued so far end the connection / cut it at once. */
 	void (*close)(void *owner, enum smtp_close how);
 	/*

@@ -57,6 +57,8 @@ struct smtp_content {
 	uint8_t min_rate_mode, min_rate_large_mode, data_total_mode;
 	uint8_t seen;      /* SMTP_SEEN_* */
 	bool told;         /* the refusal of the content was acted upon */
+	bool has_trace;
+	uint8_t trace[SMTP_TRACE_ID]; /* kept: the record may be given back before the reply */
 	/* BDAT */
 	bool bdat;
 	bool begun;        /* data_begin() */

@@ -46,6 +46,8 @@ void smtp_content_begin(struct smtp_session *s)
 		.data_total_mode = c->data_total_mode,
 		.timeout_s = c->data_timeout_s,
 	};
+	s->content->has_trace = s->server->ops.trace_id &&
+				s->server->ops.trace_id(s->owner, s->content->trace);
 }
 
 /* When a limit is passed that holds in this mode and was not seen to be passed yet. */
