@@ -5,6 +5,7 @@
  * much of the arena. The worker with its TCP and rings is that of test_session.c. */
 
 #include <arpa/inet.h>
+#include <stdio.h>
 
 int session_main(void);
 #define main session_main

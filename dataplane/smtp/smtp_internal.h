@@ -233,6 +233,10 @@ void smtp_tls_timeout(struct smtp_session *s);
 
 /* smtp_session.c */
 void smtp_command_done(struct smtp_session *s);
+/* A line, without its end, that is no command: true if it is of another protocol, and cut. */
+bool smtp_foreign(struct smtp_session *s, struct str line);
+/* SAY_NONE: without a word, for it would not be understood. */
+void smtp_cut_foreign(struct smtp_session *s, enum smtp_say say);
 
 /* smtp_bdat.c: chunks. */
 void smtp_do_bdat(struct smtp_session *s, const struct smtp_command *cmd);

@@ -45,6 +45,28 @@ void smtp_command_done(struct smtp_session *s)
 	}
 }
 
+void smtp_cut_foreign(struct smtp_session *s, enum smtp_say say)
+{
+	smtp_count(s, CNT_smtp_non_smtp);
+	smtp_ending(s, END_F_FOREIGN);
+	if (say)
+		smtp_say_close(s, say);
+	else
+		smtp_close(s, SMTP_CLOSE_ABORT);
+}
+
+bool smtp_foreign(struct smtp_session *s, struct str line)
+{
+	if (smtp_foreign_line(line) || (!s->spoke && smtp_foreign_first(line))) {
+		smtp_cut_foreign(s, SAY_FOREIGN);
+		return true;
+	}
+	if (s->spoke || !smtp_foreign_binary(line))
+		return false;
+	smtp_cut_foreign(s, SAY_NONE);
+	return true;
+}
+
 /* A complete line with its LF. RFC 5321 2.3.8: what ends in a bare LF is no command. */
 static void take_line(struct smtp_session *s, struct str line)
 {
@@ -55,7 +77,7 @@ static void take_line(struct smtp_session *s, struct str line)
 	} else if (line.n < 2 || line.p[line.n - 2] != '\r') {
 		if (smtp_meant_bdat(line))
 			smtp_bdat_bad(s);
-		else
+		else if (!smtp_foreign(s, str_cut(line, line.n - 1)))
 			smtp_blame(s, SAY_LINE_END, CNT_smtp_bad_command);
 	} else {
 		smtp_do_command(s, str_cut(line, line.n - 2));
@@ -109,9 +131,7 @@ static size_t input_command(struct smtp_session *s, const uint8_t *p, size_t n)
 	s->server->behind = n - len;
 	/* A TLS record or some other binary protocol; here the server speaks first, in clear. */
 	if (!s->spoke && !smtp_has_line(s) && !s->skip_line && smtp_foreign_octet(p[0])) {
-		smtp_count(s, CNT_smtp_non_smtp);
-		smtp_ending(s, END_F_FOREIGN);
-		smtp_close(s, SMTP_CLOSE_ABORT);
+		smtp_cut_foreign(s, SAY_NONE);
 		return n;
 	}
 	if (s->skip_line) {

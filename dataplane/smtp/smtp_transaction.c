@@ -186,19 +186,18 @@ static void do_data(struct smtp_session *s)
 	smtp_say_raw(s, SMTP_START_DATA.p, SMTP_START_DATA.n);
 }
 
-static void do_fault(struct smtp_session *s, const struct smtp_command *cmd)
+static void do_fault(struct smtp_session *s, const struct smtp_command *cmd, struct str line)
 {
 	switch (cmd->fault) {
 	case SAY_FOREIGN:
-		smtp_count(s, CNT_smtp_non_smtp);
-		smtp_ending(s, END_F_FOREIGN);
-		smtp_say_close(s, SAY_FOREIGN);
+		smtp_cut_foreign(s, SAY_FOREIGN);
 		break;
 	case SAY_LINE_TOO_LONG:
 		smtp_blame(s, cmd->fault, CNT_smtp_line_too_long);
 		break;
 	default:
-		smtp_blame(s, cmd->fault, CNT_smtp_bad_command);
+		if (!smtp_foreign(s, line))
+			smtp_blame(s, cmd->fault, CNT_smtp_bad_command);
 		break;
 	}
 }
@@ -224,7 +223,7 @@ static bool to_be_done(struct smtp_session *s, struct str line, const struct smt
 		return false;
 	}
 	if (cmd->fault) {
-		do_fault(s, cmd);
+		do_fault(s, cmd, line);
 		return false;
 	}
 	return !is_idle(cmd->verb) || smtp_idle_budget(s);
