@@ -159,6 +159,7 @@ void smtp_do_bdat(struct smtp_session *s, const struct smtp_command *cmd)
 	if (!s->content && !begin(s)) {
 		/* There is no place to keep in mind how much is to be swallowed. */
 		smtp_count(s, CNT_smtp_no_content);
+		smtp_ending(s, END_F_PRESSURE);
 		smtp_say_close(s, SAY_NO_LINE);
 		return;
 	}

@@ -46,7 +46,8 @@ void smtp_content_begin(struct smtp_session *s)
 		.data_total_mode = c->data_total_mode,
 		.timeout_s = c->data_timeout_s,
 	};
-	s->content->has_trace = s->server->ops.trace_id &&
+	/* Chunks may come without a transaction. */
+	s->content->has_trace = s->txn_held && s->server->ops.trace_id &&
 				s->server->ops.trace_id(s->owner, s->content->trace);
 }
 
