@@ -225,6 +225,7 @@ static void on_connect(struct loop *l, struct session *s, const struct handoff_d
 {
 	const struct config *c = l->active->config;
 	struct ctl_reply r = reply(220, 0, 0, 0, "");
+	bool good;
 
 	memcpy(s->peer.a, d->connect.peer, 16);
 	s->peer_port = d->connect.peer_port;
@@ -238,8 +239,8 @@ static void on_connect(struct loop *l, struct session *s, const struct handoff_d
 		l->counters[CTL_origin_private_peer]++;
 		r = reply(421, 4, 7, 1, "Private source address, the true sender cannot be seen");
 	}
-	(void)sources_connect(l, s, &r);
-	ctl_verdict_connect(l->rings, d, &r);
+	good = sources_connect(l, s, &r);
+	ctl_verdict_connect(l->rings, d, &r, good);
 }
 
 /* ---- what became of a final reply --------------------------------------------------------------- */

@@ -330,11 +330,13 @@ static void test_source_messages(void **state)
 	for (int i = 0; i < 50; i++)
 		outcome(9, VIA_NONE, TRACE_DEFERRED, "dot");
 	assert_int_equal(connect_from(1, 9, VIA_NONE), 220);
+	assert_false(t.good);
 	/* Good standing: any number of sessions. */
 	for (int i = 0; i < LIMIT_SOURCE_GOOD; i++)
 		outcome(10, VIA_NONE, TRACE_DELIVERED, "dot");
 	for (uint32_t i = 0; i < 40; i++)
 		assert_int_equal(connect_from(100 + i, 10, VIA_NONE), 220);
+	assert_true(t.good);
 	/* Behind a relay it is the origin's, if that is known, and never the relay's own. */
 	t.judged.origin.ip = (struct ip_addr){{[10] = 0xff, 0xff, [15] = 11}};
 	t.judged.origin.status = ORIGIN_UNRESOLVED;

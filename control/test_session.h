@@ -37,6 +37,7 @@ static struct {
 	const char *rcpt[N_CALLOUTS]; /* of the record; NULL: one of the first route */
 	int bad_record;
 	char said[2048];              /* "question:code " of RCPT */
+	bool good;
 	unsigned int cancelled, lost, replies, gone;
 	uint16_t code;
 	char text[HANDOFF_MAX_TEXT + 1];
@@ -109,8 +110,10 @@ static inline int said(const struct ctl_reply *r)
 	return 0;
 }
 
-int ctl_verdict_connect(struct ctl_loop *l, const struct handoff_desc *d, const struct ctl_reply *r)
+int ctl_verdict_connect(struct ctl_loop *l, const struct handoff_desc *d, const struct ctl_reply *r,
+			bool good)
 {
+	t.good = good;
 	(void)l;
 	(void)d;
 	return said(r);

@@ -89,6 +89,7 @@ void session_make_room(struct worker *w)
 		    w->now_ms - s->cut_ms < LIMIT_EVICT_IDLE_MS)
 			break;
 		worker_count(w, CNT_sessions_evicted);
-		session_shut(s, STR("Too many connections, try again later"));
+		smtp_evict(s->smtp, STR("Too many connections, try again later"));
+		session_resume(s);
 	}
 }

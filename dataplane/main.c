@@ -523,7 +523,9 @@ static void make_worker(unsigned int i)
 		if (i < dp.port[p].n_queues)
 			dp.queue[i][w->n_queues++] = (struct port_queue){dp.port[p].id, (uint16_t)i};
 	w->queue = dp.queue[i];
-	if (getrandom(w->rng, sizeof(w->rng), 0) != sizeof(w->rng))
+	/* Not from rng, which trace ids give away. */
+	if (getrandom(w->rng, sizeof(w->rng), 0) != sizeof(w->rng) ||
+	    getrandom(w->source_key, sizeof(w->source_key), 0) != sizeof(w->source_key))
 		die("no random numbers: %s", strerror(errno));
 	make_stacks(w, i, rte_rdtsc() / (hz / 1000000));
 	if (dp.tls_pool) {

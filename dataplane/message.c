@@ -28,7 +28,7 @@ static void make_trace_id(struct worker *w, uint8_t id[16])
 	}
 }
 
-static void fill_record(struct session *s, struct handoff_record *rec)
+static int fill_record(struct session *s, struct transaction *txn, struct handoff_record *rec)
 {
 	struct worker *w = s->worker;
 	struct smtp_client c;
@@ -49,6 +49,11 @@ static void fill_record(struct session *s, struct handoff_record *rec)
 	rec->listener = (uint16_t)net_listener_id(w->net, &t);
 	rec->transaction = ++s->transaction;
 	make_trace_id(w, rec->trace_id);
+	if (c.tlv_cut)
+		rec->flags |= RECORD_F_TLV_CUT;
+	return c.tlv_len ? dp_msg_text(w->arena, &txn->msg, str_make(c.tlv, c.tlv_len),
+				       &rec->proxy_tlv)
+			 : 0;
 }
 
 int message_begin(void *owner, struct str helo, uint8_t proto, const struct smtp_mail *mail)
@@ -68,12 +73,13 @@ int message_begin(void *owner, struct str helo, uint8_t proto, const struct smtp
 	t = &w->txn[msg.record];
 	*t = (struct transaction){.session = s, .msg = msg};
 	rec = dp_msg_record(w->arena, &t->msg);
-	fill_record(s, rec);
+	rc = fill_record(s, t, rec);
 	rec->proto = proto;
 	rec->body = mail->body;
 	rec->declared_size = mail->size;
-	rec->flags = smtp_session_flags(s->smtp) | (mail->smtputf8 ? RECORD_F_SMTPUTF8 : 0);
-	rc = dp_msg_text(w->arena, &t->msg, helo, &rec->helo);
+	rec->flags |= smtp_session_flags(s->smtp) | (mail->smtputf8 ? RECORD_F_SMTPUTF8 : 0);
+	if (!rc)
+		rc = dp_msg_text(w->arena, &t->msg, helo, &rec->helo);
 	if (!rc)
 		rc = dp_msg_text(w->arena, &t->msg, mail->reverse_path, &rec->mail_from);
 	if (!rc)
@@ -84,7 +90,21 @@ int message_begin(void *owner, struct str helo, uint8_t proto, const struct smtp
 	}
 	s->txn = t;
 	s->txn_known = false;
+	s->submitted_gen = 0; /* what is asked about is this one from here on */
 	return 0;
+}
+
+bool message_trace_id(void *owner, uint8_t *id)
+{
+	struct session *s = owner;
+	struct dp_worker *a = s->worker->arena;
+	const struct handoff_record *rec =
+		s->txn ? dp_msg_record(a, &s->txn->msg)
+		       : dp_record_last(a, s->submitted_record, s->submitted_gen);
+
+	if (rec)
+		memcpy(id, rec->trace_id, sizeof(rec->trace_id));
+	return rec != NULL;
 }
 
 /* How many messages a generation scans: it may go when there are none. */
@@ -159,6 +179,7 @@ int message_data_begin(void *owner)
 	struct generation *g = w->current;
 	struct handoff_record *rec = dp_msg_record(w->arena, &t->msg);
 
+	dp_msg_set_source(w->arena, &t->msg, session_source(s), s->good);
 	if (dp_msg_data_begin(w->arena, &t->msg, rec->declared_size, w->now_ms))
 		return -ENOMEM;
 	content_header_end_init(&t->header);

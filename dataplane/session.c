@@ -115,6 +115,7 @@ static void op_close(void *owner, enum smtp_close how)
 
 static int op_ask_connect(void *owner)
 {
+	((struct session *)owner)->good = false; /* another client, maybe */
 	return session_ask(owner, DESC_CONNECT);
 }
 
@@ -143,6 +144,7 @@ const struct smtp_ops session_smtp_ops = {
 	.data_room = message_data_room,
 	.data = message_data,
 	.submit = message_submit,
+	.trace_id = message_trace_id,
 	.close = op_close,
 	.start_tls = session_op_start_tls,
 	.tcp_peer = session_op_tcp_peer,
@@ -242,8 +244,8 @@ static void session_closed(void *app, enum tcp_close_reason reason)
 {
 	struct session *s = app;
 	struct worker *w = s->worker;
+	struct smtp_end end;
 
-	(void)reason;
 	session_evict_remove(s);
 	s->conn = NULL;
 	session_hold(s, false);
@@ -255,10 +257,13 @@ static void session_closed(void *app, enum tcp_close_reason reason)
 	while (s->n_replies)
 		reply_done(s, DESC_REPLY_LOST);
 	session_tls_free(s);
+	smtp_session_end(s->smtp, &end);
+	if (reason == TCP_CLOSED_EVICTED)
+		end.flags |= END_F_PRESSURE;
 	smtp_session_free(s->smtp); /* ends an open transaction */
 	s->smtp = NULL;
 	w->sessions_now--;
-	session_end(s);
+	session_end(s, &end);
 }
 
 const struct tcp_app session_tcp_app = {
@@ -369,6 +374,7 @@ bool session_verdict(void *arg, const struct dp_verdict *v)
 	verdict_reply(v, &r);
 	if (v->head.kind == VERDICT_CONNECT && s->asked == DESC_CONNECT) {
 		session_unask(s);
+		s->good = v->head.flags & VF_GOOD;
 		smtp_answer_connect(s->smtp, &r);
 	} else if (v->head.kind == VERDICT_RCPT && s->asked == DESC_RCPT && s->txn) {
 		verdict_rcpt(s, &r);

@@ -151,11 +151,25 @@ static void set_free(struct session *s)
 	session_put(s, ON_FREE);
 }
 
-void session_end(struct session *s)
+static struct handoff_desc end_desc(const struct session *s)
 {
-	struct worker *w = s->worker;
 	struct handoff_desc d = session_desc(s, DESC_SESSION_END);
 
+	d.end.flags = s->end.flags;
+	d.end.errors = s->end.errors;
+	d.end.messages = s->end.messages;
+	return d;
+}
+
+void session_end(struct session *s, const struct smtp_end *end)
+{
+	struct worker *w = s->worker;
+	struct handoff_desc d;
+
+	s->end.flags = (uint16_t)end->flags;
+	s->end.errors = end->errors < UINT16_MAX ? (uint16_t)end->errors : UINT16_MAX;
+	s->end.messages = end->messages;
+	d = end_desc(s);
 	if (!session_control_knows(s))
 		set_free(s);
 	else if (w->outbox_len || !TAILQ_EMPTY(&w->ending) ||
@@ -172,7 +186,7 @@ void session_ask_waiting(struct worker *w)
 	if (!w->up || w->outbox_len)
 		return;
 	while ((s = TAILQ_FIRST(&w->ending)) && s->epoch == w->epoch) {
-		struct handoff_desc d = session_desc(s, DESC_SESSION_END);
+		struct handoff_desc d = end_desc(s);
 
 		if (dp_rings_push(w->rings, s->loop, &d) == -EAGAIN)
 			return;

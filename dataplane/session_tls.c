@@ -168,7 +168,8 @@ static void on_failed(void *owner, enum tls_failure why)
 {
 	struct session *s = owner;
 
-	(void)why; /* tls/ has counted it */
+	/* tls/ has counted it; for want of memory it is not the client's fault. */
+	smtp_session_note(s->smtp, why == TLS_FAIL_MEMORY ? END_F_PRESSURE : END_F_TLS_FAILED);
 	smtp_tls_failed(s->smtp);
 	session_settle(s);
 }

@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "dataplane/tcp/siphash.h"
 #include "dataplane/worker.h"
 
 void session_tcp_peer(const struct session *s, struct smtp_client *out)
@@ -26,6 +27,19 @@ void session_client(const struct session *s, struct smtp_client *out)
 		*out = s->worker->via[session_slot(s)];
 	else
 		session_tcp_peer(s, out);
+}
+
+uint64_t session_source(const struct session *s)
+{
+	static const uint8_t mapped[12] = {[10] = 0xff, 0xff};
+	uint8_t prefix[16] = {0};
+	struct smtp_client c;
+	uint64_t key;
+
+	session_client(s, &c);
+	memcpy(prefix, c.peer, memcmp(c.peer, mapped, sizeof(mapped)) == 0 ? 16 : 8);
+	key = siphash13(s->worker->source_key, prefix, sizeof(prefix));
+	return key ? key : 1;
 }
 
 void session_op_tcp_peer(void *owner, struct smtp_client *out)

@@ -11,6 +11,7 @@
 #include <rte_pause.h>
 
 #include "dataplane/worker.h"
+#include "postern/limits.h"
 
 #define TICK_US 1000
 #define ROOM_US 500
@@ -73,6 +74,9 @@ static void pick_up_generation(struct worker *w)
 	if (g == w->current || w->previous)
 		return;
 	net_set_addresses(w->net, g->config.listener, g->config.n_listeners);
+	dp_worker_set_share(w->arena,
+			    g->config.arena_share ? g->config.arena_share : DEFAULT_ARENA_SHARE,
+			    g->config.max_message, g->config.arena_share_mode);
 	smtp_server_set_config(w->smtp, g->worker[w->opt.index].smtp);
 	w->previous = w->current;
 	w->current = g;

@@ -92,7 +92,14 @@ struct session {
 	struct tcp_conn *conn;      /* NULL: slot free, or ON_ENDING */
 	struct smtp_session *smtp;
 	struct transaction *txn;    /* NULL: none */
-	uint64_t connected_ns;
+	union {
+		uint64_t connected_ns;
+		struct {
+			uint32_t messages;
+			uint16_t errors;
+			uint16_t flags; /* END_F_* */
+		} end;              /* ON_ENDING: what control is to be told of it */
+	};
 	uint32_t generation;        /* of the slot; 0: never used */
 	uint32_t question;          /* serial of the last question */
 	uint32_t epoch;             /* where `known` and `loop` are true of */
@@ -115,6 +122,7 @@ struct session {
 	bool in_upcall : 1;         /* tcp/ is below us on the stack */
 	bool eof_held : 1;          /* the client's FIN is in, smtp/ has not taken all before it */
 	bool named : 1;             /* the client is not the TCP peer: worker.via */
+	bool good : 1;              /* VF_GOOD of the last CONNECT */
 	TAILQ_ENTRY(session) list;
 	uint64_t cut_ms;            /* evict.c: since when it is on that list */
 	TAILQ_ENTRY(session) evict;
@@ -166,6 +174,7 @@ struct worker {
 	struct session_list free_list, asked, unsent, ending;
 	struct transaction *txn;     /* one a record of the arena */
 	struct transaction_list held;
+	struct transaction *room_next; /* of `held`, to be looked at next; NULL: from its begin */
 	struct session_reply *reply;
 	uint32_t reply_cap, reply_fresh, reply_free;
 	/* Messages in DATA that `current` and `previous` scan. */
@@ -177,9 +186,10 @@ struct worker {
 	struct outbox_entry *outbox; /* FIFO of descriptors that found a ring full */
 	uint32_t outbox_cap, outbox_head, outbox_len;
 
-	uint64_t now_us, now_ms, next_tick_us, next_sweep_us, next_room_us;
+	uint64_t now_us, now_ms, next_tick_us, next_sweep_us, next_room_us, next_relieve_ms;
 	uint64_t realtime_offset_ns; /* CLOCK_REALTIME less now_us, renewed now and then */
 	uint64_t rng[2];
+	uint8_t source_key[16];      /* secret: which prefixes fall together nobody can foresee */
 	unsigned int idle_turns;
 
 	/* shared with the main lcore */
@@ -241,13 +251,15 @@ void session_answered(struct session *s);
 /* Sends what waits: SESSION_END and questions, as far as the rings take them. */
 void session_ask_waiting(struct worker *w);
 /* The connection is gone; the slot is free once control has heard of it, if it must. */
-void session_end(struct session *s);
+void session_end(struct session *s, const struct smtp_end *end);
 /* Control is gone: the questions it had are answered 451 4.3.2, some each turn. */
 void session_control_lost(struct worker *w);
 
 /* session_via.c: who the client is. */
 void session_tcp_peer(const struct session *s, struct smtp_client *out);
 void session_client(const struct session *s, struct smtp_client *out);
+/* Of whose mail this is, for the shares of the arena: IPv4 address, IPv6 /64. Not 0. */
+uint64_t session_source(const struct session *s);
 void session_op_tcp_peer(void *owner, struct smtp_client *out);
 void session_op_client(void *owner, struct smtp_client *out);
 void session_op_set_client(void *owner, const struct smtp_client *c);
@@ -305,6 +317,7 @@ void message_end(void *owner);
 int message_data_begin(void *owner);
 size_t message_data_room(void *owner);
 void message_data(void *owner, const uint8_t *p, size_t n);
+bool message_trace_id(void *owner, uint8_t *id);
 int message_submit(void *owner, const struct smtp_data_facts *facts);
 /* Takes back a message that control does not own. */
 void message_drop(struct session *s);

@@ -72,6 +72,28 @@ static void read_quarantine(struct config_reader *r, const struct config_node *n
 	read_double(r, n, k, field);
 }
 
+/* A text that goes into replies: an array of `width` octets, NUL included. */
+static void read_text(struct config_reader *r, const struct config_node *n,
+		      const struct config_key *k, void *field)
+{
+	size_t len;
+
+	if (!config_string(r, n))
+		return;
+	len = strlen(n->text);
+	if (len >= k->width) {
+		config_fail(r->c, n, NULL, "text of %zu octets: at most %zu are possible here", len,
+			    k->width - 1);
+		return;
+	}
+	for (size_t i = 0; i < len; i++)
+		if (n->text[i] < ' ' || n->text[i] > '~') {
+			config_fail(r->c, n, NULL, "only printable ASCII can be in a reply (RFC 5321 4.2)");
+			return;
+		}
+	memcpy(field, n->text, len + 1);
+}
+
 /* "530", "5.7.51", "5.7.606-649" */
 static bool fault_code_ok(const char *s)
 {
@@ -260,6 +282,11 @@ static const struct config_key rules_keys[] = {{"files", read_rules_files, 0, 0}
 
 static const char *const down_words[] = {[DOWN_451] = "451", [DOWN_421] = "421", NULL};
 
+static const char *const mode_words[] = {
+	[MODE_ENFORCE] = "enforce", [MODE_OBSERVE] = "observe", [MODE_OFF] = "off", NULL};
+static const char *const early_words[] = {
+	[EARLY_OBSERVE] = "observe", [EARLY_REFUSE] = "refuse", NULL};
+
 #define LIMIT_OF(member) CONFIG_INT(struct config, dataplane.member)
 
 static const struct config_key limits_keys[] = {
@@ -269,19 +296,35 @@ static const struct config_key limits_keys[] = {
 	 (double)(HANDOFF_MAX_CHUNKS - 1) * HANDOFF_CHUNK},
 	{"max-recipients", read_count, LIMIT_OF(max_rcpt), LIMIT_RCPT_MIN, HANDOFF_MAX_RCPTS},
 	{"max-errors", read_count, LIMIT_OF(max_errors), 1, 1000},
+	{"max-errors-mode", read_choice, LIMIT_OF(max_errors_mode), .words = mode_words},
+	{"max-idle-commands", read_count, LIMIT_OF(max_idle), 1, LIMIT_IDLE_COMMANDS_MAX},
+	{"max-idle-commands-mode", read_choice, LIMIT_OF(max_idle_mode), .words = mode_words},
+	{"early-talkers", read_choice, LIMIT_OF(early), .words = early_words},
 	{"max-transactions", read_count, LIMIT_OF(max_transactions), 1, 1000000},
 	{"max-line", read_size, LIMIT_OF(max_line), 0, 1e9},
 	{"command-timeout", read_seconds, LIMIT_OF(command_timeout_s), 1, 3600},
 	{"data-timeout", read_seconds, LIMIT_OF(data_timeout_s), 1, 3600},
 	{"data-total-timeout", read_seconds, LIMIT_OF(data_total_timeout_s), 1, 86400},
+	{"data-total-timeout-mode", read_choice, LIMIT_OF(data_total_mode), .words = mode_words},
 	{"verdict-timeout", read_seconds, LIMIT_OF(verdict_timeout_s), 1, LIMIT_FINAL_REPLY_TIMEOUT_S},
 	{"min-rate", read_size, LIMIT_OF(min_rate), 0, 1e9},
+	{"min-rate-mode", read_choice, LIMIT_OF(min_rate_mode), .words = mode_words},
+	{"min-rate-large", read_size, LIMIT_OF(min_rate_large), 0, 1e9},
+	{"min-rate-large-mode", read_choice, LIMIT_OF(min_rate_large_mode), .words = mode_words},
+	{"arena-share", read_count, LIMIT_OF(arena_share), 1, 100},
+	{"arena-share-mode", read_choice, LIMIT_OF(arena_share_mode), .words = mode_words},
 	{"refuse-bare-cr", read_bool, CONFIG_FIELD(struct config, dataplane.refuse_bare_cr)},
 };
 
 static const struct config_key dataplane_keys[] = {
 	{"socket", read_socket, CONFIG_FIELD(struct config, dataplane_socket)},
 	{"when-control-is-down", read_choice, LIMIT_OF(down_action), .words = down_words},
+};
+
+static const struct config_key texts_keys[] = {
+	{"banner", read_text, LIMIT_OF(banner)},
+	{"help", read_text, LIMIT_OF(help)},
+	{"contact", read_text, LIMIT_OF(contact)},
 };
 
 static const struct config_key policy_keys[] = {
@@ -315,6 +358,7 @@ static const struct config_key spf_keys[] = {
 	}
 SECTION(rules, rules_keys)
 SECTION(limits, limits_keys)
+SECTION(texts, texts_keys)
 SECTION(dataplane, dataplane_keys)
 SECTION(policy, policy_keys)
 SECTION(trace, trace_keys)
@@ -337,6 +381,7 @@ static const struct config_key top_keys[] = {
 	{"relay-fault-codes", read_fault_codes, 0, 0},
 	{"limits", read_limits, 0, 0},
 	{"sources", read_sources, CONFIG_FIELD(struct config, sources)},
+	{"texts", read_texts, 0, 0},
 	{"trace", read_trace, 0, 0},
 	{"api", read_api, 0, 0},
 	{"loops", read_loops, CONFIG_INT(struct config, loops), 1, 1},
@@ -365,6 +410,9 @@ static void defaults(struct config *c, struct config_mem *mem)
 	d->data_total_timeout_s = DEFAULT_DATA_TOTAL_S;
 	d->verdict_timeout_s = LIMIT_FINAL_REPLY_TIMEOUT_S;
 	d->min_rate = DEFAULT_MIN_RATE;
+	d->min_rate_large = DEFAULT_MIN_RATE_LARGE;
+	d->max_idle = LIMIT_IDLE_COMMANDS;
+	d->arena_share = DEFAULT_ARENA_SHARE;
 	d->down_action = DOWN_451;
 }
 

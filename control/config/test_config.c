@@ -118,6 +118,13 @@ static void defaults_and_handoff(void **state)
 	assert_int_equal(d->data_timeout_s, 180);
 	assert_int_equal(d->verdict_timeout_s, 600);
 	assert_int_equal(d->min_rate, 500);
+	assert_int_equal(d->min_rate_large, 10000);
+	assert_int_equal(d->max_idle, 100);
+	assert_int_equal(d->early, EARLY_OBSERVE);
+	assert_int_equal(d->arena_share, 1);
+	assert_int_equal(d->min_rate_mode | d->min_rate_large_mode | d->data_total_mode |
+				 d->max_errors_mode | d->max_idle_mode | d->arena_share_mode,
+			 MODE_ENFORCE);
 	assert_int_equal(d->down_action, DOWN_451);
 	assert_int_equal(d->refuse_bare_cr, 0);
 	assert_int_equal(d->many_routes, 0);
@@ -176,7 +183,13 @@ static void all_keys(void **state)
 		"sources { sessions = 7; sessions-mode = off; connection-rate = 8\n"
 		"connection-rate-mode = observe; failures = 9; unknown-recipients = 10; half-life = 2h\n"
 		"failures-mode = enforce; unknown-recipients-mode = \"observe\" }\n"
-		"limits { max-message = 1m; max-line = 1kb; refuse-bare-cr = on; min-rate = 0 }\n"
+		"limits { max-message = 1m; max-line = 1kb; refuse-bare-cr = on; min-rate = 0\n"
+		"min-rate-mode = off; min-rate-large = 20kb; min-rate-large-mode = observe\n"
+		"data-total-timeout-mode = observe; max-errors-mode = \"observe\"\n"
+		"max-idle-commands = 250; max-idle-commands-mode = \"off\"; early-talkers = refuse\n"
+		"arena-share = 5; arena-share-mode = observe }\n"
+		"texts { banner = \"no spam\"; help = \"see RFC 5321\"\n"
+		"contact = \"https://postmaster.example.net/\" }\n"
 		"spf { workers = 1 } api { socket = /tmp/b.sock }");
 
 	(void)state;
@@ -224,6 +237,19 @@ static void all_keys(void **state)
 	assert_int_equal(c->dataplane.max_message, 1000000);
 	assert_int_equal(c->dataplane.max_line, 1024);
 	assert_int_equal(c->dataplane.refuse_bare_cr, 1);
+	assert_int_equal(c->dataplane.min_rate_mode, MODE_OFF);
+	assert_int_equal(c->dataplane.min_rate_large, 20 * 1024);
+	assert_int_equal(c->dataplane.min_rate_large_mode, MODE_OBSERVE);
+	assert_int_equal(c->dataplane.data_total_mode, MODE_OBSERVE);
+	assert_int_equal(c->dataplane.max_errors_mode, MODE_OBSERVE);
+	assert_int_equal(c->dataplane.max_idle, 250);
+	assert_int_equal(c->dataplane.max_idle_mode, MODE_OFF);
+	assert_int_equal(c->dataplane.early, EARLY_REFUSE);
+	assert_string_equal(c->dataplane.banner, "no spam");
+	assert_string_equal(c->dataplane.help, "see RFC 5321");
+	assert_string_equal(c->dataplane.contact, "https://postmaster.example.net/");
+	assert_int_equal(c->dataplane.arena_share, 5);
+	assert_int_equal(c->dataplane.arena_share_mode, MODE_OBSERVE);
 	config_unref(c);
 }
 

@@ -115,8 +115,9 @@ struct ctl_reply {
 
 /* Answers quote the descriptor they answer. 0, -EINVAL (a code that cannot be), -ENOMEM. A full
  * ring is no error: the verdict waits in memory, in order. */
-int ctl_verdict_connect(struct ctl_loop *l, const struct handoff_desc *d,
-			const struct ctl_reply *r);
+/* good: a source of good standing, which the dataplane spares while it can. */
+int ctl_verdict_connect(struct ctl_loop *l, const struct handoff_desc *d, const struct ctl_reply *r,
+			bool good);
 int ctl_verdict_rcpt(struct ctl_loop *l, const struct handoff_desc *d, const struct ctl_reply *r);
 /* d: the DESC_SUBMIT. release: record and chunks go back with it; nothing of the message may be
  * read any more, else ctl_verdict_release() must follow. */

@@ -48,7 +48,7 @@ static void on_desc(void *arg, struct ctl_loop *l, const struct handoff_desc *d)
 	case DESC_CONNECT:
 		while (d->question == HANG)
 			pause();
-		ctl_verdict_connect(l, d, &r);
+		ctl_verdict_connect(l, d, &r, false);
 		break;
 	case DESC_SUBMIT:
 		if (ctl_submission_new(l, d, &s))

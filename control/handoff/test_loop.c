@@ -148,13 +148,18 @@ static void test_verdicts(void **state)
 	assert_string_equal(f->text, "not??for ?? you");
 	memset(big, 'x', sizeof(big));
 	r.text = str_make(big, sizeof(big));
-	assert_int_equal(ctl_verdict_connect(f->loop, &d, &r), 0);
+	assert_int_equal(ctl_verdict_connect(f->loop, &d, &r, true), 0);
 	assert_int_equal(pair_poll(f), 1);
+	assert_int_equal(f->verdict.flags, 0); /* who is refused is not good */
 	assert_int_equal(f->verdict.slots, HANDOFF_VERDICT_SLOTS);
 	assert_int_equal(strlen(f->text), HANDOFF_MAX_TEXT);
-	r.text = STR_NONE;
+	r = (struct ctl_reply){.code = 220};
+	assert_int_equal(ctl_verdict_connect(f->loop, &d, &r, true), 0);
+	assert_int_equal(pair_poll(f), 1);
+	assert_int_equal(f->verdict.flags, VF_GOOD);
+	r.enh_class = 5;
 	r.code = 250;
-	assert_int_equal(ctl_verdict_connect(f->loop, &d, &r), -EINVAL);
+	assert_int_equal(ctl_verdict_connect(f->loop, &d, &r, true), -EINVAL);
 	r.code = 354;
 	assert_int_equal(ctl_verdict_rcpt(f->loop, &d, &r), -EINVAL);
 	r.code = 250; /* with class 5 */

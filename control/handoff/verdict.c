@@ -85,9 +85,10 @@ static int put(struct ctl_loop *l, uint8_t kind, uint16_t flags, const struct ha
 	return n < 0 ? n : ctl_loop_put(l, d->worker, slots, (uint32_t)n);
 }
 
-int ctl_verdict_connect(struct ctl_loop *l, const struct handoff_desc *d, const struct ctl_reply *r)
+int ctl_verdict_connect(struct ctl_loop *l, const struct handoff_desc *d, const struct ctl_reply *r,
+			bool good)
 {
-	return put(l, VERDICT_CONNECT, 0, d, r);
+	return put(l, VERDICT_CONNECT, good && r->code == 220 ? VF_GOOD : 0, d, r);
 }
 
 int ctl_verdict_rcpt(struct ctl_loop *l, const struct handoff_desc *d, const struct ctl_reply *r)

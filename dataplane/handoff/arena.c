@@ -167,7 +167,7 @@ static int worker_init(struct dp_arena *a, uint32_t index, const struct dp_arena
 		w->free_chunk[i] = w->n_chunks - 1 - i;
 	w->n_free_record = w->n_records;
 	w->n_free_chunk = w->n_chunks;
-	return 0;
+	return dp_source_init(w);
 }
 
 static void counters_init(struct dp_arena *a, uint64_t now_ns)
@@ -240,6 +240,8 @@ void dp_arena_free(struct dp_arena *a)
 		free(a->worker[i].free_record);
 		free(a->worker[i].free_chunk);
 		free(a->worker[i].chunk_used);
+		free(a->worker[i].source);
+		free(a->worker[i].source_bucket);
 	}
 	free(a->worker);
 	if (a->map)

@@ -74,13 +74,16 @@ uint64_t *dp_worker_counters(struct dp_worker *w);
 struct dp_msg {
 	TAILQ_ENTRY(dp_msg) age;  /* while in DATA: oldest first */
 	uint64_t size;            /* octets of content so far */
-	uint64_t begun_ms;        /* of data_begin */
+	uint64_t begun_ms;        /* of data_begin; less the time it was made to wait */
+	uint64_t waits_ms;        /* is made to wait since; 0: it is not */
 	uint32_t record;          /* index in the slice; valid while `open` */
 	uint32_t held;            /* chunks */
 	uint32_t reserved;        /* chunks promised and not taken yet */
 	bool open;
 	bool in_data;
 	bool held_back;           /* had no room when last asked, for want of chunks */
+	bool good;                /* of a source of good standing */
+	bool observed;            /* over the share of its source, and it was said */
 };
 
 /* MAIL. -ENOMEM: no record, arena at its floor, or pinned budget exceeded (452 4.3.1). The record
@@ -93,12 +96,18 @@ uint32_t dp_msg_generation(const struct dp_worker *w, const struct dp_msg *m);
 int dp_msg_text(struct dp_worker *w, struct dp_msg *m, struct str s, struct handoff_ref *ref);
 /* Appends a recipient, not accepted yet; its index, or -ENOSPC. */
 int dp_msg_add_rcpt(struct dp_worker *w, struct dp_msg *m, struct str addr);
+/* Whose message it is, before data_begin: a key that the source cannot choose (a keyed hash), not 0.
+ * Messages without a source have no share. good: see dp_worker_set_share(). */
+void dp_msg_set_source(struct dp_worker *w, struct dp_msg *m, uint64_t key, bool good);
 /* DATA or the first BDAT: reserves min(declared, 64 KiB), at least one chunk, and joins the age
- * list. declared 0: unknown. -ENOMEM: 452 4.3.1; -EFBIG: declared over max_message. */
+ * list. declared 0: unknown. -ENOMEM: 452 4.3.1; -EDQUOT: the same, its source has its share;
+ * -EFBIG: declared over max_message. */
 int dp_msg_data_begin(struct dp_worker *w, struct dp_msg *m, uint64_t declared, uint64_t now_ms);
 /* Octets that dp_msg_append() takes for sure if it is called next. 0: hold the flow. The oldest
  * flow may use everything that is free, others only what leaves one maximum message free. */
 size_t dp_msg_room(struct dp_worker *w, struct dp_msg *m);
+/* The flow of m is held for want of room, or goes on. */
+void dp_msg_wait(struct dp_msg *m, bool on, uint64_t now_ms);
 /* Copies into the arena. -ENOBUFS and nothing copied if n > dp_msg_room(). */
 int dp_msg_append(struct dp_worker *w, struct dp_msg *m, const void *p, size_t n);
 /* Content that lies in chunk i; *n octets. NULL past the end. For scanning in place. */
@@ -116,10 +125,27 @@ void dp_msg_free(struct dp_worker *w, struct dp_msg *m);
 int dp_record_cancel(struct dp_worker *w, uint32_t record, uint32_t generation);
 /* True while control owns exactly this use of the record. */
 bool dp_record_with_control(const struct dp_worker *w, uint32_t record, uint32_t generation);
+/* The record of this use, also when it was given back and nobody has it since; else NULL. */
+const struct handoff_record *dp_record_last(const struct dp_worker *w, uint32_t record,
+					    uint32_t generation);
 /* Only on DP_EPOCH_GONE: frees whatever control owned. Returns how many records. */
 uint32_t dp_worker_reclaim(struct dp_worker *w);
 
-/* The DATA flow that is worth cutting first: most octets held for its rate. NULL: none. */
+/*
+ * What one source may have of the slice, messages with control included: `percent` of it, and at
+ * least one message of max_message. At its share a source begins no further message; while half of
+ * the slice is taken its messages in DATA get no more room, but for the one that began first. Sources
+ * of good standing are bound by it only while what is free is short. mode: enum handoff_mode.
+ */
+void dp_worker_set_share(struct dp_worker *w, unsigned int percent, uint64_t max_message,
+			 uint8_t mode);
+
+/*
+ * The DATA flow to be cut first when others need room: of those that are slow or whose source is over
+ * its share, the one with most octets held for its rate; of good sources only if there is no other.
+ * What began first is cut only if it is slow: so something always completes. NULL: nobody deserves it.
+ * Looks at the LIMIT_EVICT_LOOK oldest: who is slow becomes old.
+ */
 struct dp_msg *dp_worker_victim(struct dp_worker *w, uint64_t now_ms);
 
 struct dp_usage {
@@ -128,6 +154,7 @@ struct dp_usage {
 	uint32_t chunks_floor;   /* one maximum message */
 	uint32_t pinned_budget;  /* chunks */
 	uint32_t data_flows;
+	uint32_t sources;        /* that have a record */
 	bool low;                /* only the oldest DATA flow gets room now */
 };
 void dp_worker_usage(const struct dp_worker *w, struct dp_usage *u);

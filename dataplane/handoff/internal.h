@@ -11,9 +11,21 @@ enum dp_owner { DP_FREE, DP_WORKER, DP_CONTROL, DP_PINNED };
 
 struct dp_use {
 	uint32_t generation;
+	uint32_t source;         /* whose message it is: index in dp_worker.source, DP_NO_SOURCE */
 	uint32_t n_chunks;       /* of a record that control has */
 	uint8_t owner;           /* enum dp_owner */
 	uint8_t loop;            /* that has it */
+};
+
+#define DP_NO_SOURCE UINT32_MAX
+
+/* One that has a part of the arena: source.c. */
+struct dp_source {
+	uint64_t key;
+	const struct dp_msg *first; /* the one of its messages in DATA that always goes on */
+	uint32_t next;           /* in its bucket, or free */
+	uint32_t records;        /* that are its */
+	uint32_t chunks;         /* held or promised, those with control included */
 };
 
 TAILQ_HEAD(dp_age, dp_msg);
@@ -36,6 +48,11 @@ struct dp_worker {
 	uint32_t index;
 	uint64_t max_message;
 	struct dp_age age;
+	struct dp_source *source; /* one a record at most: there is always a place */
+	uint32_t *source_bucket;
+	uint32_t source_mask, free_source, n_sources;
+	uint32_t share;          /* chunks of one source */
+	uint8_t share_mode;      /* enum handoff_mode */
 };
 
 struct dp_arena {
@@ -63,6 +80,20 @@ static inline void dp_gauge(uint64_t *counters, enum postern_counter c, uint64_t
 int dp_memfd(const char *name, unsigned int extra_flags);
 /* Frees a record that control owned, with its chunks. */
 void dp_record_return(struct dp_worker *w, uint32_t record);
+
+/* source.c */
+int dp_source_init(struct dp_worker *w);
+/* The record is nobody's any more. */
+void dp_source_leave(struct dp_worker *w, struct dp_use *use);
+static inline struct dp_source *dp_source_of(struct dp_worker *w, uint32_t record)
+{
+	return w->use[record].source == DP_NO_SOURCE ? NULL : &w->source[w->use[record].source];
+}
+/* May m begin DATA? */
+bool dp_source_may_begin(struct dp_worker *w, struct dp_msg *m, uint32_t unclaimed);
+/* Chunks that m may still take, for all that its source has; UINT32_MAX: as many as it likes. */
+uint32_t dp_source_left(struct dp_worker *w, struct dp_msg *m, uint32_t unclaimed);
+bool dp_source_over(const struct dp_worker *w, const struct dp_msg *m);
 
 /* ---- epoch --------------------------------------------------------------------------------- */
 

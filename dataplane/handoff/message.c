@@ -9,12 +9,15 @@
  * oldest takes what it likes. So free + (chunks with control) + (chunks of the oldest) >= floor
  * holds at any time: what is missing below the floor went to flows that were the oldest, and these
  * are still the oldest, or with control, or free again. Control gives back everything in bounded
- * time; then the oldest finds floor chunks in all, which is a message of the maximum size.
+ * time; then the oldest finds floor chunks in all, which is a message of the maximum size. The share
+ * of a source (source.c) takes nothing from the oldest, whoever sends it.
  */
 
 #include "dataplane/handoff/internal.h"
 
 #include <errno.h>
+
+#include "postern/limits.h"
 
 /* ---- plain allocators ---------------------------------------------------------------------- */
 
@@ -32,6 +35,7 @@ uint32_t dp_record_alloc(struct dp_worker *w)
 	use->generation++;
 	use->owner = DP_WORKER;
 	use->n_chunks = 0;
+	use->source = DP_NO_SOURCE;
 	atomic_store_explicit(&rec->generation, use->generation, memory_order_relaxed);
 	/* A reader that sees a field of this use also sees its generation. */
 	atomic_thread_fence(memory_order_release);
@@ -49,6 +53,7 @@ void dp_record_free(struct dp_worker *w, uint32_t record)
 	if (record >= w->n_records || w->use[record].owner == DP_FREE)
 		return;
 	use = &w->use[record];
+	dp_source_leave(w, use);
 	use->generation++;
 	use->owner = DP_FREE;
 	atomic_store_explicit(&w->record[record].generation, use->generation,
@@ -157,6 +162,15 @@ int dp_msg_add_rcpt(struct dp_worker *w, struct dp_msg *m, struct str addr)
 
 /* ---- DATA ---------------------------------------------------------------------------------- */
 
+/* Chunks that the source of a record came to have, or has no more. */
+static void account(struct dp_worker *w, uint32_t record, uint32_t more, uint32_t less)
+{
+	struct dp_source *src = dp_source_of(w, record);
+
+	if (src)
+		src->chunks += more - less;
+}
+
 int dp_msg_data_begin(struct dp_worker *w, struct dp_msg *m, uint64_t declared, uint64_t now_ms)
 {
 	if (!m->open || m->in_data)
@@ -165,9 +179,12 @@ int dp_msg_data_begin(struct dp_worker *w, struct dp_msg *m, uint64_t declared, 
 		return -EFBIG;
 	if (!may_begin(w))
 		return -ENOMEM;
+	if (!dp_source_may_begin(w, m, unclaimed(w)))
+		return -EDQUOT;
 	/* min(SIZE, 64 KiB) is one chunk, whatever SIZE says. */
 	m->reserved = 1;
 	w->reserved++;
+	account(w, m->record, 1, 0);
 	m->in_data = true;
 	m->begun_ms = now_ms;
 	w->data_flows++;
@@ -196,12 +213,17 @@ static size_t tail_room(const struct dp_msg *m)
 	return (size_t)((uint64_t)m->held * HANDOFF_CHUNK - m->size);
 }
 
-static size_t room(const struct dp_worker *w, const struct dp_msg *m)
+static uint32_t at_most(uint32_t a, uint32_t b)
 {
-	uint32_t more = grantable(w, m);
+	return a < b ? a : b;
+}
 
-	if (more > w->floor - m->held)
-		more = w->floor - m->held;
+static size_t room(struct dp_worker *w, struct dp_msg *m)
+{
+	uint32_t more = at_most(grantable(w, m), w->floor - m->held);
+
+	if (!is_oldest(w, m))
+		more = at_most(more, dp_source_left(w, m, unclaimed(w)));
 	return tail_room(m) + (size_t)more * HANDOFF_CHUNK;
 }
 
@@ -217,6 +239,8 @@ size_t dp_msg_room(struct dp_worker *w, struct dp_msg *m)
 	} else if (!m->held_back && m->held < w->floor) {
 		m->held_back = true;
 		dp_count(w->counters, CNT_arena_window_closed, 1);
+		if (grantable(w, m)) /* others would get some */
+			dp_count(w->counters, CNT_arena_share_held, 1);
 	}
 	return n;
 }
@@ -226,6 +250,8 @@ static void take_chunk(struct dp_worker *w, struct dp_msg *m)
 	if (m->reserved) {
 		m->reserved--;
 		w->reserved--;
+	} else {
+		account(w, m->record, 1, 0);
 	}
 	w->record[m->record].chunk[m->held++] = dp_chunk_alloc(w);
 }
@@ -265,10 +291,26 @@ const uint8_t *dp_msg_chunk(struct dp_worker *w, const struct dp_msg *m, uint32_
 	return w->chunk + (size_t)w->record[m->record].chunk[i] * HANDOFF_CHUNK;
 }
 
+void dp_msg_wait(struct dp_msg *m, bool on, uint64_t now_ms)
+{
+	if (!m->waits_ms && on)
+		m->waits_ms = now_ms ? now_ms : 1;
+	if (m->waits_ms && !on) {
+		m->begun_ms += now_ms - m->waits_ms;
+		m->waits_ms = 0;
+	}
+}
+
 static void leave_data(struct dp_worker *w, struct dp_msg *m)
 {
+	struct dp_source *src;
+
 	if (!m->in_data)
 		return;
+	src = dp_source_of(w, m->record);
+	account(w, m->record, 0, m->reserved);
+	if (src && src->first == m)
+		src->first = NULL;
 	TAILQ_REMOVE(&w->age, m, age);
 	w->data_flows--;
 	w->reserved -= m->reserved;
@@ -305,6 +347,7 @@ void dp_msg_submitted(struct dp_worker *w, struct dp_msg *m, uint32_t loop)
 
 static void free_chunks(struct dp_worker *w, uint32_t record, uint32_t n)
 {
+	account(w, record, 0, n);
 	for (uint32_t i = 0; i < n; i++)
 		dp_chunk_free(w, w->record[record].chunk[i]);
 }
@@ -325,6 +368,17 @@ bool dp_record_with_control(const struct dp_worker *w, uint32_t record, uint32_t
 {
 	return record < w->n_records && w->use[record].generation == generation &&
 	       (w->use[record].owner == DP_CONTROL || w->use[record].owner == DP_PINNED);
+}
+
+const struct handoff_record *dp_record_last(const struct dp_worker *w, uint32_t record,
+					    uint32_t generation)
+{
+	uint32_t since;
+
+	if (record >= w->n_records || generation % 2 == 0)
+		return NULL;
+	since = w->use[record].generation - generation;
+	return since <= 1 ? &w->record[record] : NULL;
 }
 
 int dp_record_cancel(struct dp_worker *w, uint32_t record, uint32_t generation)
@@ -373,23 +427,36 @@ uint32_t dp_worker_reclaim(struct dp_worker *w)
 	return n;
 }
 
-/* Lowest rate times largest holding: octets held for each octet a second that still comes in. */
+/* Octets held for each octet a second that still comes in; 0: it is left alone. */
+static double cost(struct dp_worker *w, const struct dp_msg *m, uint64_t now_ms)
+{
+	uint64_t now = m->waits_ms ? m->waits_ms : now_ms;
+	uint64_t ms = now > m->begun_ms ? now - m->begun_ms : 1;
+	double rate = (double)m->size * 1000 / (double)ms;
+	bool slow = rate < LIMIT_EVICT_RATE && ms >= LIMIT_EVICT_YOUNG_MS;
+
+	if (!slow && (is_oldest(w, m) || !dp_source_over(w, m)))
+		return 0;
+	return (double)m->held * HANDOFF_CHUNK / (rate + 1);
+}
+
 struct dp_msg *dp_worker_victim(struct dp_worker *w, uint64_t now_ms)
 {
-	struct dp_msg *m, *worst = NULL;
-	double most = 0;
+	struct dp_msg *m, *worst[2] = {NULL, NULL}; /* unknown sources, good ones */
+	double most[2] = {0, 0};
+	unsigned int n = 0;
 
 	TAILQ_FOREACH(m, &w->age, age) {
-		uint64_t ms = now_ms > m->begun_ms ? now_ms - m->begun_ms : 1;
-		double rate = (double)m->size * 1000 / (double)ms;
-		double cost = (double)m->held * HANDOFF_CHUNK / (rate + 1);
+		double c = cost(w, m, now_ms);
 
-		if (m->held && cost > most) {
-			most = cost;
-			worst = m;
+		if (c > most[m->good]) {
+			most[m->good] = c;
+			worst[m->good] = m;
 		}
+		if (++n == LIMIT_EVICT_LOOK)
+			break;
 	}
-	return worst;
+	return worst[0] ? worst[0] : worst[1];
 }
 
 void dp_worker_usage(const struct dp_worker *w, struct dp_usage *u)
@@ -407,6 +474,7 @@ void dp_worker_usage(const struct dp_worker *w, struct dp_usage *u)
 		.chunks_floor = w->floor,
 		.pinned_budget = w->pinned_budget,
 		.data_flows = w->data_flows,
+		.sources = w->n_sources,
 		.low = unclaimed(w) <= w->floor,
 	};
 }

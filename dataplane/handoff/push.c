@@ -15,6 +15,8 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "postern/limits.h"
+
 #define PUSH_SEALS (F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW)
 #define MAX_DATABASES 15u
 #define MAX_TLS (64u * 1024 * 1024)
@@ -40,6 +42,25 @@ static bool hostname_fits(const char *h, size_t cap)
 	return true;
 }
 
+/* What goes into replies of ours; it may be empty. */
+static bool text_fits(const char *t, size_t cap)
+{
+	size_t n = strnlen(t, cap);
+
+	for (size_t i = 0; i < n; i++)
+		if (t[i] < ' ' || t[i] > '~')
+			return false;
+	return n < cap;
+}
+
+static bool modes_fit(const struct handoff_config *c)
+{
+	return c->early <= EARLY_REFUSE && c->min_rate_mode <= MODE_OFF &&
+	       c->min_rate_large_mode <= MODE_OFF && c->data_total_mode <= MODE_OFF &&
+	       c->max_errors_mode <= MODE_OFF && c->max_idle_mode <= MODE_OFF &&
+	       c->arena_share_mode <= MODE_OFF && c->arena_share <= 100;
+}
+
 int dp_config_check(const struct handoff_config *c, uint64_t max_message, char *text, size_t cap)
 {
 	if (c->magic != HANDOFF_MAGIC || c->size != sizeof(*c))
@@ -59,6 +80,11 @@ int dp_config_check(const struct handoff_config *c, uint64_t max_message, char *
 		return say(text, cap, EINVAL, "a limit or a time-out is 0");
 	if (c->down_action > DOWN_421 || c->refuse_bare_cr > 1)
 		return say(text, cap, EINVAL, "down_action or refuse_bare_cr out of range");
+	if (!modes_fit(c) || c->max_idle > LIMIT_IDLE_COMMANDS_MAX)
+		return say(text, cap, EINVAL, "a mode or max_idle out of range");
+	if (!text_fits(c->banner, sizeof(c->banner)) || !text_fits(c->help, sizeof(c->help)) ||
+	    !text_fits(c->contact, sizeof(c->contact)))
+		return say(text, cap, EINVAL, "a text is unterminated or not printable");
 	if (c->n_listeners > HANDOFF_MAX_LISTENERS)
 		return say(text, cap, EINVAL, "too many listeners");
 	for (uint32_t i = 0; i < c->n_listeners; i++)

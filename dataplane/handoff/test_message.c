@@ -49,11 +49,18 @@ static void test_record_generation(void **state)
 	assert_int_equal(atomic_load(&rec->generation), gen);
 	rec->size = 99;
 	rec->n_rcpts = 3;
+	assert_ptr_equal(dp_record_last(w, m.record, gen), rec);
+	assert_null(dp_record_last(w, m.record, gen - 1));
+	assert_null(dp_record_last(w, m.record, gen + 2));
+	assert_null(dp_record_last(w, w->n_records, gen));
 	dp_msg_free(w, &m);
 	assert_int_equal(atomic_load(&rec->generation), gen + 1);
+	assert_ptr_equal(dp_record_last(w, 0, gen), rec); /* as it was left */
+	assert_null(dp_record_last(w, 0, gen + 1));
 	assert_int_equal(dp_msg_open(w, &m), 0);
 	assert_ptr_equal(dp_msg_record(w, &m), rec);
 	assert_int_equal(dp_msg_generation(w, &m), gen + 2);
+	assert_null(dp_record_last(w, m.record, gen));
 	assert_int_equal(rec->size, 0);
 	assert_int_equal(rec->n_rcpts, 0);
 	dp_msg_free(w, &m);

@@ -12,6 +12,8 @@
 
 #include <cmocka.h>
 
+#include "postern/limits.h"
+
 static struct handoff_config good_config(void)
 {
 	struct handoff_config c = {
@@ -53,6 +55,23 @@ static void test_config_check(void **state)
 	BAD(verdict_timeout_s, 0);
 	BAD(down_action, 2);
 	BAD(refuse_bare_cr, 2);
+	BAD(early, EARLY_REFUSE + 1);
+	BAD(min_rate_mode, MODE_OFF + 1);
+	BAD(min_rate_large_mode, MODE_OFF + 1);
+	BAD(data_total_mode, MODE_OFF + 1);
+	BAD(max_errors_mode, MODE_OFF + 1);
+	BAD(max_idle_mode, MODE_OFF + 1);
+	BAD(arena_share, 101);
+	BAD(banner[0], '\n');
+	BAD(help[0], '\r');
+	BAD(contact[0], '\x7f');
+	c = good_config();
+	memset(c.contact, 'x', sizeof(c.contact));
+	assert_true(dp_config_check(&c, 100000, text, sizeof(text)) > 0);
+	c.contact[sizeof(c.contact) - 1] = '\0';
+	assert_int_equal(dp_config_check(&c, 100000, text, sizeof(text)), 0);
+	BAD(arena_share_mode, MODE_OFF + 1);
+	BAD(max_idle, LIMIT_IDLE_COMMANDS_MAX + 1);
 	BAD(listener[0].tcp_port, 0);
 	BAD(listener[0].prefix_len, 129);
 	BAD(n_trusts, HANDOFF_MAX_TRUSTS + 1);

@@ -309,11 +309,11 @@ static void test_poll_bound_and_turns(void **state)
 static void test_garbage_records(void **state)
 {
 	struct fix *f = *state;
-	struct handoff_verdict bad[20];
-	const char *text[20] = {NULL};
+	struct handoff_verdict bad[24];
+	const char *text[24] = {NULL};
 	unsigned int n = 0;
 
-	for (unsigned int i = 0; i < 20; i++)
+	for (unsigned int i = 0; i < 24; i++)
 		bad[i] = good();
 	bad[n++].kind = 0;
 	bad[n++].kind = VERDICT_CLOSE + 1;
@@ -327,6 +327,10 @@ static void test_garbage_records(void **state)
 	bad[n++].text_len = 25;
 	bad[n++].text_len = 0xffff;
 	bad[n++].flags = VF_RELEASE; /* of a recipient */
+	bad[n++].flags = VF_GOOD; /* the same */
+	bad[n].kind = VERDICT_CONNECT; /* who is refused is not good */
+	bad[n].code = 554;
+	bad[n++].flags = VF_GOOD;
 	bad[n++].flags = 1u << 5;
 	text[n] = "a\r\nb";
 	bad[n++].text_len = 4;

@@ -31,6 +31,13 @@ static bool enhanced_fits(const struct handoff_verdict *v)
 	return v->enh_class == v->code / 100 && v->enh_subject <= 999 && v->enh_detail <= 999;
 }
 
+static unsigned int flags_of(const struct handoff_verdict *v)
+{
+	if (v->kind == VERDICT_CONNECT && v->code == 220)
+		return VF_GOOD;
+	return v->kind == VERDICT_MESSAGE ? VF_RELEASE : 0;
+}
+
 static bool printable(struct str s)
 {
 	for (size_t i = 0; i < s.n; i++)
@@ -49,7 +56,7 @@ int dp_verdict_parse(const uint8_t *slots, uint32_t n_slots, uint32_t n_sessions
 	memcpy(v, slots, sizeof(*v));
 	if (v->kind < VERDICT_CONNECT || v->kind > VERDICT_CLOSE || v->slots != n_slots)
 		return -EINVAL;
-	if (v->flags & ~VF_RELEASE || (v->flags && v->kind != VERDICT_MESSAGE))
+	if (v->flags & ~flags_of(v))
 		return -EINVAL;
 	if (v->text_len > n_slots * HANDOFF_SLOT - offsetof(struct handoff_verdict, text))
 		return -EINVAL;

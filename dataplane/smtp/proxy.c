@@ -20,6 +20,7 @@ enum {
 	TLV_ALPN = 0x01,
 	TLV_AUTHORITY = 0x02,
 	TLV_CRC32C = 0x03,
+	TLV_NOOP = 0x04,
 	TLV_UNIQUE_ID = 0x05,
 	TLV_SSL = 0x20,
 };
@@ -250,7 +251,8 @@ static bool v2_addresses(const uint8_t *p, size_t n, struct proxy_header *out)
 	out->src_port = (uint16_t)get16(ports);
 	out->dst_port = (uint16_t)get16(ports + 2);
 	a = ports + 4;
-	return v2_tlvs(str_make(p, n), str_make(a, n - (size_t)(a - p)), out);
+	out->tlvs = str_make(a, n - (size_t)(a - p));
+	return v2_tlvs(str_make(p, n), out->tlvs, out);
 }
 
 /* What is not TCP over IP cannot have come to an SMTP port: refused, though the protocol has it. */
@@ -292,6 +294,32 @@ long proxy_parse(const uint8_t *p, size_t n, struct proxy_header *out)
 	if (memcmp(p, signature, n < V2_SIGNATURE ? n : V2_SIGNATURE) != 0)
 		return -EBADMSG;
 	return v2(p, n, out);
+}
+
+size_t proxy_tlvs_keep(struct str tlvs, uint8_t *out, size_t cap, bool *cut)
+{
+	size_t n = 0;
+
+	*cut = false;
+	while (tlvs.n) {
+		const uint8_t *begin = tlvs.p;
+		struct str v;
+		uint8_t type;
+		size_t len;
+
+		if (!tlv(&tlvs, &type, &v))
+			break; /* proxy_parse() let none of these through */
+		len = 3 + v.n;
+		if (type == TLV_CRC32C || type == TLV_NOOP)
+			continue;
+		if (len > cap - n) {
+			*cut = true;
+			continue;
+		}
+		memcpy(out + n, begin, len);
+		n += len;
+	}
+	return n;
 }
 
 size_t proxy_more(const uint8_t *p, size_t n)

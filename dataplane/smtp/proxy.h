@@ -25,6 +25,7 @@ struct proxy_header {
 	struct str authority;
 	struct str alpn;
 	struct str ssl;      /* flags, result of verification, sub-TLVs that are well-formed */
+	struct str tlvs;     /* all of them, well-formed */
 };
 
 /*
@@ -32,6 +33,11 @@ struct proxy_header {
  * -EAGAIN: it may become one; -EBADMSG: it never will.
  */
 long proxy_parse(const uint8_t *p, size_t n, struct proxy_header *out);
+/*
+ * The TLVs that say something of the client, without NOOP and CRC32C, as many whole ones as fit into
+ * cap octets. Returns their length; *cut: some did not fit.
+ */
+size_t proxy_tlvs_keep(struct str tlvs, uint8_t *out, size_t cap, bool *cut);
 /* After -EAGAIN: so many octets more belong to the header for sure; at least one. */
 size_t proxy_more(const uint8_t *p, size_t n);
 

@@ -81,6 +81,9 @@ struct smtp_ops {
 	/* End of data: hand over to control; the answer comes by smtp_answer_message().
 	 * -EAGAIN: control is down (the machine answers 451 4.3.2). */
 	int (*submit)(void *owner, const struct smtp_data_facts *facts);
+	/* The trace id, 16 octets, of the message in hand, or of the one that control has; false: there
+	 * is none. May be NULL. */
+	bool (*trace_id)(void *owner, uint8_t *id);
 	/* Replies queued so far end the connection / cut it at once. */
 	void (*close)(void *owner, enum smtp_close how);
 	/*
@@ -109,7 +112,7 @@ struct smtp_server; /* per worker: pool of sessions and of line buffers; counter
 /* How many of each are taken at start; 0: a default that goes by `sessions`. */
 struct smtp_sizes {
 	uint32_t sessions;
-	uint32_t lines;      /* incomplete command lines, and HELO names over 47 octets */
+	uint32_t lines;      /* incomplete command lines, and HELO names too long for the session */
 	uint32_t long_lines; /* incomplete command lines over 256 octets */
 	uint32_t contents;   /* sessions in DATA or BDAT at once; one more gets 452, in BDAT 421 */
 };
@@ -189,3 +192,13 @@ enum smtp_phase {
 enum smtp_phase smtp_phase(const struct smtp_session *s);
 /* RECORD_F_EARLY_TALKER and the like, for the record. */
 uint32_t smtp_session_flags(const struct smtp_session *s);
+
+/* What control is told when the session is over; to be asked before smtp_session_free(). */
+struct smtp_end {
+	uint32_t flags;    /* END_F_* */
+	uint32_t errors;   /* commands refused for their form or order, since the client was named */
+	uint32_t messages; /* submitted, likewise */
+};
+void smtp_session_end(const struct smtp_session *s, struct smtp_end *out);
+/* Adds what others saw of the client: END_F_TLS_FAILED. */
+void smtp_session_note(struct smtp_session *s, uint32_t end_flag);

@@ -28,6 +28,17 @@ static void greet(struct smtp_session *s, struct str extra)
 	smtp_say_raw(s, line, n);
 }
 
+/* RFC 5321 4.3.1: the client waits for the greeting. Who does not looks like a program that speaks
+ * whatever it hears. True: it was refused in place of the greeting. */
+static bool refuse_early(struct smtp_session *s)
+{
+	if (!s->early || smtp_conf(s)->early != EARLY_REFUSE)
+		return false;
+	smtp_count(s, CNT_smtp_early_refused);
+	smtp_say_close(s, SAY_EARLY);
+	return true;
+}
+
 void smtp_answer_connect(struct smtp_session *s, const struct smtp_reply *r)
 {
 	uint8_t line[LIMIT_REPLY_LINE];
@@ -40,7 +51,8 @@ void smtp_answer_connect(struct smtp_session *s, const struct smtp_reply *r)
 			answered(s);
 			return;
 		}
-		greet(s, r->text);
+		if (!refuse_early(s))
+			greet(s, r->text);
 	} else if (class != 4 && class != 5) {
 		/* RFC 5321 4.3.2: a greeting is 220, 554 or 421. */
 		smtp_say_close(s, SAY_CONTROL_DOWN_BYE);
@@ -103,7 +115,7 @@ static void connect_lost(struct smtp_session *s)
 	}
 	smtp_count(s, CNT_smtp_control_down);
 	s->unjudged = true;
-	if (!s->bye_wanted)
+	if (!s->bye_wanted && !refuse_early(s))
 		greet(s, STR_NONE);
 	answered(s);
 }
@@ -158,6 +170,9 @@ void smtp_shutdown(struct smtp_session *s, struct str text)
 
 void smtp_evict(struct smtp_session *s, struct str text)
 {
+	if (s->phase == SMTP_PHASE_CLOSING)
+		return;
+	smtp_ending(s, END_F_PRESSURE);
 	smtp_shutdown(s, text);
 	/* RFC 5321 3.8: 421 may come at any time; the client sees it once it looks. */
 	if (smtp_phase(s) == SMTP_PHASE_DATA) {

@@ -39,17 +39,14 @@ static bool begin(struct smtp_session *s)
 
 	if (!smtp_content_get(s))
 		return false;
-	/* A configuration that comes between the chunks is not for this message. */
-	*s->content = (struct smtp_content){
-		.bdat = true,
-		.start = s->server->now,
-		.end_by = s->server->now + (uint64_t)c->data_total_timeout_s * 1000,
-		.min_rate = c->min_rate,
-		.block_timeout_s = c->data_timeout_s,
-	};
+	smtp_content_begin(s);
+	s->content->bdat = true;
+	s->content->block_timeout_s = c->data_timeout_s;
 	/* Who was refused at CONNECT is given the time for a QUIT, whatever it does with it. */
-	if (s->refused)
+	if (s->refused) {
 		s->content->end_by = s->server->now + LIMIT_REFUSED_QUIT_S * 1000u;
+		s->content->data_total_mode = MODE_ENFORCE;
+	}
 	smtp_data_init_bdat(&s->content->data, c->max_message, c->max_line, c->refuse_bare_cr);
 	return true;
 }
@@ -162,6 +159,7 @@ void smtp_do_bdat(struct smtp_session *s, const struct smtp_command *cmd)
 	if (!s->content && !begin(s)) {
 		/* There is no place to keep in mind how much is to be swallowed. */
 		smtp_count(s, CNT_smtp_no_content);
+		smtp_ending(s, END_F_PRESSURE);
 		smtp_say_close(s, SAY_NO_LINE);
 		return;
 	}

@@ -66,6 +66,7 @@ bool smtp_proxy_begin(struct smtp_session *s)
 static void take_header(struct smtp_session *s, const struct proxy_header *h)
 {
 	struct smtp_client c = {.via = VIA_PROXY};
+	bool cut;
 
 	smtp_count(s, CNT_proxy_headers);
 	if (!h->local) {
@@ -73,6 +74,10 @@ static void take_header(struct smtp_session *s, const struct proxy_header *h)
 		memcpy(c.local, h->dst, 16);
 		c.peer_port = h->src_port;
 		c.local_port = h->dst_port;
+		c.tlv_len = (uint16_t)proxy_tlvs_keep(h->tlvs, c.tlv, sizeof(c.tlv), &cut);
+		c.tlv_cut = cut;
+		if (cut)
+			smtp_count(s, CNT_proxy_tlv_cut);
 		s->server->ops.set_client(s->owner, &c);
 	}
 	smtp_line_put(s);
@@ -99,6 +104,7 @@ static size_t put_aside(struct smtp_session *s, const uint8_t *p, size_t n)
 
 		more = more < n - used ? more : n - used;
 		if (smtp_line_add(s, p + used, more)) {
+			smtp_ending(s, END_F_PRESSURE);
 			refuse_header(s, CNT_smtp_no_line_buffer);
 			return n;
 		}
@@ -133,6 +139,7 @@ size_t smtp_proxy_input(struct smtp_session *s, const uint8_t *p, size_t n)
 
 void smtp_proxy_timeout(struct smtp_session *s)
 {
+	smtp_ending(s, END_F_TIMEOUT);
 	refuse_header(s, CNT_proxy_timeout);
 }
 
@@ -184,7 +191,9 @@ static bool begin_anew(struct smtp_session *s, const struct smtp_xclient *x)
 {
 	smtp_name_put(s);
 	s->helo_seen = s->unjudged = s->early = false;
-	s->errors = s->transactions = 0;
+	s->errors = 0;
+	s->transactions = s->messages = 0;
+	s->end = 0;
 	s->proto = x->has_proto ? x->proto : PROTO_SMTP;
 	if (s->tls && s->proto == PROTO_ESMTP)
 		s->proto = PROTO_ESMTPS;
@@ -206,6 +215,7 @@ void smtp_do_xclient(struct smtp_session *s, struct str arg)
 		smtp_blame(s, SAY_XCLIENT_BAD, CNT_smtp_bad_command);
 	} else if (!begin_anew(s, &x)) {
 		smtp_count(s, CNT_smtp_no_line_buffer);
+		smtp_ending(s, END_F_PRESSURE);
 		smtp_say_close(s, SAY_NO_LINE);
 	} else {
 		smtp_count(s, CNT_xclient);

@@ -27,32 +27,14 @@ static const struct {
 	{{(const uint8_t *)"ETRN", 4}, VERB_NOT_OFFERED},
 	{{(const uint8_t *)"AUTH", 4}, VERB_NOT_OFFERED},
 	{{(const uint8_t *)"TURN", 4}, VERB_NOT_OFFERED},
-	/* HTTP: a browser or proxy was talked into sending a body here that reads as commands. */
-	{{(const uint8_t *)"GET", 3}, VERB_FOREIGN},
-	{{(const uint8_t *)"POST", 4}, VERB_FOREIGN},
-	{{(const uint8_t *)"HEAD", 4}, VERB_FOREIGN},
-	{{(const uint8_t *)"PUT", 3}, VERB_FOREIGN},
-	{{(const uint8_t *)"DELETE", 6}, VERB_FOREIGN},
-	{{(const uint8_t *)"PATCH", 5}, VERB_FOREIGN},
-	{{(const uint8_t *)"TRACE", 5}, VERB_FOREIGN},
-	{{(const uint8_t *)"OPTIONS", 7}, VERB_FOREIGN},
-	{{(const uint8_t *)"CONNECT", 7}, VERB_FOREIGN},
-	{{(const uint8_t *)"PRI", 3}, VERB_FOREIGN},
-	/* A PROXY header from who may not send one. */
-	{{(const uint8_t *)"PROXY", 5}, VERB_FOREIGN},
 };
 
-bool smtp_foreign_octet(uint8_t c)
-{
-	return c >= 0x7f || (c < 0x20 && c != '\r' && c != '\n' && c != '\t');
-}
-
-static enum smtp_verb find_verb(struct str name)
+static enum smtp_verb find_verb(struct str name, struct str line)
 {
 	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
 		if (str_ieq(name, verbs[i].name))
 			return verbs[i].verb;
-	return str_istarts(name, STR("SSH-")) ? VERB_FOREIGN : VERB_UNKNOWN;
+	return smtp_foreign_line(line) ? VERB_FOREIGN : VERB_UNKNOWN;
 }
 
 static struct str skip_spaces(struct str s)
@@ -336,7 +318,7 @@ void smtp_command_parse(struct str line, struct smtp_command *out)
 		line.n--;
 	name = str_cut(line, str_find(line, ' '));
 	arg = skip_spaces(str_skip(line, name.n));
-	out->verb = find_verb(name);
+	out->verb = find_verb(name, line);
 	out->fault = check_octets(line, out->verb);
 	/* RFC 5321 4.5.3.1.4; only extensions of MAIL and RCPT make a line longer. */
 	if (!out->fault && line.n + 2 > LIMIT_COMMAND_LINE && out->verb != VERB_MAIL &&

@@ -33,3 +33,9 @@ void smtp_command_parse(struct str line, struct smtp_command *out);
 bool smtp_meant_bdat(struct str line);
 /* True if no command can begin with this octet: binary protocols (a TLS record: 0x16). */
 bool smtp_foreign_octet(uint8_t c);
+/* smtp_foreign.c: a line, without its CRLF, that is no command of SMTP but one of another protocol. */
+bool smtp_foreign_line(struct str line);
+/* Of a line that is not known, before any command was understood. */
+bool smtp_foreign_first(struct str line);
+/* The same: has control characters and does not begin with a letter, as binary protocols do. */
+bool smtp_foreign_binary(struct str line);

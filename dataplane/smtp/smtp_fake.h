@@ -29,6 +29,7 @@ struct fake {
 	enum fake_question asked; /* RCPT: n_open of them */
 	bool down, no_record, no_arena, no_room, no_rcpt, send_full;
 	bool txn, in_data, closed;
+	bool trace;                /* messages have a trace id */
 	enum smtp_close how;
 	size_t room, room_step;    /* room_step: how much data_room() says; 0: plenty */
 	struct smtp_client real;   /* the TCP peer */
@@ -199,6 +200,16 @@ static inline int fake_submit(void *owner, const struct smtp_data_facts *facts)
 	return 0;
 }
 
+static inline bool fake_trace_id(void *owner, uint8_t *id)
+{
+	struct fake *f = owner;
+
+	if (!f->trace || (!f->txn && f->asked != FAKE_MESSAGE))
+		return false;
+	memcpy(id, "0123456789ABCDEF", 16);
+	return true;
+}
+
 static inline void fake_close(void *owner, enum smtp_close how)
 {
 	struct fake *f = owner;
@@ -245,6 +256,7 @@ static const struct smtp_ops fake_ops = {
 	.send = fake_send, .ask_connect = fake_ask_connect, .ask_rcpt = fake_ask_rcpt,
 	.txn_begin = fake_txn_begin, .txn_end = fake_txn_end, .data_begin = fake_data_begin,
 	.data_room = fake_data_room, .data = fake_data, .submit = fake_submit, .close = fake_close,
+	.trace_id = fake_trace_id,
 };
 
 /* Small limits, so that tests reach them. */

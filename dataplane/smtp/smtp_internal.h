@@ -36,6 +36,9 @@ struct smtp_line {
 #define SMTP_SHORT_LINE 256u
 _Static_assert(SMTP_SHORT_LINE >= LIMIT_DOMAIN, "a HELO name fits a short buffer");
 
+/* Limits of DATA that were passed and only observed: each is told of once. */
+enum { SMTP_SEEN_RATE = 1, SMTP_SEEN_LARGE = 2, SMTP_SEEN_TOTAL = 4 };
+
 /* What is needed from DATA or the first BDAT to the end of content. */
 struct smtp_content {
 	uint64_t start;    /* ms */
@@ -45,9 +48,17 @@ struct smtp_content {
 	uint64_t held_since; /* ms: the owner has no room since; 0: it has */
 	uint64_t held_total; /* ms of DATA that the client could not use */
 	struct smtp_data data;
-	uint32_t min_rate; /* of this DATA */
+	/* Octets of the window of time that is under way, and of the one before: smtp_rate.c. */
+	uint64_t window[2];
+	uint32_t window_index;
+	uint32_t min_rate; /* of this DATA, as is all below; 0: any */
+	uint32_t min_rate_large;
 	uint32_t timeout_s;
+	uint8_t min_rate_mode, min_rate_large_mode, data_total_mode;
+	uint8_t seen;      /* SMTP_SEEN_* */
 	bool told;         /* the refusal of the content was acted upon */
+	bool has_trace;
+	uint8_t trace[SMTP_TRACE_ID]; /* kept: the record may be given back before the reply */
 	/* BDAT */
 	bool bdat;
 	bool begun;        /* data_begin() */
@@ -73,17 +84,19 @@ struct smtp_session {
 	uint32_t timer_next, timer_prev; /* in the wheel; free sessions by timer_next */
 	uint32_t line, long_line; /* buffers of a partial line, one at most; SMTP_NONE */
 	uint32_t name;          /* buffer of a HELO name too long for helo[] */
-	uint32_t errors;
 	uint32_t transactions;
 	uint32_t rcpt_asked : 10; /* of this transaction, all that were ever asked */
 	uint32_t rcpt_accepted : 10;
 	uint32_t rcpt_open : 7; /* asked, not answered yet; 0 in all phases but RCPT_ASKED */
+	uint32_t messages;      /* submitted */
+	uint16_t errors;        /* saturating */
 	uint16_t timer_slot;    /* SMTP_NO_SLOT: not in the wheel */
 	uint8_t idle_commands;  /* since the last message */
 	uint8_t bye_len;
 	uint8_t helo_len;
 	uint8_t phase;          /* enum smtp_phase */
 	uint8_t proto;          /* enum handoff_proto */
+	uint8_t end;            /* END_F_* so far */
 	bool open : 1;          /* the slot is in use */
 	bool helo_seen : 1;
 	bool spoke : 1;         /* a command was understood: no binary protocol any more */
@@ -98,14 +111,15 @@ struct smtp_session {
 	bool soft_deadline : 1; /* set by an answer, whose caller gave no time */
 	bool early : 1;         /* RECORD_F_EARLY_TALKER */
 	bool tls : 1;           /* STARTTLS was done */
-	uint8_t helo[47];       /* nearly every name; longer ones lie in a buffer */
+	uint8_t helo[44];       /* nearly every name; longer ones lie in a buffer */
 };
 
 _Static_assert(sizeof(struct smtp_session) <= 128, "an idle session is two cache lines");
 _Static_assert(SAY_COUNT <= UINT8_MAX, "say");
 _Static_assert(LIMIT_DOMAIN <= UINT8_MAX, "helo_len");
+_Static_assert(END_F_PRESSURE <= UINT8_MAX, "end");
 _Static_assert(SMTP_BYE_MAX <= UINT8_MAX, "bye_len");
-_Static_assert(LIMIT_IDLE_COMMANDS < UINT8_MAX, "idle_commands");
+_Static_assert(LIMIT_IDLE_COMMANDS_MAX < UINT8_MAX, "idle_commands");
 _Static_assert(HANDOFF_MAX_RCPTS < 1u << 10, "rcpt_asked");
 _Static_assert(LIMIT_RCPT_OPEN < 1u << 7, "rcpt_open");
 
@@ -133,6 +147,12 @@ static inline void smtp_count(struct smtp_session *s, enum postern_counter c)
 static inline const struct handoff_config *smtp_conf(const struct smtp_session *s)
 {
 	return &s->server->config->c;
+}
+
+/* The session ends, and it shows this. */
+static inline void smtp_ending(struct smtp_session *s, uint32_t flag)
+{
+	s->end |= (uint8_t)flag;
 }
 
 static inline bool smtp_has_line(const struct smtp_session *s)
@@ -190,7 +210,17 @@ void smtp_arm(struct smtp_session *s, uint32_t seconds);
 void smtp_arm_command(struct smtp_session *s);
 void smtp_arm_rcpt(struct smtp_session *s);
 void smtp_arm_data(struct smtp_session *s);
+/* Content begins now, by the limits of the present configuration: one that comes during DATA is not
+ * for this message. s->content is there. */
+void smtp_content_begin(struct smtp_session *s);
 void smtp_data_moved(struct smtp_session *s, size_t n, bool held);
+
+/* smtp_rate.c: how fast the octets of a message must come. */
+/* Octets came; before they are counted in k->octets. */
+void smtp_rate_add(struct smtp_content *k, uint64_t now, size_t n);
+/* ms: when the limit is passed if nothing more comes. */
+uint64_t smtp_rate_deadline(const struct smtp_content *k);
+uint64_t smtp_rate_large_deadline(const struct smtp_content *k);
 
 /* smtp_client.c: who speaks here. */
 unsigned int smtp_trust(const struct handoff_config *c, const uint8_t peer[16]); /* TRUST_* */
@@ -208,6 +238,10 @@ void smtp_tls_timeout(struct smtp_session *s);
 
 /* smtp_session.c */
 void smtp_command_done(struct smtp_session *s);
+/* A line, without its end, that is no command: true if it is of another protocol, and cut. */
+bool smtp_foreign(struct smtp_session *s, struct str line);
+/* SAY_NONE: without a word, for it would not be understood. */
+void smtp_cut_foreign(struct smtp_session *s, enum smtp_say say);
 
 /* smtp_bdat.c: chunks. */
 void smtp_do_bdat(struct smtp_session *s, const struct smtp_command *cmd);

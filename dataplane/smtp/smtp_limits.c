@@ -4,7 +4,8 @@
 
 /*
  * One deadline a session. Waiting for a command or an answer it is a point in time; in DATA it is
- * the first of: no octet came, DATA as a whole took too long, the average rate fell too low.
+ * the first of: no octet came, DATA as a whole took too long, a rate fell too low (smtp_rate.c). What
+ * is only observed is told of once in a DATA, and no deadline any more.
  *
  * The answers carry no time, so what they arm starts from the latest time known and is "soft":
  * when it passes, it is armed once more from the time that smtp_timeout() tells.
@@ -39,30 +40,65 @@ void smtp_arm_rcpt(struct smtp_session *s)
 								: c->verdict_timeout_s);
 }
 
-/* When the average since the start of DATA reaches the minimum, if nothing more comes. */
-static uint64_t rate_deadline(const struct smtp_session *s)
+void smtp_content_begin(struct smtp_session *s)
 {
-	const struct smtp_content *k = s->content;
-	uint64_t bought, start = LIMIT_MIN_RATE_GRACE_S * 1000u;
+	const struct handoff_config *c = smtp_conf(s);
 
-	/* While the owner has no room the client cannot send: it is not to be blamed. */
-	if (!k->min_rate || k->held_since)
-		return SMTP_NO_DEADLINE;
-	bought = k->octets > UINT64_MAX / 1000 ? UINT64_MAX / 2 : k->octets * 1000 / k->min_rate;
-	return k->start + k->held_total + (bought > start ? bought : start);
+	*s->content = (struct smtp_content){
+		.start = s->server->now,
+		.progress = s->server->now,
+		.end_by = s->server->now + (uint64_t)c->data_total_timeout_s * 1000,
+		.min_rate = c->min_rate,
+		.min_rate_mode = c->min_rate_mode,
+		.min_rate_large = c->min_rate_large,
+		.min_rate_large_mode = c->min_rate_large_mode,
+		.data_total_mode = c->data_total_mode,
+		.timeout_s = c->data_timeout_s,
+	};
+	/* Chunks may come without a transaction. */
+	s->content->has_trace = s->txn_held && s->server->ops.trace_id &&
+				s->server->ops.trace_id(s->owner, s->content->trace);
+}
+
+/* When a limit is passed that holds in this mode and was not seen to be passed yet. */
+static uint64_t unless(const struct smtp_content *k, uint8_t mode, uint8_t seen, uint64_t deadline)
+{
+	return mode == MODE_OFF || k->seen & seen ? SMTP_NO_DEADLINE : deadline;
+}
+
+/* While the owner has no room no time passes for the client; it has a limit of its own for that. */
+static uint64_t progress_deadline(const struct smtp_content *k)
+{
+	return k->held_since ? SMTP_NO_DEADLINE : k->progress + (uint64_t)k->timeout_s * 1000;
+}
+
+static uint64_t total_deadline(const struct smtp_content *k)
+{
+	return unless(k, k->data_total_mode, SMTP_SEEN_TOTAL,
+		      k->held_since ? SMTP_NO_DEADLINE : k->end_by + k->held_total);
+}
+
+static uint64_t slow_deadline(const struct smtp_content *k)
+{
+	return unless(k, k->min_rate_mode, SMTP_SEEN_RATE, smtp_rate_deadline(k));
+}
+
+static uint64_t slow_large_deadline(const struct smtp_content *k)
+{
+	return unless(k, k->min_rate_large_mode, SMTP_SEEN_LARGE, smtp_rate_large_deadline(k));
+}
+
+static uint64_t sooner(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
 }
 
 void smtp_arm_data(struct smtp_session *s)
 {
 	const struct smtp_content *k = s->content;
-	uint64_t progress = k->progress + (uint64_t)k->timeout_s * 1000;
-	uint64_t rate = rate_deadline(s), t = k->end_by;
+	uint64_t rate = sooner(slow_deadline(k), slow_large_deadline(k));
 
-	if (progress < t)
-		t = progress;
-	if (rate < t)
-		t = rate;
-	s->deadline = t;
+	s->deadline = sooner(rate, sooner(total_deadline(k), progress_deadline(k)));
 	s->soft_deadline = false;
 	smtp_wheel_hang(s);
 }
@@ -79,6 +115,7 @@ void smtp_data_moved(struct smtp_session *s, size_t n, bool held)
 	if (held)
 		k->held_since = now ? now : 1;
 	if (n) {
+		smtp_rate_add(k, now, n);
 		k->octets += n;
 		k->progress = now;
 	}
@@ -90,15 +127,39 @@ uint64_t smtp_deadline(const struct smtp_session *s)
 	return s->deadline;
 }
 
+/* True: the limit that was passed is to be acted upon. */
+static bool passed(struct smtp_session *s, uint8_t mode, uint8_t seen, enum postern_counter observed)
+{
+	if (mode == MODE_ENFORCE)
+		return true;
+	s->content->seen |= seen;
+	smtp_count(s, observed);
+	return false;
+}
+
 static void data_timeout(struct smtp_session *s, uint64_t now)
 {
-	if (now >= rate_deadline(s)) {
+	const struct smtp_content *k = s->content;
+
+	if (now >= slow_deadline(k) &&
+	    passed(s, k->min_rate_mode, SMTP_SEEN_RATE, CNT_smtp_slow_observed)) {
 		smtp_count(s, CNT_smtp_slow);
+		smtp_ending(s, END_F_SLOW);
 		smtp_say_close(s, SAY_SLOW);
-		return;
+	} else if (now >= slow_large_deadline(k) &&
+		   passed(s, k->min_rate_large_mode, SMTP_SEEN_LARGE, CNT_smtp_slow_observed)) {
+		smtp_count(s, CNT_smtp_slow_large);
+		smtp_ending(s, END_F_SLOW);
+		smtp_say_close(s, SAY_SLOW);
+	} else if (now >= progress_deadline(k) ||
+		   (now >= total_deadline(k) &&
+		    passed(s, k->data_total_mode, SMTP_SEEN_TOTAL, CNT_smtp_data_total_observed))) {
+		smtp_count(s, CNT_smtp_timeout);
+		smtp_ending(s, END_F_TIMEOUT);
+		smtp_say_close(s, SAY_TIMEOUT);
+	} else {
+		smtp_arm_data(s);
 	}
-	smtp_count(s, CNT_smtp_timeout);
-	smtp_say_close(s, SAY_TIMEOUT);
 }
 
 void smtp_timeout(struct smtp_session *s, uint64_t now_ms)
@@ -138,6 +199,7 @@ void smtp_timeout(struct smtp_session *s, uint64_t now_ms)
 			break;
 		}
 		smtp_count(s, CNT_smtp_timeout);
+		smtp_ending(s, END_F_TIMEOUT);
 		smtp_say_close(s, SAY_TIMEOUT);
 		break;
 	case SMTP_PHASE_DATA:

@@ -15,6 +15,17 @@
 
 SMTP_REPLIES(SAY_CHECK)
 
+#define SAY_TAIL (sizeof("; ") - 1 + SMTP_CONTACT_MAX + sizeof(" id=") - 1 + SMTP_TRACE_ID)
+#define SAY_CHECK_TAIL(name, code, enh, text)                                                      \
+	_Static_assert(sizeof(#code " " enh " " text "\r\n") - 1 + SAY_TAIL <= LIMIT_REPLY_LINE, #name);
+SMTP_REPLIES(SAY_CHECK_TAIL)
+/* RFC 5321 4.5.3.1.5: whatever is configured. */
+_Static_assert(sizeof("214 2.0.0 \r\n") - 1 + sizeof(((struct handoff_config *)0)->help) - 1 <=
+		       LIMIT_REPLY_LINE, "help");
+_Static_assert(sizeof("220  ESMTP \r\n") - 1 + LIMIT_DOMAIN +
+			       sizeof(((struct handoff_config *)0)->banner) - 1 <= LIMIT_REPLY_LINE,
+	       "banner");
+
 static const char *const say_line[SAY_COUNT] = {SMTP_REPLIES(SAY_LINE)};
 static const uint16_t say_len[SAY_COUNT] = {SMTP_REPLIES(SAY_LEN)};
 static const uint16_t say_code[SAY_COUNT] = {SMTP_REPLIES(SAY_CODE)};
@@ -27,6 +38,31 @@ struct str smtp_say_line(enum smtp_say say)
 unsigned int smtp_say_code(enum smtp_say say)
 {
 	return say_code[say];
+}
+
+static size_t put(uint8_t *out, struct str s)
+{
+	if (s.n)
+		memcpy(out, s.p, s.n);
+	return s.n;
+}
+
+size_t smtp_say_format(uint8_t out[LIMIT_REPLY_LINE], enum smtp_say say, struct str contact,
+		       const uint8_t *trace_id)
+{
+	struct str line = smtp_say_line(say);
+	unsigned int code = smtp_say_code(say), class = code / 100;
+	size_t n = put(out, str_cut(line, line.n - 2));
+
+	if (contact.n && (code == 421 || class == 5)) {
+		n += put(out + n, STR("; "));
+		n += put(out + n, contact);
+	}
+	if (trace_id && class >= 4) {
+		n += put(out + n, STR(" id="));
+		n += put(out + n, str_make(trace_id, SMTP_TRACE_ID));
+	}
+	return n + put(out + n, STR("\r\n"));
 }
 
 static size_t put_number(uint8_t *out, unsigned int v)
@@ -111,18 +147,55 @@ static void put_limits(char *out, size_t size, const struct handoff_config *c)
 	snprintf(out + n, size - (size_t)n, " RCPTDOMAINMAX=1\r\n");
 }
 
+/* What goes into replies: with CR LF in it it would forge lines. */
+static bool text_fits(const char *text, size_t cap)
+{
+	size_t n = strnlen(text, cap);
+
+	for (size_t i = 0; i < n; i++)
+		if (text[i] != ' ' && !ascii_is_vchar((uint8_t)text[i]))
+			return false;
+	return n < cap;
+}
+
+static bool texts_fit(const struct handoff_config *c)
+{
+	size_t len = strnlen(c->hostname, sizeof(c->hostname));
+
+	return len > 0 && len <= LIMIT_DOMAIN && !memchr(c->hostname, ' ', len) &&
+	       text_fits(c->hostname, sizeof(c->hostname)) &&
+	       text_fits(c->banner, sizeof(c->banner)) && text_fits(c->help, sizeof(c->help)) &&
+	       text_fits(c->contact, sizeof(c->contact));
+}
+
+static void make_texts(struct smtp_config *k)
+{
+	const struct handoff_config *c = &k->c;
+	char limits[96];
+
+	k->banner_len = (uint32_t)snprintf((char *)k->banner, sizeof(k->banner), "220 %s ESMTP%s%s",
+					   c->hostname, c->banner[0] ? " " : "", c->banner);
+	k->helo_len = (uint32_t)snprintf((char *)k->helo, sizeof(k->helo), "250 %s\r\n",
+					 c->hostname);
+	if (c->help[0])
+		k->help_len = (uint32_t)snprintf((char *)k->help, sizeof(k->help),
+						 "214 2.0.0 %s\r\n", c->help);
+	k->contact = str_make(c->contact, strlen(c->contact));
+	put_limits(limits, sizeof(limits), c);
+	/* RFC 5321 4.1.1.1, RFC 2920, RFC 1870, RFC 6152, RFC 6531, RFC 3030, RFC 9422, RFC 2034. */
+	k->ehlo_len = (uint32_t)snprintf((char *)k->ehlo, sizeof(k->ehlo),
+					 "250-%s\r\n250-PIPELINING\r\n250-SIZE %llu\r\n"
+					 "250-8BITMIME\r\n250-SMTPUTF8\r\n250-CHUNKING\r\n%s"
+					 "250 ENHANCEDSTATUSCODES\r\n",
+					 c->hostname, (unsigned long long)c->max_message, limits);
+}
+
 struct smtp_config *smtp_config_new(const struct handoff_config *c)
 {
 	struct smtp_config *k;
-	char limits[96];
-	size_t len = strnlen(c->hostname, sizeof(c->hostname));
 
-	/* The name goes into replies: a name with a space or CR LF in it would forge lines. */
-	if (len == 0 || len >= sizeof(c->hostname))
+	if (!texts_fit(c))
 		return NULL;
-	for (size_t i = 0; i < len; i++)
-		if (!ascii_is_vchar((uint8_t)c->hostname[i]))
-			return NULL;
 	k = calloc(1, sizeof(*k));
 	if (!k)
 		return NULL;
@@ -132,20 +205,13 @@ struct smtp_config *smtp_config_new(const struct handoff_config *c)
 	if (k->c.max_rcpt > HANDOFF_MAX_RCPTS)
 		k->c.max_rcpt = HANDOFF_MAX_RCPTS;
 	k->c.command_timeout_s = or_default(c->command_timeout_s, LIMIT_COMMAND_TIMEOUT_S);
+	k->c.max_idle = or_default(c->max_idle, LIMIT_IDLE_COMMANDS);
+	if (k->c.max_idle > LIMIT_IDLE_COMMANDS_MAX)
+		k->c.max_idle = LIMIT_IDLE_COMMANDS_MAX;
 	k->c.data_timeout_s = or_default(c->data_timeout_s, LIMIT_DATA_BLOCK_TIMEOUT_S);
 	k->c.data_total_timeout_s = or_default(c->data_total_timeout_s, DEFAULT_DATA_TOTAL_S);
 	k->c.verdict_timeout_s = or_default(c->verdict_timeout_s, LIMIT_FINAL_REPLY_TIMEOUT_S);
-	k->banner_len = (uint32_t)snprintf((char *)k->banner, sizeof(k->banner), "220 %s ESMTP",
-					   c->hostname);
-	k->helo_len = (uint32_t)snprintf((char *)k->helo, sizeof(k->helo), "250 %s\r\n",
-					 c->hostname);
-	put_limits(limits, sizeof(limits), &k->c);
-	/* RFC 5321 4.1.1.1, RFC 2920, RFC 1870, RFC 6152, RFC 6531, RFC 3030, RFC 9422, RFC 2034. */
-	k->ehlo_len = (uint32_t)snprintf((char *)k->ehlo, sizeof(k->ehlo),
-					 "250-%s\r\n250-PIPELINING\r\n250-SIZE %llu\r\n"
-					 "250-8BITMIME\r\n250-SMTPUTF8\r\n250-CHUNKING\r\n%s"
-					 "250 ENHANCEDSTATUSCODES\r\n",
-					 c->hostname, (unsigned long long)k->c.max_message, limits);
+	make_texts(k);
 	return k;
 }
 

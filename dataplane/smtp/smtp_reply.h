@@ -66,6 +66,7 @@
 	X(SAY_NO_LINE, 421, "4.3.2", "Too busy, closing") \
 	X(SAY_TIMEOUT, 421, "4.4.2", "Timeout, closing") \
 	X(SAY_SLOW, 421, "4.4.2", "Data comes too slowly, closing") \
+	X(SAY_EARLY, 554, "5.5.0", "You spoke before our greeting, closing") \
 	X(SAY_ERRORS, 421, "4.7.0", "Too many errors, closing") \
 	X(SAY_TRANSACTIONS, 421, "4.7.0", "Too many messages in this session, closing") \
 	X(SAY_FOREIGN, 421, "4.7.0", "This is SMTP, closing")
@@ -77,6 +78,12 @@ enum smtp_say { SAY_NONE, SMTP_REPLIES(SMTP_SAY_ENUM) SAY_COUNT };
 /* The whole line with CRLF. */
 struct str smtp_say_line(enum smtp_say say);
 unsigned int smtp_say_code(enum smtp_say say);
+/*
+ * The same, with what is said of the session: the contact behind 421 and 5xx (n == 0: none), the
+ * trace id (16 octets or NULL) behind 4xx and 5xx. Returns the length.
+ */
+size_t smtp_say_format(uint8_t out[LIMIT_REPLY_LINE], enum smtp_say say, struct str contact,
+		       const uint8_t *trace_id);
 /* RFC 5321 4.1.1.4; an intermediate reply carries no enhanced code (RFC 2034 4). */
 #define SMTP_START_DATA STR("354 Start mail input; end with <CRLF>.<CRLF>\r\n")
 
@@ -91,15 +98,21 @@ unsigned int smtp_say_code(enum smtp_say say);
 size_t smtp_reply_format(uint8_t out[LIMIT_REPLY_LINE], const struct smtp_reply *r, bool bare,
 			 const uint8_t *trace_id);
 
+/* Octets of texts[] that stand in a reply behind something else. */
+#define SMTP_CONTACT_MAX (sizeof(((struct handoff_config *)0)->contact) - 1)
+
 /* struct smtp_config: what handoff_config says, and the texts that come from it. */
 struct smtp_config {
 	struct handoff_config c; /* limits with defaults filled in; listeners are not used */
-	uint32_t banner_len;     /* "220 host ESMTP", no CRLF */
+	uint32_t banner_len;     /* "220 host ESMTP" and what is configured behind it, no CRLF */
 	uint32_t helo_len;
 	uint32_t ehlo_len;
 	uint32_t ehlo_tls_len;   /* the same with STARTTLS; 0: not offered */
+	uint32_t help_len;       /* 0: SAY_HELP */
+	struct str contact;      /* in c; n == 0: none */
 	uint8_t banner[512];
 	uint8_t helo[512];
 	uint8_t ehlo[768];
 	uint8_t ehlo_tls[800];
+	uint8_t help[512];
 };

@@ -36,11 +36,28 @@ void smtp_say_raw(struct smtp_session *s, const void *p, size_t n)
 		smtp_close(s, SMTP_CLOSE_ABORT);
 }
 
+/* The trace id of the message that a reply is about: in DATA, or with control. */
+static const uint8_t *trace_of(struct smtp_session *s, uint8_t id[SMTP_TRACE_ID])
+{
+	if (s->content)
+		return s->content->has_trace ? s->content->trace : NULL;
+	if (s->phase == SMTP_PHASE_SUBMITTED && s->server->ops.trace_id &&
+	    s->server->ops.trace_id(s->owner, id))
+		return id;
+	return NULL;
+}
+
 void smtp_say(struct smtp_session *s, enum smtp_say say)
 {
-	struct str line = smtp_say_line(say);
+	const struct smtp_config *c = s->server->config;
+	uint8_t line[LIMIT_REPLY_LINE], id[SMTP_TRACE_ID];
+	struct str plain = smtp_say_line(say);
 
-	smtp_say_raw(s, line.p, line.n);
+	if (say == SAY_HELP && c->help_len)
+		plain = str_make(c->help, c->help_len);
+	if (smtp_say_code(say) >= 400)
+		plain = str_make(line, smtp_say_format(line, say, c->contact, trace_of(s, id)));
+	smtp_say_raw(s, plain.p, plain.n);
 }
 
 void smtp_say_close(struct smtp_session *s, enum smtp_say say)
@@ -66,21 +83,36 @@ unsigned int smtp_say_reply(struct smtp_session *s, const struct smtp_reply *r,
 
 void smtp_say_bye(struct smtp_session *s)
 {
-	const struct smtp_reply r = {421, 4, 3, 2, str_make(s->bye, s->bye_len)};
-	uint8_t line[LIMIT_REPLY_LINE];
+	const struct str contact = s->server->config->contact;
+	uint8_t line[LIMIT_REPLY_LINE], text[SMTP_BYE_MAX + 2 + SMTP_CONTACT_MAX];
+	struct smtp_reply r = {421, 4, 3, 2, str_make(text, s->bye_len)};
 
+	memcpy(text, s->bye, s->bye_len);
+	if (contact.n) {
+		memcpy(text + r.text.n, "; ", 2);
+		memcpy(text + r.text.n + 2, contact.p, contact.n);
+		r.text.n += 2 + contact.n;
+	}
 	smtp_say_raw(s, line, smtp_reply_format(line, &r, false, NULL));
 }
 
 bool smtp_error(struct smtp_session *s, enum postern_counter why)
 {
-	uint32_t max = smtp_conf(s)->max_errors;
+	const struct handoff_config *c = smtp_conf(s);
+	uint32_t max = c->max_errors;
 
 	smtp_count(s, why);
-	s->errors++;
-	if (!max || s->errors < max)
+	if (s->errors < UINT16_MAX)
+		s->errors++;
+	if (!max || s->errors < max || c->max_errors_mode == MODE_OFF)
 		return true;
+	if (c->max_errors_mode == MODE_OBSERVE) {
+		if (s->errors == max)
+			smtp_count(s, CNT_smtp_errors_observed);
+		return true;
+	}
 	smtp_count(s, CNT_smtp_too_many_errors);
+	smtp_ending(s, END_F_ERRORS);
 	smtp_say_close(s, SAY_ERRORS);
 	return false;
 }

@@ -49,6 +49,28 @@ void smtp_command_done(struct smtp_session *s)
 	}
 }
 
+void smtp_cut_foreign(struct smtp_session *s, enum smtp_say say)
+{
+	smtp_count(s, CNT_smtp_non_smtp);
+	smtp_ending(s, END_F_FOREIGN);
+	if (say)
+		smtp_say_close(s, say);
+	else
+		smtp_close(s, SMTP_CLOSE_ABORT);
+}
+
+bool smtp_foreign(struct smtp_session *s, struct str line)
+{
+	if (smtp_foreign_line(line) || (!s->spoke && smtp_foreign_first(line))) {
+		smtp_cut_foreign(s, SAY_FOREIGN);
+		return true;
+	}
+	if (s->spoke || !smtp_foreign_binary(line))
+		return false;
+	smtp_cut_foreign(s, SAY_NONE);
+	return true;
+}
+
 /* A complete line with its LF. RFC 5321 2.3.8: what ends in a bare LF is no command. */
 static void take_line(struct smtp_session *s, struct str line)
 {
@@ -59,7 +81,7 @@ static void take_line(struct smtp_session *s, struct str line)
 	} else if (line.n < 2 || line.p[line.n - 2] != '\r') {
 		if (smtp_meant_bdat(line))
 			smtp_bdat_bad(s);
-		else
+		else if (!smtp_foreign(s, str_cut(line, line.n - 1)))
 			smtp_blame(s, SAY_LINE_END, CNT_smtp_bad_command);
 	} else {
 		smtp_do_command(s, str_cut(line, line.n - 2));
@@ -87,6 +109,7 @@ static void keep_line(struct smtp_session *s, const uint8_t *p, size_t n, bool e
 
 	if (rc == -ENOBUFS) {
 		smtp_count(s, CNT_smtp_no_line_buffer);
+		smtp_ending(s, END_F_PRESSURE);
 		smtp_say_close(s, SAY_NO_LINE);
 		return;
 	}
@@ -112,8 +135,7 @@ static size_t input_command(struct smtp_session *s, const uint8_t *p, size_t n)
 	s->server->behind = n - len;
 	/* A TLS record or some other binary protocol; here the server speaks first, in clear. */
 	if (!s->spoke && !smtp_has_line(s) && !s->skip_line && smtp_foreign_octet(p[0])) {
-		smtp_count(s, CNT_smtp_non_smtp);
-		smtp_close(s, SMTP_CLOSE_ABORT);
+		smtp_cut_foreign(s, SAY_NONE);
 		return n;
 	}
 	if (s->skip_line) {
@@ -233,4 +255,18 @@ enum smtp_phase smtp_phase(const struct smtp_session *s)
 uint32_t smtp_session_flags(const struct smtp_session *s)
 {
 	return s->early ? RECORD_F_EARLY_TALKER : 0;
+}
+
+void smtp_session_end(const struct smtp_session *s, struct smtp_end *out)
+{
+	*out = (struct smtp_end){
+		.flags = s->end | (s->early ? END_F_EARLY_TALKER : 0),
+		.errors = s->errors,
+		.messages = s->messages,
+	};
+}
+
+void smtp_session_note(struct smtp_session *s, uint32_t end_flag)
+{
+	smtp_ending(s, end_flag);
 }

@@ -41,6 +41,8 @@ void smtp_tls_established(struct smtp_session *s)
 	/* RFC 3207 4.2: what the client said before is forgotten. What it did is not. */
 	s->tls = true;
 	s->helo_seen = false;
+	/* Another may speak here than before: a browser whose TLS somebody led to us (smtp_foreign.c). */
+	s->spoke = false;
 	s->proto = PROTO_SMTP;
 	smtp_name_put(s);
 	smtp_command_done(s);
@@ -61,5 +63,6 @@ void smtp_tls_injected(struct smtp_session *s)
 void smtp_tls_timeout(struct smtp_session *s)
 {
 	smtp_count(s, CNT_smtp_tls_timeout);
+	smtp_ending(s, END_F_TLS_FAILED | END_F_TIMEOUT);
 	smtp_close(s, SMTP_CLOSE_ABORT);
 }

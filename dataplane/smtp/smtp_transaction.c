@@ -16,9 +16,15 @@ static void blame_sequence(struct smtp_session *s, enum smtp_say say)
  */
 bool smtp_idle_budget(struct smtp_session *s)
 {
-	if (s->idle_commands <= LIMIT_IDLE_COMMANDS)
-		s->idle_commands++;
-	return s->idle_commands <= LIMIT_IDLE_COMMANDS || smtp_error(s, CNT_smtp_idle_command);
+	const struct handoff_config *c = smtp_conf(s);
+
+	if (c->max_idle_mode == MODE_OFF)
+		return true;
+	if (s->idle_commands <= c->max_idle && ++s->idle_commands > c->max_idle &&
+	    c->max_idle_mode == MODE_OBSERVE)
+		smtp_count(s, CNT_smtp_idle_observed);
+	return s->idle_commands <= c->max_idle || c->max_idle_mode == MODE_OBSERVE ||
+	       smtp_error(s, CNT_smtp_idle_command);
 }
 
 static void do_helo(struct smtp_session *s, const struct smtp_command *cmd)
@@ -29,6 +35,7 @@ static void do_helo(struct smtp_session *s, const struct smtp_command *cmd)
 	smtp_end_txn(s);
 	if (!smtp_name_set(s, cmd->arg)) {
 		smtp_count(s, CNT_smtp_no_line_buffer);
+		smtp_ending(s, END_F_PRESSURE);
 		smtp_say_close(s, SAY_NO_LINE);
 		return;
 	}
@@ -193,32 +200,25 @@ static void do_data(struct smtp_session *s)
 		smtp_say(s, SAY_NO_STORAGE);
 		return;
 	}
-	/* A configuration that comes during DATA is not for this message. */
-	*s->content = (struct smtp_content){
-		.start = s->server->now,
-		.progress = s->server->now,
-		.end_by = s->server->now + (uint64_t)c->data_total_timeout_s * 1000,
-		.min_rate = c->min_rate,
-		.timeout_s = c->data_timeout_s,
-	};
+	smtp_content_begin(s);
 	smtp_data_init(&s->content->data, c->max_message, c->max_line, c->refuse_bare_cr);
 	s->phase = SMTP_PHASE_DATA;
 	smtp_arm_data(s);
 	smtp_say_raw(s, SMTP_START_DATA.p, SMTP_START_DATA.n);
 }
 
-static void do_fault(struct smtp_session *s, const struct smtp_command *cmd)
+static void do_fault(struct smtp_session *s, const struct smtp_command *cmd, struct str line)
 {
 	switch (cmd->fault) {
 	case SAY_FOREIGN:
-		smtp_count(s, CNT_smtp_non_smtp);
-		smtp_say_close(s, SAY_FOREIGN);
+		smtp_cut_foreign(s, SAY_FOREIGN);
 		break;
 	case SAY_LINE_TOO_LONG:
 		smtp_blame(s, cmd->fault, CNT_smtp_line_too_long);
 		break;
 	default:
-		smtp_blame(s, cmd->fault, CNT_smtp_bad_command);
+		if (!smtp_foreign(s, line))
+			smtp_blame(s, cmd->fault, CNT_smtp_bad_command);
 		break;
 	}
 }
@@ -244,7 +244,7 @@ static bool to_be_done(struct smtp_session *s, struct str line, const struct smt
 		return false;
 	}
 	if (cmd->fault) {
-		do_fault(s, cmd);
+		do_fault(s, cmd, line);
 		return false;
 	}
 	return !is_idle(cmd->verb) || smtp_idle_budget(s);
@@ -349,6 +349,7 @@ void smtp_submit(struct smtp_session *s)
 	s->txn_held = false; /* record and chunks are the owner's to follow from here */
 	smtp_end_txn(s);
 	smtp_count(s, CNT_smtp_messages);
+	s->messages++;
 	s->server->counters[CNT_smtp_message_bytes] += facts.size;
 	s->phase = SMTP_PHASE_SUBMITTED;
 	smtp_arm(s, smtp_conf(s)->verdict_timeout_s);

@@ -241,11 +241,35 @@ static void test_xclient(void **state)
 	assert_false(smtp_xclient_parse(str_c(longest), &x));
 }
 
+/* NOOP and the checksum are dropped, the rest is kept in its order, each whole or not at all. */
+static void test_keep(void **state)
+{
+	static const uint8_t in[] = "\x01\0\x04smtp\x04\0\x02zz\x03\0\x04""crcc\x02\0\x02mx";
+	static const uint8_t all[] = "\x01\0\x04smtp\x02\0\x02mx";
+	uint8_t out[16];
+	bool cut = true;
+
+	(void)state;
+	assert_int_equal(proxy_tlvs_keep(str_make(in, sizeof(in) - 1), out, 12, &cut), 12);
+	assert_memory_equal(out, all, 12);
+	assert_false(cut);
+	memset(out, 0xee, sizeof(out));
+	assert_int_equal(proxy_tlvs_keep(str_make(in, sizeof(in) - 1), out, 11, &cut), 7);
+	assert_memory_equal(out, all, 7);
+	assert_int_equal(out[7], 0xee);
+	assert_true(cut);
+	assert_int_equal(proxy_tlvs_keep(str_make(in, sizeof(in) - 1), out, 6, &cut), 5);
+	assert_memory_equal(out, all + 7, 5);
+	assert_true(cut);
+	assert_int_equal(proxy_tlvs_keep(STR_NONE, out, sizeof(out), &cut), 0);
+	assert_false(cut);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_v1), cmocka_unit_test(test_v1_bad), cmocka_unit_test(test_v2),
-		cmocka_unit_test(test_v2_tlvs), cmocka_unit_test(test_v2_bad), cmocka_unit_test(test_xtext),
+		cmocka_unit_test(test_v2_tlvs), cmocka_unit_test(test_v2_bad), cmocka_unit_test(test_xtext), cmocka_unit_test(test_keep),
 		cmocka_unit_test(test_xclient),
 	};
 

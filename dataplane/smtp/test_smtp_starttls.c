@@ -121,6 +121,8 @@ static void test_injection(void **state)
 /* Until the handshake is over nothing is taken and nothing is said. */
 static void test_phase(void **state)
 {
+	struct smtp_end end;
+
 	(void)state;
 	begin();
 	say("STARTTLS\r\n");
@@ -165,6 +167,8 @@ static void test_phase(void **state)
 	assert_true(f->closed);
 	assert_int_equal(f->how, SMTP_CLOSE_ABORT);
 	assert_int_equal(cnt(CNT_smtp_tls_timeout), 1);
+	smtp_session_end(f->s, &end);
+	assert_int_equal(end.flags, END_F_TLS_FAILED | END_F_TIMEOUT);
 	stop();
 }
 

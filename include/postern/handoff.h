@@ -139,6 +139,11 @@ enum handoff_via { VIA_NONE, VIA_XCLIENT, VIA_PROXY };
 
 enum handoff_down_action { DOWN_451 = 0, DOWN_421 = 1 };
 
+/* What becomes of who passes a limit: it is acted upon, only counted, or not looked at. */
+enum handoff_mode { MODE_ENFORCE, MODE_OBSERVE, MODE_OFF };
+/* Who speaks before the greeting: noted, or refused. */
+enum handoff_early { EARLY_OBSERVE, EARLY_REFUSE };
+
 struct handoff_config {
 	uint32_t magic;
 	uint32_t size;        /* sizeof(struct handoff_config) */
@@ -153,11 +158,26 @@ struct handoff_config {
 	uint32_t data_timeout_s;     /* without progress in DATA */
 	uint32_t data_total_timeout_s;
 	uint32_t verdict_timeout_s;  /* backstop, 600 */
-	uint32_t min_rate;    /* octets/s in DATA */
+	uint32_t min_rate;    /* octets/s in DATA, on average since its start; 0: any */
+	uint32_t min_rate_large; /* the same over the last minute, of a large message; 0: any */
+	uint32_t max_idle;    /* commands without effect between messages; 0: the default */
 	uint8_t down_action;  /* enum handoff_down_action */
 	uint8_t refuse_bare_cr;
 	uint8_t many_routes;  /* 1: recipients of different domains may need different routes */
+	uint8_t early;        /* enum handoff_early */
+	/* enum handoff_mode, of the limits above */
+	uint8_t min_rate_mode;
+	uint8_t min_rate_large_mode;
+	uint8_t data_total_mode;
+	uint8_t max_errors_mode;
+	uint8_t max_idle_mode;
+	uint8_t arena_share;  /* percent of a worker's slice that one source may hold; 0: the default */
+	uint8_t arena_share_mode;
 	uint8_t pad;
+	/* Printable ASCII, NUL-terminated; empty: none. */
+	char banner[128];     /* behind "220 host ESMTP" */
+	char help[256];       /* of HELP, in place of the built-in text */
+	char contact[128];    /* in our own 421 and 5xx: whom to ask */
 	uint32_t n_listeners;
 	struct handoff_listener listener[HANDOFF_MAX_LISTENERS];
 	uint32_t n_trusts;
@@ -327,6 +347,7 @@ enum handoff_body { BODY_7BIT, BODY_8BITMIME };
 #define RECORD_F_MATCHES_CUT (1u << 10)   /* more matches than fit */
 #define RECORD_F_SMTPUTF8 (1u << 11)
 #define RECORD_F_OBSERVED (1u << 12)      /* tap: nobody waits for a verdict */
+#define RECORD_F_TLV_CUT (1u << 13)       /* proxy_tlv does not hold all that were sent */
 
 #define TLS_F_CLIENT (1u << 0)            /* the client sent a certificate */
 #define TLS_F_VERIFIED (1u << 1)          /* which chains to client-ca */
@@ -403,6 +424,7 @@ enum verdict_kind {
 };
 
 #define VF_RELEASE (1u << 0) /* MESSAGE: record and chunks are free as well */
+#define VF_GOOD (1u << 1)    /* CONNECT with 220: a source of good standing */
 
 /* First slot; text continues in the following slots, `slots` in all. */
 struct handoff_verdict {

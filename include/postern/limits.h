@@ -20,9 +20,13 @@
 #define LIMIT_FINAL_REPLY_TIMEOUT_S 600 /* 4.5.3.2.6 */
 #define LIMIT_REFUSED_QUIT_S 30      /* ours: for the QUIT after a 5xx greeting, RFC 5321 3.1 */
 #define LIMIT_IDLE_COMMANDS 100      /* ours: commands without effect between two messages */
+#define LIMIT_IDLE_COMMANDS_MAX 250  /* ours: what may be configured for it */
 #define LIMIT_MIN_RATE_GRACE_S 60    /* ours: the rate of DATA is not looked at before */
+#define LIMIT_RATE_WINDOW_S 60       /* ours: over which the rate of a large message is taken */
+#define LIMIT_RATE_LARGE (1024u * 1024) /* ours: from so many octets of DATA on it is large */
 #define LIMIT_PROXY_V1 107           /* PROXY protocol 2.1: the longest line, with CRLF */
 #define LIMIT_PROXY_V2 2048          /* ours: a version 2 header with its TLVs; 536 are usual */
+#define LIMIT_PROXY_TLV_KEPT 200     /* ours: octets of its TLVs that go into the record */
 #define LIMIT_PROXY_S 10             /* ours: for the PROXY header of a balancer */
 #define LIMIT_BANNER_TIMEOUT_S 300   /* 4.5.3.2.1, as a client */
 
@@ -88,6 +92,12 @@
 #define LIMIT_SOURCE_CONTACT 200     /* octets of policy.contact; a reply line has 512 */
 #define LIMIT_POLICY_NETS 10000      /* networks in policy.allow, policy.deny */
 
+/* The arena of a worker running out */
+#define LIMIT_EVICT_DATA_MS 100      /* ours: between two messages that are given up for others */
+#define LIMIT_EVICT_LOOK 256         /* ours: oldest messages in DATA of which one is chosen */
+#define LIMIT_EVICT_YOUNG_MS 5000    /* ours: before that a rate says nothing */
+#define LIMIT_EVICT_RATE 10000       /* ours: octets/s; who brings less is slow */
+
 /* Delivery (design: delivery contract) */
 #define LIMIT_JUDGE_S 30
 #define LIMIT_ONWARD_PROGRESS_S 60
@@ -149,3 +159,5 @@
 #define DEFAULT_SOURCE_FAILURES 50
 #define DEFAULT_SOURCE_UNKNOWN 20
 #define DEFAULT_SOURCE_HALF_LIFE_S 1800
+#define DEFAULT_MIN_RATE_LARGE 10000
+#define DEFAULT_ARENA_SHARE 1        /* percent of a slice a source, and a largest message at least */

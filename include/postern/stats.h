@@ -106,7 +106,9 @@
 	/* smtp */ \
 	X(smtp_sessions, C, "sessions started") \
 	X(smtp_early_talker, C, "clients that spoke before the banner") \
+	X(smtp_early_refused, D, "sessions refused: the client spoke before the banner") \
 	X(proxy_headers, C, "sessions that began with a PROXY header") \
+	X(proxy_tlv_cut, C, "PROXY headers whose TLVs were not kept whole") \
 	X(proxy_bad, D, "sessions cut: no or a malformed PROXY header from who must send one") \
 	X(proxy_timeout, D, "sessions cut: PROXY header not complete in time") \
 	X(xclient, C, "XCLIENT commands believed") \
@@ -118,9 +120,13 @@
 	X(smtp_line_too_long, D, "command lines over the limit") \
 	X(smtp_non_smtp, D, "sessions cut: another protocol (HTTP, CONNECT, TLS)") \
 	X(smtp_too_many_errors, D, "sessions cut: error budget") \
+	X(smtp_errors_observed, C, "sessions over their error budget that go on (observe)") \
 	X(smtp_too_many_transactions, D, "sessions cut: transactions") \
 	X(smtp_timeout, D, "sessions cut: deadline of the phase") \
 	X(smtp_slow, D, "sessions cut: data rate below the minimum") \
+	X(smtp_slow_large, D, "sessions cut: data rate of a large message below the minimum") \
+	X(smtp_slow_observed, C, "messages below a minimum of the data rate that go on (observe)") \
+	X(smtp_data_total_observed, C, "messages over the time for DATA that go on (observe)") \
 	X(smtp_size_declared, D, "MAIL refused: SIZE over the limit") \
 	X(smtp_size_exceeded, D, "messages refused: content over the limit") \
 	X(smtp_rcpt_limit, D, "recipients refused: too many in a transaction") \
@@ -132,6 +138,7 @@
 	X(smtp_no_line_buffer, D, "sessions cut: no buffer for a partial command line or a long name") \
 	X(smtp_no_content, D, "DATA or BDAT refused: too many sessions in it at once (452, 421)") \
 	X(smtp_idle_command, D, "commands without effect over their number") \
+	X(smtp_idle_observed, C, "times that number was passed and not blamed (observe)") \
 	X(smtp_lookalike, C, "end-of-data look-alikes seen") \
 	X(smtp_refused_connect, D, "sessions refused by control at CONNECT") \
 	X(smtp_refused_rcpt, D, "recipients refused by control") \
@@ -179,6 +186,10 @@
 	X(handoff_pinned, C, "messages pinned after CANCEL until RELEASE") \
 	X(arena_window_closed, C, "times a DATA flow was held because the arena ran low") \
 	X(arena_evicted, D, "sessions cut to free the arena") \
+	X(arena_evicted_slow, D, "sessions cut to free the arena: slow, or over the share of the source") \
+	X(arena_share_refused, D, "DATA refused: the source holds its share of the arena (452)") \
+	X(arena_share_held, C, "times a DATA flow was held because its source is over its share") \
+	X(arena_share_observed, C, "messages that go on though their source is over its share (observe)") \
 	/* sessions */ \
 	X(sessions_full, D, "connections reset: no session left (--max-sessions)") \
 	X(sessions_evicted, D, "idle sessions sent away with 421 to make room for new ones") \

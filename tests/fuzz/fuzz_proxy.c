@@ -12,6 +12,7 @@
 
 #include "dataplane/smtp/proxy.h"
 #include "dataplane/smtp/smtp_xclient.h"
+#include "postern/limits.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
 
@@ -20,6 +21,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
 static void within(struct str v, const uint8_t *p, size_t n)
 {
 	MUST(!v.n || (v.p >= p && v.p + v.n <= p + n));
+}
+
+/* As much as fits, and what fits is kept whole. */
+static void keep(struct str tlvs, size_t cap)
+{
+	uint8_t out[LIMIT_PROXY_V2], again[LIMIT_PROXY_V2];
+	bool cut, all;
+	size_t some = proxy_tlvs_keep(tlvs, out, cap, &cut);
+	size_t full = proxy_tlvs_keep(tlvs, out, sizeof(out), &all);
+
+	MUST(some <= cap && full <= tlvs.n && !all);
+	MUST(cut == (some < full));
+	memcpy(again, out, full);
+	MUST(proxy_tlvs_keep(str_make(again, full), out, sizeof(out), &cut) == full && !cut);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
@@ -45,6 +60,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 		within(whole.authority, p, (size_t)rc);
 		within(whole.alpn, p, (size_t)rc);
 		within(whole.ssl, p, (size_t)rc);
+		within(whole.tlvs, p, (size_t)rc);
+		keep(whole.tlvs, n % 41);
 	}
 	if (smtp_xclient_parse(str_make(p, n), &x))
 		MUST(x.helo_len <= LIMIT_DOMAIN);

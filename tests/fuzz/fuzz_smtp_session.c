@@ -103,6 +103,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	c.down_action = p[0] & 4 ? DOWN_421 : DOWN_451;
 	f.down = p[0] & 8;
 	c.max_rcpt = p[0] & 16 ? 100 : 3;
+	c.early = p[0] & 16 ? EARLY_REFUSE : EARLY_OBSERVE;
+	f.trace = p[0] & 32;
+	if (f.trace)
+		memcpy(c.contact, "whom to ask", sizeof("whom to ask"));
+	c.max_errors_mode = c.max_idle_mode = c.data_total_mode = p[0] >> 6 & 1;
+	c.min_rate_mode = c.min_rate_large_mode = p[0] >> 7 & 1;
+	c.min_rate_large = 10000;
 	FAKE_MUST(fake_start(&f, &c));
 	for (size_t i = 1; i < n; i++) {
 		uint8_t e = p[i];
