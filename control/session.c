@@ -2,8 +2,9 @@
  * Copyright (c) 2026 The Postern Authors */
 
 /*
- * Sessions and what they ask; recipients are session_rcpt.c. A session is known from CONNECT to SESSION_END; one that was open
- * before this control started is met for the first time at its RCPT or SUBMIT, and made then.
+ * Sessions and what they ask; recipients are session_rcpt.c. A session is known from CONNECT to
+ * SESSION_END; one that was open before this control started is met for the first time at its RCPT
+ * or SUBMIT, and made then.
  */
 
 #include <errno.h>

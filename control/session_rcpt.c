@@ -2,9 +2,9 @@
  * Copyright (c) 2026 The Postern Authors */
 
 /*
- * The recipients of a session's transaction. The dataplane asks for the next one while the first are
- * open. Callouts run side by side and end in any order; verdicts go out in the order of asking, for
- * the dataplane takes none but that of the oldest.
+ * The recipients of a session's transaction. The dataplane asks for the next one while the first
+ * are open. Callouts run side by side and end in any order; verdicts go out in the order of asking,
+ * for the dataplane takes none but that of the oldest.
  *
  * One transaction carries one next-hop route, that of the first recipient that was accepted. While
  * none is, a recipient of another route than those in front of it waits until it is known what
@@ -12,8 +12,8 @@
  * what it would hear if the client waited for every reply, and the first is never told to come
  * back for the sake of another.
  *
- * A refusal may be one too many for its source: then it is 421, with which the session ends, and what
- * is open behind it is nobody's.
+ * A refusal may be one too many for its source: then it is 421, with which the session ends, and
+ * what is open behind it is nobody's.
  *
  * Each question keeps the snapshot that was active when it came, and is answered by it; a reload in
  * between may give recipients of one transaction different ones. Routes are the same if their names
@@ -28,17 +28,29 @@
 #include "control/loop.h"
 #include "postern/limits.h"
 
-static void answer(struct session_question *q, uint16_t code, uint8_t class, uint16_t subject,
-		   uint16_t detail, const char *text)
+/* The text is copied. */
+static void answer(struct session_question *q, const struct ctl_reply *r)
 {
-	q->reply = (struct deliver_reply){.code = code, .enh_class = class, .enh_subject = subject,
-					  .enh_detail = detail};
-	snprintf(q->reply.text, sizeof(q->reply.text), "%s", text);
+	q->reply = (struct deliver_reply){
+		.code = r->code,
+		.enh_class = r->enh_class,
+		.enh_subject = r->enh_subject,
+		.enh_detail = r->enh_detail,
+	};
+	snprintf(q->reply.text, sizeof(q->reply.text), "%.*s", STR_FMT(r->text));
 }
 
 static void busy(struct session_question *q)
 {
-	answer(q, 451, 4, 3, 0, "Local error, try again later");
+	answer(q, &(struct ctl_reply){451, 4, 3, 0, STR("Local error, try again later")});
+}
+
+static void other_route(struct session_question *q)
+{
+	const struct ctl_reply r = {452, 4, 5, 3,
+				    STR("This recipient goes another way, send it separately")};
+
+	answer(q, &r);
 }
 
 static bool is_accepted(const struct session_question *q)
@@ -141,7 +153,7 @@ static bool ask_waiting(struct session_work *k)
 			if (!k->route)
 				break;
 			k->session->loop->counters[CTL_rcpt_other_route]++;
-			answer(q, 452, 4, 5, 3, "This recipient goes another way, send it separately");
+			other_route(q);
 		} else if (!q->reply.code && !q->callout && k->n_callouts < LIMIT_RCPT_CALLOUTS) {
 			start_callout(k, q);
 		}
@@ -180,7 +192,7 @@ static void judge(struct loop *l, struct session_question *q, const struct ctl_r
 	struct ctl_reply r;
 
 	if (sources_rcpt(l, q->session, &r)) {
-		answer(q, r.code, r.enh_class, r.enh_subject, r.enh_detail, (const char *)r.text.p);
+		answer(q, &r);
 		return;
 	}
 	problem = loop_mailbox_problem(asked->rcpt);
@@ -189,12 +201,12 @@ static void judge(struct loop *l, struct session_question *q, const struct ctl_r
 		return;
 	l->counters[CTL_relay_denied]++;
 	r = loop_refusal(asked->rcpt, problem);
-	answer(q, r.code, r.enh_class, r.enh_subject, r.enh_detail, (const char *)r.text.p);
+	answer(q, &r);
 }
 
 /*
- * Those before it that nobody waits for any more. The serials of what is open are consecutive; a gap
- * says that the dataplane gave up waiting for an answer (its deadline).
+ * Those before it that nobody waits for any more. The serials of what is open are consecutive; a
+ * gap says that the dataplane gave up waiting for an answer (its deadline).
  */
 static void drop_stale(struct session_work *k, const struct handoff_desc *d)
 {

@@ -2,14 +2,14 @@
  * Copyright (c) 2026 The Postern Authors */
 
 /*
- * Recipients of one transaction that are open at once: the order of verdicts, the one route, how many
- * run at a time, what ends them, and that nothing of it is left behind.
+ * Recipients of one transaction that are open at once: the order of verdicts, the one route, how
+ * many run at a time, what ends them, and that nothing of it is left behind.
  */
 
 #include "control/test_session.h"
 
-/* Recipient `i` of a transaction, whose question has the number 10 + i. Names that begin with o go to
- * another route, those with x nowhere. */
+/* Recipient `i` of a transaction, whose question has the number 10 + i. Names that begin with o go
+ * to another route, those with x nowhere. */
 static void rcpt_of(uint32_t transaction, uint32_t i, const char *rcpt)
 {
 	const struct handoff_desc d = {.kind = DESC_RCPT, .session = 7, .generation = 1,
@@ -88,7 +88,7 @@ static void test_verdict_order(void **state)
 	}
 }
 
-/* One transaction, one route: that of the first that is accepted, and never at the cost of the first. */
+/* One transaction, one route: that of the first accepted, and never at the cost of the first. */
 static void test_route(void **state)
 {
 	(void)state;

@@ -110,6 +110,12 @@ static void do_mail(struct smtp_session *s, const struct smtp_command *cmd)
 	}
 }
 
+/* A recipient that this transaction may have: RFC 6531 3.4. */
+static bool rcpt_fits(const struct smtp_session *s, const struct smtp_command *cmd)
+{
+	return !cmd->rcpt_utf8 || s->utf8;
+}
+
 static void do_rcpt(struct smtp_session *s, const struct smtp_command *cmd)
 {
 	const struct handoff_config *c = smtp_conf(s);
@@ -124,7 +130,7 @@ static void do_rcpt(struct smtp_session *s, const struct smtp_command *cmd)
 		blame_sequence(s, SAY_CHUNKS);
 		return;
 	}
-	if (cmd->rcpt_utf8 && !s->utf8) {
+	if (!rcpt_fits(s, cmd)) {
 		smtp_blame(s, SAY_NOT_ASCII, CNT_smtp_bad_command);
 		return;
 	}
@@ -162,7 +168,8 @@ bool smtp_do_next_rcpt(struct smtp_session *s, struct str line)
 	    s->rcpt_asked >= HANDOFF_MAX_RCPTS)
 		return false;
 	smtp_command_parse(line, &cmd);
-	if (cmd.verb != VERB_RCPT || cmd.fault || s->server->ops.ask_rcpt(s->owner, cmd.rcpt) != 0)
+	if (cmd.verb != VERB_RCPT || cmd.fault || !rcpt_fits(s, &cmd) ||
+	    s->server->ops.ask_rcpt(s->owner, cmd.rcpt) != 0)
 		return false;
 	s->rcpt_asked++;
 	s->rcpt_open++;

@@ -14,6 +14,7 @@
 #define GOODBYE "RCPT TO:<bye@example.com>\r\n"
 #define NO_USER "550 5.1.1 No such user\r\n"
 #define IS_LATER "450 4.2.1 Later\r\n"
+#define UTF8 "RCPT TO:<\xc3\xa4@example.com>\r\n"
 #define SURPLUS "452 4.5.3 Too many recipients, send the rest in a new transaction\r\n"
 #define FIVE TO NO TO LATER TO
 #define DRAIN "421 4.3.2 Going down\r\n"
@@ -78,6 +79,11 @@ static void test_cuts(void **state)
 		S_MAIL "RCPT TO:b\r\n" TO "RCPT TO:<b@example.com>\n" TO TO TO "DATA\r\n.\r\n",
 		"EHLO c\r\n" MAIL NO NO NO NO NO "DATA\r\nNOOP\r\n",
 		S_MAIL GOODBYE TO "DATA\r\n.\r\n",
+		/* Good only behind SMTPUTF8; and chunks, whose octets are no commands. */
+		S_MAIL UTF8 TO "RSET\r\nMAIL FROM:<a@example.org> SMTPUTF8\r\n" UTF8 UTF8
+			"DATA\r\n.\r\n",
+		S_MAIL TO "BDAT 6\r\nNOOP\r\n" TO "BDAT 6 LAST\r\nRSET\r\nQUIT\r\n",
+		S_MAIL TO "BDAT x\r\nNOOP\r\n",
 	};
 	char want[4096];
 
@@ -370,7 +376,7 @@ static void test_parts(void **state)
 	assert_int_equal(cnt(CNT_smtp_line_too_long), 1);
 	assert_int_equal(cnt(CNT_smtp_commands), 6);
 	stop();
-	/* An over-long BDAT is one also if it came while recipients were open: its chunk is not read. */
+	/* An over-long BDAT is one also if it came while recipients were open. */
 	start();
 	say("EHLO c\r\n" MAIL);
 	f->out_n = 0;
