@@ -2,15 +2,12 @@
  * Copyright (c) 2026 The Postern Authors */
 
 /* Sessions that are sent away or held for what they do: what control is told of it, and who has how
- * much of the arena. The worker with its TCP and rings is that of test_session.c. */
+ * much of the arena. */
 
 #include <arpa/inet.h>
 #include <stdio.h>
 
-int session_main(void);
-#define main session_main
-#include "dataplane/test_session.c"
-#undef main
+#include "dataplane/test_session.h"
 
 /* What control is told of a session that is over, also if it was told late. */
 static void test_end(void **state)

@@ -103,7 +103,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	c.down_action = p[0] & 4 ? DOWN_421 : DOWN_451;
 	f.down = p[0] & 8;
 	c.max_rcpt = p[0] & 16 ? 100 : 3;
-	c.early = p[0] & 16 ? EARLY_REFUSE : EARLY_OBSERVE;
+	c.early = p[0] & 64 ? EARLY_REFUSE : EARLY_OBSERVE;
 	f.trace = p[0] & 32;
 	if (f.trace)
 		memcpy(c.contact, "whom to ask", sizeof("whom to ask"));
