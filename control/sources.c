@@ -88,10 +88,10 @@ static const char *source_text(const struct ip_net *net, char *buf, size_t cap)
 
 static void refusal(struct loop *l, struct ctl_reply *r, uint16_t code, uint16_t detail, const char *what)
 {
-	const char *contact = l->active->config->policy.contact;
+	const char *contact = l->active->config->dataplane.contact;
 	struct sources *s = l->sources;
 
-	snprintf(s->text, sizeof(s->text), "%s%s%s", what, contact ? "; " : "", contact ? contact : "");
+	snprintf(s->text, sizeof(s->text), "%s%s%s", what, *contact ? "; " : "", contact);
 	*r = (struct ctl_reply){code, (uint8_t)(code / 100), 7, detail, str_c(s->text)};
 }
 

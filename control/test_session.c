@@ -236,11 +236,11 @@ static void test_source_sessions(void **state)
 
 static void test_source_rcpt(void **state)
 {
-	char contact[] = "https://postmaster.example.net/";
+	static const char contact[] = "https://postmaster.example.net/";
 
 	(void)state;
 	limits_up();
-	t.config.policy.contact = contact;
+	memcpy(t.config.dataplane.contact, contact, sizeof(contact));
 	connect_from(1, 7, VIA_NONE);
 	connect_from(2, 8, VIA_NONE);
 	/* Not of the recipient: passing, or what the next hop has not got. */

@@ -324,7 +324,6 @@ void message_cancel(struct session *s)
 	if (!session_control_knows(s))
 		return;
 	dp_record_cancel(w->arena, s->submitted_record, s->submitted_gen);
-	worker_count(w, CNT_handoff_pinned);
 	d.msg.record = s->submitted_record;
 	d.msg.record_gen = s->submitted_gen;
 	d.msg.transaction = s->transaction;

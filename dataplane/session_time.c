@@ -32,7 +32,6 @@ void session_hold(struct session *s, bool on)
 	if (on) {
 		t->held_ms = w->now_ms;
 		TAILQ_INSERT_TAIL(&w->held, t, hold);
-		worker_count(w, CNT_arena_window_closed);
 	} else {
 		if (w->room_next == t)
 			w->room_next = TAILQ_NEXT(t, hold);

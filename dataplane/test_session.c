@@ -172,7 +172,7 @@ static void test_overdue(void **state)
 		;
 	hear(c, "451 4.3.2 No decision in time");
 	assert_int_equal(last(DESC_CANCEL)->msg.record, d.msg.record);
-	assert_int_equal(t.counters[CNT_handoff_pinned], 1);
+	assert_int_equal(dp_worker_counters(t.w.arena)[CNT_handoff_pinned], 1);
 	assert_false(answer(&d, 250));
 	hear(c, "");
 	assert_int_equal(records(), 1); /* pinned until control lets go */

@@ -91,7 +91,6 @@ struct config_policy {
 	bool allow_private_peer;   /* labs: a private peer that no relay lists is taken as it is */
 	struct admission_nets deny;  /* refused at CONNECT; the longer prefix of the two lists counts */
 	struct admission_nets allow; /* no limit on sources holds for these */
-	char *contact;             /* printable ASCII behind refusals of sources; NULL: none */
 };
 
 struct config_private;

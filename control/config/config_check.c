@@ -334,7 +334,6 @@ static const struct config_key policy_keys[] = {
 	{"allow-private-peer", read_bool, CONFIG_FIELD(struct config, policy.allow_private_peer)},
 	{"deny", read_policy_nets, CONFIG_FIELD(struct config, policy.deny)},
 	{"allow", read_policy_nets, CONFIG_FIELD(struct config, policy.allow)},
-	{"contact", read_contact, CONFIG_FIELD(struct config, policy.contact)},
 };
 
 static const struct config_key trace_keys[] = {

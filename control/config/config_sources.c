@@ -63,31 +63,6 @@ void read_policy_nets(struct config_reader *r, const struct config_node *n,
 		admission_nets_sort(nets);
 }
 
-/* It stands in replies: RFC 5321 4.2 has printable ASCII there, and a line has 512 octets. */
-void read_contact(struct config_reader *r, const struct config_node *n, const struct config_key *k,
-		  void *field)
-{
-	size_t len;
-	char *p;
-
-	(void)k;
-	if (!config_string(r, n))
-		return;
-	len = strlen(n->text);
-	for (size_t i = 0; i < len; i++)
-		if (n->text[i] != ' ' && !ascii_is_vchar((uint8_t)n->text[i])) {
-			config_fail(r->c, n, NULL, "expected printable ASCII only");
-			return;
-		}
-	if (len > LIMIT_SOURCE_CONTACT) {
-		config_fail(r->c, n, NULL, "text of %zu octets: at most %d fit into a reply", len,
-			    LIMIT_SOURCE_CONTACT);
-		return;
-	}
-	p = config_dup(r->mem, str_c(n->text));
-	memcpy(field, &p, sizeof(p));
-}
-
 /* The longer prefix counts, so the same network in both lists would mean nothing. Both are sorted. */
 void config_check_sources(struct config_reader *r, const struct config_node *root)
 {

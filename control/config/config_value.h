@@ -76,7 +76,6 @@ config_read read_relays;
 config_read read_trust;
 config_read read_tls, read_tls_names, read_tls_fingerprints;
 config_read read_sources;
-config_read read_contact;
 config_read read_policy_nets; /* field: struct admission_nets */
 void config_sources_defaults(struct admission_rules *rules);
 /* What only the whole can show: loops, one domain in two routes, addresses twice. */

@@ -91,7 +91,6 @@ static void defaults_and_handoff(void **state)
 	assert_int_equal(c->dns.timeout_ms, 10000);
 	assert_true(c->policy.tag_score == 5 && c->policy.reject_score == 0);
 	assert_int_equal(c->policy.deny.n + c->policy.allow.n, 0);
-	assert_null(c->policy.contact);
 	assert_int_equal(c->sources.limit[ADMISSION_SESSIONS].max, DEFAULT_SOURCE_SESSIONS);
 	assert_int_equal(c->sources.limit[ADMISSION_RATE].max, DEFAULT_SOURCE_RATE);
 	assert_int_equal(c->sources.limit[ADMISSION_FAILURES].max, DEFAULT_SOURCE_FAILURES);
@@ -178,7 +177,7 @@ static void all_keys(void **state)
 		"dns { stub \"Example.com\" = \"127.0.0.1@5353\"; stub \"example.net\" = \"::1\"\n"
 		"timeout = 1500ms; trust-anchor-file = \"\" }\n"
 		"policy { tag-score = 3.5; reject-score = 10; quarantine-score = 0\n"
-		"allow-private-peer = yes; contact = \"see https://example.net/\"\n"
+		"allow-private-peer = yes\n"
 		"deny = [\"0.0.0.0/0\", \"2001:db8::/32\", \"192.0.2.66\"]; allow = [\"192.0.2.64/26\"] }\n"
 		"sources { sessions = 7; sessions-mode = off; connection-rate = 8\n"
 		"connection-rate-mode = observe; failures = 9; unknown-recipients = 10; half-life = 2h\n"
@@ -219,7 +218,6 @@ static void all_keys(void **state)
 	assert_null(c->dns.trust_anchor_file);
 	assert_true(c->policy.tag_score == 3.5 && c->policy.reject_score == 10);
 	assert_true(c->policy.allow_private_peer);
-	assert_string_equal(c->policy.contact, "see https://example.net/");
 	/* The longest prefix first. */
 	assert_int_equal(c->policy.deny.n, 3);
 	assert_int_equal(c->policy.deny.net[0].prefix, 128);

@@ -89,7 +89,6 @@
 #define LIMIT_SOURCE_ERRORS 4        /* protocol errors of a session that are one failure */
 #define LIMIT_SOURCE_LINES 5         /* of the log, a second */
 #define LIMIT_SOURCES_SHOWN 20       /* by `show sources` in each list */
-#define LIMIT_SOURCE_CONTACT 200     /* octets of policy.contact; a reply line has 512 */
 #define LIMIT_POLICY_NETS 10000      /* networks in policy.allow, policy.deny */
 
 /* The arena of a worker running out */

@@ -16,7 +16,7 @@ import lab as labs  # noqa: E402
 GOOD, BAD, DENIED, SPARED, CROWD = (f"192.0.2.{n}" for n in (10, 11, 65, 66, 12))
 UNKNOWN, SESSIONS = 5, 8
 CONTACT = "see https://postmaster.example.net/"
-POLICY = f'deny = ["192.0.2.64/26"]; allow = ["{SPARED}"]; contact = "{CONTACT}"'
+POLICY = f'deny = ["192.0.2.64/26"]; allow = ["{SPARED}"]'
 
 
 class From(labs.Smtp):
@@ -41,6 +41,7 @@ class From(labs.Smtp):
 def limits(mode):
     return f'''sources {{ sessions = {SESSIONS}; unknown-recipients = {UNKNOWN}; half-life = 1h
 unknown-recipients-mode = {mode} }}
+texts {{ contact = "{CONTACT}" }}
 '''
 
 
