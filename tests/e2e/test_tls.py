@@ -6,6 +6,7 @@ messages that got their 250, each once and none of an attacker, and processes th
 import os
 import re
 import shutil
+import ssl
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -27,6 +28,46 @@ def by_nmap(lab):
     found = {names.get(x, x) for x in re.findall(r"^\|\s+(TLS_\w+) \(", out, re.M)}
     assert found == interop.CIPHERS["TLSv1.2"] | interop.CIPHERS["TLSv1.3"], found
     assert re.search(r"least strength: A", out)
+
+
+def under_tls(lab, session=None):
+    """A client under TLS 1.2, whose session may be resumed: its ticket is in the handshake."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    if session:
+        context = session.context
+    c = labs.Smtp(lab)
+    assert c.cmd("EHLO c.example.net")[0] == 250
+    assert c.cmd("STARTTLS")[0] == 220
+    c.sock = context.wrap_socket(c.sock, session=session and session.session)
+    c.context = context
+    c.session = c.sock.session
+    c.file = c.sock.makefile("rb")
+    assert c.cmd("EHLO c.example.net")[0] == 250
+    return c
+
+
+def renewal(lab):
+    """Another certificate by a reload: who is there stays, who comes sees it, tickets are still good."""
+    old = under_tls(lab)
+    pki = lab.dir / "pki"
+    for kind in ("ecdsa", "rsa"):
+        interop.make_certificate(pki, kind, interop.NAME, *(
+            ("ec", "-pkeyopt", "ec_paramgen_curve:P-256") if kind == "ecdsa" else ("rsa:2048",)))
+    lab.ctl("config", "reload")
+    new = under_tls(lab)
+    assert new.sock.getpeercert(True) != old.sock.getpeercert(True), "the old certificate is still served"
+    assert old.cmd("NOOP")[0] == 250
+    before = lab.counters()["tls_resumed"]
+    again = under_tls(lab, old)
+    assert again.sock.session_reused and lab.counters()["tls_resumed"] == before + 1, "the ticket is not taken"
+    # Broken ones: the reload fails, what is served stays.
+    (pki / "rsa.pem").write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+    r = lab.ctl("config", "reload", check=False)
+    assert r.returncode != 0 and "rsa" in r.stdout, r.stdout
+    assert under_tls(lab).sock.getpeercert(True) == new.sock.getpeercert(True)
+    print("renewal: without a restart, sessions and tickets live on; a broken file changes nothing")
 
 
 def main():
@@ -51,6 +92,7 @@ def main():
             assert "evil@" not in f.with_suffix(".env").read_text(), f"{f.name} is an attacker's"
         for n in pids:
             assert lab.procs[n].poll() is None, f"{n} died"
+        renewal(lab)
         k = {name: v for name, v in lab.counters().items() if name.startswith("tls_") and v}
         print(k)
         for name in ("tls_handshakes", "tls_failed_version", "tls_failed_cipher", "tls_version_1_2", "tls_version_1_3"):
