@@ -9,7 +9,8 @@
 
 #define MAX_SPF_HOPS 10 /* each costs the domain's look-ups */
 
-struct finding *explain_add(struct explanation *e, const char *code, long field, const char *fmt, ...)
+struct finding *explain_add(struct explanation *e, const char *code, long field, const char *fmt,
+			    ...)
 {
 	struct finding *f;
 	va_list ap;
@@ -39,7 +40,8 @@ static bool stamped(struct str value, const char *key, struct ip_addr *ip)
 	value = str_skip(value, k.n);
 	if (value.p[0] == '[' || value.p[0] == '"')
 		value = str_skip(value, 1);
-	while (n < value.n && (ascii_hex(value.p[n]) >= 0 || value.p[n] == '.' || value.p[n] == ':'))
+	while (n < value.n &&
+	       (ascii_hex(value.p[n]) >= 0 || value.p[n] == '.' || value.p[n] == ':'))
 		n++;
 	return ip_parse(str_cut(value, n), ip);
 }
@@ -47,7 +49,9 @@ static bool stamped(struct str value, const char *key, struct ip_addr *ip)
 /* The fields in which mail systems say whom they judged; the more telling ones first. */
 static void find_taken(struct explanation *e)
 {
-	static const struct { const char *name, *key; } stamps[] = {
+	static const struct {
+		const char *name, *key;
+	} stamps[] = {
 		{"X-MS-Exchange-ExternalOriginalInternetSender", "ip="},
 		{"X-Forefront-Antispam-Report", "CIP:"},
 		{"X-MS-Exchange-SkipListedInternetSender", "ip="},
@@ -82,17 +86,18 @@ static void find_border(struct explanation *e)
 	for (size_t i = 0; i < e->hops.n_hops && e->border < 0; i++) {
 		if (!hop[i].has_ip)
 			continue;
-		if (e->stamp ? !memcmp(&hop[i].ip, &e->taken, sizeof(e->taken))
-			     : e->look.n_ranges ? is_listed(&e->look, &hop[i].ip)
-						: !ip_is_private(&hop[i].ip))
+		if (e->stamp           ? !memcmp(&hop[i].ip, &e->taken, sizeof(e->taken))
+		    : e->look.n_ranges ? is_listed(&e->look, &hop[i].ip)
+				       : !ip_is_private(&hop[i].ip))
 			e->border = (long)i;
 	}
 	if (e->stamp && e->border < 0) {
 		char ip[64];
 
-		explain_add(e, "taken-not-in-chain", -1,
-			    "%s says that %s was taken for the sender, which no Received line names", e->stamp,
-			    ip_format(&e->taken, ip, sizeof(ip)));
+		explain_add(
+			e, "taken-not-in-chain", -1,
+			"%s says that %s was taken for the sender, which no Received line names",
+			e->stamp, ip_format(&e->taken, ip, sizeof(ip)));
 	}
 }
 
@@ -113,9 +118,12 @@ static void advise_listing(const struct explanation *e, struct finding *f)
 				 ip_format(&h->ip, ip, sizeof(ip)));
 	}
 	snprintf(f->advice, sizeof(f->advice),
-		 "Tell the mailbox's side that these are gateways: %s. Exchange Online: EFSkipIPs of the inbound "
-		 "connector. Google Workspace: inbound gateway, with detection of the external address on. SpamAssassin: "
-		 "trusted_networks. rspamd: ip_map of external_relay.", list);
+		 "Tell the mailbox's side that these are gateways: %s. Exchange Online: EFSkipIPs "
+		 "of the inbound "
+		 "connector. Google Workspace: inbound gateway, with detection of the external "
+		 "address on. SpamAssassin: "
+		 "trusted_networks. rspamd: ip_map of external_relay.",
+		 list);
 }
 
 static void hidden(struct explanation *e, long sender, const char *evidence)
@@ -125,10 +133,13 @@ static void hidden(struct explanation *e, long sender, const char *evidence)
 
 	e->sender = sender;
 	advise_listing(e, explain_add(e, "sender-hidden", b->field,
-		"%.80s (%s) hid the sender: the mailbox saw its address; %s (%.80s) had handed the message to %.80s%s",
-		b->helo[0] ? b->helo : "a relay", ip_format(&b->ip, ip, sizeof(ip)),
-		ip_format(&s->ip, ip2, sizeof(ip2)), s->helo[0] ? s->helo : "no HELO",
-		s->by[0] ? s->by : "it", evidence));
+				      "%.80s (%s) hid the sender: the mailbox saw its address; %s "
+				      "(%.80s) had handed the message to %.80s%s",
+				      b->helo[0] ? b->helo : "a relay",
+				      ip_format(&b->ip, ip, sizeof(ip)),
+				      ip_format(&s->ip, ip2, sizeof(ip2)),
+				      s->helo[0] ? s->helo : "no HELO", s->by[0] ? s->by : "it",
+				      evidence));
 }
 
 /* The gateways are known: the first hop behind them is the sender. */
@@ -150,12 +161,16 @@ static void by_list(struct explanation *e)
 	}
 	if (private >= 0) {
 		f = explain_add(e, "nat-hides", hop[private].field,
-				"%.80s saw the private address %s: a NAT or a load balancer in front of it hides the "
-				"senders", hop[private].by, ip_format(&hop[private].ip, ip, sizeof(ip)));
+				"%.80s saw the private address %s: a NAT or a load balancer in "
+				"front of it hides the "
+				"senders",
+				hop[private].by, ip_format(&hop[private].ip, ip, sizeof(ip)));
 		if (f)
 			snprintf(f->advice, sizeof(f->advice),
-				 "No setting behind it brings the address back: keep the source address in front of %.80s, "
-				 "or hand it on by PROXY.", hop[private].by);
+				 "No setting behind it brings the address back: keep the source "
+				 "address in front of %.80s, "
+				 "or hand it on by PROXY.",
+				 hop[private].by);
 		return;
 	}
 	f = explain_add(e, "line-missing", hop[e->border].field,
@@ -163,7 +178,8 @@ static void by_list(struct explanation *e)
 			ip_format(&hop[e->border].ip, ip, sizeof(ip)));
 	if (f)
 		snprintf(f->advice, sizeof(f->advice),
-			 "If that gateway did not write the message itself, it has to add a Received line and leave it in "
+			 "If that gateway did not write the message itself, it has to add a "
+			 "Received line and leave it in "
 			 "place: without it the next hop cannot look behind it.");
 }
 
@@ -189,17 +205,20 @@ static void by_spf(struct explanation *e)
 			continue;
 		tried++;
 		if (look_spf(&e->look, &hop[i].ip, hop[i].helo)->result == SPF_PASS) {
-			hidden(e, (long)i, "; SPF of the sender's domain passes there and not for the relay");
+			hidden(e, (long)i,
+			       "; SPF of the sender's domain passes there and not for the relay");
 			return;
 		}
 	}
 	if (r == SPF_NEUTRAL)
 		return;
 	f = explain_add(e, "spf-fails", hop[e->border].field,
-			"SPF says %s for whom the mailbox took, and no hop below passes it", spf_result_name(r));
+			"SPF says %s for whom the mailbox took, and no hop below passes it",
+			spf_result_name(r));
 	if (f)
 		snprintf(f->advice, sizeof(f->advice),
-			 "Forged, forwarded with its sender kept, or sent from a host that the domain does not list. If a "
+			 "Forged, forwarded with its sender kept, or sent from a host that the "
+			 "domain does not list. If a "
 			 "gateway of yours is in the path, name it by --gateway and --skip.");
 }
 
@@ -213,10 +232,12 @@ static json_t *hops_json(const struct explanation *e)
 	for (size_t i = 0; i < e->hops.n_hops; i++) {
 		const struct walker_hop *h = &e->hops.hop[i];
 
-		json_array_append_new(a, json_pack("{s:s?, s:s, s:s, s:s, s:i, s:b, s:b, s:s}", "ip",
-			h->has_ip ? ip_format(&h->ip, ip, sizeof(ip)) : NULL, "helo", h->helo, "ptr",
-			h->rdns, "by", h->by, "header", (int)h->field, "taken", (long)i == e->border,
-			"sender", (long)i == e->sender, "note", h->note));
+		json_array_append_new(
+			a, json_pack("{s:s?, s:s, s:s, s:s, s:i, s:b, s:b, s:s}", "ip",
+				     h->has_ip ? ip_format(&h->ip, ip, sizeof(ip)) : NULL, "helo",
+				     h->helo, "ptr", h->rdns, "by", h->by, "header", (int)h->field,
+				     "taken", (long)i == e->border, "sender", (long)i == e->sender,
+				     "note", h->note));
 	}
 	return a;
 }
@@ -227,17 +248,21 @@ static json_t *explain_json(const struct explanation *e)
 	json_t *dkim = json_array(), *list = json_array();
 
 	for (size_t i = 0; r && i < r->n; i++)
-		json_array_append_new(dkim, json_pack("{s:s, s:o, s:o, s:o, s:s}", "result",
-			dkim_result_name(r->sig[i].result), "domain", look_text(str_c(r->sig[i].domain)),
-			"selector", look_text(str_c(r->sig[i].selector)), "reason",
-			look_text(str_c(r->sig[i].reason)), "broken_by",
-			explain_dkim_kind(&e->look.headers, &r->sig[i])));
+		json_array_append_new(dkim,
+				      json_pack("{s:s, s:o, s:o, s:o, s:s}", "result",
+						dkim_result_name(r->sig[i].result), "domain",
+						look_text(str_c(r->sig[i].domain)), "selector",
+						look_text(str_c(r->sig[i].selector)), "reason",
+						look_text(str_c(r->sig[i].reason)), "broken_by",
+						explain_dkim_kind(&e->look.headers, &r->sig[i])));
 	for (size_t i = 0; i < e->n; i++)
-		json_array_append_new(list, json_pack("{s:s, s:i, s:o, s:o}", "code", e->finding[i].code,
-			"header", (int)e->finding[i].field, "text", look_text(str_c(e->finding[i].text)),
-			"advice", look_text(str_c(e->finding[i].advice))));
-	return json_pack("{s:s?, s:o, s:o, s:o}", "stamp", e->stamp, "path", hops_json(e), "dkim", dkim,
-			 "findings", list);
+		json_array_append_new(list,
+				      json_pack("{s:s, s:i, s:o, s:o}", "code", e->finding[i].code,
+						"header", (int)e->finding[i].field, "text",
+						look_text(str_c(e->finding[i].text)), "advice",
+						look_text(str_c(e->finding[i].advice))));
+	return json_pack("{s:s?, s:o, s:o, s:o}", "stamp", e->stamp, "path", hops_json(e), "dkim",
+			 dkim, "findings", list);
 }
 
 static void print_human(const struct explanation *e)
@@ -249,17 +274,17 @@ static void print_human(const struct explanation *e)
 		const struct walker_hop *h = &e->hops.hop[i];
 
 		printf("hop      %s  helo %s  by %s%s%s%s%s\n",
-		       h->has_ip ? ip_format(&h->ip, ip, sizeof(ip)) : "-", h->helo[0] ? h->helo : "-",
-		       h->by[0] ? h->by : "-", h->note[0] ? "  " : "", h->note,
-		       (long)i == e->border ? "  <- taken by the mailbox" : "",
+		       h->has_ip ? ip_format(&h->ip, ip, sizeof(ip)) : "-",
+		       h->helo[0] ? h->helo : "-", h->by[0] ? h->by : "-", h->note[0] ? "  " : "",
+		       h->note, (long)i == e->border ? "  <- taken by the mailbox" : "",
 		       (long)i == e->sender ? "  <- sender" : "");
 	}
 	for (size_t i = 0; r && i < r->n; i++) {
 		const struct dkim_signature *s = &r->sig[i];
 		const char *kind = explain_dkim_kind(&e->look.headers, s);
 
-		printf("dkim     %s  d=%s s=%s  %s%s%s%s\n", dkim_result_name(s->result), s->domain, s->selector,
-		       s->reason, kind[0] ? "  (" : "", kind, kind[0] ? ")" : "");
+		printf("dkim     %s  d=%s s=%s  %s%s%s%s\n", dkim_result_name(s->result), s->domain,
+		       s->selector, s->reason, kind[0] ? "  (" : "", kind, kind[0] ? ")" : "");
 	}
 	for (size_t i = 0; i < e->n; i++)
 		printf("finding  %s: %s\n%s%s%s", e->finding[i].code, e->finding[i].text,

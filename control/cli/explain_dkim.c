@@ -9,12 +9,22 @@
 #include "control/cli/explain.h"
 
 /* Fields of products that are known to rewrite what they pass on. */
-static const struct { const char *prefix, *name; } modifiers[] = {
-	{"X-Mimecast-", "Mimecast"}, {"X-Proofpoint-", "Proofpoint"}, {"X-PPE-", "Proofpoint Essentials"},
-	{"X-Barracuda-", "Barracuda"}, {"X-BESS-", "Barracuda"}, {"X-IronPort-", "Cisco"},
-	{"X-Sophos-", "Sophos"}, {"X-TM-", "Trend Micro"}, {"X-CFEmailSecurity-", "Cloudflare"},
-	{"X-hornetsecurity-", "Hornetsecurity"}, {"X-antispameurope-", "Hornetsecurity"},
-	{"List-Id", "a mailing list"}, {"X-Mailman-Version", "Mailman"},
+static const struct {
+	const char *prefix, *name;
+} modifiers[] = {
+	{"X-Mimecast-", "Mimecast"},
+	{"X-Proofpoint-", "Proofpoint"},
+	{"X-PPE-", "Proofpoint Essentials"},
+	{"X-Barracuda-", "Barracuda"},
+	{"X-BESS-", "Barracuda"},
+	{"X-IronPort-", "Cisco"},
+	{"X-Sophos-", "Sophos"},
+	{"X-TM-", "Trend Micro"},
+	{"X-CFEmailSecurity-", "Cloudflare"},
+	{"X-hornetsecurity-", "Hornetsecurity"},
+	{"X-antispameurope-", "Hornetsecurity"},
+	{"List-Id", "a mailing list"},
+	{"X-Mailman-Version", "Mailman"},
 };
 
 static bool starts_with_any(const char *s, const char *const *prefix, size_t n)
@@ -144,14 +154,17 @@ static void modified(struct explanation *e, const struct dkim_signature *sig, co
 	suspects(e, pass, (long)sig->field, by, sizeof(by));
 	products(h, names, sizeof(names));
 	f = explain_add(e, "modified-upstream", (long)sig->field,
-			"%s of the message signed by %.80s was changed on its way%s%s%s%s%s%s", what, sig->domain,
+			"%s of the message signed by %.80s was changed on its way%s%s%s%s%s%s",
+			what, sig->domain,
 			pass >= 0 ? ", after a server had found the signature whole" : "",
-			by[0] ? "; it went through: " : "", by, names[0] ? " (fields of: " : "", names,
-			names[0] ? ")" : "");
+			by[0] ? "; it went through: " : "", by, names[0] ? " (fields of: " : "",
+			names, names[0] ? ")" : "");
 	if (f)
 		snprintf(f->advice, sizeof(f->advice),
-			 "Cannot be repaired behind that server: the signed octets are gone. Stop the change there "
-			 "(footers, banners, subject tags, link rewriting, re-encoding), verify DKIM in front of it, "
+			 "Cannot be repaired behind that server: the signed octets are gone. Stop "
+			 "the change there "
+			 "(footers, banners, subject tags, link rewriting, re-encoding), verify "
+			 "DKIM in front of it, "
 			 "or have it seal with ARC and trust it as a sealer.");
 }
 
@@ -163,8 +176,10 @@ static void missing(struct explanation *e, const struct dkim_signature *sig)
 		if (is_missing(&e->look.headers, sig->signed_names[i]))
 			add_word(list, sizeof(list), sig->signed_names[i]);
 	explain_add(e, "signed-field-missing", (long)sig->field,
-		    "the signature of %.80s covers fields that the message does not have: %s; either a server removed "
-		    "one, or the signer forbade to add them", sig->domain, list);
+		    "the signature of %.80s covers fields that the message does not have: %s; "
+		    "either a server removed "
+		    "one, or the signer forbade to add them",
+		    sig->domain, list);
 }
 
 static void one(struct explanation *e, const struct dkim_signature *sig)
@@ -182,14 +197,17 @@ static void one(struct explanation *e, const struct dkim_signature *sig)
 		missing(e, sig);
 		modified(e, sig, "a signed header field");
 	} else if (!strcmp(kind, "key")) {
-		f = explain_add(e, "signer-key", (long)sig->field, "the key %.60s._domainkey.%.80s: %s",
-				sig->selector, sig->domain, sig->reason);
+		f = explain_add(e, "signer-key", (long)sig->field,
+				"the key %.60s._domainkey.%.80s: %s", sig->selector, sig->domain,
+				sig->reason);
 		if (f)
 			snprintf(f->advice, sizeof(f->advice),
-				 "Nothing changed the message: the signer's DNS has to be put right, or the message is old "
+				 "Nothing changed the message: the signer's DNS has to be put "
+				 "right, or the message is old "
 				 "and its key was withdrawn.");
 	} else {
-		explain_add(e, "signature-unusable", (long)sig->field, "the signature of %.80s does not count: %s",
+		explain_add(e, "signature-unusable", (long)sig->field,
+			    "the signature of %.80s does not count: %s",
 			    sig->domain[0] ? sig->domain : "(no usable domain)", sig->reason);
 	}
 }

@@ -49,29 +49,45 @@ static int add_list(struct look *l, struct str list)
 
 static int options(struct look *l, int argc, char **argv)
 {
-	static const struct option opts[] = {
-		{"gateway", 1, 0, 'g'}, {"skip", 1, 0, 's'}, {"from", 1, 0, 'f'}, {"dns-zone", 1, 0, 'z'},
-		{"now", 1, 0, 'n'}, {"no-detect", 0, 0, 'd'}, {0}};
+	static const struct option opts[] = {{"gateway", 1, 0, 'g'},
+					     {"skip", 1, 0, 's'},
+					     {"from", 1, 0, 'f'},
+					     {"dns-zone", 1, 0, 'z'},
+					     {"now", 1, 0, 'n'},
+					     {"no-detect", 0, 0, 'd'},
+					     {0}};
 	int o, rc = CLI_OK;
 
 	optind = 1;
 	while (!rc && (o = getopt_long(argc, argv, "", opts, NULL)) != -1) {
 		switch (o) {
-		case 'g': rc = add_gateway(l, optarg); break;
-		case 's': rc = add_list(l, str_c(optarg)); break;
-		case 'f': l->from = optarg; break;
-		case 'n': l->now = atoll(optarg); break;
-		case 'd': l->no_detect = true; break;
+		case 'g':
+			rc = add_gateway(l, optarg);
+			break;
+		case 's':
+			rc = add_list(l, str_c(optarg));
+			break;
+		case 'f':
+			l->from = optarg;
+			break;
+		case 'n':
+			l->now = atoll(optarg);
+			break;
+		case 'd':
+			l->no_detect = true;
+			break;
 		case 'z':
 			if (l->n_zones == LOOK_ZONES)
 				return complain(l, "--dns-zone", "too many");
 			l->zone[l->n_zones++] = optarg;
 			break;
-		default: return CLI_USAGE;
+		default:
+			return CLI_USAGE;
 		}
 	}
 	if (!rc && optind + 1 != argc)
-		return complain(l, "arguments", "exactly one message file, or - for standard input");
+		return complain(l, "arguments",
+				"exactly one message file, or - for standard input");
 	l->file = argv[optind];
 	return rc;
 }
@@ -105,7 +121,8 @@ static bool is_gateway(const struct look *l, const struct ip_addr *ip)
 
 /*
  * A message out of a mailbox has the other side's own lines on top, then the one in which it names
- * the gateway: the walk begins there. One that is yet to be delivered begins with the gateway's line.
+ * the gateway: the walk begins there. One that is yet to be delivered begins with the gateway's
+ * line.
  */
 static void find_start(struct look *l)
 {
@@ -156,7 +173,8 @@ int look_open(struct look *l, int argc, char **argv)
 	l->dns = l->base ? dns_new(l->base, &dopt, err, sizeof(err)) : NULL;
 	if (!l->dns)
 		return complain(l, "dns", err);
-	l->jail = spf_jail_new(l->base, l->dns, &(struct spf_options){.n_workers = 1}, err, sizeof(err));
+	l->jail = spf_jail_new(l->base, l->dns, &(struct spf_options){.n_workers = 1}, err,
+			       sizeof(err));
 	return l->jail ? CLI_OK : complain(l, "spf", err);
 }
 
@@ -190,7 +208,9 @@ static void on_spf(void *arg, const struct spf_verdict *v)
 
 const struct spf_verdict *look_spf(struct look *l, const struct ip_addr *ip, const char *helo)
 {
-	struct spf_request req = {.ip = *ip, .helo = str_c(helo), .mail_from = l->reverse_path,
+	struct spf_request req = {.ip = *ip,
+				  .helo = str_c(helo),
+				  .mail_from = l->reverse_path,
 				  .now = (uint64_t)l->now};
 
 	l->done = false;

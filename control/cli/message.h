@@ -14,7 +14,7 @@
  * CLI_USAGE having said why; `who` is the command. */
 int message_read(const char *who, const char *file, uint8_t **data, size_t *size);
 
-#define LOOK_ZONES 16
+#define LOOK_ZONES  16
 #define LOOK_RANGES 256
 
 /* What simulate and explain have in common: the message, its options, resolver and jail. */
@@ -22,7 +22,7 @@ struct look {
 	const char *who, *file, *from;
 	const char *zone[LOOK_ZONES];
 	size_t n_zones;
-	struct ip_range range[LOOK_RANGES];  /* the gateways first, then --skip */
+	struct ip_range range[LOOK_RANGES]; /* the gateways first, then --skip */
 	struct ip_addr gateway[LOOK_RANGES];
 	size_t n_gateways, n_ranges;
 	bool no_detect;
@@ -33,7 +33,7 @@ struct look {
 	struct mail_bytes content;
 	struct headers headers;
 	uint8_t mail_from[512];
-	struct str reverse_path;             /* --from, else Return-Path; n == 0: null or unknown */
+	struct str reverse_path; /* --from, else Return-Path; n == 0: null or unknown */
 	struct walker_start start;
 
 	struct event_base *base;

@@ -24,16 +24,16 @@ enum token_kind { TOKEN_END, TOKEN_WORD, TOKEN_COMMENT };
 
 struct token {
 	enum token_kind kind;
-	struct str s;   /* a comment without its parentheses */
+	struct str s; /* a comment without its parentheses */
 };
 
 struct line {
 	struct str rest;
-	struct str first;        /* word behind "from", n == 0: none */
-	bool helo_said;          /* a HELO stood in a place of its own */
-	bool port;               /* the address came with a port */
-	bool bare;               /* the address was a comment of its own, without brackets */
-	bool via;                /* smail: "via" in front of "by" */
+	struct str first; /* word behind "from", n == 0: none */
+	bool helo_said;   /* a HELO stood in a place of its own */
+	bool port;        /* the address came with a port */
+	bool bare;        /* the address was a comment of its own, without brackets */
+	bool via;         /* smail: "via" in front of "by" */
 	bool http, exim, verified, microsoft;
 	struct str lone_comment; /* a comment that is one word */
 };
@@ -246,8 +246,10 @@ static bool server(struct line *l, struct received *out, const char **why)
 			clause = NULL;
 			continue;
 		}
-		clause = str_ieq(at, STR("with")) ? &out->with : str_ieq(at, STR("id")) ? &out->id :
-			 str_ieq(at, STR("for")) ? &out->for_addr : NULL;
+		clause = str_ieq(at, STR("with"))  ? &out->with
+			 : str_ieq(at, STR("id"))  ? &out->id
+			 : str_ieq(at, STR("for")) ? &out->for_addr
+						   : NULL;
 	}
 	return true;
 }

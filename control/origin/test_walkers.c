@@ -72,7 +72,8 @@ static void real_samples(void **state)
 	(void)state;
 	/* X-MS-Exchange-SkipListedInternetSender: ip=[192.0.2.223];domain=User */
 	walk(exchange, "198.51.100.7", "198.51.100.7",
-	     "Received: from User (192.0.2.223) by MRL-EXH-02.example.net\r\n (10.0.1.2) with Microsoft "
+	     "Received: from User (192.0.2.223) by MRL-EXH-02.example.net\r\n (10.0.1.2) with "
+	     "Microsoft "
 	     "SMTP Server id 15.1.2" DATE);
 	arrives("192.0.2.223", "User", true);
 	/* ip=[192.0.2.3];domain=GVAP278CU002.outbound.protection.example.com */
@@ -82,21 +83,23 @@ static void real_samples(void **state)
 	arrives("192.0.2.3", "GVAP278CU002.outbound.protection.example.com", true);
 	/* ip=[2001:db8:800:257::18];domain=VI0PR08MB11200.eurprd08.prod.example.com */
 	walk(exchange, "198.51.100.7", "198.51.100.1-198.51.100.9",
-	     "Received: from VI0PR08MB11200.eurprd08.prod.example.com (2001:db8:800:257::18)\r\n by "
+	     "Received: from VI0PR08MB11200.eurprd08.prod.example.com (2001:db8:800:257::18)\r\n "
+	     "by "
 	     "DB9.eurprd08.prod.example.net (2001:db8:10::7) with Microsoft SMTP Server\r\n "
 	     "(version=TLS1_2, cipher=X) id 15.20.7" DATE);
 	arrives("2001:db8:800:257::18", "VI0PR08MB11200.eurprd08.prod.example.com", true);
 }
 
-static const char chain[] =
-	"X-Other: 1\r\n"
-	"Received: from relay.example.org (relay.example.org [192.0.2.10]) by gw.example.net (Postern) with "
-	"ESMTPS id 1" DATE
-	"Received: from inner (unknown [10.1.2.3]) by relay.example.org (Postfix) with ESMTP id 2" DATE
-	"Received: by inner with a queue of its own" DATE
-	"Received: from mail.example.com (ptr.example.com [203.0.113.5]) by inner (Postfix) with ESMTPA "
-	"id 3" DATE
-	"Received: from forged.example (x.example [203.0.113.99]) by y.example (Postfix) with ESMTP id 4" DATE;
+static const char chain[] = "X-Other: 1\r\n"
+			    "Received: from relay.example.org (relay.example.org [192.0.2.10]) by "
+			    "gw.example.net (Postern) with "
+			    "ESMTPS id 1" DATE "Received: from inner (unknown [10.1.2.3]) by "
+					       "relay.example.org (Postfix) with ESMTP id 2" DATE
+			    "Received: by inner with a queue of its own" DATE
+			    "Received: from mail.example.com (ptr.example.com [203.0.113.5]) by "
+			    "inner (Postfix) with ESMTPA "
+			    "id 3" DATE "Received: from forged.example (x.example [203.0.113.99]) "
+					"by y.example (Postfix) with ESMTP id 4" DATE;
 
 static void each_kind(void **state)
 {
@@ -106,39 +109,114 @@ static void each_kind(void **state)
 		long field;
 		bool found;
 	} t[] = {
-		{{.kind = WALKER_EXCHANGE}, "198.51.100.7", "198.51.100.7,192.0.2.10", "203.0.113.5",
-		 "mail.example.com", 4, true},
-		/* The relay is not listed: it becomes the sender. */
-		{{.kind = WALKER_EXCHANGE}, "198.51.100.7", "198.51.100.7", "192.0.2.10",
-		 "relay.example.org", 1, true},
-		{{.kind = WALKER_EXCHANGE, .skip_last = true}, "198.51.100.7", "", "192.0.2.10",
-		 "relay.example.org", 1, true},
-		/* Everything is listed: the other side is left with who connected. */
-		{{.kind = WALKER_EXCHANGE}, "198.51.100.7", "0.0.0.0/0", "198.51.100.7",
-		 "gw.example.net", -1, false},
-		/* The gateway itself is not listed. */
-		{{.kind = WALKER_GMAIL}, "198.51.100.7", "192.0.2.10", "198.51.100.7",
-		 "gw.example.net", -1, true},
-		{{.kind = WALKER_GMAIL}, "198.51.100.7", "198.51.100.7,192.0.2.10", "203.0.113.5",
-		 "mail.example.com", 4, true},
-		{{.kind = WALKER_GMAIL, .keep_private = true}, "198.51.100.7",
-		 "198.51.100.7,192.0.2.10", "10.1.2.3", "inner", 2, true},
-		{{.kind = WALKER_SPAMASSASSIN}, "198.51.100.7", "198.51.100.7,192.0.2.10,10.0.0.0/8",
-		 "203.0.113.99", "forged.example", 5, true},
-		{{.kind = WALKER_SPAMASSASSIN}, "198.51.100.7", "198.51.100.7,192.0.2.10", "10.1.2.3",
-		 "inner", 2, true},
-		{{.kind = WALKER_SPAMASSASSIN}, "127.0.0.1", "198.51.100.7", "192.0.2.10",
-		 "relay.example.org", 1, true},
-		/* Its HELO is the reverse name. */
-		{{.kind = WALKER_RSPAMD}, "198.51.100.7", "198.51.100.7,192.0.2.10,10.1.2.3",
-		 "203.0.113.5", "ptr.example.com", 4, true},
-		{{.kind = WALKER_RSPAMD}, "198.51.100.7", "198.51.100.7,192.0.2.10", "10.1.2.3",
-		 "inner", 2, true},
-		{{.kind = WALKER_FIRST_RECEIVED}, "198.51.100.7", "", "192.0.2.10",
-		 "relay.example.org", 1, true},
-		{{.kind = WALKER_LAST_PUBLIC}, "198.51.100.7", "", "203.0.113.99", "forged.example", 5,
+		{{.kind = WALKER_EXCHANGE},
+		 "198.51.100.7",
+		 "198.51.100.7,192.0.2.10",
+		 "203.0.113.5",
+		 "mail.example.com",
+		 4,
 		 true},
-		{{.kind = WALKER_EXCHANGE}, NULL, "192.0.2.10", "203.0.113.5", "mail.example.com", 4,
+		/* The relay is not listed: it becomes the sender. */
+		{{.kind = WALKER_EXCHANGE},
+		 "198.51.100.7",
+		 "198.51.100.7",
+		 "192.0.2.10",
+		 "relay.example.org",
+		 1,
+		 true},
+		{{.kind = WALKER_EXCHANGE, .skip_last = true},
+		 "198.51.100.7",
+		 "",
+		 "192.0.2.10",
+		 "relay.example.org",
+		 1,
+		 true},
+		/* Everything is listed: the other side is left with who connected. */
+		{{.kind = WALKER_EXCHANGE},
+		 "198.51.100.7",
+		 "0.0.0.0/0",
+		 "198.51.100.7",
+		 "gw.example.net",
+		 -1,
+		 false},
+		/* The gateway itself is not listed. */
+		{{.kind = WALKER_GMAIL},
+		 "198.51.100.7",
+		 "192.0.2.10",
+		 "198.51.100.7",
+		 "gw.example.net",
+		 -1,
+		 true},
+		{{.kind = WALKER_GMAIL},
+		 "198.51.100.7",
+		 "198.51.100.7,192.0.2.10",
+		 "203.0.113.5",
+		 "mail.example.com",
+		 4,
+		 true},
+		{{.kind = WALKER_GMAIL, .keep_private = true},
+		 "198.51.100.7",
+		 "198.51.100.7,192.0.2.10",
+		 "10.1.2.3",
+		 "inner",
+		 2,
+		 true},
+		{{.kind = WALKER_SPAMASSASSIN},
+		 "198.51.100.7",
+		 "198.51.100.7,192.0.2.10,10.0.0.0/8",
+		 "203.0.113.99",
+		 "forged.example",
+		 5,
+		 true},
+		{{.kind = WALKER_SPAMASSASSIN},
+		 "198.51.100.7",
+		 "198.51.100.7,192.0.2.10",
+		 "10.1.2.3",
+		 "inner",
+		 2,
+		 true},
+		{{.kind = WALKER_SPAMASSASSIN},
+		 "127.0.0.1",
+		 "198.51.100.7",
+		 "192.0.2.10",
+		 "relay.example.org",
+		 1,
+		 true},
+		/* Its HELO is the reverse name. */
+		{{.kind = WALKER_RSPAMD},
+		 "198.51.100.7",
+		 "198.51.100.7,192.0.2.10,10.1.2.3",
+		 "203.0.113.5",
+		 "ptr.example.com",
+		 4,
+		 true},
+		{{.kind = WALKER_RSPAMD},
+		 "198.51.100.7",
+		 "198.51.100.7,192.0.2.10",
+		 "10.1.2.3",
+		 "inner",
+		 2,
+		 true},
+		{{.kind = WALKER_FIRST_RECEIVED},
+		 "198.51.100.7",
+		 "",
+		 "192.0.2.10",
+		 "relay.example.org",
+		 1,
+		 true},
+		{{.kind = WALKER_LAST_PUBLIC},
+		 "198.51.100.7",
+		 "",
+		 "203.0.113.99",
+		 "forged.example",
+		 5,
+		 true},
+		{{.kind = WALKER_EXCHANGE},
+		 NULL,
+		 "192.0.2.10",
+		 "203.0.113.5",
+		 "mail.example.com",
+		 4,
 		 true},
 	};
 
@@ -151,7 +229,8 @@ static void each_kind(void **state)
 		    strcmp(view.helo, t[i].helo) != 0 || view.field != t[i].field ||
 		    view.found != t[i].found)
 			fail_msg("case %zu: %s %s field %ld", i, buf, view.helo, view.field);
-		assert_true(view.n_hops > 0 && (t[i].set.kind >= WALKER_FIRST_RECEIVED || view.hop[0].note[0]));
+		assert_true(view.n_hops > 0 &&
+			    (t[i].set.kind >= WALKER_FIRST_RECEIVED || view.hop[0].note[0]));
 	}
 }
 
@@ -182,15 +261,17 @@ static void hops_are_listed(void **state)
 
 static void ranges(void **state)
 {
-	static const struct { const char *range, *in, *out; } t[] = {
+	static const struct {
+		const char *range, *in, *out;
+	} t[] = {
 		{"192.0.2.1", "192.0.2.1", "192.0.2.2"},
 		{"192.0.2.4-192.0.2.6", "192.0.2.6", "192.0.2.7"},
 		{"192.0.2.0/25", "192.0.2.127", "192.0.2.128"},
 		{"2001:db8::/33", "2001:db8:7fff::1", "2001:db8:8000::1"},
 		{"2001:db8::1 - 2001:db8::9", "2001:db8::9", "2001:db8::a"},
 	};
-	static const char *const bad[] = {"", "192.0.2.9-192.0.2.1", "192.0.2.1-2001:db8::1", "a-b",
-					  "192.0.2.0/33", "192.0.2.1-"};
+	static const char *const bad[] = {"",    "192.0.2.9-192.0.2.1", "192.0.2.1-2001:db8::1",
+					  "a-b", "192.0.2.0/33",        "192.0.2.1-"};
 	struct ip_range r;
 	struct ip_addr in, out;
 
@@ -220,7 +301,7 @@ static void names(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(real_samples),	   cmocka_unit_test(each_kind),
+		cmocka_unit_test(real_samples),    cmocka_unit_test(each_kind),
 		cmocka_unit_test(hops_are_listed), cmocka_unit_test(ranges),
 		cmocka_unit_test(names),
 	};

@@ -46,7 +46,7 @@ bool ip_range_parse(struct str s, struct ip_range *out)
 		return false;
 	out->first = out->last = net.addr;
 	for (unsigned int i = net.prefix; i < 128; i++) {
-		out->first.a[i / 8] &= (uint8_t)~(0x80u >> i % 8);
+		out->first.a[i / 8] &= (uint8_t) ~(0x80u >> i % 8);
 		out->last.a[i / 8] |= (uint8_t)(0x80u >> i % 8);
 	}
 	return true;
@@ -174,18 +174,21 @@ static bool passes(const struct walker_setting *set, struct walker_hop *hop, siz
 	case WALKER_EXCHANGE:
 		break;
 	case WALKER_GMAIL:
-		private = private && !set->keep_private;
+		private
+		= private && !set->keep_private;
 		break;
 	case WALKER_SPAMASSASSIN:
 		/* Without a list it takes private networks for its own; loopback always is. */
-		private = private && (set->n_listed == 0 || is_loopback(&hop->ip));
+		private
+		= private && (set->n_listed == 0 || is_loopback(&hop->ip));
 		if (!private && n && hop->authenticated) {
 			note(hop, "authenticated to a trusted host: skipped");
 			return true;
 		}
 		break;
 	default:
-		private = false;
+		private
+		= false;
 	}
 	if (private)
 		note(hop, "private address: skipped");

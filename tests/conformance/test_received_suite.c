@@ -2,8 +2,8 @@
  * Copyright (c) 2026 The Postern Authors */
 
 /*
- * received-suite FILE.json: real servers' Received lines through the lenient reader: ip, by, helo and
- * rdns must be as the suite says. POSTERN_CONFORMANCE names another directory of data. Exit 77
+ * received-suite FILE.json: real servers' Received lines through the lenient reader: ip, by, helo
+ * and rdns must be as the suite says. POSTERN_CONFORMANCE names another directory of data. Exit 77
  * without data.
  */
 
@@ -71,8 +71,7 @@ int main(int argc, char **argv)
 		printf("no suite at %s\n", path);
 		return 77;
 	}
-	json_array_foreach(all, i, v)
-		right += is_right(v);
+	json_array_foreach(all, i, v) right += is_right(v);
 	lines = json_array_size(all);
 	json_decref(all);
 	printf("%zu of %zu right\n", right, lines);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "control/origin/received_lenient.h"
+#include "control/origin/walkers.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -11,14 +12,44 @@ static bool inside(struct str s, const uint8_t *p, size_t cap)
 	return s.n == 0 || (s.p >= p && s.p + s.n <= p + cap);
 }
 
-/* Two readers of one line: whatever the strict one takes, the lenient one reads alike, or says that it
- * is no line of a mail server. */
+/* A walk ends within its bounds, whatever stands in the header and in the list. */
+static void walks(struct str text)
+{
+	static struct walker_view v;
+	struct ip_range range;
+	struct walker_setting set = {.on = true, .listed = &range};
+	struct walker_start start = {.has_peer = text.n & 1, .peer_helo = text};
+	struct iovec iov = {(void *)(uintptr_t)text.p, text.n};
+	struct mail_bytes c = {&iov, 1, text.n};
+	struct headers h;
+
+	set.n_listed = ip_range_parse(str_cut(text, str_find(text, '\n')), &range);
+	if (set.n_listed &&
+	    (!ip_in_range(&range.first, &range) || !ip_in_range(&range.last, &range)))
+		abort();
+	if (headers_parse(&h, &c))
+		abort();
+	for (unsigned int k = 0; k <= WALKER_LAST_PUBLIC; k++) {
+		set.kind = (enum walker_kind)k;
+		set.skip_last = text.n & 2;
+		walker_run(&set, &start, &h, &v);
+		if (v.n_hops > ORIGIN_MAX_HOPS || v.field >= (long)h.n || (v.found && !v.n_hops))
+			abort();
+	}
+	headers_free(&h);
+}
+
+/* Two readers of one line: whatever the strict one takes, the lenient one reads alike, or says that
+ * it is no line of a mail server. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static uint8_t strict_text[8192], text[8192];
 	struct received strict, r;
 	const char *why, *strict_why;
-	int rc = received_parse_lenient(str_make(data, size), text, sizeof(text), &r, &why);
+	int rc;
+
+	walks(str_make(data, size));
+	rc = received_parse_lenient(str_make(data, size), text, sizeof(text), &r, &why);
 
 	if (!inside(r.helo, text, sizeof(text)) || !inside(r.rdns, text, sizeof(text)) ||
 	    !inside(r.by, text, sizeof(text)) || !inside(r.id, text, sizeof(text)) ||
