@@ -23,5 +23,7 @@ void print_json(const json_t *v);
 
 /* Commands: argv behind the command's words. They return an enum cli_exit. */
 int cmd_scan(const struct cli *cli, int argc, char **argv);
+int cmd_explain(const struct cli *cli, int argc, char **argv);
+int cmd_simulate(const struct cli *cli, int argc, char **argv);
 int cmd_config_check(const struct cli *cli, int argc, char **argv);
 int cmd_rules_check(const struct cli *cli, int argc, char **argv);

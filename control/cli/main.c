@@ -25,6 +25,11 @@ static const char usage_text[] =
 	"  scan [--config FILE] [--ip IP] [--helo NAME] [--from ADDR] [--rcpt ADDR]...\n"
 	"       [--dns-zone FILE]... [--now EPOCH] [--output FILE] FILE|-\n"
 	"                                           judge a message file; no daemon needed\n"
+	"  simulate exchange|gmail|spamassassin|rspamd|first-received|last-public\n"
+	"       [--gateway IP]... [--skip LIST] [--no-detect] [--from ADDR] [--dns-zone FILE]...\n"
+	"       [--now EPOCH] FILE|-                whom the other side would take for the sender\n"
+	"  explain [--gateway IP]... [--skip LIST] [--from ADDR] [--dns-zone FILE]... [--now EPOCH] FILE|-\n"
+	"                                           which hop hid the sender, what broke signatures\n"
 	"exit codes: 0 ok, 1 finding, 2 usage, 3 daemon unreachable\n";
 
 static int usage(const char *why)
@@ -236,5 +241,9 @@ int main(int argc, char **argv)
 		return cmd_rules_check(&cli, n - 2, a + 2);
 	if (is(n, a, "scan", NULL))
 		return cmd_scan(&cli, n, a);
+	if (is(n, a, "simulate", NULL))
+		return cmd_simulate(&cli, n, a);
+	if (is(n, a, "explain", NULL))
+		return cmd_explain(&cli, n, a);
 	return usage("unknown command");
 }

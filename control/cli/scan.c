@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "control/cli/cli.h"
+#include "control/cli/message.h"
 #include "control/judge/judge.h"
 #include "control/snapshot.h"
 #include "dataplane/scan/scan.h"
@@ -21,7 +21,6 @@
 #include "postern/utf8.h"
 
 #define MAX_ZONES 16
-#define SCAN_MESSAGE_MAX (256u * 1024 * 1024)
 
 /* Used where no --config is given: nothing in it is ever connected to. */
 static const char default_config[] =
@@ -90,61 +89,6 @@ static int options(struct scan *s, int argc, char **argv)
 	if (optind + 1 != argc)
 		return complain("arguments", "exactly one message file, or - for standard input");
 	s->file = argv[optind];
-	return CLI_OK;
-}
-
-static int read_message(struct scan *s)
-{
-	FILE *f = strcmp(s->file, "-") ? fopen(s->file, "rb") : stdin;
-	size_t cap = 1 << 16, n = 0, k;
-	uint8_t *p = malloc(cap);
-
-	if (!f || !p) {
-		free(p);
-		return complain(s->file, strerror(errno));
-	}
-	while ((k = fread(p + n, 1, cap - n, f)) > 0) {
-		n += k;
-		if (n == cap) {
-			uint8_t *more = cap < SCAN_MESSAGE_MAX ? realloc(p, cap * 2) : NULL;
-
-			if (!more) {
-				free(p);
-				return complain(s->file, "too large");
-			}
-			p = more;
-			cap *= 2;
-		}
-	}
-	if (f != stdin)
-		fclose(f);
-	s->message = p;
-	s->size = n;
-	return CLI_OK;
-}
-
-/* A file with lone LFs is a mail as UNIX keeps it: SMTP would have carried CRLF. */
-static int to_crlf(struct scan *s)
-{
-	size_t lone = 0, n = 0;
-	uint8_t *p;
-
-	for (size_t i = 0; i < s->size; i++)
-		lone += s->message[i] == '\n' && (!i || s->message[i - 1] != '\r');
-	if (!lone)
-		return CLI_OK;
-	fprintf(stderr, "posternctl scan: %zu line(s) end in LF alone, taken as CRLF\n", lone);
-	p = malloc(s->size + lone);
-	if (!p)
-		return complain(s->file, "out of memory");
-	for (size_t i = 0; i < s->size; i++) {
-		if (s->message[i] == '\n' && (!i || s->message[i - 1] != '\r'))
-			p[n++] = '\r';
-		p[n++] = s->message[i];
-	}
-	free(s->message);
-	s->message = p;
-	s->size = n;
 	return CLI_OK;
 }
 
@@ -341,9 +285,7 @@ int cmd_scan(const struct cli *cli, int argc, char **argv)
 	if (!rc)
 		rc = load(s);
 	if (!rc)
-		rc = read_message(s);
-	if (!rc)
-		rc = to_crlf(s);
+		rc = message_read("scan", s->file, &s->message, &s->size);
 	if (!rc)
 		rc = match_rules(s);
 	if (!rc)

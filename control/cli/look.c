@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+#include <event2/event.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "control/cli/message.h"
+#include "control/origin/received_lenient.h"
+
+static int complain(const struct look *l, const char *what, const char *why)
+{
+	fprintf(stderr, "posternctl %s: %s: %s\n", l->who, what, why);
+	return CLI_USAGE;
+}
+
+static int add_range(struct look *l, struct str s, const char *option)
+{
+	if (l->n_ranges == LOOK_RANGES)
+		return complain(l, option, "too many");
+	if (!ip_range_parse(str_trim(s), &l->range[l->n_ranges]))
+		return complain(l, option, "not an address, a range a-b or a prefix");
+	l->n_ranges++;
+	return CLI_OK;
+}
+
+static int add_gateway(struct look *l, const char *text)
+{
+	if (l->n_gateways == LOOK_RANGES || !ip_parse(str_c(text), &l->gateway[l->n_gateways]))
+		return complain(l, "--gateway", "not an address, or too many");
+	l->n_gateways++;
+	return add_range(l, str_c(text), "--gateway");
+}
+
+static int add_list(struct look *l, struct str list)
+{
+	int rc = CLI_OK;
+
+	while (list.n && !rc) {
+		size_t comma = str_find(list, ',');
+
+		rc = add_range(l, str_cut(list, comma), "--skip");
+		list = str_skip(list, comma + 1);
+	}
+	return rc;
+}
+
+static int options(struct look *l, int argc, char **argv)
+{
+	static const struct option opts[] = {{"gateway", 1, 0, 'g'},
+					     {"skip", 1, 0, 's'},
+					     {"from", 1, 0, 'f'},
+					     {"dns-zone", 1, 0, 'z'},
+					     {"now", 1, 0, 'n'},
+					     {"no-detect", 0, 0, 'd'},
+					     {0}};
+	int o, rc = CLI_OK;
+
+	optind = 1;
+	while (!rc && (o = getopt_long(argc, argv, "", opts, NULL)) != -1) {
+		switch (o) {
+		case 'g':
+			rc = add_gateway(l, optarg);
+			break;
+		case 's':
+			rc = add_list(l, str_c(optarg));
+			break;
+		case 'f':
+			l->from = optarg;
+			break;
+		case 'n':
+			l->now = atoll(optarg);
+			break;
+		case 'd':
+			l->no_detect = true;
+			break;
+		case 'z':
+			if (l->n_zones == LOOK_ZONES)
+				return complain(l, "--dns-zone", "too many");
+			l->zone[l->n_zones++] = optarg;
+			break;
+		default:
+			return CLI_USAGE;
+		}
+	}
+	if (!rc && optind + 1 != argc)
+		return complain(l, "arguments",
+				"exactly one message file, or - for standard input");
+	l->file = argv[optind];
+	return rc;
+}
+
+static void reverse_path(struct look *l)
+{
+	size_t i = headers_find(&l->headers, STR("Return-Path"), 0);
+	struct str s;
+	long n;
+
+	if (l->from) {
+		l->reverse_path = str_c(l->from);
+		return;
+	}
+	if (i >= l->headers.n)
+		return;
+	n = header_unfold(header_value(&l->headers, i), l->mail_from, sizeof(l->mail_from));
+	s = str_make(l->mail_from, n < 0 ? 0 : (size_t)n);
+	if (s.n >= 2 && s.p[0] == '<' && s.p[s.n - 1] == '>')
+		s = str_make(s.p + 1, s.n - 2);
+	l->reverse_path = s;
+}
+
+static bool is_gateway(const struct look *l, const struct ip_addr *ip)
+{
+	for (size_t i = 0; i < l->n_gateways; i++)
+		if (!memcmp(&l->gateway[i], ip, sizeof(*ip)))
+			return true;
+	return false;
+}
+
+/*
+ * A message out of a mailbox has the other side's own lines on top, then the one in which it names
+ * the gateway: the walk begins there. One that is yet to be delivered begins with the gateway's
+ * line.
+ */
+static void find_start(struct look *l)
+{
+	uint8_t scratch[8192];
+
+	for (size_t i = headers_find(&l->headers, STR("Received"), 0); i < l->headers.n;
+	     i = headers_find(&l->headers, STR("Received"), i + 1)) {
+		struct str value = header_value(&l->headers, i);
+		struct received r;
+		const char *why;
+
+		if (memmem(value.p, value.n, " (Postern) with ", 16))
+			break;
+		if (!received_parse_lenient(value, scratch, sizeof(scratch), &r, &why) &&
+		    is_gateway(l, &r.ip)) {
+			l->start.field = i;
+			return;
+		}
+	}
+	if (l->n_gateways) {
+		l->start.has_peer = true;
+		l->start.peer = l->gateway[0];
+	}
+}
+
+int look_open(struct look *l, int argc, char **argv)
+{
+	struct dns_options dopt = {.timeout_ms = 10000};
+	char err[256] = "";
+	int rc;
+
+	l->now = time(NULL);
+	rc = options(l, argc, argv);
+	if (!rc)
+		rc = message_read(l->who, l->file, &l->data, &l->content.size);
+	if (rc)
+		return rc;
+	l->iov = (struct iovec){l->data, l->content.size};
+	l->content.iov = &l->iov;
+	l->content.n_iov = 1;
+	if (headers_parse(&l->headers, &l->content))
+		return complain(l, l->file, "out of memory");
+	reverse_path(l);
+	find_start(l);
+	dopt.zone_file = l->zone;
+	dopt.n_zone_files = l->n_zones;
+	l->base = event_base_new();
+	l->dns = l->base ? dns_new(l->base, &dopt, err, sizeof(err)) : NULL;
+	if (!l->dns)
+		return complain(l, "dns", err);
+	l->jail = spf_jail_new(l->base, l->dns, &(struct spf_options){.n_workers = 1}, err,
+			       sizeof(err));
+	return l->jail ? CLI_OK : complain(l, "spf", err);
+}
+
+void look_close(struct look *l)
+{
+	if (l->check)
+		dkim_check_free(l->check);
+	if (l->jail)
+		spf_jail_free(l->jail);
+	if (l->dns)
+		dns_free(l->dns);
+	if (l->base)
+		event_base_free(l->base);
+	headers_free(&l->headers);
+	free(l->data);
+}
+
+static void wait_for(struct look *l)
+{
+	while (!l->done && event_base_loop(l->base, EVLOOP_ONCE) == 0)
+		;
+}
+
+static void on_spf(void *arg, const struct spf_verdict *v)
+{
+	struct look *l = arg;
+
+	l->verdict = *v;
+	l->done = true;
+}
+
+const struct spf_verdict *look_spf(struct look *l, const struct ip_addr *ip, const char *helo)
+{
+	struct spf_request req = {.ip = *ip,
+				  .helo = str_c(helo),
+				  .mail_from = l->reverse_path,
+				  .now = (uint64_t)l->now};
+
+	l->done = false;
+	l->verdict = (struct spf_verdict){.result = SPF_TEMPERROR, .reason = "out of memory"};
+	if (spf_check(l->jail, &req, on_spf, l))
+		wait_for(l);
+	return &l->verdict;
+}
+
+static void on_dkim(void *arg, const struct dkim_results *r)
+{
+	struct look *l = arg;
+
+	l->dkim = r;
+	l->done = true;
+}
+
+const struct dkim_results *look_dkim(struct look *l)
+{
+	l->done = false;
+	l->check = dkim_verify(l->dns, l->base, &l->headers, &l->content,
+			       &(struct dkim_options){.now = l->now}, on_dkim, l);
+	if (l->check)
+		wait_for(l);
+	return l->dkim;
+}
+
+json_t *look_text(struct str s)
+{
+	char buf[1024];
+	size_t n = s.n < sizeof(buf) ? s.n : sizeof(buf);
+
+	for (size_t i = 0; i < n; i++)
+		buf[i] = ascii_is_vchar(s.p[i]) || s.p[i] == ' ' ? (char)s.p[i] : '?';
+	return json_stringn(buf, n);
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+#pragma once
+
+/* A message file, and what can be found out about it without a daemon. */
+
+#include "control/auth/dkim/dkim.h"
+#include "control/auth/spf/spf.h"
+#include "control/cli/cli.h"
+#include "control/mail/mail.h"
+#include "control/origin/walkers.h"
+
+/* Reads FILE ("-": standard input) with CRLF line ends; *data is owned by the caller. CLI_OK, or
+ * CLI_USAGE having said why; `who` is the command. */
+int message_read(const char *who, const char *file, uint8_t **data, size_t *size);
+
+#define LOOK_ZONES  16
+#define LOOK_RANGES 256
+
+/* What simulate and explain have in common: the message, its options, resolver and jail. */
+struct look {
+	const char *who, *file, *from;
+	const char *zone[LOOK_ZONES];
+	size_t n_zones;
+	struct ip_range range[LOOK_RANGES]; /* the gateways first, then --skip */
+	struct ip_addr gateway[LOOK_RANGES];
+	size_t n_gateways, n_ranges;
+	bool no_detect;
+	int64_t now;
+
+	uint8_t *data;
+	struct iovec iov;
+	struct mail_bytes content;
+	struct headers headers;
+	uint8_t mail_from[512];
+	struct str reverse_path; /* --from, else Return-Path; n == 0: null or unknown */
+	struct walker_start start;
+
+	struct event_base *base;
+	struct dns *dns;
+	struct spf_jail *jail;
+	struct dkim_check *check;
+	const struct dkim_results *dkim;
+	bool done;
+	struct spf_verdict verdict;
+};
+
+/* Options, file, resolver. CLI_OK or CLI_USAGE; look_close() in either case. */
+int look_open(struct look *l, int argc, char **argv);
+void look_close(struct look *l);
+/* SPF as it comes out where this address and HELO are taken for the sender's. */
+const struct spf_verdict *look_spf(struct look *l, const struct ip_addr *ip, const char *helo);
+/* All signatures; valid until look_close(). NULL: out of memory. */
+const struct dkim_results *look_dkim(struct look *l);
+/* A JSON string of octets from outside: what is not printable ASCII becomes '?'. New reference. */
+json_t *look_text(struct str s);
