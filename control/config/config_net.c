@@ -349,12 +349,15 @@ static void read_by(struct config_reader *r, const struct config_node *n,
 	}
 }
 
+static const char *const unproven_words[] = {"defer", "direct", NULL};
+
 static const struct config_key relay_keys[] = {
 	{"addresses", read_nets, 0, 0},
 	{"by", read_by, 0, 0},
 	{"hops", read_count, CONFIG_INT(struct origin_relay, hops), 1, 20},
 	{"tls-name", read_tls_names, 0, 0},
 	{"tls-sha256", read_tls_fingerprints, 0, 0},
+	{"unproven", read_choice, CONFIG_INT(struct origin_relay, unproven_direct), .words = unproven_words},
 };
 
 void read_relays(struct config_reader *r, const struct config_node *n, const struct config_key *k,

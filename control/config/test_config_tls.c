@@ -236,7 +236,7 @@ static void relay_identity(void **state)
 		size_t names, prints;
 	} t[] = {
 		{"", false, false, 0, 0},
-		{"tls-sha256 = \"" PRINT "\"", false, true, 0, 1},
+		{"unproven = \"direct\"; tls-sha256 = \"" PRINT "\"", false, true, 0, 1},
 		{"tls-sha256 = [\"" PRINT "\", \"" COLONS "\"]", true, true, 0, 2},
 		{"tls-name = \"Relay.Example.NET\"", true, false, 1, 0},
 		{"tls-name = [\"a.example.net\", \".b\xc3\xbc" "cher.example\"]; tls-sha256 = \"" PRINT "\"",
@@ -258,6 +258,7 @@ static void relay_identity(void **state)
 			fail_msg("%s: %s: %s", t[i].keys, err.key, err.reason);
 		r = &c->relays.relay[0];
 		assert_int_equal(r->n_tls_names, t[i].names);
+		assert_int_equal(r->unproven_direct, i == 1);
 		assert_int_equal(r->n_tls_sha256, t[i].prints);
 		for (size_t k = 0; k < t[i].prints; k++)
 			assert_true(r->tls_sha256[k][1] == 0x11 && r->tls_sha256[k][31] == 0xff);

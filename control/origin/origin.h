@@ -30,6 +30,8 @@ struct origin_relay {
 	size_t n_tls_names;
 	const uint8_t (*tls_sha256)[32]; /* of the certificate, DER */
 	size_t n_tls_sha256;
+	bool unproven_direct;    /* at its address without the certificate: a sender like any other,
+	                            instead of unresolved */
 };
 
 struct origin_relays {
@@ -81,7 +83,7 @@ struct origin {
 	char via[64];         /* name of the outermost relay, "" if direct */
 	char reason[160];     /* for UNRESOLVED and PRIVATE_PEER */
 	bool unproven;        /* the peer has a relay's address and not its certificate: the note of
-	                         hop 0 says why; it is a peer like any other */
+	                         hop 0 says why */
 	struct origin_hop *hop; /* owned; hop 0 is the peer */
 	size_t n_hops;
 };

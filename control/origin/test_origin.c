@@ -212,10 +212,10 @@ static void walks(void **state)
 	walk("192.0.2.1",
 	     "X-A: b\r\n" LINE("10.9.0.1", "r1.example.net") "X-C: d\r\n" LINE("203.0.113.5", "in"),
 	     false, ORIGIN_VIA, "203.0.113.5", 3);
-	/* a private hop between trusted ones is passed over, else it is the end */
+	/* a private hop is the end, whatever it says: behind a NAT anybody may name a relay */
 	walk("192.0.2.1",
 	     LINE("10.1.1.1", "r1.example.net") LINE("10.9.0.1", "mid") LINE("203.0.113.5", "in"),
-	     false, ORIGIN_VIA, "203.0.113.5", 4);
+	     false, ORIGIN_UNRESOLVED, "192.0.2.1", 2);
 	walk("192.0.2.1", LINE("10.1.1.1", "r1.example.net") LINE("203.0.113.5", "mid"), false,
 	     ORIGIN_UNRESOLVED, "192.0.2.1", 2);
 	walk("192.0.2.1",
@@ -296,6 +296,7 @@ static void tls_identity(void **state)
 	relay[0].n_tls_names = 2;
 	relay[0].tls_sha256 = prints;
 	relay[0].n_tls_sha256 = 2;
+	relay[0].unproven_direct = true;
 	assert_int_equal(headers_parse(&h, &c), 0);
 	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
 		struct mail_envelope env = {.helo = STR("peer.example"), .tls_version = t[i].version,
@@ -312,12 +313,16 @@ static void tls_identity(void **state)
 		origin_free(&o);
 	}
 	headers_free(&h);
+	/* Its address is on the next hop's list: by default such mail waits. */
+	relay[0].unproven_direct = false;
+	walk("192.0.2.1", LINE("203.0.113.5", "r1.example.net"), false, ORIGIN_UNRESOLVED, "192.0.2.1", 1);
 	/* Behind another relay it is that one's word that counts. */
 	walk("10.9.0.1", LINE("192.0.2.1", "x.example") LINE("203.0.113.5", "r1.example.net"), false,
 	     ORIGIN_VIA, "203.0.113.5", 3);
 	/* A private address that did not prove itself is hidden by NAT like any other. */
 	relay[1].tls_name = names;
 	relay[1].n_tls_names = 1;
+	relay[1].unproven_direct = true;
 	walk("10.9.0.1", LINE("203.0.113.5", "x.example"), false, ORIGIN_PRIVATE_PEER, "10.9.0.1", 1);
 	setup(NULL);
 }

@@ -178,34 +178,6 @@ static bool relay_lines(struct walk *w, const struct origin_relay *relay)
 	return true;
 }
 
-/* The last hop is private and not listed. Looks for the listed relay right behind it: private hops
- * are passed over only between trusted ones. 1: found, w->line is its line; 0: no; -ENOMEM. */
-static int pass_private(struct walk *w, const struct origin_relay **relay)
-{
-	size_t mark = w->next, n_hops = w->o->n_hops;
-	long field = w->line_field;
-	const char *why = "";
-	int rc;
-
-	while (w->o->n_hops < ORIGIN_MAX_HOPS && next_line(w, &why)) {
-		*relay = relay_of(w->relays, &w->line.ip);
-		if (!*relay && !ip_is_private(&w->line.ip))
-			break;
-		note(w, "private address between relays, passed over");
-		rc = add_hop(w, &w->line.ip, w->line.helo, w->line.by, *relay, w->line_field);
-		if (rc)
-			return rc;
-		if (*relay)
-			return 1;
-	}
-	/* What the private machine told is not believed: forget it. */
-	w->o->n_hops = n_hops;
-	last_hop(w)->note[0] = '\0';
-	w->next = mark;
-	w->line_field = field;
-	return 0;
-}
-
 static void found(struct walk *w, enum origin_status status)
 {
 	const struct origin_hop *hop = last_hop(w);
@@ -231,13 +203,13 @@ static int walk_on(struct walk *w, const struct origin_relay *relay, bool allow_
 		rc = add_hop(w, &w->line.ip, w->line.helo, w->line.by, relay, w->line_field);
 		if (rc)
 			return rc;
-		if (relay || !ip_is_private(&w->line.ip))
-			continue;
-		rc = pass_private(w, &relay);
-		if (rc < 0)
-			return rc;
-		if (rc == 0 && !allow_private) {
-			unresolved(w, "private address behind the relay");
+		/*
+		 * A private address is a machine of the relay's network or a NAT that hides the sender;
+		 * only a list can tell. What it wrote about a listed relay proves nothing: behind a NAT
+		 * anybody may have written it.
+		 */
+		if (!relay && ip_is_private(&w->line.ip) && !allow_private) {
+			unresolved(w, "private address behind the relay, not listed");
 			return 0;
 		}
 	}
@@ -269,6 +241,9 @@ int origin_walk(const struct origin_relays *relays, const struct mail_envelope *
 	if (relay) {
 		snprintf(out->via, sizeof(out->via), "%s", relay->name);
 		rc = walk_on(w, relay, allow_private);
+	} else if (unproven && !listed->unproven_direct) {
+		/* The next hop skips this address: it would believe what an impostor wrote below. */
+		unresolved(w, "address of relay %.60s, but %.80s", listed->name, unproven);
 	} else if (ip_is_private(&env->peer) && !allow_private) {
 		out->status = ORIGIN_PRIVATE_PEER;
 		snprintf(out->reason, sizeof(out->reason), "private address that is not listed");
@@ -277,8 +252,8 @@ int origin_walk(const struct origin_relays *relays, const struct mail_envelope *
 		note(w, "stopped: not listed, the sender");
 		found(w, ORIGIN_DIRECT);
 	}
-	if (unproven) {
-		out->unproven = true;
+	out->unproven = unproven != NULL;
+	if (unproven && out->status != ORIGIN_UNRESOLVED) {
 		note(w, "stopped: address of relay %.60s, but %s", listed->name, unproven);
 	}
 out:

@@ -226,7 +226,7 @@
 	X(dkim_neutral, C, "signatures not judged") X(dkim_temperror, C, "signatures without key") \
 	X(dkim_permerror, C, "signatures malformed") \
 	X(origin_unresolved, D, "messages deferred: a relay's Received line did not parse or fit") \
-	X(origin_unproven, D, "messages from a relay's address without its certificate, taken as a peer's own") \
+	X(origin_unproven, D, "messages from a relay's address without its certificate") \
 	X(origin_private_peer, D, "sessions refused: private address that is not listed") \
 	X(source_denied, D, "sessions refused: policy.deny") \
 	X(source_sessions, D, "sessions refused: too many of one source at once") \

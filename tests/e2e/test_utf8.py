@@ -150,7 +150,7 @@ def main():
         lab.start_sink("--rule", f"ehlo={EHLO8}")
         cert, stranger, own = pair(lab, "relay"), pair(lab, "stranger"), pair(lab, "mx.example.com")
         lab.write_config(domains=("例子.example",), extra=f'''tls {{ certificate "mx" {{ chain = "{own[0]}"; key = "{own[1]}" }} }}
-relay "partner" {{ addresses = ["{RELAY}"]; tls-sha256 = "{fingerprint(cert[0])}" }}
+relay "partner" {{ addresses = ["{RELAY}"]; tls-sha256 = "{fingerprint(cert[0])}"; unproven = "direct" }}
 ''')
         lab.start_dataplane()
         lab.start_control()
