@@ -105,13 +105,16 @@ static bool canon_take(struct str v, enum dkim_canon *out)
 	return true;
 }
 
-static int take_canon(const struct dkim_tags *tags, struct dkim_params *p,
+static int take_canon(const struct dkim_tags *tags, enum dkim_field field, struct dkim_params *p,
 		      struct dkim_signature *sig)
 {
 	const struct dkim_tag *c = dkim_tags_find(tags, "c");
 	size_t slash;
 
-	p->header_canon = p->body_canon = CANON_SIMPLE;
+	/* Without c= an AMS in use is relaxed, whatever RFC 8617 4.1.2 takes over from DKIM: the
+	 * public suite and the other verifiers agree on it. */
+	p->header_canon = p->body_canon =
+		field == DKIM_FIELD_SIGNATURE ? CANON_SIMPLE : CANON_RELAXED;
 	if (!c)
 		return 0;
 	slash = str_find(c->value, '/');
@@ -329,7 +332,7 @@ static int take_own(const struct dkim_tags *tags, enum dkim_field field, struct 
 	}
 	rc = take_body_hash(tags, p, sig);
 	if (!rc)
-		rc = take_canon(tags, p, sig);
+		rc = take_canon(tags, field, p, sig);
 	if (!rc)
 		rc = take_names(tags, field, sig);
 	/* RFC 8617 4.1.2: i= is the instance there. */
