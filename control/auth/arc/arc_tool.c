@@ -2,8 +2,8 @@
  * Copyright (c) 2026 The Postern Authors */
 
 /* Validates or seals message files against a table of keys:
- *   arc_tool [-p PIECE] [-n NOW] KEYS FILE...                  one JSON object for each
- *   arc_tool -s PEM:DOMAIN:SELECTOR:ID:RESULTS [...] KEYS FILE  set and message
+ *   arc_tool [-p PIECE] [-n NOW] KEYS FILE...                      one JSON object for each
+ *   arc_tool -s PEM:DOMAIN:SELECTOR:ID:RESULTS [...] KEYS FILE...  writes FILE.sealed
  * -p cuts the content into pieces of that many octets. */
 
 #include <event2/event.h>
@@ -20,7 +20,10 @@ static struct {
 	struct dns *dns;
 	struct dkim_options opt;
 	size_t piece;
-	char *seal;
+	struct arc_key *key;
+	struct arc_seal_request seal;
+	const char *path;
+	const struct mail_bytes *content;
 } t = {.opt = {.now = 1700000000}};
 
 static uint8_t *slurp(const char *path, size_t *n)
@@ -54,45 +57,59 @@ static void print_results(const struct arc_results *r)
 	json_decref(o);
 }
 
-static void seal(const struct mail_bytes *content, const struct arc_results *r)
+static void seal_start(char *spec)
 {
-	static char set[1 << 17];
-	char err[128] = "", *part[5] = {0}, *at = t.seal;
-	struct arc_seal_request req = {.now = t.opt.now};
-	size_t n_pem;
+	char err[128] = "", *part[5], *at = spec;
+	size_t n;
 	uint8_t *pem;
-	long n;
 
-	for (size_t i = 0; i < 5; i++)
+	for (size_t i = 0; i < 5; i++) {
 		part[i] = i < 4 ? strsep(&at, ":") : at;
-	if (!part[4])
-		exit(2);
-	pem = slurp(part[0], &n_pem);
-	req.key = arc_key_new(str_make(pem, n_pem), err, sizeof(err));
-	if (!req.key) {
+		if (!part[i])
+			exit(2);
+	}
+	pem = slurp(part[0], &n);
+	t.key = arc_key_new(str_make(pem, n), err, sizeof(err));
+	free(pem);
+	if (!t.key) {
 		fprintf(stderr, "%s\n", err);
 		exit(2);
 	}
-	req.domain = part[1];
-	req.selector = part[2];
-	req.authserv_id = part[3];
-	req.results = str_c(part[4]);
-	n = arc_seal(&req, content, r, set, sizeof(set));
+	t.seal = (struct arc_seal_request){.key = t.key,
+					   .domain = part[1],
+					   .selector = part[2],
+					   .authserv_id = part[3],
+					   .results = str_c(part[4])};
+}
+
+static void seal(const struct arc_results *r)
+{
+	static char set[1 << 17];
+	char name[4096];
+	FILE *f;
+	long n;
+
+	t.seal.now = t.opt.now;
+	n = arc_seal(&t.seal, t.content, r, set, sizeof(set));
 	if (n < 0) {
 		fprintf(stderr, "arc_seal: %ld\n", n);
 		exit(1);
 	}
-	fwrite(set, 1, (size_t)n, stdout);
-	for (size_t i = 0; i < content->n_iov; i++)
-		fwrite(content->iov[i].iov_base, 1, content->iov[i].iov_len, stdout);
-	arc_key_free((struct arc_key *)(uintptr_t)req.key);
-	free(pem);
+	snprintf(name, sizeof(name), "%s.sealed", t.path);
+	f = fopen(name, "wb");
+	if (!f)
+		exit(2);
+	fwrite(set, 1, (size_t)n, f);
+	for (size_t i = 0; i < t.content->n_iov; i++)
+		fwrite(t.content->iov[i].iov_base, 1, t.content->iov[i].iov_len, f);
+	fclose(f);
 }
 
 static void on_results(void *arg, const struct arc_results *r)
 {
-	if (t.seal)
-		seal(arg, r);
+	(void)arg;
+	if (t.key)
+		seal(r);
 	else
 		print_results(r);
 }
@@ -116,7 +133,9 @@ static void run_file(const char *path)
 	content.n_iov = n_iov;
 	if (headers_parse(&h, &content))
 		exit(2);
-	c = arc_verify(t.dns, t.base, &h, &content, &t.opt, on_results, &content);
+	t.path = path;
+	t.content = &content;
+	c = arc_verify(t.dns, t.base, &h, &content, &t.opt, on_results, NULL);
 	if (!c)
 		exit(2);
 	event_base_dispatch(t.base);
@@ -138,7 +157,7 @@ int main(int argc, char **argv)
 		else if (c == 'n')
 			t.opt.now = strtoll(optarg, NULL, 10);
 		else if (c == 's')
-			t.seal = optarg;
+			seal_start(optarg);
 		else
 			return 2;
 	}
@@ -146,6 +165,7 @@ int main(int argc, char **argv)
 		return 2;
 	for (int i = optind + 1; i < argc; i++)
 		run_file(argv[i]);
+	arc_key_free(t.key);
 	test_dns_free(t.dns);
 	event_base_free(t.base);
 	return 0;
