@@ -43,8 +43,8 @@ static void write_dkim(struct authres_writer *w, const struct judgement *r)
 	}
 }
 
-/* RFC 8617 5.2: oldest-pass. The chain is worth what its sealers are, and whoever reads this must see
- * them: i=1 first. */
+/* RFC 8617 5.2: oldest-pass. The chain is worth what its sealers are, and whoever reads this must
+ * see them: i=1 first. */
 static void write_arc(struct authres_writer *w, const struct arc_results *arc)
 {
 	char sealers[LIMIT_ARC_SETS * (LIMIT_DNS_NAME + 1) + 1], oldest[16];

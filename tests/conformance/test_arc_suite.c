@@ -15,7 +15,7 @@
 #include "control/auth/dkim/test_dns.h"
 
 #define WORDS 16
-#define NOW 1700000000
+#define NOW   1700000000
 
 static struct {
 	struct event_base *base;
@@ -124,7 +124,8 @@ static bool field_is(const struct headers *set, const char *name, struct str wan
 
 	if (want.n == 0)
 		return f == set->n;
-	return f < set->n && str_eq(squeeze(header_value(set, f), spaces, a), squeeze(want, spaces, b));
+	return f < set->n &&
+	       str_eq(squeeze(header_value(set, f), spaces, a), squeeze(want, spaces, b));
 }
 
 static void run_sign(char **w)
@@ -160,8 +161,7 @@ static void run_sign(char **w)
 	must(headers_parse(&h, &made) == 0, "headers of the set");
 	ok = n >= 0 && field_is(&h, "ARC-Seal", unhex(w[10]), false) &&
 	     field_is(&h, "ARC-Message-Signature", unhex(w[11]), false) &&
-	     field_is(&h, "ARC-Authentication-Results", unhex(w[12]), true) &&
-	     h.n == (n ? 3u : 0u);
+	     field_is(&h, "ARC-Authentication-Results", unhex(w[12]), true) && h.n == (n ? 3u : 0u);
 	judge(ok, w[1], "sealed", str_make(set, out.iov_len));
 	headers_free(&h);
 	arc_check_free(c);

@@ -56,9 +56,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			if (!r.n || r.ended)
 				abort();
 			n = arc_chain_sealed(&r, 1, r.n, field);
-			if (n != 3 * r.n - 1 ||
-			    canon_fields(&h, field, n, r.set[r.n - 1].seal, STR_NONE, CANON_RELAXED,
-					 digest))
+			if (n != 3 * r.n - 1 || canon_fields(&h, field, n, r.set[r.n - 1].seal,
+							     STR_NONE, CANON_RELAXED, digest))
 				abort();
 		}
 		free(r.set);

@@ -45,9 +45,9 @@ typedef void arc_callback(void *arg, const struct arc_results *results);
 /* As dkim_verify(): headers and content stay valid until the callback or the cancel, the callback
  * never runs inside, results live until arc_check_free(), which cancels before the callback.
  * opt->run may be the one that dkim_verify() of this message was given. NULL: -ENOMEM. */
-struct arc_check *arc_verify(struct dns *dns, struct event_base *base, const struct headers *headers,
-			     const struct mail_bytes *content, const struct dkim_options *opt,
-			     arc_callback *cb, void *arg);
+struct arc_check *arc_verify(struct dns *dns, struct event_base *base,
+			     const struct headers *headers, const struct mail_bytes *content,
+			     const struct dkim_options *opt, arc_callback *cb, void *arg);
 void arc_check_free(struct arc_check *c);
 
 /* The sealers of a chain that passed, i=1 first, as "a.example:b.example". Length, or -ENOSPC. */
@@ -65,7 +65,7 @@ struct arc_seal_request {
 	const struct arc_key *key;
 	const char *domain, *selector;  /* d=, s= */
 	const char *authserv_id;
-	/* Results as in Authentication-Results behind "authserv-id;", folded or not; n == 0: none. */
+	/* As in Authentication-Results behind "authserv-id;", folded or not; n == 0: none. */
 	struct str results;
 	int64_t now;                    /* t= */
 	/* Names for h=, separated by colons; NULL: chosen from what the message has. */
@@ -77,10 +77,11 @@ struct arc_seal_request {
 	unsigned int b_line;
 };
 
-/* Makes one set over the message as it will leave (without the set), whose chain was found to be as
- * `chain` says (fields of it are not looked at: they may have moved): ARC-Seal, ARC-Message-Signature, ARC-Authentication-Results, each with its CRLF. The
- * same input makes the same octets. Length in buf; 0: nothing is to be added (the chain has ended,
- * or has 50 sets); -ENOSPC, -ENOMEM, -EIO, -EINVAL (a domain,
- * selector, id or result that cannot be written, or another chain than the one judged). */
+/* Makes one set over the message as it will leave (without the set), whose chain was found to be
+ * as `chain` says (fields of it are not looked at: they may have moved): ARC-Seal,
+ * ARC-Message-Signature, ARC-Authentication-Results, each with its CRLF. The same input makes the
+ * same octets. Length in buf; 0: nothing is to be added (the chain has ended, or has 50 sets);
+ * -ENOSPC, -ENOMEM, -EIO, -EINVAL (a domain, selector, id or result that cannot be written, or
+ * another chain than the one judged). */
 long arc_seal(const struct arc_seal_request *req, const struct mail_bytes *content,
 	      const struct arc_results *chain, char *buf, size_t cap);

@@ -120,15 +120,15 @@ static void take_field(const struct headers *h, size_t f, size_t k, struct arc_r
 	struct str rest = STR_NONE, value = header_value(h, f);
 	enum arc_result cv = ARC_FAIL;
 	bool cv_known = false;
-	unsigned int i = k == 0 ? arc_aar_instance(value, &rest)
-				: arc_tag_instance(value, &cv, &cv_known);
+	unsigned int i =
+		k == 0 ? arc_aar_instance(value, &rest) : arc_tag_instance(value, &cv, &cv_known);
 	struct arc_set *s;
 	size_t *slot;
 
 	if (!i) {
-		static const char *const why[] = {
-			"an ARC-Authentication-Results without instance",
-			"an ARC-Message-Signature without instance", "an ARC-Seal without instance"};
+		static const char *const why[] = {"an ARC-Authentication-Results without instance",
+						  "an ARC-Message-Signature without instance",
+						  "an ARC-Seal without instance"};
 
 		fail(r, why[k], 0);
 		return;

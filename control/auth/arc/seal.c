@@ -8,16 +8,16 @@
 #include "control/auth/arc/seal.h"
 
 /*
- * RFC 8617 5.1: AAR, then the AMS over message and AAR, then the seal over the sets. Each is written
- * in front of the message and the whole is indexed again, so that the hashes run over exactly what
- * a verifier will see. Tags stand in alphabetical order and are folded in one way only: same input,
- * same octets.
+ * RFC 8617 5.1: AAR, then the AMS over message and AAR, then the seal over the sets. Each is
+ * written in front of the message and the whole is indexed again, so that the hashes run over
+ * exactly what a verifier will see. Tags stand in alphabetical order and are folded in one way
+ * only: same input, same octets.
  */
 
-#define FOLD_AT 76      /* RFC 5322 2.1.1: lines should not be over 78 */
-#define B_LINE 72       /* characters of base64 in a line */
-#define MAX_NAMES 4096  /* octets of h= */
-#define MAX_SAME 16     /* fields of one name that are signed; ours */
+#define FOLD_AT   76   /* RFC 5322 2.1.1: lines should not be over 78 */
+#define B_LINE    72   /* characters of base64 in a line */
+#define MAX_NAMES 4096 /* octets of h= */
+#define MAX_SAME  16   /* fields of one name that are signed; ours */
 
 /* ---- writing -------------------------------------------------------------------------------- */
 
@@ -188,13 +188,36 @@ static bool is_foldable(struct str s)
  * no second one can be added. */
 static int choose_names(struct sealer *s, const struct headers *h)
 {
-	static const char *const name[] = {
-		"from",	"reply-to", "sender", "to", "cc", "subject", "date", "message-id",
-		"in-reply-to", "references", "mime-version", "content-type",
-		"content-transfer-encoding", "content-id", "content-description", "resent-date",
-		"resent-from", "resent-sender", "resent-to", "resent-cc", "resent-message-id",
-		"list-id", "list-help", "list-unsubscribe", "list-unsubscribe-post",
-		"list-subscribe", "list-post", "list-owner", "list-archive", "dkim-signature"};
+	static const char *const name[] = {"from",
+					   "reply-to",
+					   "sender",
+					   "to",
+					   "cc",
+					   "subject",
+					   "date",
+					   "message-id",
+					   "in-reply-to",
+					   "references",
+					   "mime-version",
+					   "content-type",
+					   "content-transfer-encoding",
+					   "content-id",
+					   "content-description",
+					   "resent-date",
+					   "resent-from",
+					   "resent-sender",
+					   "resent-to",
+					   "resent-cc",
+					   "resent-message-id",
+					   "list-id",
+					   "list-help",
+					   "list-unsubscribe",
+					   "list-unsubscribe-post",
+					   "list-subscribe",
+					   "list-post",
+					   "list-owner",
+					   "list-archive",
+					   "dkim-signature"};
 	struct out o = {.p = s->names, .cap = sizeof(s->names) - 1};
 
 	if (s->req->names) {

@@ -9,15 +9,16 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+
 #include <cmocka.h>
 
 #include "control/auth/arc/chain.h"
 #include "control/auth/dkim/test_dns.h"
 
-#define NOW 1700000000
+#define NOW  1700000000
 #define BODY "Hello  world\r\n\r\n"
 #define HEAD "From: a@example.com\r\nSubject: s\r\nDKIM-Signature: v=1\r\n"
-#define CAP (1 << 18)
+#define CAP  (1 << 18)
 
 static struct {
 	struct event_base *base;
@@ -104,7 +105,8 @@ static void done(void *arg, const struct arc_results *r)
 	t.got.set = NULL;
 	assert_true(arc_sealers(r, t.chain, sizeof(t.chain)) >= 0);
 	if (r->result == ARC_PASS)
-		snprintf(t.last_sealer, sizeof(t.last_sealer), "%s", r->set[r->n - 1].sealed.domain);
+		snprintf(t.last_sealer, sizeof(t.last_sealer), "%s",
+			 r->set[r->n - 1].sealed.domain);
 	if (w->req.key)
 		w->n = arc_seal(&w->req, w->content, r, w->set, CAP);
 }
@@ -148,14 +150,20 @@ static char *run(const char *m, const struct arc_seal_request *req)
 	return out;
 }
 
+static void validate(const char *m)
+{
+	free(run(m, NULL));
+}
+
 static struct arc_seal_request by(const char *domain)
 {
-	return (struct arc_seal_request){.key = t.key,
-					 .domain = domain,
-					 .selector = "k",
-					 .authserv_id = "mx.example.net",
-					 .results = STR("arc=none;\r\n\tspf=pass smtp.mailfrom=a@b.example"),
-					 .now = NOW};
+	return (struct arc_seal_request){
+		.key = t.key,
+		.domain = domain,
+		.selector = "k",
+		.authserv_id = "mx.example.net",
+		.results = STR("arc=none;\r\n\tspf=pass smtp.mailfrom=a@b.example"),
+		.now = NOW};
 }
 
 /* m is freed. */
@@ -192,12 +200,12 @@ static void chains(void **state)
 	char *m;
 
 	(void)state;
-	free(run(HEAD "\r\n" BODY, NULL));
+	validate(HEAD "\r\n" BODY);
 	assert_int_equal(t.got.result, ARC_NONE);
 	assert_string_equal(t.got.reason, "");
 	for (unsigned int n = 1; n <= 50; n = n < 5 ? n + 1 : n + 45) {
 		m = chain_of(n);
-		run(m, NULL);
+		validate(m);
 		assert_int_equal(t.got.result, ARC_PASS);
 		assert_int_equal(t.got.n, n);
 		assert_int_equal(t.got.oldest_pass, 0);
@@ -221,21 +229,22 @@ static void broken(void **state)
 
 	(void)state;
 	change(m, "Hello", "hello");
-	run(m, NULL);
+	validate(m);
 	assert_int_equal(t.got.result, ARC_FAIL);
 	assert_string_equal(t.got.reason, "i=3: ARC-Message-Signature: body hash did not verify");
 	/* RFC 8617 5.1.2: our set says so, and it covers itself only; then nobody adds more. */
 	m = again(m, "example.org");
 	assert_non_null(strstr(m, "cv=fail;"));
 	change(m, "hello", "Hello");
-	run(m, NULL);
+	validate(m);
 	assert_true(t.got.ended);
 	assert_string_equal(t.got.reason, "i=4: the seal says cv=fail");
 	m = again(m, "example.net");
 	assert_null(strstr(m, "i=5;"));
 	free(m);
 
-	/* A list in the middle changed the Subject: its own AMS verifies, the ones before do not. */
+	/* A list in the middle changed the Subject: its own AMS verifies, the ones before do not.
+	 */
 	m = chain_of(2);
 	change(m, "Subject: s", "Subject: t");
 	free(again(m, "example.net"));
@@ -243,12 +252,13 @@ static void broken(void **state)
 
 	m = chain_of(2);
 	change(strstr(m, "i=1; mx"), "spf=pass", "spf=fail");
-	run(m, NULL);
+	validate(m);
 	assert_string_equal(t.got.reason, "i=2: ARC-Seal: signature did not verify");
 	free(m);
 }
 
-/* The message changes between two sealers, as a list does it: the seals hold, the old AMS does not. */
+/* The message changes between two sealers, as a list does it: the seals hold, the old AMS does not.
+ */
 static void oldest_pass(void **state)
 {
 	struct arc_seal_request req = by("example.org");
@@ -270,7 +280,7 @@ static void oldest_pass(void **state)
 	memcpy(whole, set, (size_t)n);
 	memcpy(whole + n, m, iov.iov_len);
 	whole = again(whole, "example.net");
-	run(whole, NULL);
+	validate(whole);
 	assert_int_equal(t.got.result, ARC_PASS);
 	assert_int_equal(t.got.n, 4);
 	assert_int_equal(t.got.oldest_pass, 3);
@@ -291,13 +301,13 @@ static void keys(void **state)
 	req.key = t.rsa;
 	req.selector = "r";
 	m = run(HEAD "\r\n" BODY, &req);
-	run(m, NULL);
+	validate(m);
 	assert_int_equal(t.got.result, ARC_PASS);
 	free(m);
 	/* RFC 8617 5.2: a DNS error is a failure. */
 	req.selector = "t";
 	m = run(HEAD "\r\n" BODY, &req);
-	run(m, NULL);
+	validate(m);
 	assert_int_equal(t.got.result, ARC_FAIL);
 	assert_string_equal(t.got.reason, "i=1: ARC-Message-Signature: key: DNS scripted");
 	free(m);
@@ -341,15 +351,32 @@ static void instances(void **state)
 	static const struct {
 		const char *text;
 		unsigned int i;
-	} aar[] = {
-		{"i=1; mx", 1}, {" i = 50 ; mx", 50}, {"(c (n) \\)) i=2;x", 2}, {"I=3;", 3},
-		{"i=0; x", 0}, {"i=51; x", 0}, {"i=001; x", 0}, {"i=1 x; y", 0}, {"mx; i=1;", 0},
-		{"i=; x", 0}, {"i=-1; x", 0}, {"(open i=1;", 0}, {"", 0}, {"i", 0}, {"i=1", 0},
-		{"(\\", 0},
-	}, tags[] = {
-		{"i=1; cv=none", 1}, {"cv=pass; i=50", 50}, {"i=51", 0}, {"i=0", 0}, {"i=", 0},
-		{"I=1", 0}, {"i=1; i=1", 0}, {"a=b", 0}, {"i=1;; a=b", 0},
-	};
+	} aar[] =
+		{
+			{"i=1; mx", 1},
+			{" i = 50 ; mx", 50},
+			{"(c (n) \\)) i=2;x", 2},
+			{"I=3;", 3},
+			{"i=0; x", 0},
+			{"i=51; x", 0},
+			{"i=001; x", 0},
+			{"i=1 x; y", 0},
+			{"mx; i=1;", 0},
+			{"i=; x", 0},
+			{"i=-1; x", 0},
+			{"(open i=1;", 0},
+			{"", 0},
+			{"i", 0},
+			{"i=1", 0},
+			{"(\\", 0},
+		},
+	  tags[] = {
+		  {"i=1; cv=none", 1}, {"cv=pass; i=50", 50},
+		  {"i=51", 0},         {"i=0", 0},
+		  {"i=", 0},           {"I=1", 0},
+		  {"i=1; i=1", 0},     {"a=b", 0},
+		  {"i=1;; a=b", 0},
+	  };
 	struct str rest;
 
 	(void)state;
@@ -392,12 +419,65 @@ static void cancel(void **state)
 	free(m);
 }
 
+static void dkim_done(void *arg, const struct dkim_results *r)
+{
+	unsigned int *calls = arg;
+
+	assert_int_equal(r->n, 1);
+	(*calls)++;
+}
+
+/* One pass of the body for both; either may go before it has ended. */
+static void shared(void **state)
+{
+	char *m = chain_of(2);
+	struct iovec iov = {m, strlen(m)};
+	struct mail_bytes content = {&iov, 1, iov.iov_len};
+	struct headers h;
+
+	(void)state;
+	assert_int_equal(headers_parse(&h, &content), 0);
+	for (int gone = 0; gone < 3; gone++) {
+		struct body_run *r = body_run_new(t.base, &h, &content);
+		const struct dkim_options opt = {.now = NOW, .run = r};
+		unsigned int dkim_calls = 0;
+		struct want w = {0};
+		struct dkim_check *d;
+		struct arc_check *a;
+
+		t.calls = 0;
+		assert_non_null(r);
+		d = dkim_verify(t.dns, t.base, &h, &content, &opt, dkim_done, &dkim_calls);
+		a = arc_verify(t.dns, t.base, &h, &content, &opt, done, &w);
+		assert_true(d && a);
+		/* Both sets were made over the same body. */
+		assert_int_equal(r->pass.n, 1);
+		body_run_unref(r);
+		if (gone == 1)
+			dkim_check_free(d);
+		if (gone == 2)
+			arc_check_free(a);
+		event_base_dispatch(t.base);
+		assert_int_equal(dkim_calls, gone != 1);
+		assert_int_equal(t.calls, gone != 2);
+		if (gone != 2)
+			assert_int_equal(t.got.result, ARC_PASS);
+		if (gone != 1)
+			dkim_check_free(d);
+		if (gone != 2)
+			arc_check_free(a);
+		assert_int_equal(test_dns_open(t.dns), 0);
+	}
+	headers_free(&h);
+	free(m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(chains),   cmocka_unit_test(broken), cmocka_unit_test(oldest_pass),
-		cmocka_unit_test(keys),     cmocka_unit_test(requests),
-		cmocka_unit_test(instances), cmocka_unit_test(cancel),
+		cmocka_unit_test(chains), cmocka_unit_test(broken),   cmocka_unit_test(oldest_pass),
+		cmocka_unit_test(keys),   cmocka_unit_test(requests), cmocka_unit_test(instances),
+		cmocka_unit_test(cancel), cmocka_unit_test(shared),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -29,7 +29,7 @@ struct ask {
 
 struct part { /* one AMS or one seal */
 	struct dkim_params p;
-	int hash;             /* in the body run, of an AMS */
+	int hash; /* in the body run, of an AMS */
 	struct ask *ask;
 	bool parsed;
 };
@@ -46,7 +46,7 @@ struct arc_check {
 	struct part *message, *seal; /* by instance - 1 */
 	struct ask *ask[2 * LIMIT_ARC_SETS];
 	size_t n_asks;
-	size_t step;                 /* of 2 * results.n */
+	size_t step; /* of 2 * results.n */
 	bool all_asked, told;
 };
 
@@ -141,8 +141,8 @@ static int seal_digest(struct arc_check *c, size_t i, uint8_t *digest)
 {
 	size_t field[3 * LIMIT_ARC_SETS], n = arc_chain_sealed(&c->results, 1, i, field);
 
-	return canon_fields(c->headers, field, n, c->results.set[i - 1].seal, c->seal[i - 1].p.b_raw,
-			    CANON_RELAXED, digest);
+	return canon_fields(c->headers, field, n, c->results.set[i - 1].seal,
+			    c->seal[i - 1].p.b_raw, CANON_RELAXED, digest);
 }
 
 static void judge_keys(const struct ask *a, const struct dkim_params *p, const uint8_t *digest,

@@ -44,7 +44,7 @@ struct dkim_results {
 struct dkim_options {
 	int64_t now;             /* seconds since the epoch, for x= and t= */
 	bool l_policy_fail;      /* l= shorter than the body is DKIM_POLICY instead of pass */
-	struct body_run *run;    /* of body.h, shared with others of this message; NULL: one of its own */
+	struct body_run *run;    /* body.h, shared with ARC of this message; NULL: its own */
 };
 
 struct body_run;

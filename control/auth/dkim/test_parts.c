@@ -200,7 +200,8 @@ static void signatures(void **state)
 	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
 		struct dkim_signature sig = {0};
 		struct dkim_params p;
-		int rc = dkim_signature_parse(str_c(t[i].text), DKIM_FIELD_SIGNATURE, &opt, &p, &sig);
+		int rc = dkim_signature_parse(str_c(t[i].text), DKIM_FIELD_SIGNATURE, &opt, &p,
+					      &sig);
 
 		assert_string_equal(sig.reason, t[i].reason);
 		assert_int_equal(sig.result, t[i].result);

@@ -154,8 +154,8 @@ static int signature_start(struct dkim_check *c, struct dkim_signature *sig)
 		return 0;
 	}
 	j = &c->job[c->n_jobs];
-	rc = dkim_signature_parse(header_value(c->headers, sig->field), DKIM_FIELD_SIGNATURE, &c->opt,
-				  &j->p, sig);
+	rc = dkim_signature_parse(header_value(c->headers, sig->field), DKIM_FIELD_SIGNATURE,
+				  &c->opt, &j->p, sig);
 	if (rc == -EBADMSG)
 		return 0;
 	if (rc)
