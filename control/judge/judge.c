@@ -69,6 +69,8 @@ static void count_results(struct judge *j)
 		case DKIM_PERMERROR: c[CTL_dkim_permerror]++; break;
 		default: c[CTL_dkim_neutral]++;
 		}
+	c[r->arc->result == ARC_PASS ? CTL_arc_pass : r->arc->result == ARC_FAIL ? CTL_arc_fail
+									       : CTL_arc_none]++;
 	c[CTL_headers_removed] += r->out.headers_removed;
 	c[CTL_signatures_voided] += r->conflicts.oversigned_trace + r->conflicts.forged_own_header;
 	c[CTL_signatures_broken] += r->conflicts.broken;
@@ -208,6 +210,15 @@ static void on_dkim(void *arg, const struct dkim_results *d)
 	one_done(j);
 }
 
+static void on_arc(void *arg, const struct arc_results *a)
+{
+	struct judge *j = arg;
+
+	j->arc_open = false;
+	j->result.arc = a;
+	one_done(j);
+}
+
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
 	struct judge *j = arg;
@@ -251,6 +262,15 @@ static void give_up_on_open(struct judge *j)
 		j->dkim = NULL;
 		j->dkim_open = false;
 		r->dkim = &j->no_dkim;
+	}
+	if (j->arc_open) {
+		arc_check_free(j->arc);
+		j->arc = NULL;
+		j->arc_open = false;
+		/* RFC 8617 5.2: what could not be judged has failed. */
+		j->no_arc.result = ARC_FAIL;
+		snprintf(j->no_arc.reason, sizeof(j->no_arc.reason), "no answer in time");
+		r->arc = &j->no_arc;
 	}
 	event_del(j->finish);
 }
@@ -296,10 +316,16 @@ static int start_parallel(struct judge *j)
 		j->origin_ptr = ptr_resolve(j->env.dns, &r->origin.ip, on_origin_ptr, j);
 		j->open++;
 	}
+	j->run = body_run_new(j->env.base, &r->headers, j->req.content);
+	if (!j->run)
+		return -ENOMEM;
+	opt.run = j->run;
 	j->dkim = dkim_verify(j->env.dns, j->env.base, &r->headers, j->req.content, &opt, on_dkim, j);
 	j->dkim_open = j->dkim != NULL;
-	j->open++;
-	if (!j->ptr || (j->separate_origin_ptr && !j->origin_ptr) || !j->dkim)
+	j->arc = arc_verify(j->env.dns, j->env.base, &r->headers, j->req.content, &opt, on_arc, j);
+	j->arc_open = j->arc != NULL;
+	j->open += 2;
+	if (!j->arc || !j->ptr || (j->separate_origin_ptr && !j->origin_ptr) || !j->dkim)
 		return -ENOMEM;
 	return start_spf(j);
 }
@@ -365,6 +391,7 @@ struct judge *judge_start(const struct judge_env *env, const struct judge_reques
 	j->cb = cb;
 	j->arg = arg;
 	j->started_us = monotonic_us();
+	j->result.arc = &j->no_arc;
 	config_ref(req->config);
 	for (size_t i = 0; i < req->env->n_rcpts && !i; i++) {
 		const struct config_route *route =
@@ -400,6 +427,9 @@ void judge_free(struct judge *j)
 		give_up_on_open(j);
 	if (j->dkim)
 		dkim_check_free(j->dkim);
+	if (j->arc)
+		arc_check_free(j->arc);
+	body_run_unref(j->run);
 	if (j->timer)
 		event_free(j->timer);
 	if (j->finish)

@@ -11,6 +11,7 @@
 #include <jansson.h>
 
 #include "control/annotate/annotate.h"
+#include "control/auth/arc/arc.h"
 #include "control/auth/dkim/dkim.h"
 #include "control/auth/spf/spf.h"
 #include "control/config/config.h"
@@ -49,6 +50,7 @@ struct judgement {
 	struct ptr_result ptr, origin_ptr; /* of the TCP peer; of the original sender */
 	struct spf_verdict spf, spf_helo;
 	const struct dkim_results *dkim;   /* never NULL in the callback */
+	const struct arc_results *arc;     /* never NULL in the callback */
 	struct rule_hit *hit;
 	size_t n_hits;
 	struct policy_verdict policy;

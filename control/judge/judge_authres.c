@@ -4,9 +4,12 @@
 /* What was found, as RFC 8601 says it. */
 
 #include <errno.h>
+#include <stdio.h>
 
 #include "control/auth/authres/authres.h"
 #include "control/judge/judge_internal.h"
+
+#define MAX_CHAIN 800 /* octets of arc.chain */
 
 static void write_spf(struct authres_writer *w, const struct judgement *r,
 		      const struct mail_envelope *env)
@@ -40,6 +43,23 @@ static void write_dkim(struct authres_writer *w, const struct judgement *r)
 	}
 }
 
+/* RFC 8617 5.2: oldest-pass. The chain is worth what its sealers are, and whoever reads this must
+ * see them: i=1 first. */
+static void write_arc(struct authres_writer *w, const struct arc_results *arc)
+{
+	char sealers[LIMIT_ARC_SETS * (LIMIT_DNS_NAME + 1) + 1], oldest[16];
+	long n = arc_sealers(arc, sealers, sizeof(sealers));
+
+	authres_result(w, "arc", arc_result_name(arc->result), str_c(arc->reason));
+	if (arc->result != ARC_PASS)
+		return;
+	snprintf(oldest, sizeof(oldest), "%u", arc->oldest_pass);
+	authres_property(w, "header", "oldest-pass", str_c(oldest));
+	/* A line has 998 octets: longer chains are told by the trace alone. */
+	if (n > 0 && n <= MAX_CHAIN)
+		authres_property(w, "arc", "chain", str_make(sealers, (size_t)n));
+}
+
 static const char *iprev(const struct ptr_result *p)
 {
 	switch (p->status) {
@@ -62,6 +82,7 @@ int judge_authres(const struct judgement *r, const struct mail_envelope *env, co
 	if (r->origin.status == ORIGIN_DIRECT || r->origin.status == ORIGIN_VIA) {
 		write_spf(&w, r, env);
 		write_dkim(&w, r);
+		write_arc(&w, r->arc);
 		authres_result(&w, "iprev", iprev(&r->origin_ptr), STR_NONE);
 		authres_property(&w, "policy", "iprev", str_c(ip_format(&r->origin.ip, ip, sizeof(ip))));
 		if (r->origin_ptr.name[0])

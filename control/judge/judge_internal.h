@@ -15,10 +15,13 @@ struct judge {
 	void *arg;
 	struct judgement result;
 	struct dkim_results no_dkim;   /* empty */
+	struct arc_results no_arc;     /* none, or what stands for no answer in time */
 	struct ptr_query *ptr, *origin_ptr;
 	struct spf_check *spf, *spf_helo;
+	struct body_run *run;          /* shared by dkim and arc */
 	struct dkim_check *dkim;
-	bool dkim_open;
+	struct arc_check *arc;
+	bool dkim_open, arc_open;
 	bool separate_origin_ptr;
 	bool v6_plain;
 	bool done;

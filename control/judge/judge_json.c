@@ -3,9 +3,9 @@
 
 /*
  * The JSON contract: origin{ip,helo,ptr,via,status,path[]}, spf{result,identity,domain},
- * dkim[{result,domain,selector,algorithm,reason}], arc{result}, dmarc{result,policy},
+ * dkim[{result,domain,selector,algorithm,reason}], arc{result,reason,chain[]}, dmarc{result,policy},
  * matches[{rule,view,score}], score, action, headers[], signatures_broken. Members may be added,
- * none is taken away. ARC and DMARC are not judged yet and say "none".
+ * none is taken away. DMARC is not judged yet and says "none".
  */
 
 #include "control/judge/judge_internal.h"
@@ -76,6 +76,24 @@ static json_t *dkim_json(const struct dkim_results *d)
 	return a;
 }
 
+static json_t *arc_json(const struct arc_results *arc)
+{
+	json_t *o = json_pack("{s:s, s:o}", "result", arc_result_name(arc->result), "reason",
+			      ctext(arc->reason)), *chain = json_array();
+
+	for (size_t i = 0; i < arc->n; i++) {
+		const struct dkim_signature *s = &arc->set[i].sealed;
+
+		json_array_append_new(chain, json_pack("{s:i, s:o, s:o, s:s}", "instance", (int)i + 1,
+			"domain", ctext(s->domain), "selector", ctext(s->selector), "result",
+			dkim_result_name(s->result)));
+	}
+	json_object_set_new(o, "chain", chain);
+	if (arc->result == ARC_PASS)
+		json_object_set_new(o, "oldest_pass", json_integer(arc->oldest_pass));
+	return o;
+}
+
 static json_t *matches_json(const struct judgement *r)
 {
 	static const char *const view[VIEW_COUNT] = {"envelope", "header", "body", "rawbody",
@@ -118,7 +136,7 @@ json_t *judge_json(const struct judge *j)
 	json_object_set_new(o, "spf", spf_json(&r->spf));
 	json_object_set_new(o, "spf_helo", spf_json(&r->spf_helo));
 	json_object_set_new(o, "dkim", dkim_json(r->dkim));
-	json_object_set_new(o, "arc", json_pack("{s:s}", "result", "none"));
+	json_object_set_new(o, "arc", arc_json(r->arc));
 	json_object_set_new(o, "dmarc", json_pack("{s:s, s:s}", "result", "none", "policy", "none"));
 	json_object_set_new(o, "matches", matches_json(r));
 	json_object_set_new(o, "score", json_real(r->policy.score));

@@ -225,6 +225,8 @@
 	X(dkim_pass, C, "signatures that verified") X(dkim_fail, C, "signatures that did not") \
 	X(dkim_neutral, C, "signatures not judged") X(dkim_temperror, C, "signatures without key") \
 	X(dkim_permerror, C, "signatures malformed") \
+	X(arc_pass, C, "chains that verified") X(arc_fail, C, "chains that did not") \
+	X(arc_none, C, "messages without a chain") \
 	X(origin_unresolved, D, "messages deferred: a relay's Received line did not parse or fit") \
 	X(origin_unproven, D, "messages from a relay's address without its certificate") \
 	X(origin_private_peer, D, "sessions refused: private address that is not listed") \

@@ -28,7 +28,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	} else if (!why) {
 		abort();
 	}
-	rc = dkim_signature_parse(text, &opt, &p, &sig);
+	rc = dkim_signature_parse(text, DKIM_FIELD_SIGNATURE, &opt, &p, &sig);
 	if (rc && !sig.reason[0])
 		abort();
 	if (rc == 0 && (sig.n_signed == 0 || p.signature_len == 0 || !sig.domain[0]))

@@ -143,7 +143,7 @@ int canon_pass_add(struct canon_pass *p, enum dkim_canon canon, uint64_t limit)
 	for (size_t i = 0; i < p->n; i++)
 		if (p->hash[i].canon == canon && p->hash[i].limit == limit)
 			return (int)i;
-	if (p->n == LIMIT_DKIM_SIGNATURES)
+	if (p->n == CANON_HASHES)
 		return -ENOSPC;
 	h = &p->hash[p->n];
 	*h = (struct canon_hash){.canon = canon, .limit = limit, .md = EVP_MD_CTX_new()};
@@ -270,25 +270,18 @@ static size_t choose(const struct headers *h, struct str name, size_t own, bool 
 	return h->n;
 }
 
-int canon_headers(const struct headers *h, const struct str *names, size_t n_names, size_t own,
-		  struct str cut, enum dkim_canon canon, uint8_t digest[CANON_DIGEST])
+int canon_fields(const struct headers *h, const size_t *field, size_t n_fields, size_t own,
+		 struct str cut, enum dkim_canon canon, uint8_t digest[CANON_DIGEST])
 {
 	struct field_sink s = {.md = EVP_MD_CTX_new()};
-	bool *used = calloc(h->n + 1, sizeof(*used));
-	int rc = -ENOMEM;
+	int rc = -EIO;
 
-	if (!s.md || !used)
-		goto out;
-	rc = -EIO;
+	if (!s.md)
+		return -ENOMEM;
 	if (!canon_sha256() || EVP_DigestInit_ex2(s.md, canon_sha256(), NULL) != 1)
 		goto out;
-	for (size_t i = 0; i < n_names; i++) {
-		size_t f = choose(h, names[i], own, used);
-
-		/* RFC 6376 5.4.2: a field that is not there counts as the null string. */
-		if (f == h->n)
-			continue;
-		put_field(&s, h, f, STR_NONE, canon);
+	for (size_t i = 0; i < n_fields; i++) {
+		put_field(&s, h, field[i], STR_NONE, canon);
 		sink_put(&s, '\r');
 		sink_put(&s, '\n');
 	}
@@ -298,6 +291,27 @@ int canon_headers(const struct headers *h, const struct str *names, size_t n_nam
 		rc = 0;
 out:
 	EVP_MD_CTX_free(s.md);
+	return rc;
+}
+
+int canon_headers(const struct headers *h, const struct str *names, size_t n_names, size_t own,
+		  struct str cut, enum dkim_canon canon, uint8_t digest[CANON_DIGEST])
+{
+	bool *used = calloc(h->n + 1, sizeof(*used));
+	size_t *field = calloc(n_names + 1, sizeof(*field)), n = 0;
+	int rc = -ENOMEM;
+
+	if (!used || !field)
+		goto out;
+	for (size_t i = 0; i < n_names; i++) {
+		field[n] = choose(h, names[i], own, used);
+		/* RFC 6376 5.4.2: a field that is not there counts as the null string. */
+		if (field[n] < h->n)
+			n++;
+	}
+	rc = canon_fields(h, field, n, own, cut, canon, digest);
+out:
+	free(field);
 	free(used);
 	return rc;
 }

@@ -17,6 +17,8 @@
 
 #define CANON_DIGEST 32
 #define CANON_STAGE 2048
+/* Distinct (canonicalization, limit) of one message: every DKIM signature, and as many of ARC. */
+#define CANON_HASHES (2 * LIMIT_DKIM_SIGNATURES)
 
 enum dkim_canon { CANON_SIMPLE, CANON_RELAXED };
 
@@ -44,7 +46,7 @@ struct canon_body {
 
 struct canon_pass {
 	struct canon_body body[2]; /* by enum dkim_canon */
-	struct canon_hash hash[LIMIT_DKIM_SIGNATURES];
+	struct canon_hash hash[CANON_HASHES];
 	size_t n;
 	bool failed;           /* OpenSSL refused a step */
 };
@@ -57,6 +59,9 @@ void canon_pass_update(struct canon_pass *p, const uint8_t *data, size_t n);
 void canon_pass_end(struct canon_pass *p);
 void canon_pass_free(struct canon_pass *p);
 
+/* Digest of the fields field[] in this order, and of field `own` as below. */
+int canon_fields(const struct headers *h, const size_t *field, size_t n_fields, size_t own,
+		 struct str cut, enum dkim_canon canon, uint8_t digest[CANON_DIGEST]);
 /* Digest of the fields named in names[] (chosen from the bottom up, RFC 6376 5.4.2) and of field
  * `own` with the octets `cut` of its value left out and no final CRLF. cut.n == 0: nothing left
  * out. 0, -ENOMEM, -EIO. */

@@ -44,8 +44,10 @@ struct dkim_results {
 struct dkim_options {
 	int64_t now;             /* seconds since the epoch, for x= and t= */
 	bool l_policy_fail;      /* l= shorter than the body is DKIM_POLICY instead of pass */
+	struct body_run *run;    /* body.h, shared with ARC of this message; NULL: its own */
 };
 
+struct body_run;
 struct dkim_check;
 typedef void dkim_callback(void *arg, const struct dkim_results *results);
 

@@ -166,3 +166,33 @@ enum dkim_result dkim_key_verify(const struct dkim_key *key, const struct dkim_p
 	ERR_clear_error();
 	return res;
 }
+
+static unsigned int rank(enum dkim_result r)
+{
+	return r == DKIM_PASS ? 4 : r == DKIM_FAIL ? 3 : r == DKIM_POLICY ? 2 : r == DKIM_PERMERROR;
+}
+
+void dkim_key_try(struct str record, const struct dkim_params *p,
+		  const uint8_t digest[CANON_DIGEST], struct dkim_key_verdict *v)
+{
+	char reason[sizeof(v->reason)] = "";
+	enum dkim_result res = DKIM_PERMERROR;
+	struct dkim_key key;
+	const char *why = "";
+	uint32_t bits = 0;
+
+	if (!record.p) {
+		snprintf(reason, sizeof(reason), "malformed key record");
+	} else if (dkim_key_parse(record, &key, &why)) {
+		snprintf(reason, sizeof(reason), "key record: %s", why);
+	} else {
+		res = dkim_key_verify(&key, p, digest, &bits, reason, sizeof(reason));
+		if (rank(res) >= rank(v->result))
+			v->testing = key.testing;
+	}
+	if (rank(res) > rank(v->result)) {
+		v->result = res;
+		v->bits = bits;
+		memcpy(v->reason, reason, sizeof(reason));
+	}
+}

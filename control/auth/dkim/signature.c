@@ -105,13 +105,16 @@ static bool canon_take(struct str v, enum dkim_canon *out)
 	return true;
 }
 
-static int take_canon(const struct dkim_tags *tags, struct dkim_params *p,
+static int take_canon(const struct dkim_tags *tags, enum dkim_field field, struct dkim_params *p,
 		      struct dkim_signature *sig)
 {
 	const struct dkim_tag *c = dkim_tags_find(tags, "c");
 	size_t slash;
 
-	p->header_canon = p->body_canon = CANON_SIMPLE;
+	/* Without c= an AMS in use is relaxed, whatever RFC 8617 4.1.2 takes over from DKIM: the
+	 * public suite and the other verifiers agree on it. */
+	p->header_canon = p->body_canon =
+		field == DKIM_FIELD_SIGNATURE ? CANON_SIMPLE : CANON_RELAXED;
 	if (!c)
 		return 0;
 	slash = str_find(c->value, '/');
@@ -121,15 +124,17 @@ static int take_canon(const struct dkim_tags *tags, struct dkim_params *p,
 	return 0;
 }
 
-static int take_names(const struct dkim_tags *tags, struct dkim_signature *sig)
+static int take_names(const struct dkim_tags *tags, enum dkim_field field,
+		      struct dkim_signature *sig)
 {
+	bool arc = field == DKIM_FIELD_ARC_MESSAGE;
 	const struct dkim_tag *h = dkim_tags_find(tags, "h");
 	struct str list, name;
-	bool from = false;
+	bool from = false, seal = false;
 	size_t n = 1;
 	uint8_t *text;
 
-	if (!h || h->value.n == 0)
+	if (!h || (h->value.n == 0 && !arc))
 		return bad(sig, "no h= tag");
 	for (size_t i = 0; i < h->value.n; i++)
 		n += h->value.p[i] == ':';
@@ -141,6 +146,9 @@ static int take_names(const struct dkim_tags *tags, struct dkim_signature *sig)
 	text = (uint8_t *)(sig->signed_names + n);
 	list = h->value;
 	while (dkim_list_next(&list, ':', &name)) {
+		/* The signers of ARC in use leave such holes; they name no field. */
+		if (name.n == 0 && arc)
+			continue;
 		if (name.n == 0)
 			return bad(sig, "empty name in h=");
 		for (size_t i = 0; i < name.n; i++) {
@@ -151,8 +159,12 @@ static int take_names(const struct dkim_tags *tags, struct dkim_signature *sig)
 		name.p = text;
 		text += name.n;
 		from |= str_eq(name, STR("from"));
+		seal |= str_eq(name, STR("arc-seal"));
 		sig->signed_names[sig->n_signed++] = name;
 	}
+	/* RFC 8617 4.1.2: the seal is made last and is never signed by the AMS. */
+	if (arc)
+		return seal ? bad(sig, "h= names ARC-Seal") : 0;
 	/* RFC 6376 5.4, 6.1.1: From must be signed. */
 	return from ? 0 : bad(sig, "From is not signed");
 }
@@ -270,12 +282,25 @@ static int take_query(const struct dkim_tags *tags, struct dkim_signature *sig)
 	return bad(sig, "no known query method in q=");
 }
 
-static int take_hashes(const struct dkim_tags *tags, struct dkim_params *p,
-		       struct dkim_signature *sig)
+static int take_body_hash(const struct dkim_tags *tags, struct dkim_params *p,
+			  struct dkim_signature *sig)
 {
-	const struct dkim_tag *b = dkim_tags_find(tags, "b"), *bh = dkim_tags_find(tags, "bh");
-	const struct dkim_tag *l = dkim_tags_find(tags, "l");
+	const struct dkim_tag *bh = dkim_tags_find(tags, "bh"), *l = dkim_tags_find(tags, "l");
 	uint8_t digest[CANON_DIGEST];
+	long n = bh ? dkim_base64(bh->value, digest, sizeof(digest)) : 0;
+
+	if (!bh || n != CANON_DIGEST)
+		return bad(sig, bh ? "malformed bh=" : "no bh= tag");
+	memcpy(p->body_hash, digest, sizeof(digest));
+	p->limit = UINT64_MAX;
+	if (l && !number_take(l->value, 76, &p->limit))
+		return bad(sig, "malformed l=");
+	return 0;
+}
+
+static int take_b(const struct dkim_tags *tags, struct dkim_params *p, struct dkim_signature *sig)
+{
+	const struct dkim_tag *b = dkim_tags_find(tags, "b");
 	size_t k = 0;
 	long n;
 
@@ -291,18 +316,35 @@ static int take_hashes(const struct dkim_tags *tags, struct dkim_params *p,
 		if (!ascii_is_wsp_crlf(b->value.p[i]))
 			sig->b_prefix[k++] = (char)b->value.p[i];
 	sig->b_prefix[k] = '\0';
-	n = bh ? dkim_base64(bh->value, digest, sizeof(digest)) : 0;
-	if (!bh || n != CANON_DIGEST)
-		return bad(sig, bh ? "malformed bh=" : "no bh= tag");
-	memcpy(p->body_hash, digest, sizeof(digest));
-	p->limit = UINT64_MAX;
-	if (l && !number_take(l->value, 76, &p->limit))
-		return bad(sig, "malformed l=");
 	return 0;
 }
 
-int dkim_signature_parse(struct str value, const struct dkim_options *opt, struct dkim_params *p,
-			 struct dkim_signature *sig)
+/* What the three kinds of field do not have in common. */
+static int take_own(const struct dkim_tags *tags, enum dkim_field field, struct dkim_params *p,
+		    struct dkim_signature *sig)
+{
+	int rc;
+
+	if (field == DKIM_FIELD_ARC_SEAL) {
+		/* RFC 8617 4.1.3: header fields only, relaxed, and h= makes the seal invalid. */
+		p->header_canon = CANON_RELAXED;
+		return dkim_tags_find(tags, "h") ? bad(sig, "h= in an ARC-Seal") : 0;
+	}
+	rc = take_body_hash(tags, p, sig);
+	if (!rc)
+		rc = take_canon(tags, field, p, sig);
+	if (!rc)
+		rc = take_names(tags, field, sig);
+	/* RFC 8617 4.1.2: i= is the instance there. */
+	if (!rc && field == DKIM_FIELD_SIGNATURE)
+		rc = take_identity(tags, p, sig);
+	if (!rc)
+		rc = take_query(tags, sig);
+	return rc;
+}
+
+int dkim_signature_parse(struct str value, enum dkim_field field, const struct dkim_options *opt,
+			 struct dkim_params *p, struct dkim_signature *sig)
 {
 	struct dkim_tags tags;
 	const struct dkim_tag *v;
@@ -314,22 +356,37 @@ int dkim_signature_parse(struct str value, const struct dkim_options *opt, struc
 	if (dkim_tags_parse(value, &tags, &why))
 		return bad(sig, why);
 	v = dkim_tags_find(&tags, "v");
-	if (!v || !str_eq(v->value, STR("1")))
+	if (field == DKIM_FIELD_SIGNATURE && (!v || !str_eq(v->value, STR("1"))))
 		return bad(sig, v ? "unknown version" : "no v= tag");
 	rc = take_domain(&tags, p, sig);
 	if (!rc)
-		rc = take_hashes(&tags, p, sig);
+		rc = take_b(&tags, p, sig);
 	if (!rc)
 		rc = take_algorithm(&tags, p, sig);
 	if (!rc)
-		rc = take_canon(&tags, p, sig);
-	if (!rc)
-		rc = take_names(&tags, sig);
-	if (!rc)
-		rc = take_identity(&tags, p, sig);
-	if (!rc)
-		rc = take_query(&tags, sig);
+		rc = take_own(&tags, field, p, sig);
 	if (!rc)
 		rc = take_times(&tags, opt, sig);
 	return rc;
+}
+
+void dkim_body_judge(const struct canon_pass *pass, int hash, const struct dkim_params *p,
+		     bool l_policy_fail, struct dkim_signature *sig)
+{
+	uint64_t total = pass->body[p->body_canon].total;
+	bool limited = p->limit != UINT64_MAX;
+
+	if (pass->failed) {
+		refuse(sig, DKIM_TEMPERROR, "out of memory");
+	} else if (limited && p->limit > total) {
+		/* RFC 6376 3.5: l= must not be larger than the canonical body. */
+		refuse(sig, DKIM_PERMERROR, "l= is larger than the body");
+	} else if (memcmp(pass->hash[hash].digest, p->body_hash, CANON_DIGEST) != 0) {
+		refuse(sig, DKIM_FAIL, "body hash did not verify");
+	} else if (sig->result == DKIM_PASS && limited && p->limit < total) {
+		if (l_policy_fail)
+			sig->result = DKIM_POLICY;
+		snprintf(sig->reason, sizeof(sig->reason), "l=%llu of %llu",
+			 (unsigned long long)p->limit, (unsigned long long)total);
+	}
 }

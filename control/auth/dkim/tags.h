@@ -59,10 +59,13 @@ struct dkim_params {
 	bool identity_differs;         /* the domain of i= is a true subdomain of d= */
 };
 
-/* Parses the raw value of a DKIM-Signature. 0; -EBADMSG: sig->result and sig->reason say why it
+/* RFC 8617 4.1.2, 4.1.3: the fields of ARC are DKIM signatures with a few tags of their own. */
+enum dkim_field { DKIM_FIELD_SIGNATURE, DKIM_FIELD_ARC_MESSAGE, DKIM_FIELD_ARC_SEAL };
+
+/* Parses the raw value of such a field. 0; -EBADMSG: sig->result and sig->reason say why it
  * cannot be verified; -ENOMEM. sig->signed_names is owned by the caller (one block). */
-int dkim_signature_parse(struct str value, const struct dkim_options *opt, struct dkim_params *p,
-			 struct dkim_signature *sig);
+int dkim_signature_parse(struct str value, enum dkim_field field, const struct dkim_options *opt,
+			 struct dkim_params *p, struct dkim_signature *sig);
 
 struct dkim_key {
 	enum dkim_key_type type;
@@ -83,3 +86,20 @@ int dkim_key_parse(struct str record, struct dkim_key *key, const char **why);
 enum dkim_result dkim_key_verify(const struct dkim_key *key, const struct dkim_params *p,
 				 const uint8_t digest[CANON_DIGEST], uint32_t *bits, char *reason,
 				 size_t cap);
+
+/* What the records of a key say of a signature: the verdict of the one that got furthest. */
+struct dkim_key_verdict {
+	enum dkim_result result; /* DKIM_NONE before the first record */
+	uint32_t bits;
+	bool testing;
+	char reason[160];
+};
+
+/* Judges with one more record; record.p == NULL: one that could not be read. */
+void dkim_key_try(struct str record, const struct dkim_params *p,
+		  const uint8_t digest[CANON_DIGEST], struct dkim_key_verdict *v);
+
+/* The body against a signature whose b= passed or failed: sets result and reason. `hash` is the
+ * index in the pass, which has ended. */
+void dkim_body_judge(const struct canon_pass *pass, int hash, const struct dkim_params *p,
+		     bool l_policy_fail, struct dkim_signature *sig);

@@ -200,7 +200,8 @@ static void signatures(void **state)
 	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
 		struct dkim_signature sig = {0};
 		struct dkim_params p;
-		int rc = dkim_signature_parse(str_c(t[i].text), &opt, &p, &sig);
+		int rc = dkim_signature_parse(str_c(t[i].text), DKIM_FIELD_SIGNATURE, &opt, &p,
+					      &sig);
 
 		assert_string_equal(sig.reason, t[i].reason);
 		assert_int_equal(sig.result, t[i].result);
@@ -221,7 +222,7 @@ static void international(void **state)
 						  "cher.example; s=k; b=Zm9v;" BH
 						  "h=from; i=\xc3\xa4@b\xc3\xbc"
 						  "cher.example"),
-					      &opt, &p, &sig),
+					      DKIM_FIELD_SIGNATURE, &opt, &p, &sig),
 			 0);
 	assert_string_equal(sig.domain, "xn--bcher-kva.example");
 	assert_string_equal(p.key_name, "k._domainkey.xn--bcher-kva.example");
