@@ -18,7 +18,9 @@ struct judge {
 	struct ptr_query *ptr, *origin_ptr;
 	struct spf_check *spf, *spf_helo;
 	struct dkim_check *dkim;
+	struct dmarc_check *dmarc;
 	bool dkim_open;
+	bool dmarc_open;
 	bool separate_origin_ptr;
 	bool v6_plain;
 	bool done;

@@ -225,6 +225,12 @@
 	X(dkim_pass, C, "signatures that verified") X(dkim_fail, C, "signatures that did not") \
 	X(dkim_neutral, C, "signatures not judged") X(dkim_temperror, C, "signatures without key") \
 	X(dkim_permerror, C, "signatures malformed") \
+	X(dmarc_pass, C, "dmarc=pass") X(dmarc_fail, C, "dmarc=fail") \
+	X(dmarc_none, C, "dmarc=none") X(dmarc_temperror, C, "dmarc=temperror") \
+	X(dmarc_permerror, C, "dmarc=permerror: From fields that cannot be judged") \
+	X(dmarc_psl_differs, C, "messages for which the public suffix list leads to another result") \
+	X(dmarc_tagged, C, "messages tagged for DMARC alone") \
+	X(dmarc_refused, D, "messages refused for DMARC") \
 	X(origin_unresolved, D, "messages deferred: a relay's Received line did not parse or fit") \
 	X(origin_unproven, D, "messages from a relay's address without its certificate, taken as a peer's own") \
 	X(origin_private_peer, D, "sessions refused: private address that is not listed") \

@@ -21,29 +21,6 @@ struct dmarc_check {
 	struct dmarc_verdict verdict;
 };
 
-const char *dmarc_result_name(enum dmarc_result r)
-{
-	static const char *const name[] = {
-		[DMARC_PASS] = "pass", [DMARC_NONE] = "none", [DMARC_PERMERROR] = "permerror",
-		[DMARC_TEMPERROR] = "temperror", [DMARC_FAIL] = "fail",
-	};
-
-	return name[r];
-}
-
-const char *dmarc_tag_name(enum dmarc_tag t)
-{
-	static const char *const name[] = {"p", "sp", "np"};
-
-	return name[t];
-}
-
-void dmarc_verdict_temperror(struct dmarc_verdict *v, const char *reason)
-{
-	*v = (struct dmarc_verdict){.result = DMARC_TEMPERROR};
-	snprintf(v->reason, sizeof(v->reason), "%s", reason);
-}
-
 /* ---- identifiers -------------------------------------------------------------------------------- */
 
 static void add_id(struct dmarc_check *c, const char *domain, bool spf, bool failed, size_t sig)
