@@ -4,8 +4,8 @@
 
 /*
  * One message from "it is here" to "this is what goes out": original sender, PTR, SPF and DKIM at
- * the same time, then DMARC, rules, policy, header block and its proof. The daemon and `posternctl scan`
- * run this same code. It delivers nothing and answers nobody.
+ * the same time, then DMARC, rules, policy, header block and its proof. The daemon and `posternctl
+ * scan` run this same code. It delivers nothing and answers nobody.
  */
 
 #include <jansson.h>

@@ -83,12 +83,15 @@ static json_t *evaluation_json(const struct dmarc_evaluation *e)
 	for (int i = 0; i < 32; i++)
 		if (e->dkim_aligned & 1u << i)
 			json_array_append_new(a, json_integer(i));
-	return json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:b, s:o, s:o}", "result",
-			 dmarc_result_name(e->result), "disposition", dmarc_policy_name(e->disposition),
-			 "policy", e->has_policy ? json_string(dmarc_policy_name(e->policy)) : json_null(),
-			 "policy_tag", e->has_policy ? json_string(dmarc_tag_name(e->tag)) : json_null(),
-			 "policy_domain", ctext(e->policy_domain), "org", ctext(e->org), "spf_aligned",
-			 (int)e->spf_aligned, "dkim_aligned", a, "reason", ctext(e->reason));
+	/* s?: NULL is null */
+	return json_pack("{s:s, s:s, s:s?, s:s?, s:o, s:o, s:b, s:o, s:o}",
+			 "result", dmarc_result_name(e->result),
+			 "disposition", dmarc_policy_name(e->disposition),
+			 "policy", e->has_policy ? dmarc_policy_name(e->policy) : NULL,
+			 "policy_tag", e->has_policy ? dmarc_tag_name(e->tag) : NULL,
+			 "policy_domain", ctext(e->policy_domain), "org", ctext(e->org),
+			 "spf_aligned", (int)e->spf_aligned, "dkim_aligned", a,
+			 "reason", ctext(e->reason));
 }
 
 static json_t *published_json(const struct dmarc_record *p)
@@ -119,12 +122,12 @@ static json_t *dmarc_json(const struct judgement *r)
 			evaluation_json(&a->psl), "published", a->walk.has_policy ?
 			published_json(&a->record) : json_null()));
 	}
-	return json_pack("{s:s, s:s, s:s, s:o, s:s, s:o, s:b, s:o}", "result",
-			 r->dmarc_judged ? dmarc_result_name(d->result) : "none", "policy", policy,
-			 "disposition", dmarc_policy_name(d->disposition), "domain",
-			 d->decisive < d->n ? ctext(d->author[d->decisive].domain) : json_null(), "from",
-			 from_status_name(d->from), "reason", ctext(d->reason), "psl_differs",
-			 (int)d->psl_differs, "authors", authors);
+	return json_pack("{s:s, s:s, s:s, s:s?, s:s, s:o, s:b, s:o}",
+			 "result", r->dmarc_judged ? dmarc_result_name(d->result) : "none",
+			 "policy", policy, "disposition", dmarc_policy_name(d->disposition),
+			 "domain", d->decisive < d->n ? d->author[d->decisive].domain : NULL,
+			 "from", from_status_name(d->from), "reason", ctext(d->reason),
+			 "psl_differs", (int)d->psl_differs, "authors", authors);
 }
 
 static json_t *matches_json(const struct judgement *r)

@@ -14,13 +14,12 @@
 #include "control/judge/judge.h"
 #include "postern/stats.h"
 
-static const char zone[] =
-	"$ORIGIN example.\n"
-	"victim TXT \"v=spf1 ip4:192.0.2.1 -all\"\n"
-	"_dmarc.victim TXT \"v=DMARC1; p=reject; sp=quarantine\"\n"
-	"www.victim A 192.0.2.1\n"
-	"attacker TXT \"v=spf1 ip4:198.51.100.9 -all\"\n"
-	"quiet TXT \"v=spf1 ip4:198.51.100.9 -all\"\n";
+static const char zone[] = "$ORIGIN example.\n"
+			   "victim TXT \"v=spf1 ip4:192.0.2.1 -all\"\n"
+			   "_dmarc.victim TXT \"v=DMARC1; p=reject; sp=quarantine\"\n"
+			   "www.victim A 192.0.2.1\n"
+			   "attacker TXT \"v=spf1 ip4:198.51.100.9 -all\"\n"
+			   "quiet TXT \"v=spf1 ip4:198.51.100.9 -all\"\n";
 
 #define CONFIG(policy)                                                                             \
 	"hostname = \"mx.example.net\"\n"                                                          \
@@ -56,7 +55,8 @@ static void check(const struct row *t, const struct judge *j)
 
 	assert_int_equal(r->error, 0);
 	if (r->policy.action != t->want || r->policy.enh_detail != t->detail)
-		fail_msg("%s: %s, %s", t->from, policy_action_name(r->policy.action), r->policy.reason);
+		fail_msg("%s: %s, %s", t->from, policy_action_name(r->policy.action),
+			 r->policy.reason);
 	if (!memmem(r->out.block, r->out.block_len, t->authres, strlen(t->authres)))
 		fail_msg("no '%s' in\n%.*s", t->authres, (int)r->out.block_len, r->out.block);
 	if (refused)
@@ -75,36 +75,43 @@ static void dmarc(void **state)
 		{CONFIG(""), "192.0.2.1", "a@victim.example", "a@victim.example", POLICY_ACCEPT, 0,
 		 "dmarc=pass header.from=victim.example policy.dmarc=reject", CTL_dmarc_pass},
 		/* SPF hard fail, no signature: more than the policy speaks against it */
-		{CONFIG(""), "198.51.100.9", "a@victim.example", "a@victim.example", POLICY_REJECT, 26,
-		 "header.from=victim.example policy.dmarc=reject", CTL_dmarc_fail},
-		{CONFIG(""), "198.51.100.9", "a@attacker.example", "a@victim.example", POLICY_TAG, 0,
-		 "dmarc=fail reason=\"no aligned SPF or DKIM pass\"", CTL_dmarc_fail},
+		{CONFIG(""), "198.51.100.9", "a@victim.example", "a@victim.example", POLICY_REJECT,
+		 26, "header.from=victim.example policy.dmarc=reject", CTL_dmarc_fail},
+		{CONFIG(""), "198.51.100.9", "a@attacker.example", "a@victim.example", POLICY_TAG,
+		 0, "dmarc=fail reason=\"no aligned SPF or DKIM pass\"", CTL_dmarc_fail},
 		{CONFIG("dmarc = strict"), "198.51.100.9", "a@attacker.example", "a@victim.example",
 		 POLICY_REJECT, 26, "dmarc=fail", CTL_dmarc_fail},
-		{CONFIG("dmarc = strict"), "198.51.100.9", "a@attacker.example", "a@www.victim.example",
-		 POLICY_TAG, 0, "header.from=www.victim.example policy.dmarc=quarantine", CTL_dmarc_fail},
+		{CONFIG("dmarc = strict"), "198.51.100.9", "a@attacker.example",
+		 "a@www.victim.example", POLICY_TAG, 0,
+		 "header.from=www.victim.example policy.dmarc=quarantine", CTL_dmarc_fail},
 		{CONFIG("dmarc = monitor"), "198.51.100.9", "a@victim.example", "a@victim.example",
 		 POLICY_ACCEPT, 0, "dmarc=fail", CTL_dmarc_fail},
 		{CONFIG(""), "198.51.100.9", "a@quiet.example", "a@quiet.example", POLICY_ACCEPT, 0,
-		 "dmarc=none reason=\"no policy record\" header.from=quiet.example", CTL_dmarc_none},
-		{CONFIG(""), "198.51.100.9", "a@attacker.example", "a@attacker.example, b@victim.example",
-		 POLICY_TAG, 0, "header.from=victim.example", CTL_dmarc_fail},
+		 "dmarc=none reason=\"no policy record\" header.from=quiet.example",
+		 CTL_dmarc_none},
+		{CONFIG(""), "198.51.100.9", "a@attacker.example",
+		 "a@attacker.example, b@victim.example", POLICY_TAG, 0,
+		 "header.from=victim.example", CTL_dmarc_fail},
 		{CONFIG(""), "198.51.100.9", "a@attacker.example",
 		 "a@attacker.example\r\nFrom: b@victim.example", POLICY_TAG, 0,
 		 "dmarc=permerror reason=\"From: more than one From field\"", CTL_dmarc_permerror},
 		/* null reverse-path: HELO is attacker.example */
-		{CONFIG(""), "198.51.100.9", "", "a@attacker.example", POLICY_ACCEPT, 0, "dmarc=none",
-		 CTL_dmarc_none},
+		{CONFIG(""), "198.51.100.9", "", "a@attacker.example", POLICY_ACCEPT, 0,
+		 "dmarc=none", CTL_dmarc_none},
 	};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		char m[512];
-		struct iovec iov = {m, (size_t)snprintf(m, sizeof(m), "From: %s\r\n\r\nx\r\n", rows[i].from)};
+		struct iovec iov = {
+			m, (size_t)snprintf(m, sizeof(m), "From: %s\r\n\r\nx\r\n", rows[i].from)};
 		struct mail_bytes content = {&iov, 1, iov.iov_len};
 		struct str rcpt = STR("r@example.com");
-		struct mail_envelope env = {.helo = STR("attacker.example"), .rcpt = &rcpt, .n_rcpts = 1,
-					    .mail_from = str_c(rows[i].mail_from), .trace_id = "t",
+		struct mail_envelope env = {.helo = STR("attacker.example"),
+					    .rcpt = &rcpt,
+					    .n_rcpts = 1,
+					    .mail_from = str_c(rows[i].mail_from),
+					    .trace_id = "t",
 					    .time_ns = 1700000000000000000u};
 		struct judge_env jenv = {base, dns, jail, counters};
 		struct judge_request req = {.env = &env, .content = &content};
@@ -115,8 +122,9 @@ static void dmarc(void **state)
 
 		memset(counters, 0, sizeof(counters));
 		assert_true(ip_parse(str_c(rows[i].ip), &env.peer));
-		assert_int_equal(config_parse("t", rows[i].config, strlen(rows[i].config), 1, &req.config,
-					      err, 1, &n), 0);
+		assert_int_equal(config_parse("t", rows[i].config, strlen(rows[i].config), 1,
+					      &req.config, err, 1, &n),
+				 0);
 		j = judge_start(&jenv, &req, done, &finished);
 		assert_non_null(j);
 		assert_false(finished);
@@ -135,8 +143,11 @@ static void cancelled(void **state)
 	struct iovec iov = {m, sizeof(m) - 1};
 	struct mail_bytes content = {&iov, 1, sizeof(m) - 1};
 	struct str rcpt = STR("r@example.com");
-	struct mail_envelope env = {.helo = STR("h.example"), .mail_from = STR("a@victim.example"),
-				    .rcpt = &rcpt, .n_rcpts = 1, .trace_id = "t"};
+	struct mail_envelope env = {.helo = STR("h.example"),
+				    .mail_from = STR("a@victim.example"),
+				    .rcpt = &rcpt,
+				    .n_rcpts = 1,
+				    .trace_id = "t"};
 	struct judge_env jenv = {base, dns, jail, counters};
 	struct judge_request req = {.env = &env, .content = &content};
 	struct config_error err[1];
@@ -144,7 +155,8 @@ static void cancelled(void **state)
 
 	(void)state;
 	assert_true(ip_parse(STR("192.0.2.1"), &env.peer));
-	assert_int_equal(config_parse("t", CONFIG(""), strlen(CONFIG("")), 1, &req.config, err, 1, &n), 0);
+	assert_int_equal(
+		config_parse("t", CONFIG(""), strlen(CONFIG("")), 1, &req.config, err, 1, &n), 0);
 	for (int turns = 0;; turns++) {
 		bool finished = false;
 		struct judge *j = judge_start(&jenv, &req, done, &finished);

@@ -140,8 +140,8 @@ static void by_dmarc(const struct policy_input *in, struct policy_verdict *out)
 		return;
 	}
 	snprintf(out->reason, sizeof(out->reason), "%.159s", text);
-	snprintf(text, sizeof(text), "Unauthenticated mail is refused by the DMARC policy of %.130s",
-		 e->policy_domain);
+	snprintf(text, sizeof(text),
+		 "Unauthenticated mail is refused by the DMARC policy of %.130s", e->policy_domain);
 	refuse(out, POLICY_REJECT, 550, 7, 26, text);
 	out->dmarc = true;
 }

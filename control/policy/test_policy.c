@@ -101,7 +101,8 @@ static void dmarc(void **state)
 		struct rule r = {.name = name, .action = RULE_SCORE};
 		struct rule_hit h = {.rule = &r, .count = 1, .score = t[i].score};
 		struct dkim_results dkim = {.n = t[i].signatures};
-		struct dmarc_verdict d = {.result = t[i].result, .disposition = t[i].disposition, .n = 1};
+		struct dmarc_verdict d = {.result = t[i].result,
+					  .disposition = t[i].disposition, .n = 1};
 		struct policy_input in = {.config = &c, .origin = &o, .hit = &h, .n_hits = 1,
 					  .spf = t[i].spf, .dkim = &dkim, .dmarc = &d};
 		struct policy_verdict v;

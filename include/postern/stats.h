@@ -228,7 +228,7 @@
 	X(dmarc_pass, C, "dmarc=pass") X(dmarc_fail, C, "dmarc=fail") \
 	X(dmarc_none, C, "dmarc=none") X(dmarc_temperror, C, "dmarc=temperror") \
 	X(dmarc_permerror, C, "dmarc=permerror: From fields that cannot be judged") \
-	X(dmarc_psl_differs, C, "messages for which the public suffix list leads to another result") \
+	X(dmarc_psl_differs, C, "messages that the public suffix list would judge otherwise") \
 	X(dmarc_tagged, C, "messages tagged for DMARC alone") \
 	X(dmarc_refused, D, "messages refused for DMARC") \
 	X(origin_unresolved, D, "messages deferred: a relay's Received line did not parse or fit") \

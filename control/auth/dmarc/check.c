@@ -8,8 +8,9 @@
 #include "control/auth/dmarc/internal.h"
 
 /*
- * Everything is evaluated again from the start after each round of answers, until nothing waits: the
- * evaluation is a pure function of the names known, and the last pass is the only one that is kept.
+ * Everything is evaluated again from the start after each round of answers, until nothing waits:
+ * the evaluation is a pure function of the names known, and the last pass is the only one that is
+ * kept.
  */
 
 struct dmarc_check {
@@ -21,7 +22,7 @@ struct dmarc_check {
 	struct dmarc_verdict verdict;
 };
 
-/* ---- identifiers -------------------------------------------------------------------------------- */
+/* ---- identifiers ---------------------------------------------------------------------------- */
 
 static void add_id(struct dmarc_check *c, const char *domain, bool spf, bool failed, size_t sig)
 {
@@ -43,7 +44,8 @@ static void take_ids(struct dmarc_check *c, const struct dmarc_request *req)
 	c->verdict.spf = spf->result;
 	/* RFC 9989 4.4.2: MAIL FROM only; for a null reverse-path it is postmaster at HELO. */
 	if ((spf->identity == SPF_ID_MAILFROM) == (req->mail_from.n > 0)) {
-		snprintf(c->verdict.spf_domain, sizeof(c->verdict.spf_domain), "%.253s", spf->domain);
+		snprintf(c->verdict.spf_domain, sizeof(c->verdict.spf_domain), "%.253s",
+			 spf->domain);
 		if (spf->result == SPF_PASS || spf->result == SPF_TEMPERROR)
 			add_id(c, spf->domain, true, spf->result != SPF_PASS, 0);
 	}
@@ -71,7 +73,7 @@ static void take_authors(struct dmarc_check *c, const struct headers *headers)
 	snprintf(v->reason, sizeof(v->reason), "From: %s", from.reason);
 }
 
-/* ---- turns -------------------------------------------------------------------------------------- */
+/* ---- turns ---------------------------------------------------------------------------------- */
 
 static bool evaluate_all(struct dmarc_check *c)
 {

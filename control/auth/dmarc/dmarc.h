@@ -3,8 +3,8 @@
 #pragma once
 
 /*
- * DMARC (RFC 9989): is the domain that the reader sees one that SPF or DKIM vouch for, and what does
- * its owner ask for where it is not? The tree walk decides. The public suffix list of RFC 7489 is
+ * DMARC (RFC 9989): is the domain that the reader sees one that SPF or DKIM vouch for, and what
+ * does its owner ask for where it is not? The tree walk decides. The public suffix list of RFC 7489 is
  * evaluated beside it and decides nothing: where the two differ, the verdict says so. What is done
  * about a verdict is policy's.
  */
@@ -54,27 +54,27 @@ struct dmarc_verdict {
 	bool psl_differs;               /* in result or disposition, of any author */
 	/* what was evaluated, for an aggregate report */
 	enum spf_result spf;
-	char spf_domain[MAIL_ALABEL];   /* MAIL FROM, or HELO for a null reverse-path; "" for none */
+	char spf_domain[MAIL_ALABEL];   /* of MAIL FROM, or HELO for a null path; "": none */
 };
 
 struct dmarc_request {
 	const struct headers *headers;
-	const struct spf_verdict *spf;  /* of MAIL FROM; its HELO counts for a null reverse-path only */
+	const struct spf_verdict *spf;  /* of MAIL FROM, or HELO for a null reverse-path */
 	struct str mail_from;           /* n == 0: null reverse-path */
 	const struct dkim_results *dkim;
 };
 
 struct dmarc_options {
-	unsigned int budget_ms; /* 0: LIMIT_DMARC_TIME_S; then open questions are temporary failures */
+	unsigned int budget_ms; /* 0: LIMIT_DMARC_TIME_S; then what is open has failed */
 };
 
 struct event_base;
 struct dmarc_check;
 typedef void dmarc_callback(void *arg, const struct dmarc_verdict *verdict);
 
-/* What is in the request is copied. The callback never runs inside dmarc_check(), and runs once. The
- * verdict lives until dmarc_check_free(), which is allowed inside the callback and before it cancels.
- * NULL: -ENOMEM. */
+/* What is in the request is copied. The callback never runs inside dmarc_check(), and runs once.
+ * The verdict lives until dmarc_check_free(), which is allowed inside the callback and before it
+ * cancels. NULL: -ENOMEM. */
 struct dmarc_check *dmarc_check(struct dns *dns, struct event_base *base,
 				const struct dmarc_request *req, const struct dmarc_options *opt,
 				dmarc_callback *cb, void *arg);

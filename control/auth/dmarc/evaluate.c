@@ -9,9 +9,9 @@
 /* What discovery came to; the strings are parts of the author domain. */
 struct found {
 	const struct dmarc_record *record;
-	const char *at;        /* where the record is */
-	const char *org;       /* NULL: not known just now */
-	bool failed;           /* no record, for a temporary failure */
+	const char *at;  /* where the record is */
+	const char *org; /* NULL: not known just now */
+	bool failed;     /* no record, for a temporary failure */
 };
 
 /* RFC 9989 4.10.1: the author domain's own record, else the organizational domain's, else that of
@@ -67,8 +67,8 @@ static enum dmarc_wait choose_policy(struct dmarc_names *names, const char *auth
 	out->policy = r->p;
 	if (f->at == author)
 		return DMARC_READY;
-	/* RFC 9989 4.7, np: NXDOMAIN of any type says that there is no such name (RFC 8020); TXT has
-	 * been asked for by SPF, as a rule. A name that cannot be asked after may exist. */
+	/* RFC 9989 4.7, np: NXDOMAIN of any type says that there is no such name (RFC 8020); TXT
+	 * has been asked for by SPF, as a rule. A name that cannot be asked after may exist. */
 	if (dmarc_name_get(names, author, false, &e) == DMARC_WAITING)
 		return DMARC_WAITING;
 	missing = e && e->status == DNS_NXDOMAIN;
@@ -83,8 +83,8 @@ static enum dmarc_wait choose_policy(struct dmarc_names *names, const char *auth
 enum alignment { APART, ALIGNED, UNKNOWN, WAITING };
 
 /* RFC 9989 4.4: the same domain, or under relaxed alignment the same organizational domain. */
-static enum alignment align(struct dmarc_names *names, const struct dmarc_id *id, const char *author,
-			    const struct found *f, bool psl)
+static enum alignment align(struct dmarc_names *names, const struct dmarc_id *id,
+			    const char *author, const struct found *f, bool psl)
 {
 	bool strict = id->spf ? f->record->aspf_strict : f->record->adkim_strict;
 	struct dmarc_walk w;
@@ -95,7 +95,7 @@ static enum alignment align(struct dmarc_names *names, const struct dmarc_id *id
 		return APART;
 	if (psl)
 		return strcmp(dmarc_psl_org(id->domain), f->org) ? APART : ALIGNED;
-	/* Without the author's organizational domain the list says whether they could be related. */
+	/* Without the author's organizational domain the list says if they could be related. */
 	if (!f->org)
 		return strcmp(dmarc_psl_org(id->domain), dmarc_psl_org(author)) ? APART : UNKNOWN;
 	/* An organizational domain is always above its domain: others need no walk. */
@@ -164,12 +164,14 @@ enum dmarc_wait dmarc_evaluate(struct dmarc_names *names, const struct dmarc_ids
 		snprintf(out->org, sizeof(out->org), "%s", f.org);
 	if (f.failed) {
 		out->result = DMARC_TEMPERROR;
-		snprintf(out->reason, sizeof(out->reason), "DNS failure while looking for a policy");
+		snprintf(out->reason, sizeof(out->reason),
+			 "DNS failure while looking for a policy");
 		return DMARC_READY;
 	}
 	if (!f.record || !f.record->has_p) {
-		snprintf(out->reason, sizeof(out->reason), "%s", f.record ?
-			 "policy record without a valid p= or rua=" : "no policy record");
+		snprintf(out->reason, sizeof(out->reason), "%s",
+			 f.record ? "policy record without a valid p= or rua="
+				  : "no policy record");
 		return DMARC_READY;
 	}
 	out->has_policy = true;

@@ -15,8 +15,11 @@ struct reader {
 const char *from_status_name(enum from_status s)
 {
 	static const char *const name[] = {
-		[FROM_OK] = "ok", [FROM_MISSING] = "missing", [FROM_SEVERAL] = "several",
-		[FROM_MALFORMED] = "malformed", [FROM_NO_ADDRESS] = "no-address",
+		[FROM_OK] = "ok",
+		[FROM_MISSING] = "missing",
+		[FROM_SEVERAL] = "several",
+		[FROM_MALFORMED] = "malformed",
+		[FROM_NO_ADDRESS] = "no-address",
 		[FROM_TOO_MANY] = "too-many",
 	};
 
@@ -48,7 +51,7 @@ static bool is_text(int c)
 	return c == '\t' || (c >= 0x20 && c != 0x7f);
 }
 
-/* RFC 5322 3.2.2: FWS has one fold. A line of white space alone (obs-FWS) ends the header for some. */
+/* RFC 5322 3.2.2: FWS has one fold. A line of white space alone (obs-FWS) ends some's header. */
 static bool skip_fws(struct reader *r)
 {
 	bool folded = false;
@@ -75,8 +78,9 @@ static bool skip_text(struct reader *r)
 
 	if (c == '\r')
 		return r->i + 2 < r->s.n && r->s.p[r->i + 1] == '\n' &&
-			       ascii_is_wsp(r->s.p[r->i + 2]) ?
-		       skip_fws(r) : bad(r, "bare CR");
+				       ascii_is_wsp(r->s.p[r->i + 2])
+			       ? skip_fws(r)
+			       : bad(r, "bare CR");
 	if (c == '\\') {
 		r->i++;
 		c = peek(r);
@@ -263,8 +267,9 @@ static bool read_mailbox(struct reader *r, bool *group)
 			word = take_atom(r, &loose);
 		}
 		if (!word.n)
-			return bad(r, peek(r) < 0 || peek(r) == ',' || peek(r) == ';' ?
-				   "element without an address" : "character that needs quotes");
+			return bad(r, peek(r) < 0 || peek(r) == ',' || peek(r) == ';'
+					      ? "element without an address"
+					      : "character that needs quotes");
 		if (peek(r) == '@' && words)
 			return bad(r, "words in front of an address without angle brackets");
 		if (peek(r) == '@')
@@ -318,7 +323,7 @@ void from_parse(struct str value, struct from_authors *out)
 		fail(out, FROM_NO_ADDRESS, "only empty groups");
 }
 
-/* ---- which field -------------------------------------------------------------------------------- */
+/* ---- which field ---------------------------------------------------------------------------- */
 
 /* "From", then nothing that could be part of a name, then ":". */
 static bool looks_like_from(struct str s)

@@ -15,7 +15,7 @@
 enum from_status {
 	FROM_OK,
 	FROM_MISSING,    /* no From field */
-	FROM_SEVERAL,    /* more than one, or something that a lenient reader takes for another one */
+	FROM_SEVERAL,    /* more than one, or something that some read as another one */
 	FROM_MALFORMED,  /* not by the grammar */
 	FROM_NO_ADDRESS, /* by the grammar, but only empty groups */
 	FROM_TOO_MANY,   /* more than LIMIT_DMARC_AUTHORS domains */

@@ -6,7 +6,7 @@
 
 #include "control/auth/dmarc/names.h"
 
-/* ---- names -------------------------------------------------------------------------------------- */
+/* ---- names ---------------------------------------------------------------------------------- */
 
 void dmarc_names_close(struct dmarc_names *n)
 {
@@ -97,7 +97,7 @@ const struct dmarc_record *dmarc_name_record(const struct dmarc_name *n)
 	return n && n->n_records == 1 ? &n->record : NULL;
 }
 
-/* ---- labels ------------------------------------------------------------------------------------- */
+/* ---- labels --------------------------------------------------------------------------------- */
 
 unsigned int dmarc_label_count(const char *domain)
 {
@@ -122,7 +122,7 @@ bool dmarc_below(const char *domain, const char *top)
 	return n >= t && !strcmp(domain + n - t, top) && (n == t || domain[n - t - 1] == '.');
 }
 
-/* ---- the walk ----------------------------------------------------------------------------------- */
+/* ---- the walk ------------------------------------------------------------------------------- */
 
 /* What a record at `at` says of the walk. True: it ends here. */
 static bool step(struct dmarc_walk *w, const char *domain, const char *at,
@@ -130,8 +130,9 @@ static bool step(struct dmarc_walk *w, const char *domain, const char *at,
 {
 	if (at == domain)
 		w->exact = rec;
-	/* RFC 9989 4.10.2: psd=n is the organizational domain itself, above it nothing counts; psd=y
-	 * is one label above it, unless the walk began there. Else the fewest labels with a record. */
+	/* RFC 9989 4.10.2: psd=n is the organizational domain itself, above it nothing counts;
+	 * psd=y is one label above it, unless the walk began there. Else the fewest labels with a
+	 * record. */
 	if (rec->psd == 'y' && at != domain) {
 		const char *org = dmarc_labels(domain, dmarc_label_count(at) + 1);
 

@@ -7,8 +7,8 @@
  * RFC 9989 4.10 over it: a walk that meets a name without an answer asks for it and says "not yet";
  * it is begun again, from memory, when answers have come.
  *
- * At most LIMIT_DMARC_AUTHORS walks of authors (8 names, one for existence, one for the public suffix
- * list) and LIMIT_DKIM_SIGNATURES + 1 walks of identifiers: 138 names.
+ * At most LIMIT_DMARC_AUTHORS walks of authors (8 names, one for existence, one for the public
+ * suffix list) and LIMIT_DKIM_SIGNATURES + 1 walks of identifiers: 138 names.
  */
 
 #include "control/auth/dmarc/record.h"
@@ -39,8 +39,8 @@ void dmarc_names_free(struct dmarc_names *n);
 void dmarc_names_close(struct dmarc_names *n);
 
 enum dmarc_wait { DMARC_READY, DMARC_WAITING };
-/* What is known of "_dmarc.<domain>" (policy) or of the domain itself; *out NULL: it cannot be asked
- * (out of memory, too late), which is a temporary failure. */
+/* What is known of "_dmarc.<domain>" (policy) or of the domain itself; *out NULL: it cannot be
+ * asked (out of memory, too late), which is a temporary failure. */
 enum dmarc_wait dmarc_name_get(struct dmarc_names *n, const char *domain, bool policy,
 			       const struct dmarc_name **out);
 bool dmarc_name_failed(const struct dmarc_name *n); /* temporarily */

@@ -20,7 +20,7 @@ struct dmarc_record {
 	bool testing;                /* t=y */
 	char psd;                    /* 'y', 'n', 'u' */
 	bool adkim_strict, aspf_strict;
-	char rua[DMARC_URIS], ruf[DMARC_URIS]; /* as published, printable; "" for none or too long */
+	char rua[DMARC_URIS], ruf[DMARC_URIS]; /* as published; "": none or too long */
 	char fo[16];                 /* "0" by default */
 };
 

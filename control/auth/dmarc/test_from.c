@@ -124,7 +124,8 @@ static void value_table(void **state)
 		from_parse(str_c(values[i].value), &a);
 		join(&a, text, sizeof(text));
 		if ((a.status == FROM_OK) != (values[i].domains != NULL))
-			fail_msg("'%s': %s, %s", values[i].value, from_status_name(a.status), a.reason);
+			fail_msg("'%s': %s, %s", values[i].value, from_status_name(a.status),
+				 a.reason);
 		assert_string_equal(text, values[i].domains ? values[i].domains : "");
 		assert_int_equal(a.reason[0] != '\0', a.status != FROM_OK);
 		if (a.status != FROM_OK)
@@ -140,7 +141,8 @@ static void other_statuses(void **state)
 	(void)state;
 	from_parse(STR(" Nobody: (really) ;"), &a);
 	assert_int_equal(a.status, FROM_NO_ADDRESS);
-	from_parse(STR(" a@1.example,a@2.example,a@3.example,a@4.example,a@5.example,a@6.example"), &a);
+	from_parse(STR(" a@1.example,a@2.example,a@3.example,a@4.example,a@5.example,"
+		       "a@6.example"), &a);
 	assert_int_equal(a.status, FROM_TOO_MANY);
 	assert_int_equal(a.n, 0);
 	from_parse(str_make(nul, sizeof(nul) - 1), &a);
@@ -171,15 +173,16 @@ static void field_table(void **state)
 		{"X: y\nFromage: c\r\nFrom: a@b.example\r\n", FROM_OK, "b.example"},
 		{"\xef\xbb\xbf" "From: c@d.example\r\nFrom: a@b.example\r\n", FROM_SEVERAL, ""},
 		/* From decides, not who sent or resent */
-		{"Sender: c@d.example\r\nResent-From: e@f.example\r\nFrom: a@b.example\r\n", FROM_OK,
-		 "b.example"},
+		{"Sender: c@d.example\r\nResent-From: e@f.example\r\nFrom: a@b.example\r\n",
+		 FROM_OK, "b.example"},
 		{"From: a@b.example\r\nX-From: c@d.example\r\n", FROM_OK, "b.example"},
 	};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
 		char m[512];
-		struct iovec iov = {m, (size_t)snprintf(m, sizeof(m), "%s\r\nbody\r\n", t[i].header)};
+		int n = snprintf(m, sizeof(m), "%s\r\nbody\r\n", t[i].header);
+		struct iovec iov = {m, (size_t)n};
 		struct mail_bytes c = {&iov, 1, iov.iov_len};
 		struct from_authors a;
 		struct headers h;

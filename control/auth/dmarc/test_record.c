@@ -16,7 +16,8 @@
 static void not_a_record(void **state)
 {
 	static const char *const t[] = {
-		"", "v=DMARC", "v=DMARC10; p=none", "v=dmarc1; p=none", "V=DMARC1; p=none", " v=DMARC1",
+		"", "v=DMARC", "v=DMARC10; p=none", "v=dmarc1; p=none", "V=DMARC1; p=none",
+		" v=DMARC1",
 		"p=none; v=DMARC1", "v=DMARC1 p=none", "v=spf1 -all", "v", "v;DMARC1", "vv=DMARC1",
 	};
 	struct dmarc_record r;

@@ -8,8 +8,9 @@
 const char *dmarc_result_name(enum dmarc_result r)
 {
 	static const char *const name[] = {
-		[DMARC_PASS] = "pass", [DMARC_NONE] = "none", [DMARC_PERMERROR] = "permerror",
-		[DMARC_TEMPERROR] = "temperror", [DMARC_FAIL] = "fail",
+		[DMARC_PASS] = "pass",           [DMARC_NONE] = "none",
+		[DMARC_PERMERROR] = "permerror", [DMARC_TEMPERROR] = "temperror",
+		[DMARC_FAIL] = "fail",
 	};
 
 	return name[r];
