@@ -59,6 +59,7 @@ static struct dns *dns;
 static struct dmarc_verdict got;
 static unsigned int calls;
 static bool free_inside;
+static unsigned int budget_ms;
 static struct dmarc_check *check;
 
 static void done(void *arg, const struct dmarc_verdict *v)
@@ -74,7 +75,7 @@ static void done(void *arg, const struct dmarc_verdict *v)
 static void run(const char *from, enum spf_result spf, const char *mail_from, const char *helo,
 		struct sig a, struct sig b)
 {
-	static const struct dmarc_options opt = {0};
+	struct dmarc_options opt = {.budget_ms = budget_ms};
 	char m[1024];
 	struct iovec iov = {m, (size_t)snprintf(m, sizeof(m), "From: %s\r\n\r\nx\r\n", from)};
 	struct mail_bytes content = {&iov, 1, iov.iov_len};
@@ -320,6 +321,35 @@ static void ends(void **state)
 	free_inside = false;
 }
 
+/* Time is over: what is open counts as failed, what is known counts. */
+static void no_answer(void **state)
+{
+	static const struct {
+		const char *from, *mail_from;
+		enum dmarc_result want;
+		bool has_policy;
+	} t[] = {
+		{"a@mute.example", "a@mute.example", DMARC_TEMPERROR, false},
+		{"a@known.mute.example", "a@known.mute.example", DMARC_PASS, true},
+		{"a@known.mute.example", "a@mute.example", DMARC_TEMPERROR, true},
+		{"a@known.mute.example", "a@x.example", DMARC_FAIL, true},
+		/* the existence that np hangs on: taken for existing, so sp */
+		{"a@unsure.plain.example", "a@x.example", DMARC_FAIL, true},
+	};
+
+	(void)state;
+	budget_ms = 20;
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		run(t[i].from, SPF_PASS, t[i].mail_from, "", (struct sig)NO_SIG,
+		    (struct sig)NO_SIG);
+		if (got.result != t[i].want || got.author[0].walk.has_policy != t[i].has_policy)
+			fail_msg("%s: %s, %s", t[i].from, dmarc_result_name(got.result),
+				 got.reason);
+	}
+	assert_int_equal(got.disposition, DMARC_POLICY_QUARANTINE);
+	budget_ms = 0;
+}
+
 static int setup(void **state)
 {
 	char path[] = "/tmp/postern-dmarc-XXXXXX";
@@ -332,6 +362,9 @@ static int setup(void **state)
 	dns = test_dns_new(base);
 	ok = f && !fclose(f) && ok && test_dns_load(dns, path);
 	remove(path);
+	test_dns_silent(dns, "_dmarc.mute.example");
+	test_dns_silent(dns, "unsure.plain.example");
+	test_dns_txt(dns, "_dmarc.known.mute.example", "v=DMARC1; p=reject");
 	return ok ? 0 : -1;
 }
 
@@ -349,6 +382,7 @@ int main(void)
 		cmocka_unit_test(table),
 		cmocka_unit_test(several_authors),
 		cmocka_unit_test(report_data),
+		cmocka_unit_test(no_answer),
 		cmocka_unit_test(ends),
 	};
 
