@@ -34,7 +34,7 @@ static bool fail(struct from_authors *out, enum from_status status, const char *
 	return false;
 }
 
-static bool bad(struct reader *r, const char *why)
+static bool malformed(struct reader *r, const char *why)
 {
 	return fail(r->out, FROM_MALFORMED, why);
 }
@@ -62,7 +62,7 @@ static bool skip_fws(struct reader *r)
 		} else if (r->i + 2 < r->s.n && r->s.p[r->i] == '\r' && r->s.p[r->i + 1] == '\n' &&
 			   ascii_is_wsp(r->s.p[r->i + 2])) {
 			if (folded)
-				return bad(r, "folded line of white space alone");
+				return malformed(r, "folded line of white space alone");
 			folded = true;
 			r->i += 3;
 		} else {
@@ -80,13 +80,14 @@ static bool skip_text(struct reader *r)
 		return r->i + 2 < r->s.n && r->s.p[r->i + 1] == '\n' &&
 				       ascii_is_wsp(r->s.p[r->i + 2])
 			       ? skip_fws(r)
-			       : bad(r, "bare CR");
+			       : malformed(r, "bare CR");
 	if (c == '\\') {
 		r->i++;
 		c = peek(r);
 	}
 	if (!is_text(c))
-		return bad(r, c < 0 ? "quoted string or comment without end" : "control character");
+		return malformed(r, c < 0 ? "quoted string or comment without end"
+					  : "control character");
 	r->i++;
 	return true;
 }
@@ -99,7 +100,7 @@ static bool skip_comment(struct reader *r)
 		int c = peek(r);
 
 		if (c == '(' && ++depth > LIMIT_DMARC_COMMENTS)
-			return bad(r, "comments nested too deeply");
+			return malformed(r, "comments nested too deeply");
 		if (c == ')')
 			depth--;
 		if (c == '(' || c == ')')
@@ -180,7 +181,7 @@ static bool add_domain(struct reader *r, struct str domain)
 	char name[MAIL_ALABEL];
 
 	if (!is_clean_utf8(domain) || !mail_alabel(domain, name) || !domain_is_valid(str_c(name)))
-		return bad(r, "domain of an address is no host name");
+		return malformed(r, "domain of an address is no host name");
 	out->n_addresses++;
 	for (size_t i = 0; i < out->n; i++)
 		if (!strcmp(out->domain[i], name))
@@ -198,17 +199,17 @@ static bool read_domain(struct reader *r, struct str local, bool loose)
 	struct str domain;
 
 	if (!local.n || loose)
-		return bad(r, "local part is no dot-atom or quoted string");
+		return malformed(r, "local part is no dot-atom or quoted string");
 	if (!is_clean_utf8(local))
-		return bad(r, "local part is no UTF-8, or holds what is not seen");
+		return malformed(r, "local part is no UTF-8, or holds what is not seen");
 	if (has_encoded_word(local))
-		return bad(r, "encoded word in an address");
+		return malformed(r, "encoded word in an address");
 	r->i++; /* "@" */
 	if (peek(r) == '[')
-		return bad(r, "address literal instead of a domain");
+		return malformed(r, "address literal instead of a domain");
 	domain = take_atom(r, &loose);
 	if (loose)
-		return bad(r, "malformed domain of an address");
+		return malformed(r, "malformed domain of an address");
 	return add_domain(r, domain);
 }
 
@@ -223,7 +224,7 @@ static bool read_angle(struct reader *r)
 		return false;
 	/* RFC 5322 4.4 obs-route: what some show is not what others judge. */
 	if (peek(r) == '@' || peek(r) == ',')
-		return bad(r, "source route in an address");
+		return malformed(r, "source route in an address");
 	start = r->i;
 	if (peek(r) == '"') {
 		if (!skip_quoted(r))
@@ -233,11 +234,11 @@ static bool read_angle(struct reader *r)
 		local = take_atom(r, &loose);
 	}
 	if (peek(r) != '@')
-		return bad(r, "no addr-spec between angle brackets");
+		return malformed(r, "no addr-spec between angle brackets");
 	if (!read_domain(r, local, loose) || !skip_fws(r))
 		return false;
 	if (peek(r) != '>')
-		return bad(r, "text behind the addr-spec between angle brackets");
+		return malformed(r, "text behind the addr-spec between angle brackets");
 	r->i++;
 	return skip_cfws(r);
 }
@@ -267,11 +268,11 @@ static bool read_mailbox(struct reader *r, bool *group)
 			word = take_atom(r, &loose);
 		}
 		if (!word.n)
-			return bad(r, peek(r) < 0 || peek(r) == ',' || peek(r) == ';'
-					      ? "element without an address"
-					      : "character that needs quotes");
+			return malformed(r, peek(r) < 0 || peek(r) == ',' || peek(r) == ';'
+						    ? "element without an address"
+						    : "character that needs quotes");
 		if (peek(r) == '@' && words)
-			return bad(r, "words in front of an address without angle brackets");
+			return malformed(r, "words in front of an address without angle brackets");
 		if (peek(r) == '@')
 			return read_domain(r, word, loose) && skip_cfws(r);
 		if (!skip_cfws(r))
@@ -295,9 +296,9 @@ static bool read_group(struct reader *r)
 		if (!read_mailbox(r, &group))
 			return false;
 		if (group)
-			return bad(r, "group inside a group");
+			return malformed(r, "group inside a group");
 		if (peek(r) != ',' && peek(r) != ';')
-			return bad(r, "text behind an address");
+			return malformed(r, "text behind an address");
 		if (r->s.p[r->i++] == ';')
 			return skip_cfws(r);
 		if (!skip_cfws(r))
@@ -315,7 +316,7 @@ void from_parse(struct str value, struct from_authors *out)
 		if (!skip_cfws(&r) || !read_mailbox(&r, &group) || (group && !read_group(&r)))
 			return;
 		if (peek(&r) >= 0 && peek(&r) != ',') {
-			bad(&r, "text behind an address");
+			malformed(&r, "text behind an address");
 			return;
 		}
 	} while (r.i++ < r.s.n);
