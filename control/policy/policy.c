@@ -94,7 +94,7 @@ static void tag_for_dmarc(struct policy_verdict *out, const char *why)
 		return;
 	out->action = POLICY_TAG;
 	out->dmarc = true;
-	snprintf(out->reason, sizeof(out->reason), "%s", why);
+	snprintf(out->reason, sizeof(out->reason), "%.159s", why);
 }
 
 /* A From that cannot be judged is an attack or broken; who shows what of it nobody knows. */
@@ -109,7 +109,7 @@ static void by_from(const struct policy_input *in, struct policy_verdict *out)
 	}
 	refuse(out, POLICY_REJECT, 550, 7, 26, "Message refused: its author cannot be determined");
 	out->dmarc = true;
-	snprintf(out->reason, sizeof(out->reason), "%s", why);
+	snprintf(out->reason, sizeof(out->reason), "%.159s", why);
 }
 
 static void by_dmarc(const struct policy_input *in, struct policy_verdict *out)
