@@ -80,7 +80,7 @@ static void by_score(const struct policy_input *in, struct policy_verdict *out)
 	}
 }
 
-/* RFC 9989 5.4: p=reject alone is no ground to refuse a message: lists and forwarders break
+/* RFC 9989 5.4: p=reject alone should not refuse a message: lists and forwarders break
  * alignment. It is with something else against the message. */
 static bool has_evidence(const struct policy_input *in, double score)
 {

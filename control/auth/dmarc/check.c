@@ -100,7 +100,7 @@ static bool is_stricter(const struct dmarc_evaluation *a, const struct dmarc_eva
 	return a->result > b->result;
 }
 
-/* RFC 9989 11.5: with several author domains the strictest result stands. */
+/* RFC 9989 5.3.1 leaves it open: with several author domains the strictest result stands. */
 static void sum_up(struct dmarc_verdict *v)
 {
 	v->decisive = v->n;

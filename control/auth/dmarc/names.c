@@ -145,7 +145,7 @@ static bool step(struct dmarc_walk *w, const char *domain, const char *at,
 	}
 	w->org = at;
 	w->org_record = rec;
-	return rec->psd == 'n';
+	return rec->psd != 'u';
 }
 
 enum dmarc_wait dmarc_walk(struct dmarc_names *n, const char *domain, struct dmarc_walk *out)

@@ -85,12 +85,18 @@ static bool has_uri(struct str list)
 
 enum tag { T_P, T_SP, T_NP, T_T, T_PSD, T_ADKIM, T_ASPF, T_RUA, T_RUF, T_FO, T_COUNT };
 
-static void read_tag(struct dmarc_record *r, enum tag tag, struct str v, bool *rua)
+static void read_tag(struct dmarc_record *r, enum tag tag, struct str v, bool *rua, bool *bad)
 {
 	switch (tag) {
 	case T_P: r->has_p = read_policy(v, &r->p); break;
-	case T_SP: r->has_sp = read_policy(v, &r->sp); break;
-	case T_NP: r->has_np = read_policy(v, &r->np); break;
+	case T_SP:
+		r->has_sp = read_policy(v, &r->sp);
+		*bad |= !r->has_sp;
+		break;
+	case T_NP:
+		r->has_np = read_policy(v, &r->np);
+		*bad |= !r->has_np;
+		break;
 	case T_T: r->testing = str_ieq(v, STR("y")); break;
 	case T_PSD:
 		if (str_ieq(v, STR("y")) || str_ieq(v, STR("n")))
@@ -111,7 +117,7 @@ bool dmarc_record_parse(struct str text, struct dmarc_record *out)
 {
 	static const char *const tags[T_COUNT] = {"p", "sp", "np", "t", "psd", "adkim", "aspf",
 						  "rua", "ruf", "fo"};
-	bool seen[T_COUNT] = {false}, rua = false;
+	bool seen[T_COUNT] = {false}, rua = false, bad = false;
 	struct str name, value;
 
 	*out = (struct dmarc_record){.psd = 'u', .fo = "0"};
@@ -123,13 +129,14 @@ bool dmarc_record_parse(struct str text, struct dmarc_record *out)
 		for (unsigned int t = 0; t < T_COUNT; t++)
 			if (!seen[t] && str_ieq(name, str_c(tags[t]))) {
 				seen[t] = true;
-				read_tag(out, t, value, &rua);
+				read_tag(out, t, value, &rua, &bad);
 			}
 	}
-	/* RFC 9989 4.10.1: who wants reports but says nothing valid of policy gets reports. */
-	if (!out->has_p && rua) {
+	/* RFC 9989 4.10.1: with an invalid sp or np as without a valid p there is no policy; who
+	 * wants reports gets reports. */
+	if (!out->has_p || bad) {
 		out->p = DMARC_POLICY_NONE;
-		out->has_p = true;
+		out->has_p = rua;
 		out->has_sp = out->has_np = false;
 	}
 	if (!out->has_sp)

@@ -26,6 +26,7 @@ struct dmarc_record {
 
 /* Does the text begin as a policy record must? Others at the same name are somebody else's. */
 bool dmarc_record_is(struct str text);
-/* False: it is none (dmarc_record_is()). Errors behind the version are ignored tag by tag, as are
- * unknown tags and the pct, rf and ri of RFC 7489. The first of several tags of a name counts. */
+/* False: it is none (dmarc_record_is()). An sp or np that is no policy voids p as well. Other errors
+ * are ignored tag by tag, as are unknown tags and the pct, rf and ri of RFC 7489. The first of
+ * several tags of a name counts. */
 bool dmarc_record_parse(struct str text, struct dmarc_record *out);
