@@ -201,6 +201,10 @@ static void print_human(const struct judge *j)
 		printf("dkim     %s  d=%s s=%s a=%s  %s\n", dkim_result_name(r->dkim->sig[i].result),
 		       r->dkim->sig[i].domain, r->dkim->sig[i].selector, r->dkim->sig[i].algorithm,
 		       r->dkim->sig[i].reason);
+	printf("dmarc    %s  %s  %s%s\n",
+	       r->dmarc_judged ? dmarc_result_name(r->dmarc.result) : "none",
+	       r->dmarc.decisive < r->dmarc.n ? r->dmarc.author[r->dmarc.decisive].domain : "",
+	       r->dmarc.reason, r->dmarc.psl_differs ? "  (public suffix list differs)" : "");
 	for (size_t i = 0; i < r->n_hits; i++)
 		printf("rule     %6.2f  %s  %s\n", r->hit[i].score, r->hit[i].rule->name,
 		       r->hit[i].rule->describe);

@@ -55,7 +55,7 @@ static json_t *hops_json(const struct walker_view *v)
 	return a;
 }
 
-/* DMARC is not judged yet and says "none", as in scan. */
+/* DMARC is not judged for the other side yet and says "none". */
 static json_t *side_json(const struct side *side)
 {
 	const struct walker_view *v = &side->view;

@@ -84,10 +84,17 @@ struct config_route {
 	bool pass_8bit;            /* 8-bit content also where 8BITMIME is not offered */
 };
 
+enum config_dmarc {
+	CONFIG_DMARC_ENFORCE,      /* refuses with other evidence only, else tags */
+	CONFIG_DMARC_MONITOR,      /* judged and told, nothing is done */
+	CONFIG_DMARC_STRICT,       /* p=reject is enough to refuse */
+};
+
 struct config_policy {
 	double tag_score;          /* default 5 */
 	double quarantine_score;   /* 0: off (needs a place to put it; not built yet) */
 	double reject_score;       /* 0: off (default) */
+	enum config_dmarc dmarc;
 	bool allow_private_peer;   /* labs: a private peer that no relay lists is taken as it is */
 	struct admission_nets deny;  /* refused at CONNECT; the longer prefix of the two lists counts */
 	struct admission_nets allow; /* no limit on sources holds for these */

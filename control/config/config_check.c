@@ -327,10 +327,15 @@ static const struct config_key texts_keys[] = {
 	{"contact", read_text, LIMIT_OF(contact)},
 };
 
+static const char *const dmarc_words[] = {
+	[CONFIG_DMARC_ENFORCE] = "enforce", [CONFIG_DMARC_MONITOR] = "monitor",
+	[CONFIG_DMARC_STRICT] = "strict", NULL};
+
 static const struct config_key policy_keys[] = {
 	{"tag-score", read_double, CONFIG_FIELD(struct config, policy.tag_score), 0, 10000},
 	{"quarantine-score", read_quarantine, CONFIG_FIELD(struct config, policy.quarantine_score), 0, 0},
 	{"reject-score", read_double, CONFIG_FIELD(struct config, policy.reject_score), 0, 10000},
+	{"dmarc", read_choice, CONFIG_INT(struct config, policy.dmarc), .words = dmarc_words},
 	{"allow-private-peer", read_bool, CONFIG_FIELD(struct config, policy.allow_private_peer)},
 	{"deny", read_policy_nets, CONFIG_FIELD(struct config, policy.deny)},
 	{"allow", read_policy_nets, CONFIG_FIELD(struct config, policy.allow)},

@@ -90,6 +90,7 @@ static void defaults_and_handoff(void **state)
 	assert_int_equal(c->spf_workers, 2);
 	assert_int_equal(c->dns.timeout_ms, 10000);
 	assert_true(c->policy.tag_score == 5 && c->policy.reject_score == 0);
+	assert_int_equal(c->policy.dmarc, CONFIG_DMARC_ENFORCE);
 	assert_int_equal(c->policy.deny.n + c->policy.allow.n, 0);
 	assert_int_equal(c->sources.limit[ADMISSION_SESSIONS].max, DEFAULT_SOURCE_SESSIONS);
 	assert_int_equal(c->sources.limit[ADMISSION_RATE].max, DEFAULT_SOURCE_RATE);
@@ -177,7 +178,7 @@ static void all_keys(void **state)
 		"dns { stub \"Example.com\" = \"127.0.0.1@5353\"; stub \"example.net\" = \"::1\"\n"
 		"timeout = 1500ms; trust-anchor-file = \"\" }\n"
 		"policy { tag-score = 3.5; reject-score = 10; quarantine-score = 0\n"
-		"allow-private-peer = yes\n"
+		"dmarc = strict; allow-private-peer = yes\n"
 		"deny = [\"0.0.0.0/0\", \"2001:db8::/32\", \"192.0.2.66\"]; allow = [\"192.0.2.64/26\"] }\n"
 		"sources { sessions = 7; sessions-mode = off; connection-rate = 8\n"
 		"connection-rate-mode = observe; failures = 9; unknown-recipients = 10; half-life = 2h\n"
@@ -217,6 +218,7 @@ static void all_keys(void **state)
 	assert_int_equal(c->dns.timeout_ms, 1500);
 	assert_null(c->dns.trust_anchor_file);
 	assert_true(c->policy.tag_score == 3.5 && c->policy.reject_score == 10);
+	assert_int_equal(c->policy.dmarc, CONFIG_DMARC_STRICT);
 	assert_true(c->policy.allow_private_peer);
 	/* The longest prefix first. */
 	assert_int_equal(c->policy.deny.n, 3);

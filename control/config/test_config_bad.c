@@ -91,6 +91,8 @@ static const struct bad {
 	{HLR "limits {\ndata-timeout = 60\ndata-total-timeout = 30\n}", 4, "limits.data-total-timeout",
 	 "less than the data-timeout"},
 	{HLR "dns { timeout = 61s }", 4, "dns.timeout", "out of bounds"},
+	{HLR "policy { dmarc = reject }", 4, "policy.dmarc",
+	 "expected \"enforce\" or \"monitor\" or \"strict\""},
 	{HLR "policy { tag-score = \"5\" }", 4, "policy.tag-score", "expected a number, found a string"},
 	{HLR "policy { tag-score = -1 }", 4, "policy.tag-score", "out of bounds"},
 	{HLR "policy { tag-score = 5\nreject-score = 4 }", 4, "policy.reject-score", "below the tag-score"},

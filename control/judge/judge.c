@@ -56,6 +56,11 @@ static void count_results(struct judge *j)
 		[SPF_SOFTFAIL] = CTL_spf_softfail,	[SPF_TEMPERROR] = CTL_spf_temperror,
 		[SPF_PERMERROR] = CTL_spf_permerror,
 	};
+	static const uint16_t dmarc[] = {
+		[DMARC_PASS] = CTL_dmarc_pass,		 [DMARC_NONE] = CTL_dmarc_none,
+		[DMARC_PERMERROR] = CTL_dmarc_permerror, [DMARC_TEMPERROR] = CTL_dmarc_temperror,
+		[DMARC_FAIL] = CTL_dmarc_fail,
+	};
 	const struct judgement *r = &j->result;
 	uint64_t *c = j->env.counters;
 
@@ -71,6 +76,11 @@ static void count_results(struct judge *j)
 		}
 	c[r->arc->result == ARC_PASS ? CTL_arc_pass : r->arc->result == ARC_FAIL ? CTL_arc_fail
 									       : CTL_arc_none]++;
+	if (r->dmarc_judged)
+		c[dmarc[r->dmarc.result]]++;
+	c[CTL_dmarc_psl_differs] += r->dmarc.psl_differs;
+	c[CTL_dmarc_tagged] += r->policy.dmarc && r->policy.action == POLICY_TAG;
+	c[CTL_dmarc_refused] += r->policy.dmarc && r->policy.action == POLICY_REJECT;
 	c[CTL_headers_removed] += r->out.headers_removed;
 	c[CTL_signatures_voided] += r->conflicts.oversigned_trace + r->conflicts.forged_own_header;
 	c[CTL_signatures_broken] += r->conflicts.broken;
@@ -128,6 +138,7 @@ static void finish(struct judge *j)
 		.origin = &r->origin,
 		.spf = r->spf.result,
 		.dkim = r->dkim,
+		.dmarc = r->dmarc_judged ? &r->dmarc : NULL,
 		.hit = r->hit,
 		.n_hits = r->n_hits,
 		.flags = j->req.env->flags,
@@ -156,11 +167,43 @@ static void one_done(struct judge *j)
 	event_active(j->finish, 0, 0);
 }
 
+static bool sender_is_known(const struct judge *j)
+{
+	return j->result.origin.status != ORIGIN_UNRESOLVED &&
+	       j->result.origin.status != ORIGIN_PRIVATE_PEER;
+}
+
+static void on_dmarc(void *arg, const struct dmarc_verdict *v)
+{
+	struct judge *j = arg;
+
+	j->dmarc_open = false;
+	j->result.dmarc = *v;
+	j->result.dmarc_judged = true;
+	finish(j);
+}
+
+/* SPF and DKIM are through; DMARC is made of both. */
 static void on_finish(evutil_socket_t fd, short what, void *arg)
 {
+	static const struct dmarc_options opt = {0};
+	struct judge *j = arg;
+	const struct judgement *r = &j->result;
+	struct dmarc_request req = {&r->headers, &r->spf, j->req.env->mail_from, r->dkim};
+
 	(void)fd;
 	(void)what;
-	finish(arg);
+	if (!sender_is_known(j)) {
+		finish(j);
+		return;
+	}
+	j->dmarc = dmarc_check(j->env.dns, j->env.base, &req, &opt, on_dmarc, j);
+	j->dmarc_open = j->dmarc != NULL;
+	if (!j->dmarc) {
+		j->result.dmarc_judged = true;
+		dmarc_verdict_temperror(&j->result.dmarc, "out of memory");
+		finish(j);
+	}
 }
 
 static void on_ptr(void *arg, const struct ptr_result *p)
@@ -229,6 +272,10 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 		return;
 	j->result.timed_out = true;
 	give_up_on_open(j);
+	if (sender_is_known(j) && !j->result.dmarc_judged) {
+		j->result.dmarc_judged = true;
+		dmarc_verdict_temperror(&j->result.dmarc, "no answer in time");
+	}
 	finish(j);
 }
 
@@ -272,6 +319,11 @@ static void give_up_on_open(struct judge *j)
 		snprintf(j->no_arc.reason, sizeof(j->no_arc.reason), "no answer in time");
 		r->arc = &j->no_arc;
 	}
+	if (j->dmarc_open) {
+		dmarc_check_free(j->dmarc);
+		j->dmarc = NULL;
+		j->dmarc_open = false;
+	}
 	event_del(j->finish);
 }
 
@@ -303,7 +355,7 @@ static int start_parallel(struct judge *j)
 	struct dkim_options opt = {.now = (int64_t)(j->req.env->time_ns / 1000000000u)};
 
 	/* Without a known sender there is nobody to judge; policy defers the message. */
-	if (r->origin.status == ORIGIN_UNRESOLVED || r->origin.status == ORIGIN_PRIVATE_PEER) {
+	if (!sender_is_known(j)) {
 		j->result.dkim = &j->no_dkim;
 		j->open = 1;
 		one_done(j);
@@ -430,6 +482,7 @@ void judge_free(struct judge *j)
 	if (j->arc)
 		arc_check_free(j->arc);
 	body_run_unref(j->run);
+	dmarc_check_free(j->dmarc);
 	if (j->timer)
 		event_free(j->timer);
 	if (j->finish)

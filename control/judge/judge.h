@@ -4,8 +4,8 @@
 
 /*
  * One message from "it is here" to "this is what goes out": original sender, PTR, SPF and DKIM at
- * the same time, then rules, policy, header block and its proof. The daemon and `posternctl scan`
- * run this same code. It delivers nothing and answers nobody.
+ * the same time, then DMARC, rules, policy, header block and its proof. The daemon and `posternctl
+ * scan` run this same code. It delivers nothing and answers nobody.
  */
 
 #include <jansson.h>
@@ -13,6 +13,7 @@
 #include "control/annotate/annotate.h"
 #include "control/auth/arc/arc.h"
 #include "control/auth/dkim/dkim.h"
+#include "control/auth/dmarc/dmarc.h"
 #include "control/auth/spf/spf.h"
 #include "control/config/config.h"
 #include "control/dns/dns.h"
@@ -51,6 +52,8 @@ struct judgement {
 	struct spf_verdict spf, spf_helo;
 	const struct dkim_results *dkim;   /* never NULL in the callback */
 	const struct arc_results *arc;     /* never NULL in the callback */
+	struct dmarc_verdict dmarc;        /* if dmarc_judged */
+	bool dmarc_judged;                 /* not without a known sender */
 	struct rule_hit *hit;
 	size_t n_hits;
 	struct policy_verdict policy;

@@ -60,6 +60,19 @@ static void write_arc(struct authres_writer *w, const struct arc_results *arc)
 		authres_property(w, "arc", "chain", str_make(sealers, (size_t)n));
 }
 
+/* RFC 9989 and 8601: of several author domains the one that decided. */
+static void write_dmarc(struct authres_writer *w, const struct dmarc_verdict *d)
+{
+	const struct dmarc_author *a = d->decisive < d->n ? &d->author[d->decisive] : NULL;
+
+	authres_result(w, "dmarc", dmarc_result_name(d->result), str_c(d->reason));
+	if (!a)
+		return;
+	authres_property(w, "header", "from", str_c(a->domain));
+	if (a->walk.has_policy)
+		authres_property(w, "policy", "dmarc", str_c(dmarc_policy_name(a->walk.policy)));
+}
+
 static const char *iprev(const struct ptr_result *p)
 {
 	switch (p->status) {
@@ -83,6 +96,8 @@ int judge_authres(const struct judgement *r, const struct mail_envelope *env, co
 		write_spf(&w, r, env);
 		write_dkim(&w, r);
 		write_arc(&w, r->arc);
+		if (r->dmarc_judged)
+			write_dmarc(&w, &r->dmarc);
 		authres_result(&w, "iprev", iprev(&r->origin_ptr), STR_NONE);
 		authres_property(&w, "policy", "iprev", str_c(ip_format(&r->origin.ip, ip, sizeof(ip))));
 		if (r->origin_ptr.name[0])

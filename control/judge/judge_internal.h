@@ -21,7 +21,8 @@ struct judge {
 	struct body_run *run;          /* shared by dkim and arc */
 	struct dkim_check *dkim;
 	struct arc_check *arc;
-	bool dkim_open, arc_open;
+	struct dmarc_check *dmarc;
+	bool dkim_open, arc_open, dmarc_open;
 	bool separate_origin_ptr;
 	bool v6_plain;
 	bool done;

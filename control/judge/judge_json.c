@@ -3,9 +3,9 @@
 
 /*
  * The JSON contract: origin{ip,helo,ptr,via,status,path[]}, spf{result,identity,domain},
- * dkim[{result,domain,selector,algorithm,reason}], arc{result,reason,chain[]}, dmarc{result,policy},
+ * dkim[{result,domain,selector,algorithm,reason}], arc{result,reason,oldest_pass,chain[]}, dmarc{result,policy,...},
  * matches[{rule,view,score}], score, action, headers[], signatures_broken. Members may be added,
- * none is taken away. DMARC is not judged yet and says "none".
+ * none is taken away.
  */
 
 #include "control/judge/judge_internal.h"
@@ -94,6 +94,60 @@ static json_t *arc_json(const struct arc_results *arc)
 	return o;
 }
 
+static json_t *evaluation_json(const struct dmarc_evaluation *e)
+{
+	json_t *a = json_array();
+
+	for (int i = 0; i < 32; i++)
+		if (e->dkim_aligned & 1u << i)
+			json_array_append_new(a, json_integer(i));
+	/* s?: NULL is null */
+	return json_pack("{s:s, s:s, s:s?, s:s?, s:o, s:o, s:b, s:o, s:o}",
+			 "result", dmarc_result_name(e->result),
+			 "disposition", dmarc_policy_name(e->disposition),
+			 "policy", e->has_policy ? dmarc_policy_name(e->policy) : NULL,
+			 "policy_tag", e->has_policy ? dmarc_tag_name(e->tag) : NULL,
+			 "policy_domain", ctext(e->policy_domain), "org", ctext(e->org),
+			 "spf_aligned", (int)e->spf_aligned, "dkim_aligned", a,
+			 "reason", ctext(e->reason));
+}
+
+static json_t *published_json(const struct dmarc_record *p)
+{
+	char psd[2] = {p->psd, '\0'};
+
+	return json_pack("{s:s, s:s, s:s, s:b, s:s, s:s, s:s, s:o, s:o, s:o}", "p",
+			 dmarc_policy_name(p->p), "sp", dmarc_policy_name(p->sp), "np",
+			 dmarc_policy_name(p->np), "testing", (int)p->testing, "psd", psd, "adkim",
+			 p->adkim_strict ? "s" : "r", "aspf", p->aspf_strict ? "s" : "r", "rua",
+			 ctext(p->rua), "ruf", ctext(p->ruf), "fo", ctext(p->fo));
+}
+
+/* What an aggregate report (RFC 9990) is made of, by author domain. */
+static json_t *dmarc_json(const struct judgement *r)
+{
+	const struct dmarc_verdict *d = &r->dmarc;
+	json_t *authors = json_array();
+	const char *policy = "none";
+
+	for (size_t i = 0; i < d->n; i++) {
+		const struct dmarc_author *a = &d->author[i];
+
+		if (i == d->decisive && a->walk.has_policy)
+			policy = dmarc_policy_name(a->walk.policy);
+		json_array_append_new(authors, json_pack("{s:o, s:o, s:o, s:o}", "domain",
+			ctext(a->domain), "treewalk", evaluation_json(&a->walk), "psl",
+			evaluation_json(&a->psl), "published", a->walk.has_policy ?
+			published_json(&a->record) : json_null()));
+	}
+	return json_pack("{s:s, s:s, s:s, s:s?, s:s, s:o, s:b, s:o}",
+			 "result", r->dmarc_judged ? dmarc_result_name(d->result) : "none",
+			 "policy", policy, "disposition", dmarc_policy_name(d->disposition),
+			 "domain", d->decisive < d->n ? d->author[d->decisive].domain : NULL,
+			 "from", from_status_name(d->from), "reason", ctext(d->reason),
+			 "psl_differs", (int)d->psl_differs, "authors", authors);
+}
+
 static json_t *matches_json(const struct judgement *r)
 {
 	static const char *const view[VIEW_COUNT] = {"envelope", "header", "body", "rawbody",
@@ -137,7 +191,7 @@ json_t *judge_json(const struct judge *j)
 	json_object_set_new(o, "spf_helo", spf_json(&r->spf_helo));
 	json_object_set_new(o, "dkim", dkim_json(r->dkim));
 	json_object_set_new(o, "arc", arc_json(r->arc));
-	json_object_set_new(o, "dmarc", json_pack("{s:s, s:s}", "result", "none", "policy", "none"));
+	json_object_set_new(o, "dmarc", dmarc_json(r));
 	json_object_set_new(o, "matches", matches_json(r));
 	json_object_set_new(o, "score", json_real(r->policy.score));
 	json_object_set_new(o, "action", json_string(policy_action_name(r->policy.action)));

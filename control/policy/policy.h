@@ -5,6 +5,7 @@
 /* From what was found to what is done. Pure: no I/O, no state. */
 
 #include "control/auth/dkim/dkim.h"
+#include "control/auth/dmarc/dmarc.h"
 #include "control/auth/spf/spf.h"
 #include "control/config/config.h"
 #include "control/origin/origin.h"
@@ -18,6 +19,7 @@ struct policy_input {
 	const struct origin *origin;
 	enum spf_result spf;
 	const struct dkim_results *dkim;
+	const struct dmarc_verdict *dmarc; /* NULL: not judged */
 	const struct rule_hit *hit;
 	size_t n_hits;
 	uint32_t flags;        /* RECORD_F_* of the message */
@@ -32,9 +34,11 @@ struct policy_verdict {
 	uint16_t enh_subject, enh_detail;
 	char text[200];
 	char reason[160];      /* for the trace: which rule or which threshold */
+	bool dmarc;            /* DMARC decided the action */
 };
 
 /* Order: an unresolved relay or a private peer defers (451 4.7.1) before anything else; then actions
- * of rules (the strictest stands: reject, defer, quarantine, tag); then thresholds. A quarantine has
- * no place to go yet: it is done as a deferral (451 4.7.1) that says so. */
+ * of rules (the strictest stands: reject, defer, quarantine, tag); then thresholds; then DMARC, for
+ * what is not refused or deferred by then. A quarantine has no place to go yet: it is done as a
+ * deferral (451 4.7.1) that says so, and as a tag where DMARC asks for it. */
 void policy_decide(const struct policy_input *in, struct policy_verdict *out);

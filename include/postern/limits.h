@@ -45,6 +45,12 @@
 #define LIMIT_SPF_TIME_S 20          /* RFC 7208 4.6.4 */
 #define LIMIT_DNS_NAME 253           /* RFC 1035 2.3.4, text form without the root dot */
 #define LIMIT_DNS_LABEL 63           /* RFC 1035 2.3.4 */
+#define LIMIT_DMARC_AUTHORS 5        /* ours: author domains judged; RFC 9989 asks for some cap */
+#define LIMIT_DMARC_COMMENTS 16      /* ours: comments inside comments of a From field */
+#define LIMIT_DMARC_QUERIES 8        /* RFC 9989 4.10: of one tree walk */
+#define LIMIT_DMARC_LABELS 7         /* RFC 9989 4.10: a longer name is cut to so many labels */
+#define LIMIT_DMARC_RECORD 4096      /* ours: octets of a policy record */
+#define LIMIT_DMARC_TIME_S 8         /* ours: all of it; with the 20 s of SPF below LIMIT_JUDGE_S */
 #define LIMIT_RSA_BITS_MIN 1024      /* RFC 8301 3.2 */
 #define LIMIT_RSA_BITS_MAX 4096      /* RFC 8301 3.2 */
 

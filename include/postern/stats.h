@@ -227,6 +227,12 @@
 	X(dkim_permerror, C, "signatures malformed") \
 	X(arc_pass, C, "chains that verified") X(arc_fail, C, "chains that did not") \
 	X(arc_none, C, "messages without a chain") \
+	X(dmarc_pass, C, "dmarc=pass") X(dmarc_fail, C, "dmarc=fail") \
+	X(dmarc_none, C, "dmarc=none") X(dmarc_temperror, C, "dmarc=temperror") \
+	X(dmarc_permerror, C, "dmarc=permerror: From fields that cannot be judged") \
+	X(dmarc_psl_differs, C, "messages that the public suffix list would judge otherwise") \
+	X(dmarc_tagged, C, "messages tagged for DMARC alone") \
+	X(dmarc_refused, D, "messages refused for DMARC") \
 	X(origin_unresolved, D, "messages deferred: a relay's Received line did not parse or fit") \
 	X(origin_unproven, D, "messages from a relay's address without its certificate") \
 	X(origin_private_peer, D, "sessions refused: private address that is not listed") \

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+
+#include <event2/event.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+#include "control/dns/dns_zone.h"
+#include "control/judge/judge.h"
+#include "postern/stats.h"
+
+static const char zone[] = "$ORIGIN example.\n"
+			   "victim TXT \"v=spf1 ip4:192.0.2.1 -all\"\n"
+			   "_dmarc.victim TXT \"v=DMARC1; p=reject; sp=quarantine\"\n"
+			   "www.victim A 192.0.2.1\n"
+			   "attacker TXT \"v=spf1 ip4:198.51.100.9 -all\"\n"
+			   "quiet TXT \"v=spf1 ip4:198.51.100.9 -all\"\n";
+
+#define CONFIG(policy)                                                                             \
+	"hostname = \"mx.example.net\"\n"                                                          \
+	"listener a { port = 0; address = [\"192.0.2.25/24\"] }\n"                                 \
+	"route b { domains = [\"example.com\"]; hosts = [\"192.0.2.2\"] }\n"                       \
+	"policy { " policy " }\n"
+
+static struct event_base *base;
+static struct dns *dns;
+static struct spf_jail *jail;
+static uint64_t counters[POSTERN_CTL_COUNTER_COUNT];
+
+static void done(void *arg, const struct judgement *j)
+{
+	(void)j;
+	*(bool *)arg = true;
+	event_base_loopbreak(base);
+}
+
+struct row {
+	const char *config, *ip, *mail_from, *from;
+	enum policy_action want;
+	unsigned int detail;
+	const char *authres; /* in our block */
+	unsigned int counter;
+};
+
+static void check(const struct row *t, const struct judge *j)
+{
+	const struct judgement *r = judge_result(j);
+	json_t *o = judge_json(j), *d = json_object_get(o, "dmarc");
+	bool refused = r->policy.action == POLICY_REJECT;
+
+	assert_int_equal(r->error, 0);
+	if (r->policy.action != t->want || r->policy.enh_detail != t->detail)
+		fail_msg("%s: %s, %s", t->from, policy_action_name(r->policy.action),
+			 r->policy.reason);
+	if (!memmem(r->out.block, r->out.block_len, t->authres, strlen(t->authres)))
+		fail_msg("no '%s' in\n%.*s", t->authres, (int)r->out.block_len, r->out.block);
+	if (refused)
+		assert_non_null(strstr(r->policy.text, "DMARC policy of victim.example"));
+	assert_int_equal(counters[t->counter], 1);
+	assert_int_equal(counters[CTL_dmarc_refused], refused);
+	assert_string_equal(json_string_value(json_object_get(d, "result")),
+			    dmarc_result_name(r->dmarc.result));
+	assert_int_equal(json_array_size(json_object_get(d, "authors")), r->dmarc.n);
+	json_decref(o);
+}
+
+static void dmarc(void **state)
+{
+	static const struct row rows[] = {
+		{CONFIG(""), "192.0.2.1", "a@victim.example", "a@victim.example", POLICY_ACCEPT, 0,
+		 "dmarc=pass header.from=victim.example policy.dmarc=reject", CTL_dmarc_pass},
+		/* SPF hard fail, no signature: more than the policy speaks against it */
+		{CONFIG(""), "198.51.100.9", "a@victim.example", "a@victim.example", POLICY_REJECT,
+		 26, "header.from=victim.example policy.dmarc=reject", CTL_dmarc_fail},
+		{CONFIG(""), "198.51.100.9", "a@attacker.example", "a@victim.example", POLICY_TAG,
+		 0, "dmarc=fail reason=\"no aligned SPF or DKIM pass\"", CTL_dmarc_fail},
+		{CONFIG("dmarc = strict"), "198.51.100.9", "a@attacker.example", "a@victim.example",
+		 POLICY_REJECT, 26, "dmarc=fail", CTL_dmarc_fail},
+		{CONFIG("dmarc = strict"), "198.51.100.9", "a@attacker.example",
+		 "a@www.victim.example", POLICY_TAG, 0,
+		 "header.from=www.victim.example policy.dmarc=quarantine", CTL_dmarc_fail},
+		{CONFIG("dmarc = monitor"), "198.51.100.9", "a@victim.example", "a@victim.example",
+		 POLICY_ACCEPT, 0, "dmarc=fail", CTL_dmarc_fail},
+		{CONFIG(""), "198.51.100.9", "a@quiet.example", "a@quiet.example", POLICY_ACCEPT, 0,
+		 "dmarc=none reason=\"no policy record\" header.from=quiet.example",
+		 CTL_dmarc_none},
+		{CONFIG(""), "198.51.100.9", "a@attacker.example",
+		 "a@attacker.example, b@victim.example", POLICY_TAG, 0,
+		 "header.from=victim.example", CTL_dmarc_fail},
+		{CONFIG(""), "198.51.100.9", "a@attacker.example",
+		 "a@attacker.example\r\nFrom: b@victim.example", POLICY_TAG, 0,
+		 "dmarc=permerror reason=\"From: more than one From field\"", CTL_dmarc_permerror},
+		/* null reverse-path: HELO is attacker.example */
+		{CONFIG(""), "198.51.100.9", "", "a@attacker.example", POLICY_ACCEPT, 0,
+		 "dmarc=none", CTL_dmarc_none},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char m[512];
+		struct iovec iov = {
+			m, (size_t)snprintf(m, sizeof(m), "From: %s\r\n\r\nx\r\n", rows[i].from)};
+		struct mail_bytes content = {&iov, 1, iov.iov_len};
+		struct str rcpt = STR("r@example.com");
+		struct mail_envelope env = {.helo = STR("attacker.example"),
+					    .rcpt = &rcpt,
+					    .n_rcpts = 1,
+					    .mail_from = str_c(rows[i].mail_from),
+					    .trace_id = "t",
+					    .time_ns = 1700000000000000000u};
+		struct judge_env jenv = {base, dns, jail, counters};
+		struct judge_request req = {.env = &env, .content = &content};
+		struct config_error err[1];
+		struct judge *j;
+		bool finished = false;
+		size_t n;
+
+		memset(counters, 0, sizeof(counters));
+		assert_true(ip_parse(str_c(rows[i].ip), &env.peer));
+		assert_int_equal(config_parse("t", rows[i].config, strlen(rows[i].config), 1,
+					      &req.config, err, 1, &n),
+				 0);
+		j = judge_start(&jenv, &req, done, &finished);
+		assert_non_null(j);
+		assert_false(finished);
+		event_base_dispatch(base);
+		assert_true(finished);
+		check(&rows[i], j);
+		judge_free(j);
+		config_unref(req.config);
+	}
+}
+
+/* Given up while DMARC waits, and everything before: no callback, nothing left. */
+static void cancelled(void **state)
+{
+	char m[] = "From: a@victim.example\r\n\r\nx\r\n";
+	struct iovec iov = {m, sizeof(m) - 1};
+	struct mail_bytes content = {&iov, 1, sizeof(m) - 1};
+	struct str rcpt = STR("r@example.com");
+	struct mail_envelope env = {.helo = STR("h.example"),
+				    .mail_from = STR("a@victim.example"),
+				    .rcpt = &rcpt,
+				    .n_rcpts = 1,
+				    .trace_id = "t"};
+	struct judge_env jenv = {base, dns, jail, counters};
+	struct judge_request req = {.env = &env, .content = &content};
+	struct config_error err[1];
+	size_t n;
+
+	(void)state;
+	assert_true(ip_parse(STR("192.0.2.1"), &env.peer));
+	assert_int_equal(
+		config_parse("t", CONFIG(""), strlen(CONFIG("")), 1, &req.config, err, 1, &n), 0);
+	for (int turns = 0;; turns++) {
+		bool finished = false;
+		struct judge *j = judge_start(&jenv, &req, done, &finished);
+
+		assert_non_null(j);
+		for (int k = 0; k < turns && !finished; k++)
+			event_base_loop(base, EVLOOP_ONCE);
+		judge_free(j);
+		if (finished)
+			break;
+		assert_true(turns < 1000);
+	}
+	config_unref(req.config);
+}
+
+static int setup(void **state)
+{
+	struct spf_options opt = {.n_workers = 1};
+	struct dns_zone *z = dns_zone_new();
+	static char text[sizeof(zone)];
+	char err[256] = "";
+
+	(void)state;
+	memcpy(text, zone, sizeof(zone));
+	if (dns_zone_parse(z, (uint8_t *)text, strlen(text), "test", err, sizeof(err))) {
+		fprintf(stderr, "%s\n", err);
+		return -1;
+	}
+	base = event_base_new();
+	dns = dns_new_memory(base, z, 0);
+	jail = spf_jail_new(base, dns, &opt, err, sizeof(err));
+	return jail ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	spf_jail_free(jail);
+	dns_free(dns);
+	event_base_free(base);
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(dmarc),
+		cmocka_unit_test(cancelled),
+	};
+
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
