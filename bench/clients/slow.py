@@ -15,6 +15,7 @@ import sys
 import time
 
 BATCH = 200
+PARTS = 20  # of a second: clients are not in step with each other
 
 
 class Client:
@@ -101,23 +102,24 @@ def main():
     clients = [Client(k, i, address, announced) for i, k in enumerate(kinds)]
     sel = selectors.DefaultSelector()
     told = {"gone": 0}
-    ready, next_tick, waiting = False, time.monotonic() + 1, list(reversed(clients))
+    ready, next_tick, part, waiting = False, time.monotonic() + 1, 0, list(reversed(clients))
     while True:
         opening = sum(c.state in ("banner", "ehlo") for c in clients) if waiting else 0
         while waiting and opening < BATCH:
             waiting.pop().open(sel)
             opening += 1
-        for key, _ in sel.select(0.05):
+        for key, _ in sel.select(0.5 / PARTS):
             key.data.readable(sel, told)
         settled = ("drip", "idle", "upload", "refused", "mail")
         if not ready and not waiting and all(c.state in settled for c in clients):
             ready = True
             print("ready", flush=True)
         if time.monotonic() >= next_tick:
-            next_tick += 1
-            for c in clients:
+            next_tick += 1 / PARTS
+            for c in clients[part::PARTS]:
                 c.tick()
-            if ready:
+            part = (part + 1) % PARTS
+            if ready and not part:
                 states = {}
                 for c in clients:
                     states[c.state] = states.get(c.state, 0) + 1
