@@ -27,7 +27,7 @@ except ImportError:
 
 ARC_TOOL, PERL = sys.argv[1:3]
 NOW = int(time.time())
-CHAINS = 200
+CHAINS = int(sys.argv[3]) if len(sys.argv) > 3 else 200
 ID = 'mx.example.net'
 DOMAINS = ('example.com', 'lists.example.org')
 rng = random.Random(1)
