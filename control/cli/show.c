@@ -225,13 +225,42 @@ static void stats(const json_t *a)
 		printf("the dataplane is not linked: its counters are not known\n");
 }
 
+/* The best of the signatures; "none" without one. */
+static const char *best_dkim(const json_t *judged)
+{
+	const char *best = "none";
+	const json_t *v;
+	size_t i;
+
+	json_array_foreach(json_object_get(judged, "dkim"), i, v)
+		if (i == 0 || !strcmp(s(v, "result"), "pass"))
+			best = s(v, "result");
+	return best;
+}
+
+static void trace_peer(const json_t *v, const json_t *judged)
+{
+	const json_t *via = json_object_get(v, "via"), *tls = json_object_get(v, "tls");
+
+	printf("  peer %s, HELO %s", s(v, "peer"), s(v, "helo"));
+	if (via)
+		printf(", named by %s (%s)", s(via, "address"), s(via, "how"));
+	printf(tls ? ", %s %s" : ", in clear text", s(tls, "version"), s(tls, "cipher"));
+	if (!judged)
+		return;
+	printf("\n  sender %s (%s), spf %s, dkim %s, arc %s, dmarc %s; score %.2f, %s",
+	       s(v, "origin"), s(json_object_get(judged, "origin"), "status"),
+	       s(json_object_get(judged, "spf"), "result"), best_dkim(judged),
+	       s(json_object_get(judged, "arc"), "result"),
+	       s(json_object_get(judged, "dmarc"), "result"), f(judged, "score"), s(judged, "action"));
+}
+
 static void trace(const json_t *a)
 {
 	const json_t *v;
 	size_t i;
 
 	json_array_foreach(json_object_get(a, "records"), i, v) {
-		const json_t *j = json_object_get(v, "judged");
 
 		if (*s(v, "event")) {
 			printf("%s  %s  %s\n\n", s(v, "time"), s(v, "trace_id"), s(v, "event"));
@@ -240,11 +269,7 @@ static void trace(const json_t *a)
 		printf("%s  %s  %s\n", s(v, "time"), s(v, "trace_id"), s(v, "outcome"));
 		printf("  from <%s> to <%s>, %lld octets, Message-ID %s\n", s(v, "mail_from"), s(v, "rcpt"),
 		       n(v, "size"), *s(v, "message_id") ? s(v, "message_id") : "none");
-		printf("  peer %s, HELO %s", s(v, "peer"), s(v, "helo"));
-		if (j)
-			printf("; sender %s (%s), spf %s, score %.2f, %s", s(v, "origin"),
-			       s(json_object_get(j, "origin"), "status"), s(json_object_get(j, "spf"), "result"),
-			       f(j, "score"), s(j, "action"));
+		trace_peer(v, json_object_get(v, "judged"));
 		printf("\n  answered \"%s\"", s(v, "reply"));
 		if (*s(v, "next_hop"))
 			printf("; %s said \"%s\" (%s)", s(v, "next_hop"), s(v, "next_hop_reply"), s(v, "stage"));
