@@ -75,6 +75,8 @@ static json_t *proxy(const struct mail_envelope *e)
 	}
 	if (!ok)
 		json_object_set_new(o, "malformed", json_true());
+	if (e->flags & RECORD_F_TLV_CUT)
+		json_object_set_new(o, "cut", json_true());
 	return o;
 }
 

@@ -73,6 +73,8 @@ static void proxy(void **state)
 	is(&e, "{\"proxy\":{\"authority\":\"x\",\"malformed\":true}}");
 	e.proxy_tlv = STR("\xee\0\0");
 	is(&e, "{\"proxy\":{}}");
+	e.flags = RECORD_F_TLV_CUT;
+	is(&e, "{\"proxy\":{\"cut\":true}}");
 }
 
 static void texts(void **state)
