@@ -339,6 +339,19 @@ static bool looks_like_from(struct str s)
 	return s.n && s.p[0] == ':';
 }
 
+/* The same of what stands behind a bare CR or LF. Another one of these ends it: that has its own turn,
+ * and a field full of them is read once and not as often as it has them. */
+static bool line_is_from(struct str s)
+{
+	size_t i = 0;
+
+	if (!s.n || ascii_is_wsp(s.p[0]))
+		return false; /* a folded line */
+	while (i < s.n && s.p[i] != '\r' && s.p[i] != '\n' && (s.p[i] <= 0x20 || s.p[i] >= 0x7f))
+		i++;
+	return i < s.n && s.p[i] != '\r' && s.p[i] != '\n' && looks_like_from(str_skip(s, i));
+}
+
 /* A field that a reader of bare CR, bare LF or odd names would take for From. */
 static bool hides_from(const struct headers *h, size_t i)
 {
@@ -350,8 +363,7 @@ static bool hides_from(const struct headers *h, size_t i)
 	if (!(f->flags & HEADER_F_BARE))
 		return false;
 	for (size_t k = 0; k + 1 < s.n; k++)
-		if ((s.p[k] == '\r' || s.p[k] == '\n') && !ascii_is_wsp_crlf(s.p[k + 1]) &&
-		    looks_like_from(str_skip(s, k + 1)))
+		if ((s.p[k] == '\r' || s.p[k] == '\n') && line_is_from(str_skip(s, k + 1)))
 			return true;
 	return false;
 }

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <cmocka.h>
 
 #include "control/auth/dmarc/from.h"
@@ -171,6 +172,10 @@ static void field_table(void **state)
 		{"X: y\nFrom: c@d.example\r\nFrom: a@b.example\r\n", FROM_SEVERAL, ""},
 		{"X: y\rFrom: c@d.example\r\nFrom: a@b.example\r\n", FROM_SEVERAL, ""},
 		{"X: y\nFromage: c\r\nFrom: a@b.example\r\n", FROM_OK, "b.example"},
+		{"X: y\r\x01 From: c@d.example\r\nFrom: a@b.example\r\n", FROM_SEVERAL, ""},
+		{"X: y\r\x01\rFrom : c@d.example\r\nFrom: a@b.example\r\n", FROM_SEVERAL, ""},
+		/* a folded line for who takes a bare CR for an end */
+		{"X: y\r\x01\r From: c@d.example\r\nFrom: a@b.example\r\n", FROM_OK, "b.example"},
 		{"\xef\xbb\xbf" "From: c@d.example\r\nFrom: a@b.example\r\n", FROM_SEVERAL, ""},
 		/* From decides, not who sent or resent */
 		{"Sender: c@d.example\r\nResent-From: e@f.example\r\nFrom: a@b.example\r\n",
@@ -196,12 +201,43 @@ static void field_table(void **state)
 	}
 }
 
+/* A field as long as one may be and full of bare CRs; read as often as it has them it would hold the
+ * loop for a second. */
+static void many_ends(void **state)
+{
+	static const char from[] = "From: a@b.example\r\n\r\n";
+	size_t n = 0, cap = LIMIT_HEADER_FIELD + sizeof(from);
+	char *m = malloc(cap);
+	struct iovec iov;
+	struct mail_bytes c;
+	struct from_authors a;
+	struct headers h;
+
+	(void)state;
+	assert_non_null(m);
+	n += (size_t)snprintf(m, cap, "X: ");
+	while (n + 4 < LIMIT_HEADER_FIELD) {
+		m[n++] = '\r';
+		m[n++] = '\x01';
+	}
+	n += (size_t)snprintf(m + n, cap - n, "\r\n%s", from);
+	iov = (struct iovec){m, n};
+	c = (struct mail_bytes){&iov, 1, n};
+	assert_int_equal(headers_parse(&h, &c), 0);
+	from_find(&h, &a);
+	assert_int_equal(a.status, FROM_OK);
+	assert_string_equal(a.domain[0], "b.example");
+	headers_free(&h);
+	free(m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(value_table),
 		cmocka_unit_test(other_statuses),
 		cmocka_unit_test(field_table),
+		cmocka_unit_test(many_ends),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
