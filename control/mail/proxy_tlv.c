@@ -3,38 +3,11 @@
 #include "control/mail/proxy_tlv.h"
 
 #include "postern/limits.h"
-
-enum {
-	TLV_ALPN = 0x01,
-	TLV_AUTHORITY = 0x02,
-	TLV_UNIQUE_ID = 0x05,
-	TLV_SSL = 0x20,
-	TLV_SSL_VERSION = 0x21, /* of TLV_SSL, as the two below */
-	TLV_SSL_CN = 0x22,
-	TLV_SSL_CIPHER = 0x23,
-};
+#include "postern/proxy_tlv.h"
 
 /* 2.2.6: bits of the first octet of TLV_SSL */
 #define CLIENT_SSL 1u
 #define CLIENT_CERT 6u /* in this connection or in the session it resumed */
-
-#define SSL_HEAD 5u    /* that octet, and four of the verification, 0: it succeeded */
-#define UNIQUE_ID_MAX 128u /* 2.2.5 */
-
-/* Takes one TLV off; false: it does not fit. */
-static bool tlv(struct str *rest, uint8_t *type, struct str *value)
-{
-	size_t n;
-
-	if (rest->n < 3)
-		return false;
-	*type = rest->p[0];
-	n = (size_t)rest->p[1] << 8 | rest->p[2];
-	*rest = str_skip(*rest, 3);
-	*value = str_cut(*rest, n);
-	*rest = str_skip(*rest, n);
-	return value->n == n;
-}
 
 static void keep(struct str *where, struct str value)
 {
@@ -47,13 +20,13 @@ static bool ssl(struct str v, struct proxy_facts *out)
 	struct str value;
 	uint8_t type;
 
-	if (v.n < SSL_HEAD)
+	if (v.n < TLV_SSL_HEAD)
 		return false;
 	out->ssl = v.p[0] & CLIENT_SSL;
 	out->ssl_verified = out->ssl && (v.p[0] & CLIENT_CERT) &&
 			    !(v.p[1] | v.p[2] | v.p[3] | v.p[4]);
-	for (v = str_skip(v, SSL_HEAD); v.n;) {
-		if (!tlv(&v, &type, &value))
+	for (v = str_skip(v, TLV_SSL_HEAD); v.n;) {
+		if (!proxy_tlv_next(&v, &type, &value))
 			return false;
 		if (type == TLV_SSL_VERSION)
 			keep(&out->ssl_version, value);
@@ -73,7 +46,7 @@ bool proxy_tlv_parse(struct str tlvs, struct proxy_facts *out)
 
 	*out = (struct proxy_facts){0};
 	while (tlvs.n) {
-		if (!tlv(&tlvs, &type, &v))
+		if (!proxy_tlv_next(&tlvs, &type, &v))
 			return false;
 		switch (type) {
 		case TLV_ALPN:
@@ -85,7 +58,7 @@ bool proxy_tlv_parse(struct str tlvs, struct proxy_facts *out)
 			keep(&out->authority, v);
 			break;
 		case TLV_UNIQUE_ID:
-			if (v.n > UNIQUE_ID_MAX)
+			if (v.n > TLV_UNIQUE_ID_MAX)
 				return false;
 			keep(&out->unique_id, v);
 			break;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "postern/limits.h"
+#include "postern/proxy_tlv.h"
 
 /* "The PROXY protocol, versions 1 & 2", section numbers are its. */
 
@@ -16,14 +17,6 @@ static const uint8_t signature[V2_SIGNATURE] = "\r\n\r\n\0\r\nQUIT\n";
 
 enum { V2_LOCAL = 0, V2_PROXY = 1 };
 enum { V2_UNSPEC = 0x00, V2_TCP4 = 0x11, V2_TCP6 = 0x21 };
-enum {
-	TLV_ALPN = 0x01,
-	TLV_AUTHORITY = 0x02,
-	TLV_CRC32C = 0x03,
-	TLV_NOOP = 0x04,
-	TLV_UNIQUE_ID = 0x05,
-	TLV_SSL = 0x20,
-};
 
 /* ---- texts ---------------------------------------------------------------------------------- */
 
@@ -149,34 +142,17 @@ static uint32_t crc32c(const uint8_t *p, size_t n, size_t zero)
 	return ~c;
 }
 
-/* Takes one TLV off; false: it does not fit. */
-static bool tlv(struct str *rest, uint8_t *type, struct str *value)
-{
-	size_t n;
-
-	if (rest->n < 3)
-		return false;
-	*type = rest->p[0];
-	n = get16(rest->p + 1);
-	*rest = str_skip(*rest, 3);
-	if (n > rest->n)
-		return false;
-	*value = str_cut(*rest, n);
-	*rest = str_skip(*rest, n);
-	return true;
-}
-
 /* 2.2.5: client flags, four octets of verification, sub-TLVs. */
 static bool ssl_fits(struct str v)
 {
 	struct str value;
 	uint8_t type;
 
-	if (v.n < 5)
+	if (v.n < TLV_SSL_HEAD)
 		return false;
-	v = str_skip(v, 5);
+	v = str_skip(v, TLV_SSL_HEAD);
 	while (v.n)
-		if (!tlv(&v, &type, &value))
+		if (!proxy_tlv_next(&v, &type, &value))
 			return false;
 	return true;
 }
@@ -194,7 +170,7 @@ static bool v2_tlvs(struct str head, struct str tlvs, struct proxy_header *out)
 		struct str v;
 		uint8_t type;
 
-		if (!tlv(&tlvs, &type, &v))
+		if (!proxy_tlv_next(&tlvs, &type, &v))
 			return false;
 		switch (type) {
 		case TLV_ALPN:
@@ -211,7 +187,7 @@ static bool v2_tlvs(struct str head, struct str tlvs, struct proxy_header *out)
 				return false;
 			break;
 		case TLV_UNIQUE_ID:
-			if (v.n > 128)
+			if (v.n > TLV_UNIQUE_ID_MAX)
 				return false;
 			break;
 		case TLV_SSL:
@@ -307,7 +283,7 @@ size_t proxy_tlvs_keep(struct str tlvs, uint8_t *out, size_t cap, bool *cut)
 		uint8_t type;
 		size_t len;
 
-		if (!tlv(&tlvs, &type, &v))
+		if (!proxy_tlv_next(&tlvs, &type, &v))
 			break; /* proxy_parse() let none of these through */
 		len = 3 + v.n;
 		if (type == TLV_CRC32C || type == TLV_NOOP)
