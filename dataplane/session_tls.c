@@ -47,9 +47,7 @@ int session_op_start_tls(void *owner)
 	struct tls_conn *c;
 	uint32_t i;
 
-	if (!w->tls || !w->current || !w->current->tls)
-		return -ENOMEM;
-	i = take_slot(w);
+	i = w->tls && w->current && w->current->tls ? take_slot(w) : 0;
 	if (!i) {
 		worker_count(w, CNT_tls_full);
 		return -ENOMEM;
