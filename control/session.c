@@ -205,8 +205,8 @@ static struct session *session_get(struct loop *l, const struct handoff_desc *d)
 bool session_is_relay(const struct config *c, const struct ip_addr *ip)
 {
 	for (size_t i = 0; i < c->relays.n; i++)
-		for (size_t k = 0; k < c->relays.relay[i].n_nets; k++)
-			if (ip_in_net(ip, &c->relays.relay[i].net[k]))
+		for (size_t k = 0; k < c->relays.relay[i].n_ranges; k++)
+			if (ip_in_range(ip, &c->relays.relay[i].range[k]))
 				return true;
 	return false;
 }

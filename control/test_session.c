@@ -312,8 +312,9 @@ static void outcome(uint8_t peer, uint8_t via, enum trace_outcome o, const char 
 
 static void test_source_messages(void **state)
 {
-	struct ip_net net = {.addr.a = {[10] = 0xff, 0xff, [15] = 66}, .prefix = 128};
-	struct origin_relay relay = {.net = &net, .n_nets = 1};
+	struct ip_addr own = {{[10] = 0xff, 0xff, [15] = 66}};
+	struct ip_range range = {own, own};
+	struct origin_relay relay = {.range = &range, .n_ranges = 1};
 
 	(void)state;
 	limits_up();

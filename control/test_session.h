@@ -141,6 +141,12 @@ bool ip_is_private(const struct ip_addr *a)
 	return t.private_peer;
 }
 
+bool ip_in_range(const struct ip_addr *ip, const struct ip_range *range)
+{
+	return memcmp(ip, &range->first, sizeof(*ip)) >= 0 &&
+	       memcmp(ip, &range->last, sizeof(*ip)) <= 0;
+}
+
 bool ip_in_net(const struct ip_addr *a, const struct ip_net *net)
 {
 	return !memcmp(a->a, net->addr.a, sizeof(a->a));

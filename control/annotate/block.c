@@ -66,16 +66,10 @@ static void put_word(struct text *t, const char *s)
 /* Anything, with what is not plain percent-encoded. */
 static void put_encoded(struct text *t, struct str s)
 {
-	char hex[4];
+	char octet[4];
 
-	for (size_t i = 0; i < s.n; i++) {
-		if (ascii_is_alnum(s.p[i]) || (s.p[i] && strchr("-_.:[]", s.p[i]))) {
-			put(t, str_make(s.p + i, 1));
-			continue;
-		}
-		snprintf(hex, sizeof(hex), "%%%02X", s.p[i]);
-		put_c(t, hex);
-	}
+	for (size_t i = 0; i < s.n; i++)
+		put_c(t, percent_octet(s.p[i], octet));
 }
 
 /* "[192.0.2.1]", "[IPv6:2001:db8::1]" (RFC 5321 4.1.3), or without the tag. */

@@ -476,8 +476,8 @@ static void walkers(void **state)
 				    "14 Nov 2023 22:00:00 +0000\r\n\r\n";
 	static const char *const skip[] = {"192.0.2.1", "192.0.2.10", "192.0.2.20"};
 	static const char *const peers[] = {"203.0.113.5", "2001:db8::5"};
-	struct ip_net net;
-	struct origin_relay relay = {"relays", &net, 1, NULL, 0, 1};
+	struct ip_range net;
+	struct origin_relay relay = {.name = "relays", .range = &net, .n_ranges = 1};
 	struct origin_relays relays = {&relay, 1};
 	struct annotate_output out;
 	struct headers h;
@@ -501,7 +501,7 @@ static void walkers(void **state)
 		}
 	}
 	/* through relays: the walk, and both walkers after it, end at the same address */
-	assert_true(ip_net_parse(STR("192.0.2.0/24"), &net));
+	assert_true(ip_range_parse(STR("192.0.2.0/24"), &net));
 	env.peer = ip("192.0.2.20");
 	assert_int_equal(headers_parse(&h, &c), 0);
 	assert_int_equal(origin_walk(&relays, &env, &h, false, &origin), 0);

@@ -23,13 +23,13 @@
 #define MAX_TEXT     32768
 
 #define RELAYS 4
-static struct ip_net net[RELAYS];
+static struct ip_range net[RELAYS];
 static const char *const by_0[] = {"relay0.example.org"};
 static struct origin_relay relay[RELAYS] = {
-	{.name = "r0", .net = &net[0], .n_nets = 1, .by = by_0, .n_by = 1},
-	{.name = "r1", .net = &net[1], .n_nets = 1},
-	{.name = "r2", .net = &net[2], .n_nets = 1, .hops = 2},
-	{.name = "r3", .net = &net[3], .n_nets = 1},
+	{.name = "r0", .range = &net[0], .n_ranges = 1, .by = by_0, .n_by = 1},
+	{.name = "r1", .range = &net[1], .n_ranges = 1},
+	{.name = "r2", .range = &net[2], .n_ranges = 1, .hops = 2},
+	{.name = "r3", .range = &net[3], .n_ranges = 1},
 };
 static const struct origin_relays relays = {relay, RELAYS};
 static struct ip_range listed[RELAYS + 2];
@@ -397,7 +397,7 @@ static int setup(void **state)
 
 	(void)state;
 	for (unsigned int i = 0; i < RELAYS; i++)
-		if (!ip_net_parse(str_c(nets[i]), &net[i]) ||
+		if (!ip_range_parse(str_c(nets[i]), &net[i]) ||
 		    !ip_range_parse(str_c(nets[i]), &listed[i]))
 			return -1;
 	return ip_range_parse(STR("203.0.113.250"), &listed[RELAYS]) &&

@@ -82,6 +82,7 @@ struct config_route {
 	bool v6_plain;             /* "[2001:db8::1]" in Received instead of "[IPv6:...]" */
 	bool no_chunking;          /* DATA also where CHUNKING is offered */
 	bool pass_8bit;            /* 8-bit content also where 8BITMIME is not offered */
+	const struct chain_key *chain; /* the next hop is another instance that knows this key */
 };
 
 enum config_dmarc {
@@ -121,6 +122,8 @@ struct config {
 	struct config_route *route;
 	size_t n_routes;
 	struct origin_relays relays;
+	struct chain_key *chain;
+	size_t n_chains;
 	struct config_trust *trust;
 	size_t n_trusts;
 	struct config_tls tls;

@@ -376,6 +376,7 @@ static const struct config_key top_keys[] = {
 	{"dataplane", read_dataplane, 0, 0},
 	{"listener", read_listeners, 0, 0, .named = true},
 	{"route", read_routes, 0, 0, .named = true},
+	{"chain", read_chains, 0, 0, .named = true},
 	{"relay", read_relays, CONFIG_FIELD(struct config, relays), .named = true},
 	{"trust", read_trust, 0, 0, .named = true},
 	{"tls", read_tls, CONFIG_FIELD(struct config, tls)},
@@ -506,6 +507,8 @@ void config_check(struct config_ctx *ctx, const struct config_node *root, struct
 	config_check_sources(&r, root);
 	config_check_net(&r, root);
 	config_check_identities(&r, root);
+	config_check_relays(&r, root);
+	config_check_chains(&r, root);
 	if (!ctx->n_errors && !ctx->mem.failed)
 		fill_handoff(out);
 }

@@ -8,17 +8,6 @@
 #include "control/config/config_value.h"
 #include "postern/limits.h"
 
-/* One string stands for a list of one. The first element, NULL: neither. */
-static const struct config_node *strings(struct config_reader *r, const struct config_node *n,
-					 size_t *count)
-{
-	*count = 1;
-	if (n->kind == NODE_STRING)
-		return config_string(r, n) ? n : NULL;
-	*count = n->n;
-	return config_strings(r, n, 1, LIMIT_RELAY_IDENTITIES) ? n->first : NULL;
-}
-
 /* A-labels as certificates have them; with a leading dot what lies below. */
 static char *name(struct config_reader *r, const struct config_node *n)
 {
@@ -47,7 +36,7 @@ void read_tls_names(struct config_reader *r, const struct config_node *n,
 	size_t count;
 
 	(void)k;
-	e = strings(r, n, &count);
+	e = config_string_or_list(r, n, LIMIT_RELAY_IDENTITIES, &count);
 	relay->tls_name = list = e ? config_alloc(r->mem, count * sizeof(*list)) : NULL;
 	for (; e && list && count--; e = e->next) {
 		list[relay->n_tls_names] = name(r, e);
@@ -88,7 +77,7 @@ void read_tls_fingerprints(struct config_reader *r, const struct config_node *n,
 	size_t count;
 
 	(void)k;
-	e = strings(r, n, &count);
+	e = config_string_or_list(r, n, LIMIT_RELAY_IDENTITIES, &count);
 	list = e ? config_alloc(r->mem, count * sizeof(*list)) : NULL;
 	relay->tls_sha256 = (const uint8_t(*)[32])list;
 	for (; e && list && count--; e = e->next)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 The Postern Authors */
 
-/* listener, route and relay sections, and what they must not say together. */
+/* listener, route and trust sections. */
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +10,6 @@
 #include "control/config/config_value.h"
 #include "postern/limits.h"
 
-#define LIMIT_LIST 100000u /* entries of an array of names; LIMIT_CONFIG_NODES bounds them all */
 
 /* The first address of the net, and whether all bits behind the prefix are 0 (or 1). */
 static struct ip_addr net_base(const struct ip_net *net, bool *zeros, bool *ones)
@@ -238,6 +237,7 @@ static const struct config_key route_keys[] = {
 	{"source-address", read_source, 0, 0},
 	{"v6-literal", read_choice, CONFIG_INT(struct config_route, v6_plain), .words = literal_words},
 	{"chunking", read_choice, CONFIG_INT(struct config_route, no_chunking), .words = chunking_words},
+	{"chain", read_chain_names, 0, 0},
 	{"8bit", read_choice, CONFIG_INT(struct config_route, pass_8bit), .words = eight_words},
 };
 
@@ -269,7 +269,7 @@ void read_routes(struct config_reader *r, const struct config_node *n, const str
 	}
 }
 
-/* ---- relay ------------------------------------------------------------------------------ */
+/* ---- networks ----------------------------------------------------------------------------- */
 
 bool config_network(struct config_reader *r, const struct config_node *n, unsigned int min_v4,
 		    unsigned int min_v6, struct ip_net *out)
@@ -301,7 +301,9 @@ bool config_network(struct config_reader *r, const struct config_node *n, unsign
 	return zeros;
 }
 
-static void relay_net(struct config_reader *r, const struct config_node *n, struct ip_net *out)
+/* ---- trust ------------------------------------------------------------------------------ */
+
+static void trusted_net(struct config_reader *r, const struct config_node *n, struct ip_net *out)
 {
 	/* Whoever may say who sent a message must be a machine, not a part of the Internet. */
 	if (!config_network(r, n, 8, 19, out))
@@ -311,86 +313,17 @@ static void relay_net(struct config_reader *r, const struct config_node *n, stru
 		config_fail(r->c, n, NULL, "%s is not a network of hosts", n->text);
 }
 
-static struct ip_net *nets(struct config_reader *r, const struct config_node *n, size_t *count)
-{
-	struct ip_net *net;
-
-	if (!config_strings(r, n, 1, LIMIT_LIST))
-		return NULL;
-	net = config_alloc(r->mem, n->n * sizeof(*net));
-	for (const struct config_node *e = n->first; e && net; e = e->next)
-		relay_net(r, e, &net[(*count)++]);
-	return net;
-}
-
-static void read_nets(struct config_reader *r, const struct config_node *n,
-		      const struct config_key *k, void *field)
-{
-	struct origin_relay *relay = field;
-
-	(void)k;
-	relay->net = nets(r, n, &relay->n_nets);
-}
-
-static void read_by(struct config_reader *r, const struct config_node *n,
-		    const struct config_key *k, void *field)
-{
-	struct origin_relay *relay = field;
-	const char **by;
-
-	(void)k;
-	if (!config_strings(r, n, 0, LIMIT_LIST))
-		return;
-	relay->by = by = config_alloc(r->mem, (n->n + 1) * sizeof(*by));
-	for (const struct config_node *e = n->first; e && by; e = e->next) {
-		by[relay->n_by] = config_domain(r, e, str_c(e->text));
-		if (by[relay->n_by])
-			relay->n_by++;
-	}
-}
-
-static const char *const unproven_words[] = {"defer", "direct", NULL};
-
-static const struct config_key relay_keys[] = {
-	{"addresses", read_nets, 0, 0},
-	{"by", read_by, 0, 0},
-	{"hops", read_count, CONFIG_INT(struct origin_relay, hops), 1, 20},
-	{"tls-name", read_tls_names, 0, 0},
-	{"tls-sha256", read_tls_fingerprints, 0, 0},
-	{"unproven", read_choice, CONFIG_INT(struct origin_relay, unproven_direct), .words = unproven_words},
-};
-
-void read_relays(struct config_reader *r, const struct config_node *n, const struct config_key *k,
-		 void *field)
-{
-	struct origin_relays *relays = field;
-	struct origin_relay *list = config_alloc(r->mem, n->n * sizeof(*list));
-
-	(void)k;
-	relays->relay = list;
-	for (const struct config_node *e = n->first; e && list; e = e->next) {
-		struct origin_relay *relay = &list[relays->n];
-
-		if (!config_is_section(r, e) || !config_section_name(r, e))
-			continue;
-		relays->n++;
-		relay->name = config_dup(r->mem, str_c(e->key));
-		relay->hops = 1;
-		config_read_section(r, e, relay_keys, sizeof(relay_keys) / sizeof(relay_keys[0]),
-				    relay);
-		config_required(r, e, "addresses", "the addresses this relay connects from");
-	}
-}
-
-/* ---- trust ------------------------------------------------------------------------------ */
-
 static void read_trusted_nets(struct config_reader *r, const struct config_node *n,
 			      const struct config_key *k, void *field)
 {
 	struct config_trust *t = field;
 
 	(void)k;
-	t->net = nets(r, n, &t->n_nets);
+	if (!config_strings(r, n, 1, LIMIT_LIST))
+		return;
+	t->net = config_alloc(r->mem, n->n * sizeof(*t->net));
+	for (const struct config_node *e = n->first; e && t->net; e = e->next)
+		trusted_net(r, e, &t->net[t->n_nets++]);
 }
 
 static const struct config_key trust_keys[] = {

@@ -25,8 +25,7 @@
 #include "control/config/config_value.h"
 #include "postern/limits.h"
 
-/* Whole file, absolute path; n == 0 and an error at n otherwise. */
-static struct str read_file(struct config_reader *r, const struct config_node *n)
+struct str config_file(struct config_reader *r, const struct config_node *n, bool secret)
 {
 	struct str out = {0};
 	struct stat st;
@@ -47,6 +46,9 @@ static struct str read_file(struct config_reader *r, const struct config_node *n
 	}
 	if (fstat(fd, &st) || !S_ISREG(st.st_mode) || st.st_size == 0) {
 		config_fail(r->c, n, NULL, "%s is empty or no regular file", n->text);
+	} else if (secret && st.st_mode & (S_IRWXO | S_IWGRP)) {
+		config_fail(r->c, n, NULL, "%s holds a key, and others may read or write it: take their "
+			    "permission away (chmod 0640)", n->text);
 	} else if (st.st_size > LIMIT_PEM_FILE) {
 		config_fail(r->c, n, NULL, "%s is larger than %u octets", n->text, LIMIT_PEM_FILE);
 	} else if ((p = config_alloc(r->mem, (size_t)st.st_size + 1))) {
@@ -66,7 +68,7 @@ static void read_pem_chain(struct config_reader *r, const struct config_node *n,
 	struct config_certificate *c = field;
 
 	(void)k;
-	c->chain = read_file(r, n);
+	c->chain = config_file(r, n, false);
 	c->chain_file = n->kind == NODE_STRING ? config_dup(r->mem, str_c(n->text)) : NULL;
 }
 
@@ -76,14 +78,14 @@ static void read_pem_key(struct config_reader *r, const struct config_node *n,
 	struct config_certificate *c = field;
 
 	(void)k;
-	c->key = read_file(r, n);
+	c->key = config_file(r, n, false);
 }
 
 static void read_client_ca(struct config_reader *r, const struct config_node *n,
 			   const struct config_key *k, void *field)
 {
 	struct config_tls *t = field;
-	struct str pem = read_file(r, n);
+	struct str pem = config_file(r, n, false);
 	BIO *bio = pem.n ? BIO_new_mem_buf(pem.p, (int)pem.n) : NULL;
 	X509 *x = bio ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
 

@@ -256,6 +256,16 @@ bool config_strings(struct config_reader *r, const struct config_node *n, size_t
 	return ok;
 }
 
+const struct config_node *config_string_or_list(struct config_reader *r, const struct config_node *n,
+						size_t max, size_t *count)
+{
+	*count = 1;
+	if (n->kind == NODE_STRING)
+		return config_string(r, n) ? n : NULL;
+	*count = n->n;
+	return config_strings(r, n, 1, max) ? n->first : NULL;
+}
+
 static bool digits_only(const char *label)
 {
 	return label[0] && label[strspn(label, "0123456789")] == '\0';

@@ -9,6 +9,8 @@
 
 #include "control/config/config_tree.h"
 
+#define LIMIT_LIST 100000u /* entries of an array of names; LIMIT_CONFIG_NODES bounds them all */
+
 struct config_reader {
 	struct config_ctx *c;
 	struct config_mem *mem;
@@ -46,6 +48,9 @@ config_read read_socket;  /* absolute path that fits a socket address */
 /* Every child of `section` by its key; an unknown one is an error with a hint. */
 void config_read_section(struct config_reader *r, const struct config_node *section,
 			 const struct config_key *keys, size_t n_keys, void *base);
+/* The whole file of that absolute path; n == 0 and an error at n otherwise. secret: a file that
+ * others may read or write is refused. */
+struct str config_file(struct config_reader *r, const struct config_node *n, bool secret);
 /* Is it an array of strings? A single string is an error too: one spelling for one thing. */
 bool config_strings(struct config_reader *r, const struct config_node *n, size_t min, size_t max);
 /* A string that is not empty. */
@@ -69,12 +74,13 @@ bool config_is_section(struct config_reader *r, const struct config_node *n);
 void config_required(struct config_reader *r, const struct config_node *section, const char *key,
 		     const char *what);
 
-/* Sections: config_net.c, config_tls.c, config_sources.c. */
+/* Sections: config_net.c, config_relay.c, config_chain.c, config_tls.c, config_sources.c. */
 config_read read_listeners;
 config_read read_routes;
 config_read read_relays;
 config_read read_trust;
 config_read read_tls, read_tls_names, read_tls_fingerprints;
+config_read read_chains, read_chain_names; /* the latter looks at the form alone */
 config_read read_sources;
 config_read read_policy_nets; /* field: struct admission_nets */
 void config_sources_defaults(struct admission_rules *rules);
@@ -82,3 +88,9 @@ void config_sources_defaults(struct admission_rules *rules);
 void config_check_sources(struct config_reader *r, const struct config_node *root);
 void config_check_net(struct config_reader *r, const struct config_node *root);
 void config_check_identities(struct config_reader *r, const struct config_node *root);
+/* One string, or a list of 1 to `max`: the first element and their number; NULL: neither. */
+const struct config_node *config_string_or_list(struct config_reader *r, const struct config_node *n,
+						size_t max, size_t *count);
+void config_check_relays(struct config_reader *r, const struct config_node *root);
+/* Names of chains -> keys, in relays and routes. */
+void config_check_chains(struct config_reader *r, const struct config_node *root);

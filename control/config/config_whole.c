@@ -144,54 +144,10 @@ static void check_domains(struct config_reader *r, const struct config_node *roo
 	}
 }
 
-struct net_use {
-	struct ip_net net;
-	const struct origin_relay *relay;
-	size_t index;
-};
-
-static int by_net(const void *a, const void *b)
-{
-	const struct net_use *x = a, *y = b;
-	int d = memcmp(&x->net.addr, &y->net.addr, sizeof(x->net.addr));
-
-	return d ? d : (int)x->net.prefix - (int)y->net.prefix;
-}
-
-/* One address, one relay: which entry counts must not hang on the order. */
-static void check_relays(struct config_reader *r, const struct config_node *root)
-{
-	const struct origin_relays *relays = &r->out->relays;
-	struct net_use *use;
-	size_t n = 0, at = 0;
-
-	for (size_t i = 0; i < relays->n; i++)
-		n += relays->relay[i].n_nets;
-	use = config_alloc(&r->c->mem, n * sizeof(*use));
-	if (!use || !n)
-		return;
-	for (size_t i = 0; i < relays->n; i++)
-		for (size_t j = 0; j < relays->relay[i].n_nets; j++)
-			use[at++] = (struct net_use){relays->relay[i].net[j], &relays->relay[i], j};
-	qsort(use, n, sizeof(*use), by_net);
-	/* Sorted by first address, the wider one first: an overlap is with the last one not left. */
-	for (size_t i = 1, wide = 0; i < n; i++) {
-		if (!ip_in_net(&use[i].net.addr, &use[wide].net)) {
-			wide = i;
-			continue;
-		}
-		if (use[i].relay != use[wide].relay)
-			config_fail(r->c, element(child_at(root, "relay", use[i].relay->name,
-							   "addresses"), use[i].index), NULL,
-				    "overlaps with an address of relay \"%s\"", use[wide].relay->name);
-	}
-}
-
 void config_check_net(struct config_reader *r, const struct config_node *root)
 {
 	check_listeners(r, root);
 	for (size_t i = 0; i < r->out->n_routes; i++)
 		check_route(r, root, &r->out->route[i]);
 	check_domains(r, root);
-	check_relays(r, root);
 }

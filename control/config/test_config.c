@@ -66,7 +66,8 @@ static void example_file(void **state)
 	assert_false(c->route[0].no_chunking);
 	assert_false(c->route[0].pass_8bit);
 	assert_int_equal(c->relays.n, 1);
-	assert_int_equal(c->relays.relay[0].net[0].prefix, 96 + 24);
+	assert_string_equal(ip_format(&c->relays.relay[0].range[0].first, ip, sizeof(ip)), "203.0.113.0");
+	assert_string_equal(ip_format(&c->relays.relay[0].range[0].last, ip, sizeof(ip)), "203.0.113.255");
 	assert_string_equal(c->relays.relay[0].by[0], "filter.example.org");
 	assert_int_equal(c->dns.n_forwarders, 1);
 	assert_int_equal(c->dns.timeout_ms, 5000);
@@ -210,8 +211,8 @@ static void all_keys(void **state)
 	assert_int_equal(c->route[0].idle_timeout_s, 120);
 	assert_string_equal(c->route[0].host[0].name, "relay");
 	assert_int_equal(c->relays.relay[0].hops, 2);
-	assert_int_equal(c->relays.relay[0].net[0].prefix, 128);
-	assert_int_equal(c->relays.relay[0].net[1].prefix, 32);
+	assert_true(ip_is_v4(&c->relays.relay[0].range[0].last));
+	assert_int_equal(c->relays.relay[0].range[1].last.a[15], 0xff);
 	assert_int_equal(c->dns.n_stubs, 2);
 	assert_string_equal(c->dns.stub[0].zone, "example.com");
 	assert_string_equal(c->dns.stub[0].addr, "127.0.0.1@5353");

@@ -94,6 +94,40 @@ bool ip_in_net(const struct ip_addr *a, const struct ip_net *net)
 	return prefix_equal(a->a, net->addr.a, net->prefix);
 }
 
+bool ip_range_parse(struct str s, struct ip_range *out)
+{
+	size_t dash = str_find(s, '-');
+	struct ip_net net;
+
+	if (dash < s.n)
+		return ip_parse(str_trim(str_cut(s, dash)), &out->first) &&
+		       ip_parse(str_trim(str_skip(s, dash + 1)), &out->last) &&
+		       ip_is_v4(&out->first) == ip_is_v4(&out->last) &&
+		       memcmp(&out->first, &out->last, sizeof(out->first)) <= 0;
+	if (!ip_net_parse(s, &net))
+		return false;
+	out->first = out->last = net.addr;
+	for (unsigned int i = net.prefix; i < 128; i++) {
+		out->first.a[i / 8] &= (uint8_t) ~(0x80u >> i % 8);
+		out->last.a[i / 8] |= (uint8_t)(0x80u >> i % 8);
+	}
+	return true;
+}
+
+bool ip_in_range(const struct ip_addr *ip, const struct ip_range *range)
+{
+	return ip_is_v4(ip) == ip_is_v4(&range->first) &&
+	       memcmp(ip, &range->first, sizeof(*ip)) >= 0 &&
+	       memcmp(ip, &range->last, sizeof(*ip)) <= 0;
+}
+
+bool ip_ranges_meet(const struct ip_range *a, const struct ip_range *b)
+{
+	return ip_is_v4(&a->first) == ip_is_v4(&b->first) &&
+	       memcmp(&a->first, &b->last, sizeof(a->first)) <= 0 &&
+	       memcmp(&b->first, &a->last, sizeof(a->first)) <= 0;
+}
+
 bool ip_is_private(const struct ip_addr *a)
 {
 	static const struct { uint8_t a[16]; uint8_t bits; } block[] = {

@@ -93,6 +93,13 @@ size_t headers_find(const struct headers *h, struct str name, size_t from);
 /* Unfolds into out (cap octets): CRLF before WSP removed, trimmed. Returns length or -ENOSPC. */
 long header_unfold(struct str value, uint8_t *out, size_t cap);
 
+/* Any octets as plain text: letters, digits and -_.:[] stand as they are, others as %HH. */
+const char *percent_octet(uint8_t c, char buf[4]);
+/* False: it does not fit; `out` then holds the part that does. */
+bool percent_encode(struct str s, char *out, size_t cap);
+/* Length, or -1: malformed or longer than cap. */
+long percent_decode(struct str s, uint8_t *out, size_t cap);
+
 /* Address helpers shared by everything. */
 bool ip_is_v4(const struct ip_addr *a);
 /* "192.0.2.1" or "2001:db8::1". buf >= 46. */
@@ -102,6 +109,12 @@ bool ip_parse(struct str s, struct ip_addr *out);
 struct ip_net { struct ip_addr addr; uint8_t prefix; }; /* prefix of the 128-bit form */
 bool ip_net_parse(struct str s, struct ip_net *out); /* "addr" or "addr/len" */
 bool ip_in_net(const struct ip_addr *a, const struct ip_net *net);
+struct ip_range { struct ip_addr first, last; }; /* both included, of one family */
+/* "addr", "addr/len" or "addr-addr" of one family, in order. */
+bool ip_range_parse(struct str s, struct ip_range *out);
+/* An IPv6 range never holds an IPv4 address, though our form of those lies inside of "::/0". */
+bool ip_in_range(const struct ip_addr *ip, const struct ip_range *range);
+bool ip_ranges_meet(const struct ip_range *a, const struct ip_range *b);
 /* RFC 1918, 6598, 3927, loopback, ULA, link-local: not reachable from the Internet. */
 bool ip_is_private(const struct ip_addr *a);
 /* Domain of a mailbox (behind the last unquoted @), n == 0 if none. */
@@ -109,6 +122,8 @@ struct str mailbox_domain(struct str mailbox);
 struct str mailbox_local(struct str mailbox);
 /* RFC 5321 Domain grammar: letters, digits, hyphens; labels 1..63; total <= 253. One label allowed. */
 bool domain_is_valid(struct str d);
+/* Is d this domain, or one below it? No matter the case. */
+bool domain_is_in(struct str d, struct str top);
 /* A domain as it is looked up and compared: lower case, U-labels as A-labels (RFC 5890, UTS 46). ASCII
  * is not checked further. False: too long, NUL, no U-labels. */
 #define MAIL_ALABEL 254 /* LIMIT_DNS_NAME and a NUL */

@@ -42,6 +42,11 @@ struct str mailbox_local(struct str mailbox)
 	return str_cut(mailbox, at_sign(mailbox));
 }
 
+bool domain_is_in(struct str d, struct str top)
+{
+	return top.n && str_iends(d, top) && (d.n == top.n || d.p[d.n - top.n - 1] == '.');
+}
+
 bool domain_is_valid(struct str d)
 {
 	size_t label = 0;

@@ -3,6 +3,8 @@
 
 /* An address says where a peer is, not who: shared clouds have many tenants behind one. */
 
+#include <openssl/crypto.h>
+
 #include "control/origin/origin.h"
 
 static bool print_fits(const struct origin_relay *relay, const struct mail_envelope *env)
@@ -45,4 +47,33 @@ const char *origin_tls_problem(const struct origin_relay *relay, const struct ma
 		return NULL;
 	return verified || !relay->n_tls_names ? "it sent another certificate"
 					       : "its client certificate did not verify";
+}
+
+/*
+ * The field stands anywhere: Exchange Online writes its own below From. A stranger's tenant has the
+ * cloud write another value, and where the cloud leaves the stranger's own copy there are two: one
+ * value, once, is the tenant's. The value may be a secret of the tenant's own rule.
+ */
+const char *origin_tenant_problem(const struct origin_relay *relay, const struct headers *h)
+{
+	struct str name = str_c(relay->tenant_header), value;
+	size_t i;
+
+	if (!name.n)
+		return NULL;
+	i = headers_find(h, name, 0);
+	if (i >= h->n)
+		return "the header of its tenant is missing";
+	if (headers_find(h, name, i + 1) < h->n)
+		return "the header of its tenant is there more than once";
+	value = str_trim(header_value(h, i));
+	if (h->field[i].flags & (HEADER_F_SPACE_COLON | HEADER_F_NUL | HEADER_F_8BIT | HEADER_F_BARE))
+		return "the header of its tenant has octets that no cloud writes";
+	for (size_t k = 0; k < relay->n_tenant_values; k++) {
+		struct str want = str_c(relay->tenant_value[k]);
+
+		if (value.n == want.n && !CRYPTO_memcmp(value.p, want.p, want.n))
+			return NULL;
+	}
+	return "it is of another tenant";
 }

@@ -145,19 +145,20 @@ static void refuses(void **state)
 /* ---- walk --------------------------------------------------------------------------------- */
 
 static const char *const by_r1[] = {"r1.example.net"};
-static struct ip_net net1, net2, net3;
+static struct ip_range net1, net2, net3;
 static struct origin_relay relay[3];
 static const struct origin_relays relays = {relay, 3};
 
 static int setup(void **state)
 {
 	(void)state;
-	relay[0] = (struct origin_relay){"edge", &net1, 1, by_r1, 1, 1};
-	relay[1] = (struct origin_relay){"inner", &net2, 1, NULL, 0, 0};
-	relay[2] = (struct origin_relay){"double", &net3, 1, NULL, 0, 2};
-	return !ip_net_parse(STR("192.0.2.0/28"), &net1) ||
-	       !ip_net_parse(STR("10.9.0.0/16"), &net2) ||
-	       !ip_net_parse(STR("198.51.100.0/24"), &net3);
+	relay[0] = (struct origin_relay){.name = "edge", .range = &net1, .n_ranges = 1, .by = by_r1,
+					 .n_by = 1, .hops = 1};
+	relay[1] = (struct origin_relay){.name = "inner", .range = &net2, .n_ranges = 1};
+	relay[2] = (struct origin_relay){.name = "double", .range = &net3, .n_ranges = 1, .hops = 2};
+	return !ip_range_parse(STR("192.0.2.0/28"), &net1) ||
+	       !ip_range_parse(STR("10.9.0.0/16"), &net2) ||
+	       !ip_range_parse(STR("198.51.100.0-198.51.100.255"), &net3);
 }
 
 #define LINE(ip, by)                                                                               \

@@ -32,32 +32,6 @@ bool walker_kind_parse(struct str name, enum walker_kind *out)
 	return false;
 }
 
-bool ip_range_parse(struct str s, struct ip_range *out)
-{
-	size_t dash = str_find(s, '-');
-	struct ip_net net;
-
-	if (dash < s.n)
-		return ip_parse(str_trim(str_cut(s, dash)), &out->first) &&
-		       ip_parse(str_trim(str_skip(s, dash + 1)), &out->last) &&
-		       ip_is_v4(&out->first) == ip_is_v4(&out->last) &&
-		       memcmp(&out->first, &out->last, sizeof(out->first)) <= 0;
-	if (!ip_net_parse(s, &net))
-		return false;
-	out->first = out->last = net.addr;
-	for (unsigned int i = net.prefix; i < 128; i++) {
-		out->first.a[i / 8] &= (uint8_t) ~(0x80u >> i % 8);
-		out->last.a[i / 8] |= (uint8_t)(0x80u >> i % 8);
-	}
-	return true;
-}
-
-bool ip_in_range(const struct ip_addr *ip, const struct ip_range *range)
-{
-	return memcmp(ip, &range->first, sizeof(*ip)) >= 0 &&
-	       memcmp(ip, &range->last, sizeof(*ip)) <= 0;
-}
-
 static bool is_listed(const struct walker_setting *set, const struct ip_addr *ip)
 {
 	for (size_t i = 0; i < set->n_listed; i++)

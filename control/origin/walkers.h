@@ -24,13 +24,6 @@ enum walker_kind {
 const char *walker_kind_name(enum walker_kind kind);
 bool walker_kind_parse(struct str name, enum walker_kind *out);
 
-struct ip_range {
-	struct ip_addr first, last;
-};
-/* "addr", "addr/len" or "addr-addr" of one family, in order. */
-bool ip_range_parse(struct str s, struct ip_range *out);
-bool ip_in_range(const struct ip_addr *ip, const struct ip_range *range);
-
 struct walker_setting {
 	enum walker_kind kind;
 	bool on;                       /* false: the other side believes who connects to it */

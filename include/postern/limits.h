@@ -135,6 +135,15 @@
 #define LIMIT_PEM_FILE (256u * 1024)  /* ours: certificates, keys, CA list */
 #define LIMIT_TLS_CERTIFICATES 64    /* HANDOFF_MAX_CERTIFICATES */
 #define LIMIT_TLS_RSA_BITS 2048      /* NIST SP 800-131A: less is no longer taken by peers */
+#define LIMIT_FIELD_NAME 76           /* ours: name of a header field in the configuration */
+#define LIMIT_TENANT_VALUES 64        /* of a relay's tenant proof */
+#define LIMIT_CORROBORATE 16          /* header fields that corroborate a relay */
+#define LIMIT_CHAIN_KEYS 16           /* of the file; so many may a relay name, too */
+#define LIMIT_CHAIN_KEY_MIN 32        /* RFC 2104 3: not less than the hash has octets */
+#define LIMIT_CHAIN_KEY_MAX 256
+#define LIMIT_CHAIN_AGE_S 3600        /* a code that is older is believed under no configuration */
+#define DEFAULT_CHAIN_AGE_S 600       /* a retry of the first instance makes a new code */
+#define LIMIT_CHAIN_SKEW_S 60         /* clocks of two instances differ by so much at most */
 #define LIMIT_RELAY_IDENTITIES 1000  /* names or fingerprints of certificates of a relay */
 #define LIMIT_CONFIG_HOSTS 16        /* next hops of a route */
 #define LIMIT_ETHDEV 31              /* RTE_MAX_ETHPORTS - 1 */

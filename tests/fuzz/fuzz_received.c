@@ -10,8 +10,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static uint8_t scratch[8192];
-	struct ip_net net;
-	struct origin_relay relay = {"r", &net, 1, NULL, 0, 1};
+	struct ip_range net;
+	struct origin_relay relay = {.name = "r", .range = &net, .n_ranges = 1};
 	struct origin_relays relays = {&relay, 1};
 	struct mail_envelope env = {.helo = STR("h"), .smtputf8 = size & 1};
 	struct iovec iov = {(void *)(uintptr_t)data, size};
@@ -30,7 +30,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	} else if (!why || !why[0]) {
 		abort();
 	}
-	if (!ip_net_parse(STR("192.0.2.0/24"), &net) || !ip_parse(STR("192.0.2.1"), &env.peer))
+	if (!ip_range_parse(STR("192.0.2.0/24"), &net) || !ip_parse(STR("192.0.2.1"), &env.peer))
 		abort();
 	if (headers_parse(&h, &c) || origin_walk(&relays, &env, &h, false, &o))
 		abort();
