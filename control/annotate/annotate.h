@@ -31,6 +31,7 @@ struct annotate_input {
 	const char *ptr;            /* forward-confirmed name of the TCP peer or "" */
 	const char *origin_ptr;     /* of the origin (same as ptr when direct) or "" */
 	const char *authres;        /* complete Authentication-Results field with CRLF */
+	const char *chain;          /* complete chain field with CRLF (chain.h), "" or NULL: none */
 	double score;
 	const char *action;         /* "accept" "tag" ... */
 	const char *const *rule;    /* names of rules hit */

@@ -328,14 +328,13 @@ bool block_is_well_formed(const char *block, size_t len, bool utf8)
 }
 
 /* The field comes ready-made: one field of that name and nothing else. */
-static void put_authres(struct text *t, const char *field, bool utf8)
+static void put_ready(struct text *t, struct str name, const char *field, bool utf8)
 {
 	struct str s = str_c(field), rest;
 
 	if (s.n == 0)
 		return;
-	if (!str_istarts(s, STR("Authentication-Results:")) ||
-	    !block_is_well_formed(field, s.n, utf8)) {
+	if (!str_istarts(s, name) || s.p[name.n] != ':' || !block_is_well_formed(field, s.n, utf8)) {
 		invalid(t);
 		return;
 	}
@@ -348,6 +347,14 @@ static void put_authres(struct text *t, const char *field, bool utf8)
 	put(t, s);
 }
 
+static void put_chain(struct text *t, const struct annotate_input *in)
+{
+	char name[128];
+
+	snprintf(name, sizeof(name), "%.100s-Chain", in->prefix);
+	put_ready(t, str_c(name), in->chain, false);
+}
+
 int block_write(const struct annotate_input *in, char **out, size_t *len)
 {
 	struct text t = {0};
@@ -356,7 +363,8 @@ int block_write(const struct annotate_input *in, char **out, size_t *len)
 	put_score(&t, in);
 	put_verdict(&t, in);
 	put_trace(&t, in);
-	put_authres(&t, in->authres, in->env->smtputf8);
+	put_chain(&t, in);
+	put_ready(&t, STR("Authentication-Results"), in->authres, in->env->smtputf8);
 	put_received(&t, in);
 	if (!t.error && !block_is_well_formed(t.p, t.n, in->env->smtputf8))
 		t.error = -EINVAL;

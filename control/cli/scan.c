@@ -189,13 +189,51 @@ static int write_output(const struct scan *s, const struct judgement *r)
 	return fclose(f) ? complain(s->output, strerror(errno)) : CLI_OK;
 }
 
+static void print_hop(const struct origin_hop *h, size_t n)
+{
+	const char *helo = h->helo[0] ? h->helo : h->helo_raw[0] ? h->helo_raw : "-";
+	char ip[64];
+
+	printf("  hop %zu  %s  helo %s", n, ip_format(&h->ip, ip, sizeof(ip)), helo);
+	if (h->rdns[0])
+		printf(" (%s)", h->rdns);
+	if (h->by[0])
+		printf("  by %s", h->by);
+	if (h->with[0])
+		printf(" with %s", h->with);
+	if (h->id[0])
+		printf(" id %s", h->id);
+	printf(h->field < 0 ? "  [who connected]" : "  [field %ld]", h->field + 1);
+	printf("\n         %s\n", h->note);
+}
+
+static void print_origin(const struct origin *o)
+{
+	char ip[64];
+
+	printf("origin   %s  (%s%s%s)\n", ip_format(&o->ip, ip, sizeof(ip)), origin_status_name(o->status),
+	       o->reason[0] ? ": " : "", o->reason);
+	for (size_t i = 0; i < o->n_hops; i++)
+		print_hop(&o->hop[i], i);
+	for (size_t i = 0; i < o->n_corroboration; i++) {
+		const struct origin_corroboration *c = &o->corroboration[i];
+
+		printf("  %s of relay %s: %s%s\n", c->header, c->relay,
+		       c->has_ip ? ip_format(&c->ip, ip, sizeof(ip)) : "no address",
+		       !c->has_ip ? "" : c->agrees ? ", agrees" : ", CONTRADICTS");
+	}
+	if (o->chain != CHAIN_NONE)
+		printf("  chain field %s%s%s\n", chain_status_name(o->chain), o->chain_key[0] ? ", key " : "",
+		       o->chain_key);
+	if (o->srs.kind != SRS_NONE)
+		printf("  MAIL FROM was %s (%s, not checked)\n", o->srs.original, srs_kind_name(o->srs.kind));
+}
+
 static void print_human(const struct judge *j)
 {
 	const struct judgement *r = judge_result(j);
-	char ip[64];
 
-	printf("origin   %s  (%s%s%s)\n", ip_format(&r->origin.ip, ip, sizeof(ip)),
-	       origin_status_name(r->origin.status), r->origin.reason[0] ? ": " : "", r->origin.reason);
+	print_origin(&r->origin);
 	printf("spf      %s  %s  %s\n", spf_result_name(r->spf.result), r->spf.domain, r->spf.reason);
 	for (size_t i = 0; r->dkim && i < r->dkim->n; i++)
 		printf("dkim     %s  d=%s s=%s a=%s  %s\n", dkim_result_name(r->dkim->sig[i].result),

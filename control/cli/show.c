@@ -238,6 +238,23 @@ static const char *best_dkim(const json_t *judged)
 	return best;
 }
 
+/* The hops of the walk, where it is more than "who connected". */
+static void trace_path(const json_t *origin)
+{
+	const json_t *path = json_object_get(origin, "path"), *h, *c;
+	size_t i;
+
+	if (json_array_size(path) < 2 && !*s(origin, "reason"))
+		return;
+	json_array_foreach(path, i, h)
+		printf("\n    hop %zu %s, HELO %s: %s", i, s(h, "ip"),
+		       *s(h, "helo") ? s(h, "helo") : *s(h, "helo_raw") ? s(h, "helo_raw") : "none",
+		       s(h, "note"));
+	json_array_foreach(json_object_get(origin, "corroboration"), i, c)
+		if (json_is_false(json_object_get(c, "agrees")))
+			printf("\n    %s of relay %s says %s", s(c, "header"), s(c, "relay"), s(c, "ip"));
+}
+
 static void trace_peer(const json_t *v, const json_t *judged)
 {
 	const json_t *via = json_object_get(v, "via"), *tls = json_object_get(v, "tls");
@@ -253,6 +270,7 @@ static void trace_peer(const json_t *v, const json_t *judged)
 	       s(json_object_get(judged, "spf"), "result"), best_dkim(judged),
 	       s(json_object_get(judged, "arc"), "result"),
 	       s(json_object_get(judged, "dmarc"), "result"), f(judged, "score"), s(judged, "action"));
+	trace_path(json_object_get(judged, "origin"));
 }
 
 static void trace(const json_t *a)

@@ -87,6 +87,9 @@ static void count_results(struct judge *j)
 	if (r->origin.status == ORIGIN_UNRESOLVED)
 		c[CTL_origin_unresolved]++;
 	c[CTL_origin_unproven] += r->origin.unproven;
+	c[CTL_origin_contradicted] += r->origin.contradicted;
+	c[CTL_origin_chained] += r->origin.chain == CHAIN_VERIFIED;
+	c[CTL_origin_chain_failed] += r->origin.chain > CHAIN_VERIFIED;
 }
 
 static int make_block(struct judge *j)
@@ -94,7 +97,7 @@ static int make_block(struct judge *j)
 	struct judgement *r = &j->result;
 	const struct config *c = j->req.config;
 	const char **name = calloc(r->n_hits + 1, sizeof(*name));
-	char authres[JUDGE_AUTHRES];
+	char authres[JUDGE_AUTHRES], chain[CHAIN_FIELD];
 	struct annotate_input in = {
 		.gateway = c->hostname,
 		.authserv_id = c->authserv_id,
@@ -104,6 +107,7 @@ static int make_block(struct judge *j)
 		.ptr = r->ptr.name,
 		.origin_ptr = r->origin_ptr.name,
 		.authres = authres,
+		.chain = chain,
 		.score = r->policy.score,
 		.action = policy_action_name(r->policy.action),
 		.rule = name,
@@ -117,6 +121,8 @@ static int make_block(struct judge *j)
 	for (size_t i = 0; i < r->n_hits; i++)
 		name[i] = r->hit[i].rule->name;
 	rc = judge_authres(r, j->req.env, c->authserv_id, authres, sizeof(authres));
+	if (!rc)
+		rc = judge_chain_field(j, chain);
 	if (!rc)
 		rc = annotate_make(&in, j->req.content, r->range, r->n_ranges, &r->out);
 	if (!rc) {
@@ -159,7 +165,7 @@ static void finish(struct judge *j)
 
 /* ---- the parallel part ------------------------------------------------------------------------ */
 
-static void one_done(struct judge *j)
+void judge_one_done(struct judge *j)
 {
 	if (--j->open)
 		return;
@@ -214,7 +220,7 @@ static void on_ptr(void *arg, const struct ptr_result *p)
 	j->result.ptr = *p;
 	if (!j->separate_origin_ptr)
 		j->result.origin_ptr = *p;
-	one_done(j);
+	judge_one_done(j);
 }
 
 static void on_origin_ptr(void *arg, const struct ptr_result *p)
@@ -223,7 +229,7 @@ static void on_origin_ptr(void *arg, const struct ptr_result *p)
 
 	j->origin_ptr = NULL;
 	j->result.origin_ptr = *p;
-	one_done(j);
+	judge_one_done(j);
 }
 
 static void on_spf(void *arg, const struct spf_verdict *v)
@@ -232,7 +238,7 @@ static void on_spf(void *arg, const struct spf_verdict *v)
 
 	j->spf = NULL;
 	j->result.spf = *v;
-	one_done(j);
+	judge_one_done(j);
 }
 
 static void on_spf_helo(void *arg, const struct spf_verdict *v)
@@ -241,7 +247,7 @@ static void on_spf_helo(void *arg, const struct spf_verdict *v)
 
 	j->spf_helo = NULL;
 	j->result.spf_helo = *v;
-	one_done(j);
+	judge_one_done(j);
 }
 
 static void on_dkim(void *arg, const struct dkim_results *d)
@@ -250,7 +256,7 @@ static void on_dkim(void *arg, const struct dkim_results *d)
 
 	j->dkim_open = false;
 	j->result.dkim = d;
-	one_done(j);
+	judge_one_done(j);
 }
 
 static void on_arc(void *arg, const struct arc_results *a)
@@ -259,7 +265,7 @@ static void on_arc(void *arg, const struct arc_results *a)
 
 	j->arc_open = false;
 	j->result.arc = a;
-	one_done(j);
+	judge_one_done(j);
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
@@ -271,6 +277,11 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 	if (j->done)
 		return;
 	j->result.timed_out = true;
+	/* Nobody knows who sent it. */
+	if (j->chain.reading) {
+		judge_failed(j, -ETIMEDOUT);
+		return;
+	}
 	give_up_on_open(j);
 	if (sender_is_known(j) && !j->result.dmarc_judged) {
 		j->result.dmarc_judged = true;
@@ -324,6 +335,7 @@ static void give_up_on_open(struct judge *j)
 		j->dmarc = NULL;
 		j->dmarc_open = false;
 	}
+	judge_chain_cancel(j);
 	event_del(j->finish);
 }
 
@@ -353,12 +365,13 @@ static int start_parallel(struct judge *j)
 {
 	const struct judgement *r = &j->result;
 	struct dkim_options opt = {.now = (int64_t)(j->req.env->time_ns / 1000000000u)};
+	int rc;
 
 	/* Without a known sender there is nobody to judge; policy defers the message. */
 	if (!sender_is_known(j)) {
 		j->result.dkim = &j->no_dkim;
 		j->open = 1;
-		one_done(j);
+		judge_one_done(j);
 		return 0;
 	}
 	j->separate_origin_ptr = memcmp(&r->origin.ip, &j->req.env->peer, sizeof(r->origin.ip)) != 0;
@@ -372,6 +385,9 @@ static int start_parallel(struct judge *j)
 	if (!j->run)
 		return -ENOMEM;
 	opt.run = j->run;
+	rc = judge_chain_prepare(j);
+	if (rc)
+		return rc;
 	j->dkim = dkim_verify(j->env.dns, j->env.base, &r->headers, j->req.content, &opt, on_dkim, j);
 	j->dkim_open = j->dkim != NULL;
 	j->arc = arc_verify(j->env.dns, j->env.base, &r->headers, j->req.content, &opt, on_arc, j);
@@ -404,17 +420,32 @@ static int read_headers(struct judge *j)
 	if (n < 0)
 		return n == -ENOSPC ? -EBADMSG : (int)n;
 	r->n_ranges = (size_t)n;
-	return origin_walk(&c->relays, j->req.env, &r->headers, c->policy.allow_private_peer,
-			   &r->origin);
+	return 0;
 }
 
-static void fail(struct judge *j, int rc)
+int judge_origin(struct judge *j)
+{
+	const struct config *c = j->req.config;
+	const struct origin_request req = {
+		.relays = &c->relays,
+		.env = j->req.env,
+		.headers = &j->result.headers,
+		.allow_private = c->policy.allow_private_peer,
+		.claim = j->chain.have ? &j->chain.claim : NULL,
+	};
+	int rc = origin_find(&req, &j->result.origin);
+
+	return rc ? rc : start_parallel(j);
+}
+
+void judge_failed(struct judge *j, int rc)
 {
 	give_up_on_open(j);
 	j->result.dkim = &j->no_dkim;
 	j->result.error = rc;
 	snprintf(j->result.error_text, sizeof(j->result.error_text), "reading the message: %s",
 		 strerror(-rc));
+	event_active(j->failed, 0, 0);
 }
 
 static void on_failed(evutil_socket_t fd, short what, void *arg)
@@ -434,6 +465,7 @@ struct judge *judge_start(const struct judge_env *env, const struct judge_reques
 {
 	struct timeval limit = {.tv_sec = LIMIT_JUDGE_S};
 	struct judge *j = calloc(1, sizeof(*j));
+	bool later = false;
 	int rc;
 
 	if (!j)
@@ -450,6 +482,7 @@ struct judge *judge_start(const struct judge_env *env, const struct judge_reques
 			config_route_for(req->config, mailbox_domain(req->env->rcpt[i]));
 
 		j->v6_plain = route && route->v6_plain;
+		j->chain.sign = route ? route->chain : NULL;
 	}
 	j->timer = evtimer_new(env->base, on_timer, j);
 	j->finish = event_new(env->base, -1, 0, on_finish, j);
@@ -460,11 +493,11 @@ struct judge *judge_start(const struct judge_env *env, const struct judge_reques
 	}
 	rc = read_headers(j);
 	if (!rc)
-		rc = start_parallel(j);
-	if (rc) {
-		fail(j, rc);
-		event_active(j->failed, 0, 0);
-	}
+		rc = judge_chain_read(j, &later);
+	if (!rc && !later)
+		rc = judge_origin(j);
+	if (rc)
+		judge_failed(j, rc);
 	return j;
 }
 

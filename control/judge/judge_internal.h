@@ -2,11 +2,24 @@
  * Copyright (c) 2026 The Postern Authors */
 #pragma once
 
+#include "control/auth/dkim/body.h"
 #include "control/judge/judge.h"
 
 #define JUDGE_AUTHRES (16 * 1024)
 
 struct event;
+
+/* The chain field of the peer, and the one that is written. Both need the whole body's digest. */
+struct judge_chain {
+	const struct chain_key *sign;  /* of the route; NULL: none is written */
+	struct body_run *run;          /* that hashes; NULL: nobody waits */
+	struct event *hashed;
+	int hash;                      /* index in run->pass */
+	bool reading;                  /* the origin waits for it */
+	bool have;
+	uint8_t body[CHAIN_DIGEST];
+	struct chain_claim claim;
+};
 
 struct judge {
 	struct judge_env env;
@@ -22,6 +35,7 @@ struct judge {
 	struct dkim_check *dkim;
 	struct arc_check *arc;
 	struct dmarc_check *dmarc;
+	struct judge_chain chain;
 	bool dkim_open, arc_open, dmarc_open;
 	bool separate_origin_ptr;
 	bool v6_plain;
@@ -30,6 +44,20 @@ struct judge {
 	struct event *timer, *finish, *failed;
 	uint64_t started_us;
 };
+
+/* judge.c */
+void judge_one_done(struct judge *j); /* one of `open` is through */
+int judge_origin(struct judge *j);    /* finds the sender and starts what asks about him */
+void judge_failed(struct judge *j, int rc);
+
+/* judge_chain.c */
+/* Has the peer a chain field that is to be read? Then judge_origin() runs later. 0 or -errno. */
+int judge_chain_read(struct judge *j, bool *later);
+/* Before anything else joins j->run: the digest for the field that is written. 0 or -errno. */
+int judge_chain_prepare(struct judge *j);
+void judge_chain_cancel(struct judge *j);
+/* The field, or "" if the route wants none. 0 or -errno. */
+int judge_chain_field(struct judge *j, char out[CHAIN_FIELD]);
 
 /* Writes the Authentication-Results field. 0 or -ENOSPC. */
 int judge_authres(const struct judgement *r, const struct mail_envelope *env, const char *authserv_id,

@@ -2,7 +2,7 @@
  * Copyright (c) 2026 The Postern Authors */
 
 /*
- * The JSON contract: origin{ip,helo,ptr,via,status,path[]}, spf{result,identity,domain},
+ * The JSON contract: origin{ip,helo,ptr,via,status,path[],corroboration[]}, spf{result,identity,domain},
  * dkim[{result,domain,selector,algorithm,reason}], arc{result,reason,oldest_pass,chain[]}, dmarc{result,policy,...},
  * matches[{rule,view,score}], score, action, headers[], signatures_broken. Members may be added,
  * none is taken away.
@@ -34,24 +34,57 @@ static json_t *ctext(const char *s)
 	return text(str_c(s));
 }
 
+static json_t *hop_json(const struct origin_hop *h)
+{
+	char ip[64];
+	json_t *o = json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:o, s:i, s:o}", "ip",
+		ip_format(&h->ip, ip, sizeof(ip)), "helo", ctext(h->helo), "rdns", ctext(h->rdns), "by",
+		ctext(h->by), "with", ctext(h->with), "id", ctext(h->id), "date", ctext(h->date),
+		"listed", h->relay != NULL, "relay", h->relay ? ctext(h->relay) : json_null(), "header",
+		(int)h->field, "note", ctext(h->note));
+
+	/* A HELO that cannot be shown as it is. */
+	if (h->helo_raw[0])
+		json_object_set_new(o, "helo_raw", ctext(h->helo_raw));
+	return o;
+}
+
+static json_t *corroboration_json(const struct origin *o)
+{
+	json_t *a = json_array();
+	char ip[64];
+
+	for (size_t i = 0; i < o->n_corroboration; i++) {
+		const struct origin_corroboration *c = &o->corroboration[i];
+
+		json_array_append_new(a, json_pack("{s:s, s:s, s:i, s:i, s:s?, s:o}", "header", c->header,
+			"relay", c->relay, "field", (int)c->field, "copies", (int)c->copies, "ip",
+			c->has_ip ? ip_format(&c->ip, ip, sizeof(ip)) : NULL, "agrees",
+			c->has_ip ? json_boolean(c->agrees) : json_null()));
+	}
+	return a;
+}
+
 static json_t *origin_json(const struct judgement *r)
 {
 	const struct origin *o = &r->origin;
-	json_t *path = json_array();
+	json_t *path = json_array(), *v;
 	char ip[64];
 
-	for (size_t i = 0; i < o->n_hops; i++) {
-		const struct origin_hop *h = &o->hop[i];
-
-		json_array_append_new(path, json_pack("{s:s, s:o, s:o, s:o, s:i, s:o}",
-			"ip", ip_format(&h->ip, ip, sizeof(ip)), "helo", ctext(h->helo), "by",
-			ctext(h->by), "relay", h->relay ? ctext(h->relay) : json_null(), "header",
-			(int)h->field, "note", ctext(h->note)));
-	}
-	return json_pack("{s:s, s:o, s:s, s:o, s:s, s:o, s:o}", "ip", ip_format(&o->ip, ip, sizeof(ip)),
-			 "helo", ctext(o->helo), "ptr", r->origin_ptr.name, "via",
-			 o->via[0] ? ctext(o->via) : json_string("direct"), "status",
-			 origin_status_name(o->status), "reason", ctext(o->reason), "path", path);
+	for (size_t i = 0; i < o->n_hops; i++)
+		json_array_append_new(path, hop_json(&o->hop[i]));
+	v = json_pack("{s:s, s:o, s:s, s:o, s:s, s:o, s:b, s:o, s:o}", "ip",
+		      ip_format(&o->ip, ip, sizeof(ip)), "helo", ctext(o->helo), "ptr",
+		      r->origin_ptr.name, "via", o->via[0] ? ctext(o->via) : json_string("direct"),
+		      "status", origin_status_name(o->status), "reason", ctext(o->reason), "unproven",
+		      (int)o->unproven, "path", path, "corroboration", corroboration_json(o));
+	if (o->chain != CHAIN_NONE)
+		json_object_set_new(v, "chain", json_pack("{s:s, s:s?}", "result",
+			chain_status_name(o->chain), "key", o->chain_key[0] ? o->chain_key : NULL));
+	if (o->srs.kind != SRS_NONE)
+		json_object_set_new(v, "mail_from_original", json_pack("{s:s, s:o}", "form",
+			srs_kind_name(o->srs.kind), "address", ctext(o->srs.original)));
+	return v;
 }
 
 static json_t *spf_json(const struct spf_verdict *v)

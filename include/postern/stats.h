@@ -234,7 +234,10 @@
 	X(dmarc_tagged, C, "messages tagged for DMARC alone") \
 	X(dmarc_refused, D, "messages refused for DMARC") \
 	X(origin_unresolved, D, "messages deferred: a relay's Received line did not parse or fit") \
-	X(origin_unproven, D, "messages from a relay's address without its certificate") \
+	X(origin_unproven, D, "messages from a relay's address without its certificate or tenant's header") \
+	X(origin_contradicted, C, "messages whose relay's own header names another sender than the walk") \
+	X(origin_chained, C, "messages whose sender a chained instance proved") \
+	X(origin_chain_failed, D, "messages of a chained instance without a valid chain field") \
 	X(origin_private_peer, D, "sessions refused: private address that is not listed") \
 	X(source_denied, D, "sessions refused: policy.deny") \
 	X(source_sessions, D, "sessions refused: too many of one source at once") \
