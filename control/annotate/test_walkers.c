@@ -15,6 +15,8 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
+#include <openssl/evp.h>
+
 #include "control/annotate/annotate.h"
 #include "control/origin/walkers.h"
 
@@ -22,14 +24,25 @@
 #define DATE         "Tue, 14 Nov 2023 22:13:20 +0000"
 #define MAX_TEXT     32768
 
-#define RELAYS 4
+/* 0 to 4 stand in front in any order; the last is another instance of ours, chained. */
+#define RELAYS  6
+#define TENANT  4
+#define CHAINED 5
 static struct ip_range net[RELAYS];
 static const char *const by_0[] = {"relay0.example.org"};
+static const char *const cloud_name_tls[] = {"out.cloud.example"};
+static const char *const tenants[] = {"tenant.example"};
+static const uint8_t secret[2][32] = {{1, 2, 3}, {4}};
+static const struct chain_key key = {"site", secret[0], 32, 600}, forged_key = {"site", secret[1], 32, 600};
+static const struct chain_key *const keys[] = {&key};
 static struct origin_relay relay[RELAYS] = {
 	{.name = "r0", .range = &net[0], .n_ranges = 1, .by = by_0, .n_by = 1},
 	{.name = "r1", .range = &net[1], .n_ranges = 1},
 	{.name = "r2", .range = &net[2], .n_ranges = 1, .hops = 2},
 	{.name = "r3", .range = &net[3], .n_ranges = 1},
+	{.name = "r4", .range = &net[TENANT], .n_ranges = 1, .tls_name = cloud_name_tls, .n_tls_names = 1,
+	 .tenant_header = "X-OriginatorOrg", .tenant_value = tenants, .n_tenant_values = 1},
+	{.name = "r5", .range = &net[CHAINED], .n_ranges = 1, .chain = keys, .n_chains = 1},
 };
 static const struct origin_relays relays = {relay, RELAYS};
 static struct ip_range listed[RELAYS + 2];
@@ -76,7 +89,8 @@ struct arrangement {
 	struct ip_addr origin;
 	const char *helo;
 	bool fit, v6_plain, v6_egress;
-	unsigned int n_relays, nat, broken;
+	unsigned int n_relays, nat, broken, clouds;
+	bool second; /* it came out of the first of two instances */
 	struct mail_envelope env;
 	char text[MAX_TEXT];
 	size_t n;
@@ -84,6 +98,7 @@ struct arrangement {
 
 static struct {
 	unsigned int delivered, direct, via[5], nat, v6, unresolved, private_peer, proxied, hostile;
+	unsigned int tenants, strangers, chained, unchained;
 } seen;
 
 static struct ip_addr ip(const char *text)
@@ -117,9 +132,10 @@ static struct ip_addr private_ip(void)
 static struct ip_addr relay_ip(unsigned int i)
 {
 	static const char *const format[RELAYS] = {"198.51.100.%u", "2001:db8:1::%x", "192.0.2.%u",
-						   "10.20.0.%u"};
+						   "10.20.0.%u", "2001:db8:2::%x",
+						   "198.51.100.13%u"};
 
-	return ip_of(format[i], 1 + below(14), 0);
+	return ip_of(format[i], 1 + below(i == CHAINED ? 9 : 14), 0);
 }
 
 static void __attribute__((format(printf, 2, 3))) add(struct arrangement *a, const char *fmt, ...)
@@ -191,6 +207,8 @@ static void forged_chain(struct arrangement *a)
 		"Received: from ([8.8.8.8\r\n by\r\n",
 		"X-Postern-Original-Sender: ip=8.8.8.8\r\n",
 		"X-Originating-IP: [8.8.8.8]\r\n",
+		"X-Postern-Chain: v=1; k=site; t=1700000000; ip=8.8.8.8; via=direct; helo=x; "
+		"h=0000000000000000000000000000000000000000000000000000000000000000\r\n",
 	};
 
 	for (unsigned int n = below(6); n; n--)
@@ -241,6 +259,28 @@ static void relay_lines(struct arrangement *a, const unsigned int *which,
 	}
 }
 
+/* The cloud writes whose mail it is below all lines; a stranger's may hold a copy of his own. */
+static void cloud(struct arrangement *a, const unsigned int *which)
+{
+	bool stranger = below(4) == 0;
+
+	for (unsigned int k = 0; k < a->n_relays; k++)
+		a->clouds += which[k] == TENANT;
+	if (!a->clouds)
+		return;
+	if (which[0] == TENANT && below(6)) {
+		a->env.tls_flags = TLS_F_CLIENT | TLS_F_VERIFIED;
+		a->env.tls_client = str_c(cloud_name_tls[0]);
+	} else if (which[0] == TENANT) {
+		a->broken++;
+	}
+	a->broken += stranger;
+	seen.strangers += stranger;
+	if (stranger && below(2))
+		add(a, "X-OriginatorOrg: tenant.example\r\n");
+	add(a, "X-OriginatorOrg: %s.example\r\n", stranger ? "stranger" : "tenant");
+}
+
 static void arrange(struct arrangement *a)
 {
 	static const uint8_t via[] = {VIA_NONE, VIA_NONE, VIA_PROXY, VIA_XCLIENT};
@@ -255,12 +295,11 @@ static void arrange(struct arrangement *a)
 				  .v6_egress = below(2),
 				  .n_relays = below(3) ? below(5) : 0};
 	for (unsigned int k = 0; k < a->n_relays; k++) {
-		which[k] = below(RELAYS);
+		which[k] = below(CHAINED);
 		address[k] = relay_ip(which[k]);
 	}
 	relay_lines(a, which, address);
 	forged_chain(a);
-	add(a, "From: a@example.com\r\nSubject: s\r\n\r\nbody\r\n");
 	a->env = (struct mail_envelope){.peer = a->n_relays ? address[0] : a->origin,
 					.via = via[below(4)],
 					.via_peer = ip("192.0.2.200"),
@@ -270,7 +309,13 @@ static void arrange(struct arrangement *a)
 					.time_ns = 1700000000ull * 1000000000,
 					.helo = a->n_relays ? STR("relay.example.org")
 							    : str_c(a->helo),
+					.mail_from = STR("a@example.com"),
 					.trace_id = "0123456789ABCDEF"};
+	/* No handshake of the client that an XCLIENT names. */
+	if (a->n_relays && which[0] == TENANT)
+		a->env.via = below(2) ? VIA_PROXY : VIA_NONE;
+	cloud(a, which);
+	add(a, "From: a@example.com\r\nSubject: s\r\n\r\nbody\r\n");
 }
 
 static void fail_with(const struct arrangement *a, const char *who, const struct ip_addr *got)
@@ -302,14 +347,95 @@ static void look(const struct arrangement *a, const struct origin *o, struct str
 		fail_with(a, walker_kind_name(kind), &view.ip);
 	/* An unfit HELO of a direct peer gives way to its address; relays' lines stand as they are.
 	 */
-	if (a->n_relays || a->fit)
+	if (!a->second && (a->n_relays || a->fit))
 		assert_string_equal(view.helo, a->helo);
-	else
+	else if (!a->second)
 		assert_true(view.helo[0] == '[' || domain_is_valid(str_c(view.helo)));
+}
+
+static void body_digest(const uint8_t *text, size_t n, uint8_t out[CHAIN_DIGEST])
+{
+	const uint8_t *body = memmem(text, n, "\r\n\r\n", 4);
+
+	assert_non_null(body);
+	assert_int_equal(EVP_Digest(body, (size_t)(text + n - body), out, NULL, EVP_sha256(), NULL), 1);
+}
+
+static void sign(const struct arrangement *a, const struct origin *o, const struct chain_key *k,
+		 char field[CHAIN_FIELD])
+{
+	struct chain_facts facts = {.time = 1700000000, .ip = o->ip, .via = "direct"};
+	struct chain_message m = {.mail_from = a->env.mail_from};
+	struct iovec iov = {(void *)(uintptr_t)a->text, a->n};
+	struct mail_bytes c = {&iov, 1, a->n};
+	struct headers h;
+
+	memcpy(facts.helo, o->helo, sizeof(facts.helo));
+	body_digest((const uint8_t *)a->text, a->n, m.body);
+	assert_int_equal(headers_parse(&h, &c), 0);
+	assert_int_equal(chain_header_digest(&h, 0, NULL, m.header), 0);
+	headers_free(&h);
+	assert_int_equal(chain_write(k, STR("X-Postern"), &facts, &m, field), 0);
+}
+
+static void deliver(const struct arrangement *a, const struct origin *o);
+
+/* The second instance gets what the first one put out, or what an attacker at the first one's address
+ * made of it. */
+static void second(const struct arrangement *first, const uint8_t *text, size_t n, bool forged)
+{
+	static struct arrangement a;
+	struct chain_claim claim;
+	struct origin_request req = {&relays, &a.env, NULL, false, &claim};
+	uint8_t body[CHAIN_DIGEST];
+	struct mail_bytes c;
+	struct headers h;
+	struct origin o;
+	unsigned int attack = below(10);
+	struct iovec iov;
+	char *p;
+
+	a = *first;
+	assert_true(n < sizeof(a.text));
+	memcpy(a.text, text, n);
+	a.text[a.n = n] = '\0';
+	a.second = true;
+	a.n_relays = 1;
+	a.env.peer = relay_ip(CHAINED);
+	a.env.helo = STR("gw.example.net");
+	a.env.time_ns += (attack == 1 ? 601ull : 2ull) * 1000000000;
+	a.env.mail_from = attack == 2 ? STR("b@example.com") : first->env.mail_from;
+	p = strstr(a.text, attack == 3 ? "X-Postern-Chain" : attack == 4 ? "Subject: s" : "body\r\n");
+	assert_non_null(p);
+	if (attack >= 3 && attack <= 5)
+		*p = 'Y';
+	if (attack == 6) /* a sender of his own, above and below */
+		memcpy(strstr(strstr(a.text, "X-Postern-Chain"), "ip="), "ip=8.8.8.8; ", 12);
+	iov = (struct iovec){a.text, a.n};
+	c = (struct mail_bytes){&iov, 1, a.n};
+	assert_int_equal(headers_parse(&h, &c), 0);
+	body_digest((const uint8_t *)a.text, a.n, body);
+	chain_read(keys, 1, STR("X-Postern"), &h, a.env.mail_from, body, a.env.time_ns / 1000000000,
+		   &claim);
+	req.headers = &h;
+	assert_int_equal(origin_find(&req, &o), 0);
+	if (!forged && (attack == 0 || attack > 6)) {
+		if (o.status != ORIGIN_VIA || memcmp(&o.ip, &a.origin, sizeof(o.ip)) != 0)
+			fail_with(&a, o.reason, &o.ip);
+		seen.chained++;
+		deliver(&a, &o);
+	} else {
+		assert_int_equal(o.status, ORIGIN_UNRESOLVED);
+		seen.unchained++;
+	}
+	origin_free(&o);
+	headers_free(&h);
 }
 
 static void deliver(const struct arrangement *a, const struct origin *o)
 {
+	static char chain[CHAIN_FIELD];
+	bool go_on = !a->second && below(4) == 0, forge = go_on && below(12) == 0;
 	struct annotate_input in = {.gateway = "gw.example.net",
 				    .authserv_id = "gw.example.net",
 				    .prefix = "X-Postern",
@@ -322,19 +448,26 @@ static void deliver(const struct arrangement *a, const struct origin *o)
 				    .v6_plain = a->v6_plain};
 	struct iovec iov = {(void *)(uintptr_t)a->text, a->n};
 	struct mail_bytes c = {&iov, 1, a->n};
-	static uint8_t text[MAX_TEXT + 8192];
+	static uint8_t text[2][MAX_TEXT + 8192];
+	uint8_t *to = text[a->second];
 	struct annotate_output out;
 	size_t n = 0;
 
+	if (go_on) {
+		sign(a, o, forge ? &forged_key : &key, chain);
+		in.chain = chain;
+	}
 	assert_int_equal(annotate_make(&in, &c, NULL, 0, &out), 0);
 	for (size_t i = 0; i < out.n_iov; i++) {
-		assert_true(n + out.iov[i].iov_len <= sizeof(text));
-		memcpy(text + n, out.iov[i].iov_base, out.iov[i].iov_len);
+		assert_true(n + out.iov[i].iov_len <= sizeof(text[0]));
+		memcpy(to + n, out.iov[i].iov_base, out.iov[i].iov_len);
 		n += out.iov[i].iov_len;
 	}
-	look(a, o, str_make(text, n), WALKER_EXCHANGE);
-	look(a, o, str_make(text, n), WALKER_GMAIL);
+	look(a, o, str_make(to, n), WALKER_EXCHANGE);
+	look(a, o, str_make(to, n), WALKER_GMAIL);
 	annotate_free(&out);
+	if (go_on)
+		second(a, to, n, forge);
 }
 
 static void count(const struct arrangement *a, const struct origin *o)
@@ -350,6 +483,7 @@ static void count(const struct arrangement *a, const struct origin *o)
 	seen.v6 += delivered && !ip_is_v4(&a->origin);
 	seen.proxied += delivered && a->env.via != VIA_NONE;
 	seen.hostile += delivered && !a->fit;
+	seen.tenants += delivered && a->clouds;
 }
 
 static void both_walkers_arrive(void **state)
@@ -380,20 +514,25 @@ static void both_walkers_arrive(void **state)
 	}
 	print_message(
 		"%u delivered: %u direct, via %u %u %u %u; %u NAT, %u v6, %u proxied, %u odd HELO; "
-		"%u unresolved, %u private\n",
+		"%u unresolved, %u private; %u of a tenant, %u of strangers' tenants; %u chained, %u "
+		"refused\n",
 		seen.delivered, seen.direct, seen.via[1], seen.via[2], seen.via[3], seen.via[4],
-		seen.nat, seen.v6, seen.proxied, seen.hostile, seen.unresolved, seen.private_peer);
+		seen.nat, seen.v6, seen.proxied, seen.hostile, seen.unresolved, seen.private_peer,
+		seen.tenants, seen.strangers, seen.chained, seen.unchained);
 	/* None of the arrangements may be empty of cases. */
 	assert_true(seen.delivered > ARRANGEMENTS / 2 && seen.direct > 5000 && seen.via[1] > 2000 &&
 		    seen.via[2] > 2000 && seen.via[3] > 2000 && seen.via[4] > 1000 &&
 		    seen.nat > 2000 && seen.v6 > 5000 && seen.proxied > 5000 &&
-		    seen.hostile > 2000 && seen.unresolved > 2000 && seen.private_peer > 500);
+		    seen.hostile > 2000 && seen.unresolved > 2000 && seen.private_peer > 500 &&
+		    seen.tenants > 2000 && seen.strangers > 2000 && seen.chained > 2000 &&
+		    seen.unchained > 2000);
 }
 
 static int setup(void **state)
 {
 	static const char *const nets[RELAYS] = {"198.51.100.0/28", "2001:db8:1::/48",
-						 "192.0.2.0/28", "10.20.0.0/24"};
+						 "192.0.2.0-192.0.2.15", "10.20.0.0/24",
+						 "2001:db8:2::/48", "198.51.100.130-198.51.100.139"};
 
 	(void)state;
 	for (unsigned int i = 0; i < RELAYS; i++)

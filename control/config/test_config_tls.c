@@ -239,6 +239,8 @@ static void relay_identity(void **state)
 		{"unproven = \"direct\"; tls-sha256 = \"" PRINT "\"", false, true, 0, 1},
 		{"tls-sha256 = [\"" PRINT "\", \"" COLONS "\"]", true, true, 0, 2},
 		{"tls-name = \"Relay.Example.NET\"", true, false, 1, 0},
+		{"cloud = microsoft365; tenant { header = X-OriginatorOrg; values = \"example.com\" }; "
+		 "tls-name = \"relay.example.net\"", true, false, 1, 0},
 		{"tls-name = [\"a.example.net\", \".b\xc3\xbc" "cher.example\"]; tls-sha256 = \"" PRINT "\"",
 		 true, true, 2, 1},
 	};
