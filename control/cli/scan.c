@@ -203,7 +203,7 @@ static void print_hop(const struct origin_hop *h, size_t n)
 		printf(" with %s", h->with);
 	if (h->id[0])
 		printf(" id %s", h->id);
-	printf(h->field < 0 ? "  [who connected]" : "  [field %ld]", h->field + 1);
+	printf(h->field < 0 ? "  [who connected]" : "  [header %ld]", h->field);
 	printf("\n         %s\n", h->note);
 }
 

@@ -379,7 +379,8 @@ static void check_relay(struct config_reader *r, const struct config_node *root,
 	if (config_child(n, "chain") && relay->hops > 1)
 		config_fail(r->c, config_child(n, "hops"), NULL, "a chained instance writes one line: "
 			    "take out hops or chain");
-	if (relay->tenant_header && str_istarts(str_c(relay->tenant_header), prefix))
+	if (relay->tenant_header && str_istarts(str_c(relay->tenant_header), prefix) &&
+	    (!relay->tenant_header[prefix.n] || relay->tenant_header[prefix.n] == '-'))
 		config_fail(r->c, config_child(tenant, "header"), NULL, "%s begins as our own header "
 			    "fields do, and those of others are removed", relay->tenant_header);
 }

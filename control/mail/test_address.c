@@ -77,6 +77,65 @@ static void ip_nets(void **state)
 		assert_false(ip_net_parse(str_c(bad[i]), &net));
 }
 
+static void ip_ranges(void **state)
+{
+	static const struct { const char *range, *first, *last; } t[] = {
+		{"192.0.2.1", "192.0.2.1", "192.0.2.1"},
+		{"192.0.2.0/24", "192.0.2.0", "192.0.2.255"},
+		{"192.0.2.9 - 192.0.2.10", "192.0.2.9", "192.0.2.10"},
+		{"2001:db8::/33", "2001:db8::", "2001:db8:7fff:ffff:ffff:ffff:ffff:ffff"},
+		{"::1-::ff", "::1", "::ff"},
+	};
+	static const char *const bad[] = {"", "-", "192.0.2.1-", "-192.0.2.1", "192.0.2.2-192.0.2.1",
+					  "192.0.2.1-2001:db8::1", "192.0.2.1-9", "192.0.2.0/24-192.0.2.1"};
+	struct ip_range r, all, v4, above;
+	struct ip_addr a;
+	char buf[64];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		assert_true(ip_range_parse(str_c(t[i].range), &r));
+		assert_string_equal(ip_format(&r.first, buf, sizeof(buf)), t[i].first);
+		assert_string_equal(ip_format(&r.last, buf, sizeof(buf)), t[i].last);
+		assert_true(ip_in_range(&r.first, &r) && ip_in_range(&r.last, &r));
+	}
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_false(ip_range_parse(str_c(bad[i]), &r));
+	/* The whole of IPv6 holds nothing of IPv4. */
+	assert_true(ip_range_parse(STR("::/0"), &all) && ip_range_parse(STR("192.0.2.0/24"), &v4) &&
+		    ip_range_parse(STR("192.0.2.255-192.0.3.0"), &above));
+	a = addr("192.0.2.1");
+	assert_false(ip_in_range(&a, &all));
+	assert_false(ip_ranges_meet(&all, &v4));
+	assert_true(ip_ranges_meet(&v4, &above) && ip_ranges_meet(&above, &v4));
+	assert_true(ip_range_parse(STR("192.0.3.0-192.0.3.9"), &above));
+	assert_false(ip_ranges_meet(&v4, &above) || ip_ranges_meet(&above, &v4));
+}
+
+static void percent(void **state)
+{
+	static const char raw[] = "a-_.:[] %\x80\0;";
+	uint8_t back[32];
+	char out[64];
+
+	(void)state;
+	assert_true(percent_encode(str_make(raw, sizeof(raw) - 1), out, sizeof(out)));
+	assert_string_equal(out, "a-_.:[]%20%25%80%00%3B");
+	assert_int_equal(percent_decode(str_c(out), back, sizeof(back)), sizeof(raw) - 1);
+	assert_memory_equal(back, raw, sizeof(raw) - 1);
+	assert_false(percent_encode(STR("ab  "), out, 8));
+	assert_string_equal(out, "ab%20");
+	assert_int_equal(percent_decode(STR("abc"), back, 2), -1);
+	assert_int_equal(percent_decode(STR("%2"), back, 9), -1);
+	assert_int_equal(percent_decode(STR("%"), back, 9), -1);
+	assert_int_equal(percent_decode(STR("%2g"), back, 9), -1);
+	assert_true(domain_is_in(STR("a.B.example"), STR("b.example")));
+	assert_true(domain_is_in(STR("b.example"), STR("B.example")));
+	assert_false(domain_is_in(STR("ab.example"), STR("b.example")));
+	assert_false(domain_is_in(STR("b.example"), STR("")));
+	assert_false(domain_is_in(STR(""), STR("b.example")));
+}
+
 static void ip_private(void **state)
 {
 	static const char *const yes[] = {"10.1.2.3", "172.16.0.1", "172.31.255.255", "192.168.0.1",
@@ -199,7 +258,7 @@ static void alabels(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(ip_text), cmocka_unit_test(ip_nets), cmocka_unit_test(ip_private),
+		cmocka_unit_test(ip_text), cmocka_unit_test(ip_nets), cmocka_unit_test(ip_ranges), cmocka_unit_test(percent), cmocka_unit_test(ip_private),
 		cmocka_unit_test(mailboxes), cmocka_unit_test(domains),
 		cmocka_unit_test(alabels),
 	};

@@ -117,6 +117,8 @@ static void tenant_inside(void **state)
 	(void)state;
 	find("198.51.100.7", VIA_CLOUD OWN, "a@b.example", false, NULL, &o);
 	assert_int_equal(o.status, ORIGIN_VIA);
+	assert_string_equal(o.hop[0].note, "listed: relay edge");
+	assert_string_equal(o.hop[1].note, "listed: relay cloud, by its tenant's header");
 	assert_int_equal(o.n_hops, 3);
 	origin_free(&o);
 	find("198.51.100.7", VIA_CLOUD, "a@b.example", false, NULL, &o);
@@ -363,6 +365,13 @@ static void told(void **state)
 	assert_string_equal(o.hop[1].note, "stopped: not listed, the sender");
 	origin_free(&o);
 	headers_free(&h);
+	find("198.51.100.7", "X: y\r\n" LINE("203.0.113.5", "other.example"), "", false, NULL, &o);
+	assert_string_equal(o.hop[0].note,
+			    "stopped: line of relay edge (header 1): by does not fit (other.example)");
+	origin_free(&o);
+	find("198.51.100.7", "X: y\r\n", "", false, NULL, &o);
+	assert_string_equal(o.reason, "line of relay edge: no Received line left");
+	origin_free(&o);
 }
 
 int main(void)

@@ -139,6 +139,7 @@ static bool next_line(struct walk *w, const char **why)
 	size_t i = headers_find(w->req->headers, STR("Received"), w->next);
 
 	if (i >= w->req->headers->n) {
+		w->line_field = -1;
 		*why = "no Received line left";
 		return false;
 	}
@@ -155,22 +156,33 @@ static bool next_line(struct walk *w, const char **why)
 				     &w->line, why) == 0;
 }
 
+/* Which line is meant, as path[].header in JSON counts. */
+static const char *header_number(const struct walk *w, char buf[32])
+{
+	buf[0] = '\0';
+	if (w->line_field >= 0)
+		snprintf(buf, 32, " (header %ld)", w->line_field);
+	return buf;
+}
+
 /* Reads the lines that `relay` adds. True: w->line says who handed it the mail. */
 static bool relay_lines(struct walk *w, const struct origin_relay *relay)
 {
 	unsigned int hops = relay->hops ? relay->hops : 1;
 	const char *why = "";
+	char number[32];
 
 	for (unsigned int k = 0; k < hops; k++) {
 		const struct origin_relay *inner;
 
 		if (!next_line(w, &why)) {
-			unresolved(w, "line of relay %.60s: %s", relay->name, why);
+			unresolved(w, "line of relay %.60s%s: %s", relay->name,
+				   header_number(w, number), why);
 			return false;
 		}
 		if (!by_fits(relay, w->line.by)) {
-			unresolved(w, "line of relay %.60s: by does not fit (%.*s)", relay->name,
-				   w->line.by.n > 60 ? 60 : (int)w->line.by.n, (const char *)w->line.by.p);
+			unresolved(w, "line of relay %.60s%s: by does not fit (%.*s)", relay->name,
+				   header_number(w, number), w->line.by.n > 60 ? 60 : (int)w->line.by.n, (const char *)w->line.by.p);
 			return false;
 		}
 		if (k + 1 == hops)
@@ -179,7 +191,8 @@ static bool relay_lines(struct walk *w, const struct origin_relay *relay)
 		 */
 		inner = origin_relay_of(w->req->relays, &w->line.ip);
 		if (inner != relay && !ip_is_private(&w->line.ip)) {
-			unresolved(w, "line of relay %.60s: inner hop from outside", relay->name);
+			unresolved(w, "line of relay %.60s%s: inner hop from outside", relay->name,
+				   header_number(w, number));
 			return false;
 		}
 	}
@@ -244,13 +257,23 @@ static void end(struct walk *w, bool on, enum origin_status status)
 	}
 }
 
+static const char *proofs(const struct origin_relay *relay, bool peer)
+{
+	bool tls = peer && (relay->n_tls_names || relay->n_tls_sha256);
+
+	if (relay->tenant_header)
+		return tls ? ", by its certificate and its tenant's header" : ", by its tenant's header";
+	return tls ? ", by its certificate" : "";
+}
+
 static int walk_on(struct walk *w, const struct origin_relay *relay)
 {
 	bool on = true;
 	int rc;
 
 	while (relay) {
-		note(w, "listed: relay %.100s%s%s", relay->name, w->chain[0] ? "; " : "", w->chain);
+		note(w, "listed: relay %.100s%s%s%s", relay->name, proofs(relay, w->o->n_hops == 1),
+		     w->chain[0] ? "; " : "", w->chain);
 		w->chain[0] = '\0';
 		if (w->o->n_hops == ORIGIN_MAX_HOPS) {
 			unresolved(w, "more than %d hops", ORIGIN_MAX_HOPS);
