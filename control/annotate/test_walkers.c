@@ -33,7 +33,8 @@ static const char *const by_0[] = {"relay0.example.org"};
 static const char *const cloud_name_tls[] = {"out.cloud.example"};
 static const char *const tenants[] = {"tenant.example"};
 static const uint8_t secret[2][32] = {{1, 2, 3}, {4}};
-static const struct chain_key key = {"site", secret[0], 32, 600}, forged_key = {"site", secret[1], 32, 600};
+static const struct chain_key key = {"site", secret[0], 32, 600};
+static const struct chain_key forged_key = {"site", secret[1], 32, 600};
 static const struct chain_key *const keys[] = {&key};
 static struct origin_relay relay[RELAYS] = {
 	{.name = "r0", .range = &net[0], .n_ranges = 1, .by = by_0, .n_by = 1},
@@ -380,8 +381,8 @@ static void sign(const struct arrangement *a, const struct origin *o, const stru
 
 static void deliver(const struct arrangement *a, const struct origin *o);
 
-/* The second instance gets what the first one put out, or what an attacker at the first one's address
- * made of it. */
+/* The second instance gets what the first one put out, or what an attacker at the first one's
+ * address made of it. */
 static void second(const struct arrangement *first, const uint8_t *text, size_t n, bool forged)
 {
 	static struct arrangement a;

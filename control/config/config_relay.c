@@ -298,8 +298,10 @@ struct range_use {
 static int by_first(const void *a, const void *b)
 {
 	const struct range_use *x = a, *y = b;
-	int d = memcmp(&x->range.first, &y->range.first, sizeof(x->range.first));
+	int d = (int)ip_is_v4(&x->range.first) - (int)ip_is_v4(&y->range.first);
 
+	if (!d)
+		d = memcmp(&x->range.first, &y->range.first, sizeof(x->range.first));
 	return d ? d : memcmp(&y->range.last, &x->range.last, sizeof(x->range.last));
 }
 
@@ -319,18 +321,19 @@ static void check_overlaps(struct config_reader *r, const struct config_node *ro
 		for (size_t j = 0; j < relays->relay[i].n_ranges; j++)
 			use[at++] = (struct range_use){relays->relay[i].range[j], &relays->relay[i], j};
 	qsort(use, n, sizeof(*use), by_first);
-	/* Sorted by first address: what begins before the furthest end so far overlaps with its range. */
+	/* Sorted by family and first address: what begins before the furthest end so far overlaps. */
 	for (size_t i = 1, far = 0; i < n; i++) {
 		if (ip_ranges_meet(&use[i].range, &use[far].range) && use[i].relay != use[far].relay)
 			config_fail(r->c, address_node(root, use[i].relay->name, use[i].index), NULL,
 				    "overlaps with an address of relay \"%s\"", use[far].relay->name);
-		if (memcmp(&use[i].range.last, &use[far].range.last, sizeof(use[i].range.last)) > 0)
+		if (ip_is_v4(&use[i].range.first) != ip_is_v4(&use[far].range.first) ||
+		    memcmp(&use[i].range.last, &use[far].range.last, sizeof(struct ip_addr)) > 0)
 			far = i;
 	}
 }
 
-/* Of all addresses of a shared cloud any tenant may send. True: it is one of a cloud. */
-static bool check_cloud(struct config_reader *r, const struct config_node *root,
+/* From all addresses of a shared cloud any tenant may send. */
+static void check_cloud(struct config_reader *r, const struct config_node *root,
 			const struct origin_relay *relay)
 {
 	const struct config_node *n = relay_node(root, relay->name), *at = config_child(n, "cloud");
@@ -350,7 +353,7 @@ static bool check_cloud(struct config_reader *r, const struct config_node *root,
 		break;
 	}
 	if (cloud == CLOUD_NONE)
-		return false;
+		return;
 	if (!relay->tenant_header)
 		config_fail(r->c, at, NULL, "all tenants of %s send from the same addresses, and a "
 			    "stranger's could say who sent a message: needs tenant { header, values }, "
@@ -358,7 +361,6 @@ static bool check_cloud(struct config_reader *r, const struct config_node *root,
 	else if (!relay->n_tls_names && !relay->n_tls_sha256)
 		config_fail(r->c, at, NULL, "needs tls-name with the name in the client certificate of "
 			    "%s: without it the tenant's header is anybody's", cloud_name(cloud));
-	return true;
 }
 
 static void check_relay(struct config_reader *r, const struct config_node *root,

@@ -256,8 +256,9 @@ bool config_strings(struct config_reader *r, const struct config_node *n, size_t
 	return ok;
 }
 
-const struct config_node *config_string_or_list(struct config_reader *r, const struct config_node *n,
-						size_t max, size_t *count)
+const struct config_node *config_string_or_list(struct config_reader *r,
+						const struct config_node *n, size_t max,
+						size_t *count)
 {
 	*count = 1;
 	if (n->kind == NODE_STRING)

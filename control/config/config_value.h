@@ -89,8 +89,9 @@ void config_check_sources(struct config_reader *r, const struct config_node *roo
 void config_check_net(struct config_reader *r, const struct config_node *root);
 void config_check_identities(struct config_reader *r, const struct config_node *root);
 /* One string, or a list of 1 to `max`: the first element and their number; NULL: neither. */
-const struct config_node *config_string_or_list(struct config_reader *r, const struct config_node *n,
-						size_t max, size_t *count);
+const struct config_node *config_string_or_list(struct config_reader *r,
+						const struct config_node *n, size_t max,
+						size_t *count);
 void config_check_relays(struct config_reader *r, const struct config_node *root);
 /* Names of chains -> keys, in relays and routes. */
 void config_check_chains(struct config_reader *r, const struct config_node *root);

@@ -153,6 +153,11 @@ static void refused(void **state)
 		{"relay a { addresses = [\"203.0.113.1-203.0.113.9\", \"203.0.113.3\"] }\n"
 		 "relay r { addresses = [\"203.0.113.5-203.0.113.6\"] }\n", "relay.r.addresses",
 		 "overlaps with an address of relay \"a\""},
+		{"relay w { addresses = [\"::1-::2:0:0:0\"] }\nrelay v { addresses = [\"::1:0:0:0-::3:0:0:0\"] }\n",
+		 "relay.v.addresses", "overlaps with an address of relay \"w\""},
+		/* our form of IPv4 lies inside of w, and is not of it */
+		{"relay w { addresses = [\"::1-::2:0:0:0\"] }\nrelay a { addresses = [\"203.0.113.0/24\"] }\n"
+		 AT("203.0.113.5", ""), "relay.r.addresses", "overlaps with an address of relay \"a\""},
 		/* shared clouds */
 		{AT("40.92.1.1", ""), "relay.r.addresses", "all tenants of Microsoft 365"},
 		{AT("40.0.0.0-40.92.0.0", "unproven = defer"), "relay.r.addresses", "needs tenant {"},

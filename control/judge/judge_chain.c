@@ -2,9 +2,9 @@
  * Copyright (c) 2026 The Postern Authors */
 
 /*
- * The chain field (control/origin/chain.h) in the life of a message. Its code covers the body, which
- * is hashed in turns of the loop: a message of a chained instance waits for that before the sender
- * is known, one that goes to a chained instance has it hashed beside DKIM.
+ * The chain field (control/origin/chain.h) in the life of a message. Its code covers the body,
+ * which is hashed in turns of the loop: a message of a chained instance waits for that before the
+ * sender is known, one that goes to a chained instance has it hashed beside DKIM.
  */
 
 #include <errno.h>

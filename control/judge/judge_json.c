@@ -2,7 +2,8 @@
  * Copyright (c) 2026 The Postern Authors */
 
 /*
- * The JSON contract: origin{ip,helo,ptr,via,status,path[],corroboration[]}, spf{result,identity,domain},
+ * The JSON contract: origin{ip,helo,ptr,via,status,path[],corroboration[]},
+ * spf{result,identity,domain},
  * dkim[{result,domain,selector,algorithm,reason}], arc{result,reason,oldest_pass,chain[]}, dmarc{result,policy,...},
  * matches[{rule,view,score}], score, action, headers[], signatures_broken. Members may be added,
  * none is taken away.

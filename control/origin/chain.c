@@ -179,7 +179,8 @@ static bool parse(struct str s, struct str *key, struct chain_facts *f, uint8_t 
 }
 
 /* The one field of that name above the topmost Received. */
-static enum chain_status find(struct str prefix, const struct headers *h, size_t received, long *field)
+static enum chain_status find(struct str prefix, const struct headers *h, size_t received,
+			      long *field)
 {
 	char text[LIMIT_FIELD_NAME + 8];
 	struct str name;

@@ -3,18 +3,18 @@
 #pragma once
 
 /*
- * What one instance tells the next about the original sender, with a code that only the two can make:
+ * What one instance tells the next about the original sender, with a code that only they can make:
  *
  *   X-Postern-Chain: v=1; k=KEY; t=SECONDS; ip=ADDRESS; via=direct|relay:NAME; helo=ENCODED; h=HEX
  *
- * h is HMAC-SHA-256 (RFC 2104) over all of it, MAIL FROM, every header field below our block and the
- * body in the simple canonicalization of RFC 6376. What lies below our block is what the first
+ * h is HMAC-SHA-256 (RFC 2104) over all of it, MAIL FROM, every header field below our block and
+ * the body in the simple canonicalization of RFC 6376. What lies below our block is what the first
  * instance got, less forged fields it removed, and it does not change on the way to the second: our
  * block ends with our Received, the topmost one of the message that the second one sees.
  *
- * Recipients are not bound: a next hop may refuse some of them. A code may be used again while it is
- * young, for the same message with the same MAIL FROM, from the first instance's address: then it
- * says the same true thing.
+ * Recipients are not bound: a next hop may refuse some of them. A code may be used again while it
+ * is young, for the same message with the same MAIL FROM, from the first instance's address: then
+ * it says the same true thing.
  */
 
 #include "control/mail/mail.h"

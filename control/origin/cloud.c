@@ -3,8 +3,8 @@
 
 #include "control/origin/cloud.h"
 
-/* Sources: the SPF records of spf.protection.outlook.com and _spf.google.com, and Microsoft's list of
- * Exchange Online addresses. A network that is missing here is named by `cloud` in the relay. */
+/* Sources: the SPF records of spf.protection.outlook.com and _spf.google.com, and Microsoft's list
+ * of Exchange Online addresses. A network that is missing is named by `cloud` in the relay. */
 static const struct { enum origin_cloud cloud; struct str net; } table[] = {
 	{CLOUD_MICROSOFT365, STR("40.92.0.0/15")},
 	{CLOUD_MICROSOFT365, STR("40.107.0.0/16")},

@@ -32,7 +32,8 @@ static bool is_on_way(const struct origin *o, size_t behind, const struct ip_add
 	return false;
 }
 
-static void contradict(struct origin *o, struct origin_hop *hop, const struct origin_corroboration *c)
+static void contradict(struct origin *o, struct origin_hop *hop,
+		       const struct origin_corroboration *c)
 {
 	size_t n = strlen(hop->note);
 	char ip[46];
@@ -75,7 +76,8 @@ static const struct origin_relay *by_name(const struct origin_relays *relays, co
 	return NULL;
 }
 
-void origin_corroborate(const struct origin_relays *relays, const struct headers *h, struct origin *o)
+void origin_corroborate(const struct origin_relays *relays, const struct headers *h,
+			struct origin *o)
 {
 	for (size_t i = 0; i < o->n_hops; i++) {
 		const struct origin_relay *relay =

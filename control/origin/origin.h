@@ -5,8 +5,8 @@
 /*
  * Who sent this? Hop 0 is the TCP peer. While a hop's address belongs to a configured relay, the
  * next Received from the top says who handed it the mail; it must parse strictly and fit the relay. The
- * peer itself may have to prove by its certificate that it is the relay, and by a header whose tenant of
- * a shared cloud; a chained instance proves by a code what it found (chain.h).
+ * peer itself may have to prove by its certificate that it is the relay, and by a header whose
+ * tenant of a shared cloud; a chained instance proves by a code what it found (chain.h).
  * The walk stops at the first hop that is not listed: below it everything is the attacker's writing.
  * What vendors' headers and rewritten envelope senders say is told beside it and decides nothing.
  */
@@ -141,7 +141,8 @@ const char *origin_tenant_problem(const struct origin_relay *relay, const struct
 const struct origin_relay *origin_relay_of(const struct origin_relays *relays,
 					   const struct ip_addr *ip);
 /* Fills corroboration and srs of an origin that is VIA. */
-void origin_corroborate(const struct origin_relays *relays, const struct headers *h, struct origin *o);
+void origin_corroborate(const struct origin_relays *relays, const struct headers *h,
+			struct origin *o);
 void origin_unwrap(const struct origin_relays *relays, struct str mail_from, struct origin *o);
 
 struct origin_request {

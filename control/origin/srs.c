@@ -5,8 +5,8 @@
  *   SRS0=HHHH=TT=domain=local@forwarder
  *   SRS1=HHHH=first-forwarder==HHHH=TT=domain=local@second-forwarder
  *
- * Behind the tag, and behind the first forwarder of SRS1, any of "=", "-" and "+" separates; the rest
- * is by "=". The local part is the rest and may hold "=" itself.
+ * Behind the tag, and behind the first forwarder of SRS1, any of "=", "-" and "+" separates; the
+ * rest is by "=". The local part is what remains and may hold "=" itself.
  */
 
 #include <string.h>

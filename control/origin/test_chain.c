@@ -220,7 +220,8 @@ static void every_octet(void **state)
 /* A next hop that cannot say "no final CRLF" adds one. */
 static void last_line(void **state)
 {
-	static const char *const ends[] = {"From: a@example.com\r\nX: y\r\n", "From: a@example.com\r\nX: y"};
+	static const char *const ends[] = {"From: a@example.com\r\nX: y\r\n",
+					   "From: a@example.com\r\nX: y"};
 	uint8_t digest[2][CHAIN_DIGEST];
 	bool drop[2] = {true, false};
 

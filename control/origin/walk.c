@@ -182,7 +182,7 @@ static bool relay_lines(struct walk *w, const struct origin_relay *relay)
 		}
 		if (!by_fits(relay, w->line.by)) {
 			unresolved(w, "line of relay %.60s%s: by does not fit (%.*s)", relay->name,
-				   header_number(w, number), w->line.by.n > 60 ? 60 : (int)w->line.by.n, (const char *)w->line.by.p);
+				   header_number(w, number), STR_FMT(str_cut(w->line.by, 60)));
 			return false;
 		}
 		if (k + 1 == hops)
