@@ -51,6 +51,9 @@
 #define LIMIT_DMARC_LABELS 7         /* RFC 9989 4.10: a longer name is cut to so many labels */
 #define LIMIT_DMARC_RECORD 4096      /* ours: octets of a policy record */
 #define LIMIT_DMARC_TIME_S 8         /* ours: all of it; with the 20 s of SPF below LIMIT_JUDGE_S */
+#define LIMIT_AUTHRES_RESULTS 64     /* ours: results of one Authentication-Results field */
+#define LIMIT_AUTHRES_PROPS 256      /* ours: properties of all of them */
+#define LIMIT_AUTHRES_NESTING 32     /* ours: comments inside comments */
 #define LIMIT_RSA_BITS_MIN 1024      /* RFC 8301 3.2 */
 #define LIMIT_RSA_BITS_MAX 4096      /* RFC 8301 3.2 */
 
