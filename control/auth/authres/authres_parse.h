@@ -29,7 +29,8 @@ enum authres_grammar {
 struct authres_propspec {
 	struct str ptype;    /* "smtp"; n == 0: a bare pair */
 	struct str property; /* "mailfrom" */
-	struct str value;    /* unquoted and unfolded; may hold any octet but CR and LF; may be empty */
+	struct str value;    /* unquoted and unfolded: any UTF-8 without controls but HTAB, or empty.
+	                      * A mailbox whose local-part is quoted keeps those quotes */
 };
 
 struct authres_resinfo {
@@ -43,7 +44,7 @@ struct authres_resinfo {
 	unsigned int first_prop, n_props; /* in struct authres.props */
 };
 
-/* 20 kB: not for a deep stack. */
+/* 18 kB: not for a deep stack. */
 struct authres {
 	struct str authserv_id;  /* unquoted; n == 0 with AUTHRES_NO_ID only */
 	unsigned int version;    /* of the field; 1 if none is written. Others mean an unknown grammar */

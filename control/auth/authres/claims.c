@@ -4,6 +4,8 @@
 #include <stdio.h>
 
 #include "control/auth/authres/authres.h"
+#include "control/auth/authres/authres_parse.h"
+#include "control/auth/authres/lex.h"
 #include "postern/utf8.h"
 
 /*
@@ -14,7 +16,6 @@
 
 #define MAX_ID 1024       /* octets of a folded id; nobody's real one is longer */
 #define MAX_UNUSUAL 256   /* code points beyond ASCII that are looked up */
-#define MAX_NESTING 32
 
 /* ---- folding ------------------------------------------------------------------------------ */
 
@@ -100,80 +101,16 @@ static bool contains(struct str s, struct str what)
 
 /* ---- grammar ------------------------------------------------------------------------------ */
 
-/* Octets of the comment at i (nested, with quoted pairs), or 0 if it does not end. */
-static size_t comment_len(struct str s, size_t i)
-{
-	unsigned int depth = 0;
-
-	for (size_t k = i; k < s.n; k++) {
-		if (s.p[k] == '\\')
-			k++;
-		else if (s.p[k] == '(' && ++depth > MAX_NESTING)
-			return 0;
-		else if (s.p[k] == ')' && --depth == 0)
-			return k + 1 - i;
-	}
-	return 0;
-}
-
-static size_t quoted_len(struct str s, size_t i)
-{
-	for (size_t k = i + 1; k < s.n; k++) {
-		if (s.p[k] == '\\')
-			k++;
-		else if (s.p[k] == '"')
-			return k + 1 - i;
-	}
-	return 0;
-}
-
-/* Behind CFWS at i; s.n + 1 if a comment does not end. */
-static size_t skip_cfws(struct str s, size_t i)
-{
-	while (i < s.n) {
-		size_t k = ascii_is_wsp_crlf(s.p[i]) ? 1 : 0;
-
-		if (s.p[i] == '(') {
-			k = comment_len(s, i);
-			if (k == 0)
-				return s.n + 1;
-		}
-		if (k == 0)
-			break;
-		i += k;
-	}
-	return i;
-}
-
-/* ARC-Authentication-Results starts with "i=N;": the id is behind it (RFC 8617 4.1.1). */
-static struct str skip_instance(struct str s)
-{
-	size_t i = skip_cfws(s, 0), digits;
-
-	if (i >= s.n || ascii_lower(s.p[i]) != 'i')
-		return s;
-	i = skip_cfws(s, i + 1);
-	if (i >= s.n || s.p[i] != '=')
-		return s;
-	i = skip_cfws(s, i + 1);
-	for (digits = 0; i < s.n && ascii_is_digit(s.p[i]); digits++)
-		i++;
-	i = skip_cfws(s, i);
-	if (digits == 0 || i >= s.n || s.p[i] != ';')
-		return s;
-	return str_skip(s, i + 1);
-}
-
 /* RFC 8601 2.2: [CFWS] authserv-id [CFWS version] [CFWS] (";" or end). False: it is not that. */
 static bool parse_id(struct str s, struct str *id)
 {
-	size_t i = skip_cfws(s, 0), start = i, len;
+	size_t i = authres_skip_cfws(s, 0), start = i, len;
 	bool spaced;
 
 	if (i >= s.n)
 		return false;
 	if (s.p[i] == '"') {
-		i += quoted_len(s, i);
+		i += authres_quoted_len(s, i);
 		if (i == start)
 			return false;
 	} else {
@@ -186,12 +123,12 @@ static bool parse_id(struct str s, struct str *id)
 	}
 	*id = str_make(s.p + start, i - start);
 	start = i;
-	i = skip_cfws(s, i);
+	i = authres_skip_cfws(s, i);
 	spaced = i > start;
 	if (spaced && i < s.n && ascii_is_digit(s.p[i])) {
 		while (i < s.n && ascii_is_digit(s.p[i]))
 			i++;
-		i = skip_cfws(s, i);
+		i = authres_skip_cfws(s, i);
 	}
 	return id->n && (i == s.n || (i < s.n && s.p[i] == ';'));
 }
@@ -203,7 +140,7 @@ static struct str before_semicolon(struct str s)
 	size_t i = 0;
 
 	while (i < s.n && s.p[i] != ';') {
-		size_t k = s.p[i] == '(' ? comment_len(s, i) : s.p[i] == '"' ? quoted_len(s, i) : 1;
+		size_t k = s.p[i] == '(' ? authres_comment_len(s, i) : s.p[i] == '"' ? authres_quoted_len(s, i) : 1;
 
 		if (k == 0)
 			return s;
@@ -225,7 +162,7 @@ static bool searched(struct str region, struct str id)
 		fold_text(&without, str_make(region.p + start, i - start));
 		if (i == region.n)
 			break;
-		k = comment_len(region, i);
+		k = authres_comment_len(region, i);
 		i += k ? k : 1;
 	}
 	fold_text(&with, region);
@@ -267,6 +204,7 @@ static bool claims(struct str value, struct str ours)
 bool authres_claims(struct str value, struct str authserv_id)
 {
 	struct fold ours = {0};
+	unsigned int instance;
 	struct str rest;
 
 	fold_text(&ours, authserv_id);
@@ -274,6 +212,6 @@ bool authres_claims(struct str value, struct str authserv_id)
 		return false;
 	if (claims(value, fold_str(&ours)))
 		return true;
-	rest = skip_instance(value);
+	rest = authres_instance(value, &instance);
 	return rest.p != value.p && claims(rest, fold_str(&ours));
 }

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "control/auth/authres/authres.h"
+#include "control/auth/authres/lex.h"
 #include "postern/utf8.h"
 
 #define MAX_LINE 998 /* RFC 5322 2.1.1, without CRLF */
@@ -22,35 +23,6 @@ static void put_text(struct authres_writer *w, struct str s)
 {
 	for (size_t i = 0; i < s.n; i++)
 		put(w, s.p[i]);
-}
-
-/* RFC 2045 5.1: token. */
-static bool is_token(struct str s)
-{
-	for (size_t i = 0; i < s.n; i++)
-		if (!ascii_is_vchar(s.p[i]) || memchr("()<>@,;:\\\"/[]?=", s.p[i], 15))
-			return false;
-	return s.n > 0;
-}
-
-/* [[local-part] "@"] domain-name of RFC 8601 2.2, with a local-part that needs no quotes. */
-static bool is_plain_address(const struct authres_writer *w, struct str s)
-{
-	size_t at = str_find(s, '@');
-	struct str domain = str_skip(s, at + 1);
-	bool dot = true; /* a dot may not stand here */
-	char alabel[MAIL_ALABEL];
-
-	if (at == s.n || !mail_alabel(domain, alabel) || !domain_is_valid(str_c(alabel)) ||
-	    (!w->utf8 && !utf8_is_ascii(s)))
-		return false;
-	for (size_t i = 0, n; i < at; i += n) {
-		n = s.p[i] & 0x80 ? utf8_non_ascii(s, i) : 1;
-		if (!n || (n == 1 && (s.p[i] == '.' ? dot : !ascii_is_atext(s.p[i]))))
-			return false;
-		dot = s.p[i] == '.';
-	}
-	return at == 0 || !dot;
 }
 
 static void put_escaped(struct authres_writer *w, struct str s, const char *special)
@@ -101,20 +73,11 @@ static void settle(struct authres_writer *w, size_t start)
 	memcpy(w->buf + start - 1, "\r\n\t", 3);
 }
 
-static bool is_keyword(struct str s)
-{
-	for (size_t i = 0; i < s.n; i++)
-		if (!ascii_is_alnum(s.p[i]) && s.p[i] != '-')
-			return false;
-	/* RFC 8601 2.2: Keyword as in RFC 5321: no hyphen at the end. */
-	return s.n > 0 && s.p[s.n - 1] != '-';
-}
-
 void authres_begin(struct authres_writer *w, char *buf, size_t cap, struct str authserv_id)
 {
 	*w = (struct authres_writer){.buf = buf, .cap = cap};
 	put_text(w, STR("Authentication-Results: "));
-	if (is_token(authserv_id))
+	if (authres_is_token(authserv_id, false))
 		put_text(w, authserv_id);
 	else
 		put_quoted(w, authserv_id);
@@ -127,7 +90,7 @@ void authres_result(struct authres_writer *w, const char *method, const char *re
 {
 	size_t start;
 
-	if (!is_keyword(str_c(method)) || !is_keyword(str_c(result))) {
+	if (!authres_is_keyword(str_c(method)) || !authres_is_keyword(str_c(result))) {
 		w->failed = true;
 		return;
 	}
@@ -152,7 +115,7 @@ void authres_property(struct authres_writer *w, const char *ptype, const char *p
 
 	if (value.n == 0)
 		return;
-	if (w->n_results == 0 || !is_keyword(str_c(ptype)) || !is_keyword(str_c(property))) {
+	if (w->n_results == 0 || !authres_is_keyword(str_c(ptype)) || !authres_is_keyword(str_c(property))) {
 		w->failed = true;
 		return;
 	}
@@ -162,7 +125,7 @@ void authres_property(struct authres_writer *w, const char *ptype, const char *p
 	put(w, '.');
 	put_text(w, str_c(property));
 	put(w, '=');
-	if (is_token(value) || is_plain_address(w, value))
+	if (authres_is_token(value, false) || authres_is_address(value, w->utf8))
 		put_text(w, value);
 	else
 		put_quoted(w, value);
