@@ -56,6 +56,11 @@
 #define LIMIT_AUTHRES_NESTING 32     /* ours: comments inside comments */
 #define LIMIT_RSA_BITS_MIN 1024      /* RFC 8301 3.2 */
 #define LIMIT_RSA_BITS_MAX 4096      /* RFC 8301 3.2 */
+#define LIMIT_DNSBLS 16              /* ours: lists asked for a message */
+#define LIMIT_DNSBL_TIME_S 5         /* ours: all of them; a list that is slow holds no mail */
+#define LIMIT_DNSBL_ZONE 189         /* LIMIT_DNS_NAME less 64 octets of an IPv6 address */
+#define LIMIT_DNSBL_ANSWERS 64       /* ours: ranges of answers that count, of one list */
+#define LIMIT_POLICY_DOMAINS 10000   /* ours: entries of a list of domains in policy */
 
 /* TCP */
 #define LIMIT_TCP_RTO_MIN_MS 200       /* ours; RFC 6298 2.4 says 1 s, which hurts on short paths */
