@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "control/admission/admission.h"
+#include "control/auth/dnsbl/dnsbl.h"
 #include "control/dns/dns.h"
 #include "control/mail/mail.h"
 #include "control/origin/origin.h"
@@ -83,6 +84,7 @@ struct config_route {
 	bool no_chunking;          /* DATA also where CHUNKING is offered */
 	bool pass_8bit;            /* 8-bit content also where 8BITMIME is not offered */
 	const struct chain_key *chain; /* the next hop is another instance that knows this key */
+	const struct config_policy *policy; /* as for all, but for what the route says otherwise */
 };
 
 enum config_dmarc {
@@ -91,11 +93,51 @@ enum config_dmarc {
 	CONFIG_DMARC_STRICT,       /* p=reject is enough to refuse */
 };
 
+/* Ascending by what stands when several are asked for; the order of enum policy_action. */
+enum config_action { CONFIG_ACCEPT, CONFIG_TAG, CONFIG_DEFER, CONFIG_REJECT };
+
+/* Each asks for more than the one before it. */
+enum config_dkim {
+	CONFIG_DKIM_NONE,          /* needs no signature */
+	CONFIG_DKIM_PASSING,       /* one that passes */
+	CONFIG_DKIM_ACCEPTABLE,    /* over the whole body, by a key that is not testing */
+	CONFIG_DKIM_AUTHOR,        /* of the author's domain */
+};
+
+/* A-labels, lower case; one with a leading dot is of every name below, and not of that name. */
+struct config_domains {
+	const char **name;
+	size_t n;
+};
+/* Is the domain (A-labels, lower case) one of the list? */
+bool config_domain_listed(const struct config_domains *list, const char *domain);
+
+/* What a listing is worth; the list itself is config_policy.dnsbl[] of the same index. */
+struct config_listing {
+	double score;              /* added to the message's; below 0 for a list of the good */
+	bool evidence;             /* counts beside a failed DMARC; default, unless it allows */
+	enum config_action action;
+	const char *reply;         /* printable ASCII; NULL: our own words */
+};
+
 struct config_policy {
 	double tag_score;          /* default 5 */
 	double quarantine_score;   /* 0: off (needs a place to put it; not built yet) */
 	double reject_score;       /* 0: off (default) */
 	enum config_dmarc dmarc;
+	struct config_domains trusted_sealers;    /* whose ARC chains lift a failed DMARC */
+	struct config_domains trusted_forwarders; /* whose authenticated mail does */
+	struct config_domains protected_domains;  /* refused when DMARC fails, whatever p= says */
+	bool dkim_l_fail;          /* l= shorter than the body: dkim=policy; default: pass */
+	double dkim_l_score;       /* of a message that has no better signature; default 1 */
+	bool dkim_testing_pass;    /* t=y in a key means nothing; default: as if unsigned */
+	enum config_action spf_fail, spf_permerror, spf_temperror;
+	enum config_dkim dkim_required;
+	enum config_action dkim_missing; /* default CONFIG_TAG */
+	enum config_action reverse_dns, arc_fail, null_mx;
+	struct dnsbl_list *dnsbl;
+	struct config_listing *listing;
+	size_t n_dnsbls;
 	bool allow_private_peer;   /* labs: a private peer that no relay lists is taken as it is */
 	struct admission_nets deny;  /* refused at CONNECT; the longer prefix of the two lists counts */
 	struct admission_nets allow; /* no limit on sources holds for these */
@@ -164,6 +206,10 @@ void config_unref(struct config *c);
 /* Route of a recipient's domain (U-labels find their A-labels), NULL if it is not ours: there is no
  * default route. */
 const struct config_route *config_route_for(const struct config *c, struct str domain);
+
+/* What holds for mail of this route; NULL: for mail of no route. */
+const struct config_policy *config_policy_for(const struct config *c,
+					      const struct config_route *route);
 
 /* The tls section as the dataplane takes it (struct handoff_tls); *out NULL without one. To be
  * given to config_tls_forget(): it holds private keys. 0 or -ENOMEM. */

@@ -61,37 +61,12 @@ static void read_loops(struct config_reader *r, const struct config_node *n,
 	read_count(r, n, k, field);
 }
 
-static void read_quarantine(struct config_reader *r, const struct config_node *n,
-			    const struct config_key *k, void *field)
-{
-	if (n->kind == NODE_NUMBER && n->unit == UNIT_NONE && n->number > 0) {
-		config_fail(r->c, n, NULL, "there is no place for quarantined mail yet: only 0 (off) "
-			    "is possible");
-		return;
-	}
-	read_double(r, n, k, field);
-}
-
 /* A text that goes into replies: an array of `width` octets, NUL included. */
 static void read_text(struct config_reader *r, const struct config_node *n,
 		      const struct config_key *k, void *field)
 {
-	size_t len;
-
-	if (!config_string(r, n))
-		return;
-	len = strlen(n->text);
-	if (len >= k->width) {
-		config_fail(r->c, n, NULL, "text of %zu octets: at most %zu are possible here", len,
-			    k->width - 1);
-		return;
-	}
-	for (size_t i = 0; i < len; i++)
-		if (n->text[i] < ' ' || n->text[i] > '~') {
-			config_fail(r->c, n, NULL, "only printable ASCII can be in a reply (RFC 5321 4.2)");
-			return;
-		}
-	memcpy(field, n->text, len + 1);
+	if (config_reply_text(r, n, k->width - 1))
+		memcpy(field, n->text, strlen(n->text) + 1);
 }
 
 /* "530", "5.7.51", "5.7.606-649" */
@@ -327,20 +302,6 @@ static const struct config_key texts_keys[] = {
 	{"contact", read_text, LIMIT_OF(contact)},
 };
 
-static const char *const dmarc_words[] = {
-	[CONFIG_DMARC_ENFORCE] = "enforce", [CONFIG_DMARC_MONITOR] = "monitor",
-	[CONFIG_DMARC_STRICT] = "strict", NULL};
-
-static const struct config_key policy_keys[] = {
-	{"tag-score", read_double, CONFIG_FIELD(struct config, policy.tag_score), 0, 10000},
-	{"quarantine-score", read_quarantine, CONFIG_FIELD(struct config, policy.quarantine_score), 0, 0},
-	{"reject-score", read_double, CONFIG_FIELD(struct config, policy.reject_score), 0, 10000},
-	{"dmarc", read_choice, CONFIG_INT(struct config, policy.dmarc), .words = dmarc_words},
-	{"allow-private-peer", read_bool, CONFIG_FIELD(struct config, policy.allow_private_peer)},
-	{"deny", read_policy_nets, CONFIG_FIELD(struct config, policy.deny)},
-	{"allow", read_policy_nets, CONFIG_FIELD(struct config, policy.allow)},
-};
-
 static const struct config_key trace_keys[] = {
 	{"file", read_path, CONFIG_FIELD(struct config, trace_file)},
 };
@@ -364,7 +325,6 @@ SECTION(rules, rules_keys)
 SECTION(limits, limits_keys)
 SECTION(texts, texts_keys)
 SECTION(dataplane, dataplane_keys)
-SECTION(policy, policy_keys)
 SECTION(trace, trace_keys)
 SECTION(api, api_keys)
 SECTION(spf, spf_keys)
@@ -382,7 +342,8 @@ static const struct config_key top_keys[] = {
 	{"tls", read_tls, CONFIG_FIELD(struct config, tls)},
 	{"dns", read_dns, CONFIG_FIELD(struct config, dns)},
 	{"rules", read_rules, 0, 0},
-	{"policy", read_policy, 0, 0},
+	{"policy", read_policy, CONFIG_FIELD(struct config, policy)},
+	{"dnsbl", read_dnsbls, CONFIG_FIELD(struct config, policy), .named = true},
 	{"relay-fault-codes", read_fault_codes, 0, 0},
 	{"limits", read_limits, 0, 0},
 	{"sources", read_sources, CONFIG_FIELD(struct config, sources)},
@@ -404,7 +365,7 @@ static void defaults(struct config *c, struct config_mem *mem)
 	c->loops = 1;
 	c->spf_workers = 2;
 	c->dns.timeout_ms = 10000;
-	c->policy.tag_score = 5;
+	config_policy_defaults(&c->policy);
 	config_sources_defaults(&c->sources);
 	d->max_message = DEFAULT_MAX_MESSAGE;
 	d->max_rcpt = DEFAULT_MAX_RCPT;
@@ -426,7 +387,6 @@ static void check_sums(struct config_reader *r, const struct config_node *root)
 	const struct config *c = r->out;
 	const struct handoff_config *d = &c->dataplane;
 	const struct config_node *limits = config_child(root, "limits"),
-				 *policy = config_child(root, "policy"),
 				 *api = config_child(root, "api");
 	size_t trusted = 0;
 
@@ -437,9 +397,6 @@ static void check_sums(struct config_reader *r, const struct config_node *root)
 	if (d->data_total_timeout_s < d->data_timeout_s)
 		config_fail(r->c, limits, "data-total-timeout", "%u s in all are less than the "
 			    "data-timeout of %u s", d->data_total_timeout_s, d->data_timeout_s);
-	if (c->policy.reject_score > 0 && c->policy.tag_score > c->policy.reject_score)
-		config_fail(r->c, policy, "reject-score", "%g is below the tag-score of %g: nothing "
-			    "would ever be tagged", c->policy.reject_score, c->policy.tag_score);
 	for (size_t i = 0; i < c->n_trusts; i++) {
 		trusted += c->trust[i].n_nets;
 		if (trusted > HANDOFF_MAX_TRUSTS)
@@ -492,6 +449,7 @@ void config_check(struct config_ctx *ctx, const struct config_node *root, struct
 
 	defaults(out, mem);
 	config_read_section(&r, root, top_keys, N_KEYS(top_keys), out);
+	config_route_policies(&r, root);
 	if (!config_child(root, "hostname"))
 		config_fail_line(ctx, 0, "hostname", "missing: our own fully qualified name");
 	if (!config_child(root, "listener"))
@@ -504,6 +462,7 @@ void config_check(struct config_ctx *ctx, const struct config_node *root, struct
 	if (ctx->n_errors || mem->failed || ctx->mem.failed)
 		return;
 	check_sums(&r, root);
+	config_check_policy(&r, root);
 	config_check_sources(&r, root);
 	config_check_net(&r, root);
 	config_check_identities(&r, root);

@@ -8,8 +8,7 @@
 #include "control/config/config_value.h"
 #include "postern/limits.h"
 
-/* A-labels as certificates have them; with a leading dot what lies below. */
-static char *name(struct config_reader *r, const struct config_node *n)
+char *config_name_or_below(struct config_reader *r, const struct config_node *n)
 {
 	bool below = n->text[0] == '.';
 	char *domain = config_domain(r, n, str_c(n->text + below));
@@ -39,7 +38,7 @@ void read_tls_names(struct config_reader *r, const struct config_node *n,
 	e = config_string_or_list(r, n, LIMIT_RELAY_IDENTITIES, &count);
 	relay->tls_name = list = e ? config_alloc(r->mem, count * sizeof(*list)) : NULL;
 	for (; e && list && count--; e = e->next) {
-		list[relay->n_tls_names] = name(r, e);
+		list[relay->n_tls_names] = config_name_or_below(r, e);
 		if (list[relay->n_tls_names])
 			relay->n_tls_names++;
 	}

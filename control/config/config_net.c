@@ -219,6 +219,15 @@ static void read_source(struct config_reader *r, const struct config_node *n,
 		route->has_source = config_host_address(r, n, str_c(n->text), &route->source);
 }
 
+/* What a route changes of the policy is read when that is known: config_route_policies(). */
+static void read_later(struct config_reader *r, const struct config_node *n,
+		       const struct config_key *k, void *field)
+{
+	(void)k;
+	(void)field;
+	config_is_section(r, n);
+}
+
 static const char *const verify_words[] = {[VERIFY_CALLOUT] = "callout", [VERIFY_NONE] = "none", NULL};
 static const char *const literal_words[] = {"tagged", "plain", NULL};
 static const char *const chunking_words[] = {"auto", "never", NULL};
@@ -239,6 +248,7 @@ static const struct config_key route_keys[] = {
 	{"chunking", read_choice, CONFIG_INT(struct config_route, no_chunking), .words = chunking_words},
 	{"chain", read_chain_names, 0, 0},
 	{"8bit", read_choice, CONFIG_INT(struct config_route, pass_8bit), .words = eight_words},
+	{"policy", read_later, 0, 0},
 };
 
 void read_routes(struct config_reader *r, const struct config_node *n, const struct config_key *k,

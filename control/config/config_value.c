@@ -238,6 +238,25 @@ bool config_string(struct config_reader *r, const struct config_node *n)
 	return true;
 }
 
+bool config_reply_text(struct config_reader *r, const struct config_node *n, size_t max)
+{
+	size_t len;
+
+	if (!config_string(r, n))
+		return false;
+	len = strlen(n->text);
+	if (len > max) {
+		config_fail(r->c, n, NULL, "text of %zu octets: at most %zu are possible here", len, max);
+		return false;
+	}
+	for (size_t i = 0; i < len; i++)
+		if (n->text[i] < ' ' || n->text[i] > '~') {
+			config_fail(r->c, n, NULL, "only printable ASCII can be in a reply (RFC 5321 4.2)");
+			return false;
+		}
+	return true;
+}
+
 bool config_strings(struct config_reader *r, const struct config_node *n, size_t min, size_t max)
 {
 	bool ok = true;

@@ -74,7 +74,14 @@ bool config_is_section(struct config_reader *r, const struct config_node *n);
 void config_required(struct config_reader *r, const struct config_node *section, const char *key,
 		     const char *what);
 
-/* Sections: config_net.c, config_relay.c, config_chain.c, config_tls.c, config_sources.c. */
+/* A fully qualified domain in A-labels, with a leading dot for what lies below it; NULL: an error at
+ * n. */
+char *config_name_or_below(struct config_reader *r, const struct config_node *n);
+/* Only printable ASCII, as a reply is (RFC 5321 4.2); an error at n otherwise. */
+bool config_reply_text(struct config_reader *r, const struct config_node *n, size_t max);
+
+/* Sections: config_net.c, config_relay.c, config_chain.c, config_tls.c, config_sources.c,
+ * config_policy.c, config_dnsbl.c. */
 config_read read_listeners;
 config_read read_routes;
 config_read read_relays;
@@ -83,9 +90,14 @@ config_read read_tls, read_tls_names, read_tls_fingerprints;
 config_read read_chains, read_chain_names; /* the latter looks at the form alone */
 config_read read_sources;
 config_read read_policy_nets; /* field: struct admission_nets */
+config_read read_policy, read_dnsbls; /* field: struct config_policy */
 void config_sources_defaults(struct admission_rules *rules);
+void config_policy_defaults(struct config_policy *policy);
+/* Behind the whole file: the policy of each route that has one of its own. */
+void config_route_policies(struct config_reader *r, const struct config_node *root);
 /* What only the whole can show: loops, one domain in two routes, addresses twice. */
 void config_check_sources(struct config_reader *r, const struct config_node *root);
+void config_check_policy(struct config_reader *r, const struct config_node *root);
 void config_check_net(struct config_reader *r, const struct config_node *root);
 void config_check_identities(struct config_reader *r, const struct config_node *root);
 /* One string, or a list of 1 to `max`: the first element and their number; NULL: neither. */

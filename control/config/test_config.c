@@ -92,6 +92,13 @@ static void defaults_and_handoff(void **state)
 	assert_int_equal(c->dns.timeout_ms, 10000);
 	assert_true(c->policy.tag_score == 5 && c->policy.reject_score == 0);
 	assert_int_equal(c->policy.dmarc, CONFIG_DMARC_ENFORCE);
+	/* Nothing that refuses by itself. */
+	assert_int_equal(c->policy.spf_fail | c->policy.spf_permerror | c->policy.spf_temperror |
+			 c->policy.reverse_dns | c->policy.arc_fail | c->policy.null_mx, CONFIG_ACCEPT);
+	assert_int_equal(c->policy.dkim_required, CONFIG_DKIM_NONE);
+	assert_true(c->policy.dkim_l_score == 1 && !c->policy.dkim_l_fail);
+	assert_false(c->policy.dkim_testing_pass);
+	assert_int_equal(c->policy.n_dnsbls, 0);
 	assert_int_equal(c->policy.deny.n + c->policy.allow.n, 0);
 	assert_int_equal(c->sources.limit[ADMISSION_SESSIONS].max, DEFAULT_SOURCE_SESSIONS);
 	assert_int_equal(c->sources.limit[ADMISSION_RATE].max, DEFAULT_SOURCE_RATE);
@@ -163,6 +170,93 @@ static void routes_by_domain(void **state)
 }
 
 /* Every key, and all spellings of the syntax that are not in the example. */
+static bool listed(const struct config_domains *list, const char *domain)
+{
+	return config_domain_listed(list, domain);
+}
+
+static void policy_keys(void **state)
+{
+	struct config *c = parse("hostname = \"mx.example.net\"\n"
+		"listener a { port = 0; address = [\"192.0.2.25/24\"] }\n"
+		"route b { domains = [\"example.com\"]; hosts = [\"198.51.100.1\"] }\n"
+		"policy { trusted-sealers = [\"Lists.example.org\", \".example.com\"]\n"
+		"trusted-forwarders = [\"b\xc3\xbc" "cher.example\"]; protected-domains = []\n"
+		"dkim-l-score = 2.5; dkim-testing = pass; dkim-required = author; dkim-missing = reject\n"
+		"spf-fail = tag; spf-permerror = reject; spf-temperror = defer; reverse-dns = defer\n"
+		"arc-fail = tag; null-mx = reject }\n"
+		"dnsbl one { zone = \"BL.example\"; answers = [\"127.0.0.2\", \"127.0.0.8/29\",\n"
+		"\"127.0.*.4-7\"]; score = 4; action = reject; reply = \"See https://bl.example/\" }\n"
+		"dnsbl two { zone = \"wl.example\"; kind = allow; score = -2; test-entries = no }\n"
+		"dnsbl three { zone = \"x.example\"; evidence = no; answers = [\"127.0.0.0/8\"] }\n");
+	const struct config_policy *p = &c->policy;
+
+	(void)state;
+	assert_true(listed(&p->trusted_sealers, "lists.example.org"));
+	assert_true(listed(&p->trusted_sealers, "a.b.example.com"));
+	/* A leading dot is of what lies below, and nothing matches in the middle of a label. */
+	assert_false(listed(&p->trusted_sealers, "example.com"));
+	assert_false(listed(&p->trusted_sealers, ".example.com"));
+	assert_false(listed(&p->trusted_sealers, "notexample.com"));
+	assert_false(listed(&p->trusted_sealers, "a.lists.example.org"));
+	assert_false(listed(&p->trusted_sealers, ""));
+	assert_true(listed(&p->trusted_forwarders, "xn--bcher-kva.example"));
+	assert_int_equal(p->protected_domains.n, 0);
+	assert_true(p->dkim_l_score == 2.5 && !p->dkim_l_fail && p->dkim_testing_pass);
+	assert_int_equal(p->dkim_required, CONFIG_DKIM_AUTHOR);
+	assert_int_equal(p->dkim_missing, CONFIG_REJECT);
+	assert_int_equal(p->spf_fail, CONFIG_TAG);
+	assert_int_equal(p->spf_permerror, CONFIG_REJECT);
+	assert_int_equal(p->spf_temperror, CONFIG_DEFER);
+	assert_int_equal(p->reverse_dns, CONFIG_DEFER);
+	assert_int_equal(p->arc_fail, CONFIG_TAG);
+	assert_int_equal(p->null_mx, CONFIG_REJECT);
+	assert_int_equal(p->n_dnsbls, 3);
+	assert_string_equal(p->dnsbl[0].zone, "bl.example");
+	assert_int_equal(p->dnsbl[0].n_answers, 3);
+	assert_memory_equal(p->dnsbl[0].answer[0].low, ((uint8_t[]){127, 0, 0, 2}), 4);
+	assert_memory_equal(p->dnsbl[0].answer[0].high, ((uint8_t[]){127, 0, 0, 2}), 4);
+	assert_memory_equal(p->dnsbl[0].answer[1].low, ((uint8_t[]){127, 0, 0, 8}), 4);
+	assert_memory_equal(p->dnsbl[0].answer[1].high, ((uint8_t[]){127, 0, 0, 15}), 4);
+	assert_memory_equal(p->dnsbl[0].answer[2].low, ((uint8_t[]){127, 0, 0, 4}), 4);
+	assert_memory_equal(p->dnsbl[0].answer[2].high, ((uint8_t[]){127, 0, 255, 7}), 4);
+	assert_true(p->listing[0].score == 4 && p->listing[0].evidence);
+	assert_int_equal(p->listing[0].action, CONFIG_REJECT);
+	assert_string_equal(p->listing[0].reply, "See https://bl.example/");
+	assert_false(p->dnsbl[0].allow || p->dnsbl[0].untested);
+	assert_true(p->dnsbl[1].allow && p->dnsbl[1].untested && !p->listing[1].evidence);
+	assert_true(p->listing[1].score == -2);
+	assert_false(p->listing[2].evidence);
+	assert_memory_equal(p->dnsbl[2].answer[0].high, ((uint8_t[]){127, 255, 255, 255}), 4);
+	config_unref(c);
+}
+
+/* A route says what is different; its section may stand before that of the whole. */
+static void policy_of_routes(void **state)
+{
+	struct config *c = parse("hostname = \"mx.example.net\"\n"
+		"listener a { port = 0; address = [\"192.0.2.25/24\"] }\n"
+		"route b { domains = [\"example.com\"]; hosts = [\"198.51.100.1\"]\n"
+		"policy { tag-score = 9; dmarc = strict; protected-domains = [\"example.com\"] } }\n"
+		"route c { domains = [\"example.org\"]; hosts = [\"198.51.100.1\"] }\n"
+		"policy { tag-score = 3; reject-score = 20; spf-fail = tag\n"
+		"deny = [\"192.0.2.66\"] }\n"
+		"dnsbl one { zone = \"bl.example\" }\n");
+	const struct config_policy *b = config_policy_for(c, &c->route[0]);
+
+	(void)state;
+	assert_ptr_equal(config_policy_for(c, &c->route[1]), &c->policy);
+	assert_ptr_equal(config_policy_for(c, NULL), &c->policy);
+	assert_true(b->tag_score == 9 && b->reject_score == 20);
+	assert_int_equal(b->dmarc, CONFIG_DMARC_STRICT);
+	assert_int_equal(b->spf_fail, CONFIG_TAG);
+	assert_true(listed(&b->protected_domains, "example.com"));
+	assert_int_equal(b->n_dnsbls, 1);
+	assert_int_equal(b->deny.n, 1);
+	assert_true(c->policy.tag_score == 3 && !c->policy.protected_domains.n);
+	config_unref(c);
+}
+
 static void all_keys(void **state)
 {
 	struct config *c = parse(
@@ -344,6 +438,8 @@ int main(void)
 		cmocka_unit_test(example_file),
 		cmocka_unit_test(defaults_and_handoff),
 		cmocka_unit_test(routes_by_domain),
+		cmocka_unit_test(policy_keys),
+		cmocka_unit_test(policy_of_routes),
 		cmocka_unit_test(all_keys),
 		cmocka_unit_test(references_and_restart),
 		cmocka_unit_test(reading_the_file),

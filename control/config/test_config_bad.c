@@ -26,6 +26,11 @@
 #define DOMAIN(d) H L "route b { hosts = [\"198.51.100.1\"]\ndomains = [\"" d "\"] }\n"
 #define RELAY(a) HLR "relay x { addresses = [\"" a "\"] }\n"
 
+#define ROUTE_POLICY(p)                                                                            \
+	H L "route b { domains = [\"example.com\"]; hosts = [\"192.0.2.1\"]\npolicy { " p " } }"
+#define DNSBL(a) HLR "dnsbl x { zone = \"bl.example\"\nanswers = [\"" a "\"] }\n"
+#define Z60 "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefgh"
+
 static const struct bad {
 	const char *text;
 	unsigned int line;
@@ -100,6 +105,61 @@ static const struct bad {
 	{HLR "rules { files = \"/a\" }", 4, "rules.files", "expected an array"},
 	{HLR "rules { files = [5] }", 4, "rules.files", "expected a string, found a number"},
 	{HLR "rules { files = [\"\"] }", 4, "rules.files", "an empty string"},
+
+	/* policy by domain and by check */
+	{HLR "policy { trusted-sealers = \"example.org\" }", 4, "policy.trusted-sealers",
+	 "expected an array"},
+	{HLR "policy { trusted-sealers = [\"org\"] }", 4, "policy.trusted-sealers", "not fully qualified"},
+	{HLR "policy { trusted-forwarders = [\"*.example.org\"] }", 4, "policy.trusted-forwarders",
+	 "no host or domain name"},
+	{HLR "policy { protected-domains = [\"example.com\",\n\"EXAMPLE.com\"] }", 5,
+	 "policy.protected-domains", "EXAMPLE.com is listed twice"},
+	{HLR "policy { protected-domains = [\"example.com\"]; dmarc = monitor }", 4,
+	 "policy.protected-domains", "refuses nothing"},
+	{HLR "policy { spf-fail = quarantine }", 4, "policy.spf-fail",
+	 "expected \"accept\" or \"tag\" or \"defer\" or \"reject\""},
+	{HLR "policy { spf-temperror = reject }", 4, "policy.spf-temperror",
+	 "expected \"accept\" or \"tag\" or \"defer\", found"},
+	{HLR "policy { dkim-required = yes }", 4, "policy.dkim-required", "\"none\" or \"passing\""},
+	{HLR "policy { dkim-missing = reject }", 4, "policy.dkim-missing", "needs dkim-required"},
+	{HLR "policy { dkim-l = fail\ndkim-l-score = 2 }", 5, "policy.dkim-l-score", "counts for nothing"},
+
+	{ROUTE_POLICY("tag-scor = 1"), 4, "route.b.policy.tag-scor", "did you mean \"tag-score\"?"},
+	{ROUTE_POLICY("deny = [\"192.0.2.1\"]"), 4, "route.b.policy.deny", "unknown key"},
+	{ROUTE_POLICY("reject-score = 2"), 4, "route.b.policy.reject-score", "below the tag-score of 5"},
+	{ROUTE_POLICY("dkim-missing = tag"), 4, "route.b.policy.dkim-missing", "needs dkim-required"},
+	{H L "route b { domains = [\"example.com\"]; hosts = [\"192.0.2.1\"]\npolicy = 5 }", 4,
+	 "route.b.policy", "expected a section"},
+
+	/* dnsbl */
+	{HLR "dnsbl { zone = \"bl.example\" }", 4, "dnsbl", "needs a name"},
+	{HLR "dnsbl x { score = 1 }", 4, "dnsbl.x.zone", "missing"},
+	{HLR "dnsbl x { zone = \"bl\" }", 4, "dnsbl.x.zone", "not fully qualified"},
+	{HLR "dnsbl x { zone = \"" Z60 "." Z60 "." Z60 ".bl.example\" }", 4, "dnsbl.x.zone",
+	 "zone of 193 octets: at most 189"},
+	{DNSBL("192.0.2.1"), 5, "dnsbl.x.answers", "within 127.0.0.0/8"},
+	{DNSBL("126-127.0.0.2"), 5, "dnsbl.x.answers", "within 127.0.0.0/8"},
+	{DNSBL("127.255.255.254"), 5, "dnsbl.x.answers", "error codes"},
+	{DNSBL("127.0.0.9/29"), 5, "dnsbl.x.answers", "bits behind the prefix"},
+	{DNSBL("127.0.*.0/24"), 5, "dnsbl.x.answers", "bits behind the prefix"},
+	{DNSBL("127.0.0.2/33"), 5, "dnsbl.x.answers", "expected an address"},
+	{DNSBL("127.0.0.7-4"), 5, "dnsbl.x.answers", "expected an address"},
+	{DNSBL("127.0.0"), 5, "dnsbl.x.answers", "expected an address"},
+	{DNSBL("127.0.0.2.1"), 5, "dnsbl.x.answers", "expected an address"},
+	{DNSBL("127.0.0.256"), 5, "dnsbl.x.answers", "expected an address"},
+	{DNSBL("127.0.0.02"), 5, "dnsbl.x.answers", "expected an address"},
+	{HLR "dnsbl x { zone = \"bl.example\"; answers = [] }", 4, "dnsbl.x.answers", "expected 1 to 64"},
+	{HLR "dnsbl x { zone = \"bl.example\"; score = -1 }", 4, "dnsbl.x.score", "needs kind = allow"},
+	{HLR "dnsbl x { zone = \"wl.example\"; kind = allow; score = 1 }", 4, "dnsbl.x.kind",
+	 "score of 0 or less"},
+	{HLR "dnsbl x { zone = \"wl.example\"; kind = allow; evidence = yes }", 4, "dnsbl.x.kind",
+	 "no evidence"},
+	{HLR "dnsbl x { zone = \"bl.example\"; action = accept }", 4, "dnsbl.x.action",
+	 "\"none\" or \"tag\""},
+	{HLR "dnsbl x { zone = \"bl.example\"; action = tag; reply = \"See us\" }", 4, "dnsbl.x.reply",
+	 "nobody hears it"},
+	{HLR "dnsbl x { zone = \"bl.example\"; action = reject; reply = \"a\\nb\" }", 4,
+	 "dnsbl.x.reply", "only printable ASCII"},
 
 	/* sources */
 	{HLR "sources { sessions = 0 }", 4, "sources.sessions", "expected 1 to 1000000"},
