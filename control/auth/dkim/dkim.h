@@ -28,6 +28,7 @@ struct dkim_signature {
 	char b_prefix[9];     /* first 8 characters of b=, for header.b */
 	uint32_t key_bits;
 	bool testing;         /* t=y in the key */
+	bool partial;         /* b= and bh= verify, and l= is shorter than the body */
 	uint64_t body_length; /* octets of canonical body hashed when l= is there, else UINT64_MAX */
 	size_t field;         /* index in headers */
 	/* h= as a list of lower-case names, for the conflict planner; owned by the result */

@@ -386,6 +386,7 @@ void dkim_body_judge(const struct canon_pass *pass, int hash, const struct dkim_
 	} else if (sig->result == DKIM_PASS && limited && p->limit < total) {
 		if (l_policy_fail)
 			sig->result = DKIM_POLICY;
+		sig->partial = true;
 		snprintf(sig->reason, sizeof(sig->reason), "l=%llu of %llu",
 			 (unsigned long long)p->limit, (unsigned long long)total);
 	}

@@ -20,6 +20,7 @@ struct dmarc_check {
 	dmarc_callback *cb;
 	void *arg;
 	struct dmarc_verdict verdict;
+	bool testing; /* a pass by a testing key was left out */
 };
 
 /* ---- identifiers ---------------------------------------------------------------------------- */
@@ -37,7 +38,7 @@ static void add_id(struct dmarc_check *c, const char *domain, bool spf, bool fai
 	c->ids.n++;
 }
 
-static void take_ids(struct dmarc_check *c, const struct dmarc_request *req)
+static void take_ids(struct dmarc_check *c, const struct dmarc_request *req, bool testing_counts)
 {
 	const struct spf_verdict *spf = req->spf;
 
@@ -52,7 +53,9 @@ static void take_ids(struct dmarc_check *c, const struct dmarc_request *req)
 	for (size_t i = 0; i < req->dkim->n; i++) {
 		const struct dkim_signature *s = &req->dkim->sig[i];
 
-		if (s->result == DKIM_PASS || s->result == DKIM_TEMPERROR)
+		if (s->result == DKIM_PASS && s->testing && !testing_counts)
+			c->testing = true;
+		else if (s->result == DKIM_PASS || s->result == DKIM_TEMPERROR)
 			add_id(c, s->domain, false, s->result != DKIM_PASS, i);
 	}
 }
@@ -132,6 +135,9 @@ static void on_turn(evutil_socket_t fd, short what, void *arg)
 	event_del(c->deadline);
 	event_del(c->turn);
 	sum_up(&c->verdict);
+	if (c->testing && c->verdict.result == DMARC_FAIL)
+		snprintf(c->verdict.reason, sizeof(c->verdict.reason),
+			 "no aligned SPF or DKIM pass (testing keys do not count)");
 	c->cb(c->arg, &c->verdict); /* may free c */
 }
 
@@ -173,7 +179,7 @@ struct dmarc_check *dmarc_check(struct dns *dns, struct event_base *base,
 		return NULL;
 	}
 	take_authors(c, req->headers);
-	take_ids(c, req);
+	take_ids(c, req, opt->testing_counts);
 	event_active(c->turn, 0, 0);
 	return c;
 }

@@ -66,6 +66,8 @@ struct dmarc_request {
 
 struct dmarc_options {
 	unsigned int budget_ms; /* 0: LIMIT_DMARC_TIME_S; then what is open has failed */
+	/* A pass by a key with t=y counts. RFC 6376 3.6.1 has such mail treated as unsigned. */
+	bool testing_counts;
 };
 
 struct event_base;

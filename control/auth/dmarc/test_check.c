@@ -58,7 +58,7 @@ static struct event_base *base;
 static struct dns *dns;
 static struct dmarc_verdict got;
 static unsigned int calls;
-static bool free_inside;
+static bool free_inside, testing_counts, testing_key;
 static unsigned int budget_ms;
 static struct dmarc_check *check;
 
@@ -75,13 +75,14 @@ static void done(void *arg, const struct dmarc_verdict *v)
 static void run(const char *from, enum spf_result spf, const char *mail_from, const char *helo,
 		struct sig a, struct sig b)
 {
-	struct dmarc_options opt = {.budget_ms = budget_ms};
+	struct dmarc_options opt = {.budget_ms = budget_ms, .testing_counts = testing_counts};
 	char m[1024];
 	struct iovec iov = {m, (size_t)snprintf(m, sizeof(m), "From: %s\r\n\r\nx\r\n", from)};
 	struct mail_bytes content = {&iov, 1, iov.iov_len};
 	struct spf_verdict s = {.result = spf,
 				.identity = mail_from[0] ? SPF_ID_MAILFROM : SPF_ID_HELO};
-	struct dkim_signature sig[2] = {{.result = a.result}, {.result = b.result}};
+	struct dkim_signature sig[2] = {{.result = a.result, .testing = testing_key},
+					{.result = b.result}};
 	struct dkim_results dkim = {sig, b.domain ? 2 : a.domain ? 1 : 0};
 	struct headers h;
 	struct dmarc_request req = {&h, &s, str_c(mail_from), &dkim};
@@ -376,9 +377,43 @@ static int teardown(void **state)
 	return 0;
 }
 
+/* RFC 6376 3.6.1: as if there were no signature, for better or worse. */
+static void testing(void **state)
+{
+	static const struct {
+		enum spf_result spf;
+		struct sig a, b;
+		bool counts;
+		enum dmarc_result want;
+		bool told;
+	} t[] = {
+		{SPF_NONE, {DKIM_PASS, "plain.example"}, NO_SIG, false, DMARC_FAIL, true},
+		{SPF_NONE, {DKIM_PASS, "plain.example"}, NO_SIG, true, DMARC_PASS, false},
+		{SPF_PASS, {DKIM_PASS, "plain.example"}, NO_SIG, false, DMARC_PASS, false},
+		{SPF_NONE, {DKIM_PASS, "plain.example"}, {DKIM_PASS, "plain.example"}, false, DMARC_PASS,
+		 false},
+		{SPF_NONE, {DKIM_FAIL, "plain.example"}, NO_SIG, false, DMARC_FAIL, false},
+		/* whether its key is a test nobody knows yet */
+		{SPF_NONE, {DKIM_TEMPERROR, "plain.example"}, NO_SIG, false, DMARC_TEMPERROR, false},
+	};
+
+	(void)state;
+	testing_key = true;
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		/* The flag is of the key: without one there is none to see. */
+		testing_key = t[i].a.result != DKIM_TEMPERROR;
+		testing_counts = t[i].counts;
+		run("a@plain.example", t[i].spf, "b@plain.example", "", t[i].a, t[i].b);
+		assert_int_equal(got.result, t[i].want);
+		assert_int_equal(!!strstr(got.reason, "testing keys do not count"), t[i].told);
+	}
+	testing_key = testing_counts = false;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(testing),
 		cmocka_unit_test(table),
 		cmocka_unit_test(several_authors),
 		cmocka_unit_test(report_data),
