@@ -79,8 +79,7 @@ static void count_results(struct judge *j)
 	if (r->dmarc_judged)
 		c[dmarc[r->dmarc.result]]++;
 	c[CTL_dmarc_psl_differs] += r->dmarc.psl_differs;
-	c[CTL_dmarc_tagged] += r->policy.dmarc && r->policy.action == POLICY_TAG;
-	c[CTL_dmarc_refused] += r->policy.dmarc && r->policy.action == POLICY_REJECT;
+	judge_count_policy(j);
 	c[CTL_headers_removed] += r->out.headers_removed;
 	c[CTL_signatures_voided] += r->conflicts.oversigned_trace + r->conflicts.forged_own_header;
 	c[CTL_signatures_broken] += r->conflicts.broken;
@@ -96,7 +95,8 @@ static int make_block(struct judge *j)
 {
 	struct judgement *r = &j->result;
 	const struct config *c = j->req.config;
-	const char **name = calloc(r->n_hits + 1, sizeof(*name));
+	const char **name = calloc(r->n_hits + LIMIT_DNSBLS + 1, sizeof(*name));
+	char lists[LIMIT_DNSBLS][JUDGE_LIST_NAME];
 	char authres[JUDGE_AUTHRES], chain[CHAIN_FIELD];
 	struct annotate_input in = {
 		.gateway = c->hostname,
@@ -120,6 +120,7 @@ static int make_block(struct judge *j)
 		return rc;
 	for (size_t i = 0; i < r->n_hits; i++)
 		name[i] = r->hit[i].rule->name;
+	in.n_rules += judge_lists_names(j, lists, name + r->n_hits);
 	rc = judge_authres(r, j->req.env, c->authserv_id, authres, sizeof(authres));
 	if (!rc)
 		rc = judge_chain_field(j, chain);
@@ -136,18 +137,24 @@ static int make_block(struct judge *j)
 static void finish(struct judge *j)
 {
 	struct judgement *r = &j->result;
+	uint8_t alabels[LIMIT_PATH + MAIL_ALABEL];
 	struct policy_input in;
 	int rc = find_hits(j);
 
 	in = (struct policy_input){
-		.config = &j->req.config->policy,
+		.config = r->policy_config,
 		.origin = &r->origin,
-		.spf = r->spf.result,
+		.spf = &r->spf,
 		.dkim = r->dkim,
+		.arc = r->arc,
+		.arc_unanswered = r->arc == &j->no_arc,
 		.dmarc = r->dmarc_judged ? &r->dmarc : NULL,
+		.ptr = &r->origin_ptr,
+		.dnsbl = r->dnsbl,
+		.mail_from = mailbox_alabel(j->req.env->mail_from, alabels, sizeof(alabels)),
+		.null_mx = r->null_mx,
 		.hit = r->hit,
 		.n_hits = r->n_hits,
-		.flags = j->req.env->flags,
 	};
 	policy_decide(&in, &r->policy);
 	if (!rc)
@@ -192,8 +199,8 @@ static void on_dmarc(void *arg, const struct dmarc_verdict *v)
 /* SPF and DKIM are through; DMARC is made of both. */
 static void on_finish(evutil_socket_t fd, short what, void *arg)
 {
-	static const struct dmarc_options opt = {0};
 	struct judge *j = arg;
+	struct dmarc_options opt = {.testing_counts = j->result.policy_config->dkim_testing_pass};
 	const struct judgement *r = &j->result;
 	struct dmarc_request req = {&r->headers, &r->spf, j->req.env->mail_from, r->dkim};
 
@@ -330,6 +337,7 @@ static void give_up_on_open(struct judge *j)
 		snprintf(j->no_arc.reason, sizeof(j->no_arc.reason), "no answer in time");
 		r->arc = &j->no_arc;
 	}
+	judge_lists_give_up(j);
 	if (j->dmarc_open) {
 		dmarc_check_free(j->dmarc);
 		j->dmarc = NULL;
@@ -364,7 +372,7 @@ static int start_spf(struct judge *j)
 static int start_parallel(struct judge *j)
 {
 	const struct judgement *r = &j->result;
-	struct dkim_options opt = {.now = (int64_t)(j->req.env->time_ns / 1000000000u)};
+	struct dkim_options opt = {.now = (int64_t)(j->req.env->time_ns / 1000000000u)}, dkim;
 	int rc;
 
 	/* Without a known sender there is nobody to judge; policy defers the message. */
@@ -388,11 +396,16 @@ static int start_parallel(struct judge *j)
 	rc = judge_chain_prepare(j);
 	if (rc)
 		return rc;
-	j->dkim = dkim_verify(j->env.dns, j->env.base, &r->headers, j->req.content, &opt, on_dkim, j);
+	/* A chain with l= is judged as it is written; policy_lift() believes no such one. */
+	dkim = opt;
+	dkim.l_policy_fail = r->policy_config->dkim_l_fail;
+	j->dkim = dkim_verify(j->env.dns, j->env.base, &r->headers, j->req.content, &dkim, on_dkim, j);
 	j->dkim_open = j->dkim != NULL;
 	j->arc = arc_verify(j->env.dns, j->env.base, &r->headers, j->req.content, &opt, on_arc, j);
 	j->arc_open = j->arc != NULL;
 	j->open += 2;
+	if (judge_lists_start(j))
+		return -ENOMEM;
 	if (!j->arc || !j->ptr || (j->separate_origin_ptr && !j->origin_ptr) || !j->dkim)
 		return -ENOMEM;
 	return start_spf(j);
@@ -477,12 +490,14 @@ struct judge *judge_start(const struct judge_env *env, const struct judge_reques
 	j->started_us = monotonic_us();
 	j->result.arc = &j->no_arc;
 	config_ref(req->config);
+	j->result.policy_config = config_policy_for(req->config, NULL);
 	for (size_t i = 0; i < req->env->n_rcpts && !i; i++) {
 		const struct config_route *route =
 			config_route_for(req->config, mailbox_domain(req->env->rcpt[i]));
 
 		j->v6_plain = route && route->v6_plain;
 		j->chain.sign = route ? route->chain : NULL;
+		j->result.policy_config = config_policy_for(req->config, route);
 	}
 	j->timer = evtimer_new(env->base, on_timer, j);
 	j->finish = event_new(env->base, -1, 0, on_finish, j);
@@ -515,6 +530,7 @@ void judge_free(struct judge *j)
 	if (j->arc)
 		arc_check_free(j->arc);
 	body_run_unref(j->run);
+	judge_lists_free(j);
 	dmarc_check_free(j->dmarc);
 	if (j->timer)
 		event_free(j->timer);

@@ -13,6 +13,7 @@
 #include "control/annotate/annotate.h"
 #include "control/auth/arc/arc.h"
 #include "control/auth/dkim/dkim.h"
+#include "control/auth/dnsbl/dnsbl.h"
 #include "control/auth/dmarc/dmarc.h"
 #include "control/auth/spf/spf.h"
 #include "control/config/config.h"
@@ -56,6 +57,10 @@ struct judgement {
 	bool dmarc_judged;                 /* not without a known sender */
 	struct rule_hit *hit;
 	size_t n_hits;
+	const struct dnsbl_verdict *dnsbl; /* by config->policy.dnsbl[]; NULL: not asked */
+	size_t n_dnsbls;               /* 0: not asked */
+	bool null_mx;                  /* of the domain of MAIL FROM, if policy asks */
+	const struct config_policy *policy_config; /* that policy went by */
 	struct policy_verdict policy;
 	struct annotate_output out;    /* what goes to the next hop; empty if not accepted or failed */
 	struct annotate_conflicts conflicts;

@@ -33,8 +33,10 @@ static void write_dkim(struct authres_writer *w, const struct judgement *r)
 		authres_result(w, "dkim", "none", STR_NONE);
 	for (size_t i = 0; i < r->dkim->n; i++) {
 		const struct dkim_signature *s = &r->dkim->sig[i];
+		bool test = s->result == DKIM_PASS && s->testing && !s->reason[0];
 
-		authres_result(w, "dkim", dkim_result_name(s->result), str_c(s->reason));
+		authres_result(w, "dkim", dkim_result_name(s->result),
+			       test ? STR("testing key") : str_c(s->reason));
 		authres_property(w, "header", "d", str_c(s->domain));
 		authres_property(w, "header", "i", str_c(s->identity));
 		authres_property(w, "header", "s", str_c(s->selector));
@@ -61,7 +63,8 @@ static void write_arc(struct authres_writer *w, const struct arc_results *arc)
 }
 
 /* RFC 9989 and 8601: of several author domains the one that decided. */
-static void write_dmarc(struct authres_writer *w, const struct dmarc_verdict *d)
+static void write_dmarc(struct authres_writer *w, const struct dmarc_verdict *d,
+			const struct policy_verdict *p)
 {
 	const struct dmarc_author *a = d->decisive < d->n ? &d->author[d->decisive] : NULL;
 
@@ -71,6 +74,39 @@ static void write_dmarc(struct authres_writer *w, const struct dmarc_verdict *d)
 	authres_property(w, "header", "from", str_c(a->domain));
 	if (a->walk.has_policy)
 		authres_property(w, "policy", "dmarc", str_c(dmarc_policy_name(a->walk.policy)));
+	/* RFC 8601 2.4: local policy that overrides a result is told by a property of its own; the
+	 * result and policy.dmarc (RFC 9989 9.1: one of three words) stay what they are. */
+	if (p->lifted) {
+		authres_property(w, "policy", "override", str_c(policy_override_name(p->override)));
+		authres_comment(w, str_c(p->comment));
+	}
+}
+
+/* RFC 8904 2: only a list of the good has a method. */
+static void write_dnswl(struct authres_writer *w, const struct judgement *r)
+{
+	const struct dnsbl_list *list = r->policy_config->dnsbl;
+	char ip[16];
+
+	for (size_t i = 0; i < r->n_dnsbls; i++) {
+		const struct dnsbl_verdict *v = &r->dnsbl[i];
+		const char *result = "none";
+
+		if (!list[i].allow)
+			continue;
+		if (v->result == DNSBL_LISTED)
+			result = "pass";
+		else if (v->result != DNSBL_NOT_LISTED)
+			result = v->result == DNSBL_FAILED ? "temperror" : "permerror";
+		authres_result(w, "dnswl", result, str_c(v->reason));
+		authres_property(w, "dns", "zone", str_c(list[i].zone));
+		if (v->result != DNSBL_LISTED)
+			continue;
+		snprintf(ip, sizeof(ip), "%u.%u.%u.%u", v->answer[0], v->answer[1], v->answer[2],
+			 v->answer[3]);
+		authres_property(w, "policy", "ip", str_c(ip));
+		authres_property(w, "dns", "sec", v->secure ? STR("yes") : STR("no"));
+	}
 }
 
 static const char *iprev(const struct ptr_result *p)
@@ -97,11 +133,12 @@ int judge_authres(const struct judgement *r, const struct mail_envelope *env, co
 		write_dkim(&w, r);
 		write_arc(&w, r->arc);
 		if (r->dmarc_judged)
-			write_dmarc(&w, &r->dmarc);
+			write_dmarc(&w, &r->dmarc, &r->policy);
 		authres_result(&w, "iprev", iprev(&r->origin_ptr), STR_NONE);
 		authres_property(&w, "policy", "iprev", str_c(ip_format(&r->origin.ip, ip, sizeof(ip))));
 		if (r->origin_ptr.name[0])
 			authres_comment(&w, str_c(r->origin_ptr.name));
+		write_dnswl(&w, r);
 	}
 	n = authres_end(&w);
 	if (n < 0)

@@ -4,6 +4,7 @@
 
 #include "control/auth/dkim/body.h"
 #include "control/judge/judge.h"
+#include "postern/limits.h"
 
 #define JUDGE_AUTHRES (16 * 1024)
 
@@ -36,7 +37,10 @@ struct judge {
 	struct arc_check *arc;
 	struct dmarc_check *dmarc;
 	struct judge_chain chain;
-	bool dkim_open, arc_open, dmarc_open;
+	struct dnsbl_check *dnsbl;
+	struct dns_query *null_mx;
+	struct dnsbl_verdict lists[LIMIT_DNSBLS]; /* what stands for no answer in time */
+	bool dkim_open, arc_open, dmarc_open, dnsbl_open;
 	bool separate_origin_ptr;
 	bool v6_plain;
 	bool done;
@@ -58,6 +62,17 @@ int judge_chain_prepare(struct judge *j);
 void judge_chain_cancel(struct judge *j);
 /* The field, or "" if the route wants none. 0 or -errno. */
 int judge_chain_field(struct judge *j, char out[CHAIN_FIELD]);
+
+/* judge_lists.c: lists in the DNS and the null MX, as far as policy wants to know. 0 or -ENOMEM. */
+int judge_lists_start(struct judge *j);
+void judge_lists_give_up(struct judge *j);
+void judge_lists_free(struct judge *j);
+/* Names of the lists that say something against the message, "dnsbl.NAME", as those of rules. */
+#define JUDGE_LIST_NAME (LIMIT_CONFIG_NAME + sizeof("dnsbl."))
+size_t judge_lists_names(const struct judge *j, char buf[LIMIT_DNSBLS][JUDGE_LIST_NAME],
+			 const char **name);
+/* judge_count.c: after policy has decided. */
+void judge_count_policy(const struct judge *j);
 
 /* Writes the Authentication-Results field. 0 or -ENOSPC. */
 int judge_authres(const struct judgement *r, const struct mail_envelope *env, const char *authserv_id,

@@ -4,9 +4,10 @@
 /*
  * The JSON contract: origin{ip,helo,ptr,via,status,path[],corroboration[]},
  * spf{result,identity,domain},
- * dkim[{result,domain,selector,algorithm,reason}], arc{result,reason,oldest_pass,chain[]}, dmarc{result,policy,...},
- * matches[{rule,view,score}], score, action, headers[], signatures_broken. Members may be added,
- * none is taken away.
+ * dkim[{result,domain,selector,algorithm,reason}], arc{result,reason,oldest_pass,chain[]},
+ * dmarc{result,policy,override{type,comment,lifted},...},
+ * dnsbl[{name,zone,kind,result,answer,reason}], matches[{rule,view,score}], score, action, cause,
+ * reason, headers[], signatures_broken. Members may be added, none is taken away.
  */
 
 #include "control/judge/judge_internal.h"
@@ -102,10 +103,11 @@ static json_t *dkim_json(const struct dkim_results *d)
 	for (size_t i = 0; d && i < d->n; i++) {
 		const struct dkim_signature *s = &d->sig[i];
 
-		json_array_append_new(a, json_pack("{s:s, s:o, s:o, s:o, s:o, s:i}", "result",
+		json_array_append_new(a, json_pack("{s:s, s:o, s:o, s:o, s:o, s:i, s:b, s:b}", "result",
 			dkim_result_name(s->result), "domain", ctext(s->domain), "selector",
 			ctext(s->selector), "algorithm", ctext(s->algorithm), "reason",
-			ctext(s->reason), "key_bits", (int)s->key_bits));
+			ctext(s->reason), "key_bits", (int)s->key_bits, "testing", (int)s->testing,
+			"partial", (int)s->partial));
 	}
 	return a;
 }
@@ -157,6 +159,14 @@ static json_t *published_json(const struct dmarc_record *p)
 			 ctext(p->rua), "ruf", ctext(p->ruf), "fo", ctext(p->fo));
 }
 
+static json_t *override_json(const struct policy_verdict *p)
+{
+	if (!p->override)
+		return json_null();
+	return json_pack("{s:s, s:o, s:b}", "type", policy_override_name(p->override), "comment",
+			 ctext(p->comment), "lifted", (int)p->lifted);
+}
+
 /* What an aggregate report (RFC 9990) is made of, by author domain. */
 static json_t *dmarc_json(const struct judgement *r)
 {
@@ -174,12 +184,33 @@ static json_t *dmarc_json(const struct judgement *r)
 			evaluation_json(&a->psl), "published", a->walk.has_policy ?
 			published_json(&a->record) : json_null()));
 	}
-	return json_pack("{s:s, s:s, s:s, s:s?, s:s, s:o, s:b, s:o}",
+	return json_pack("{s:s, s:s, s:s, s:s?, s:s, s:o, s:b, s:o, s:o}",
 			 "result", r->dmarc_judged ? dmarc_result_name(d->result) : "none",
 			 "policy", policy, "disposition", dmarc_policy_name(d->disposition),
 			 "domain", d->decisive < d->n ? d->author[d->decisive].domain : NULL,
 			 "from", from_status_name(d->from), "reason", ctext(d->reason),
-			 "psl_differs", (int)d->psl_differs, "authors", authors);
+			 "psl_differs", (int)d->psl_differs, "authors", authors, "override",
+			 override_json(&r->policy));
+}
+
+static json_t *dnsbl_json(const struct judgement *r)
+{
+	const struct dnsbl_list *list = r->policy_config->dnsbl;
+	json_t *a = json_array();
+
+	for (size_t i = 0; i < r->n_dnsbls; i++) {
+		const struct dnsbl_verdict *v = &r->dnsbl[i];
+		json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:o}", "name", list[i].name, "zone",
+				      list[i].zone, "kind", list[i].allow ? "allow" : "block",
+				      "result", dnsbl_result_name(v->result), "reason",
+				      ctext(v->reason));
+
+		if (v->answer[0])
+			json_object_set_new(o, "answer", json_sprintf("%u.%u.%u.%u", v->answer[0],
+				v->answer[1], v->answer[2], v->answer[3]));
+		json_array_append_new(a, o);
+	}
+	return a;
 }
 
 static json_t *matches_json(const struct judgement *r)
@@ -226,9 +257,11 @@ json_t *judge_json(const struct judge *j)
 	json_object_set_new(o, "dkim", dkim_json(r->dkim));
 	json_object_set_new(o, "arc", arc_json(r->arc));
 	json_object_set_new(o, "dmarc", dmarc_json(r));
+	json_object_set_new(o, "dnsbl", dnsbl_json(r));
 	json_object_set_new(o, "matches", matches_json(r));
 	json_object_set_new(o, "score", json_real(r->policy.score));
 	json_object_set_new(o, "action", json_string(policy_action_name(r->policy.action)));
+	json_object_set_new(o, "cause", json_string(policy_cause_name(r->policy.cause)));
 	json_object_set_new(o, "reason", ctext(r->policy.reason));
 	json_object_set_new(o, "headers", headers_json(&r->out));
 	json_object_set_new(o, "headers_removed", json_integer(r->out.headers_removed));

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 The Postern Authors */
 
+#include <stdarg.h>
 #include <stdio.h>
 
-#include "control/policy/policy.h"
+#include "control/policy/internal.h"
 
 const char *policy_action_name(enum policy_action a)
 {
@@ -12,15 +13,51 @@ const char *policy_action_name(enum policy_action a)
 	return name[a];
 }
 
-static void refuse(struct policy_verdict *v, enum policy_action action, uint16_t code,
-		   uint16_t subject, uint16_t detail, const char *text)
+const char *policy_cause_name(enum policy_cause c)
 {
-	v->action = action;
-	v->code = code;
-	v->enh_class = (uint8_t)(code / 100);
-	v->enh_subject = subject;
-	v->enh_detail = detail;
-	snprintf(v->text, sizeof(v->text), "%s", text);
+	static const char *const name[] = {
+		[POLICY_BY_NOTHING] = "nothing",     [POLICY_BY_ORIGIN] = "origin",
+		[POLICY_BY_RULE] = "rule",	     [POLICY_BY_SCORE] = "score",
+		[POLICY_BY_DNSBL] = "dnsbl",	     [POLICY_BY_SPF_FAIL] = "spf-fail",
+		[POLICY_BY_SPF_ERROR] = "spf-error", [POLICY_BY_DKIM] = "dkim",
+		[POLICY_BY_REVERSE_DNS] = "reverse-dns", [POLICY_BY_ARC] = "arc",
+		[POLICY_BY_NULL_MX] = "null-mx",     [POLICY_BY_SEVERAL] = "several",
+		[POLICY_BY_DMARC] = "dmarc",
+	};
+
+	return name[c];
+}
+
+const char *policy_override_name(enum policy_override o)
+{
+	static const char *const name[] = {
+		[POLICY_OVERRIDE_NONE] = "none",
+		[POLICY_OVERRIDE_FORWARDER] = "trusted_forwarder",
+		[POLICY_OVERRIDE_LOCAL] = "local_policy",
+		[POLICY_OVERRIDE_TEST] = "policy_test_mode",
+	};
+
+	return name[o];
+}
+
+void policy_say(char *buf, size_t cap, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(buf, cap, fmt, ap);
+	va_end(ap);
+}
+
+void policy_refuse(struct policy_verdict *out, enum policy_action action, uint16_t code,
+		   uint16_t detail, const char *text)
+{
+	out->action = action;
+	out->code = code;
+	out->enh_class = (uint8_t)(code / 100);
+	out->enh_subject = 7;
+	out->enh_detail = detail;
+	SAY(out->text, "%s", text);
 }
 
 /* Without a known sender nothing that follows could be true: the relay's line is repaired, or the
@@ -29,13 +66,14 @@ static bool sender_unknown(const struct policy_input *in, struct policy_verdict 
 {
 	if (in->origin->status != ORIGIN_UNRESOLVED && in->origin->status != ORIGIN_PRIVATE_PEER)
 		return false;
-	refuse(v, POLICY_DEFER, 451, 7, 1, "The original sender cannot be determined, try again later");
-	snprintf(v->reason, sizeof(v->reason), "origin %s: %.120s", origin_status_name(in->origin->status),
-		 in->origin->reason);
+	policy_refuse(v, POLICY_DEFER, 451, 1,
+		      "The original sender cannot be determined, try again later");
+	v->cause = POLICY_BY_ORIGIN;
+	SAY(v->reason, "origin %s: %s", origin_status_name(in->origin->status), in->origin->reason);
 	return true;
 }
 
-static bool by_rule(const struct policy_input *in, struct policy_verdict *v)
+static void by_rule(const struct policy_input *in, struct policy_verdict *v)
 {
 	const struct rule *worst = NULL;
 
@@ -43,117 +81,118 @@ static bool by_rule(const struct policy_input *in, struct policy_verdict *v)
 		if (!worst || in->hit[i].rule->action > worst->action)
 			worst = in->hit[i].rule;
 	if (!worst || worst->action == RULE_SCORE)
-		return false;
-	snprintf(v->reason, sizeof(v->reason), "rule %.140s", worst->name);
+		return;
+	v->cause = POLICY_BY_RULE;
+	SAY(v->reason, "rule %s", worst->name);
 	switch (worst->action) {
 	case RULE_REJECT:
-		refuse(v, POLICY_REJECT, 550, 7, 1, "Message content is refused by policy");
+		policy_refuse(v, POLICY_REJECT, 550, 1, "Message content is refused by policy");
 		break;
 	case RULE_DEFER:
-		refuse(v, POLICY_DEFER, 451, 7, 1, "Message is deferred by policy, try again later");
+		policy_refuse(v, POLICY_DEFER, 451, 1, "Message is deferred by policy, try again later");
 		break;
 	case RULE_QUARANTINE:
-		refuse(v, POLICY_DEFER, 451, 7, 1, "Quarantine is not available, try again later");
+		policy_refuse(v, POLICY_DEFER, 451, 1, "Quarantine is not available, try again later");
 		break;
 	default:
 		v->action = POLICY_TAG;
 	}
-	return true;
 }
 
 static void by_score(const struct policy_input *in, struct policy_verdict *out)
 {
 	const struct config_policy *c = in->config;
+	const char *name = "tag-score";
+	double limit = c->tag_score;
 
 	if (c->reject_score > 0 && out->score >= c->reject_score) {
-		refuse(out, POLICY_REJECT, 550, 7, 1, "Message content is refused by policy");
-		snprintf(out->reason, sizeof(out->reason), "score %.2f, reject-score %.2f", out->score,
-			 c->reject_score);
+		name = "reject-score";
+		limit = c->reject_score;
+		policy_refuse(out, POLICY_REJECT, 550, 1, "Message content is refused by policy");
 	} else if (c->quarantine_score > 0 && out->score >= c->quarantine_score) {
-		refuse(out, POLICY_DEFER, 451, 7, 1, "Quarantine is not available, try again later");
-		snprintf(out->reason, sizeof(out->reason), "score %.2f, quarantine-score %.2f", out->score,
-			 c->quarantine_score);
-	} else if (c->tag_score > 0 && out->score >= c->tag_score) {
+		name = "quarantine-score";
+		limit = c->quarantine_score;
+		policy_refuse(out, POLICY_DEFER, 451, 1,
+			      "Quarantine is not available, try again later");
+	} else if (c->tag_score > 0 && out->score >= c->tag_score && out->action < POLICY_TAG) {
 		out->action = POLICY_TAG;
-		snprintf(out->reason, sizeof(out->reason), "score %.2f, tag-score %.2f", out->score,
-			 c->tag_score);
-	}
-}
-
-/* RFC 9989 5.4: p=reject alone should not refuse a message: lists and forwarders break
- * alignment. It is with something else against the message. */
-static bool has_evidence(const struct policy_input *in, double score)
-{
-	return (in->config->tag_score > 0 && score >= in->config->tag_score) ||
-	       (in->spf == SPF_FAIL && !in->dkim->n);
-}
-
-static void tag_for_dmarc(struct policy_verdict *out, const char *why)
-{
-	if (out->action == POLICY_TAG)
-		return;
-	out->action = POLICY_TAG;
-	out->dmarc = true;
-	snprintf(out->reason, sizeof(out->reason), "%.159s", why);
-}
-
-/* A From that cannot be judged is an attack or broken; who shows what of it nobody knows. */
-static void by_from(const struct policy_input *in, struct policy_verdict *out)
-{
-	char why[160];
-
-	snprintf(why, sizeof(why), "dmarc %s", in->dmarc->reason);
-	if (in->config->dmarc != CONFIG_DMARC_STRICT) {
-		tag_for_dmarc(out, why);
+	} else {
 		return;
 	}
-	refuse(out, POLICY_REJECT, 550, 7, 26, "Message refused: its author cannot be determined");
-	out->dmarc = true;
-	snprintf(out->reason, sizeof(out->reason), "%.159s", why);
+	out->cause = POLICY_BY_SCORE;
+	SAY(out->reason, "score %.2f, %s %.2f", out->score, name, limit);
 }
 
-static void by_dmarc(const struct policy_input *in, struct policy_verdict *out)
+/* RFC 6376 8.2: whatever stands behind the signed octets is anybody's. */
+static double tail_score(const struct policy_input *in)
 {
-	const struct dmarc_verdict *d = in->dmarc;
-	const struct dmarc_evaluation *e;
-	bool reject;
-	char text[200];
+	bool limited = false;
 
-	if (!d || in->config->dmarc == CONFIG_DMARC_MONITOR || out->action >= POLICY_DEFER)
-		return;
-	if (d->result == DMARC_PERMERROR)
-		by_from(in, out);
-	if (d->decisive >= d->n)
-		return;
-	e = &d->author[d->decisive].walk;
-	/* Whoever can make a look-up fail must not get off lighter than with a quarantine. */
-	if (d->result == DMARC_TEMPERROR && e->has_policy && e->policy != DMARC_POLICY_NONE)
-		tag_for_dmarc(out, "dmarc temperror under a policy");
-	if (d->result != DMARC_FAIL || d->disposition == DMARC_POLICY_NONE)
-		return;
-	snprintf(text, sizeof(text), "dmarc fail, %s=%s of %.120s", dmarc_tag_name(e->tag),
-		 dmarc_policy_name(e->policy), e->policy_domain);
-	reject = d->disposition == DMARC_POLICY_REJECT &&
-		 (in->config->dmarc == CONFIG_DMARC_STRICT || has_evidence(in, out->score));
-	if (!reject) {
-		tag_for_dmarc(out, text);
-		return;
+	for (size_t i = 0; in->dkim && i < in->dkim->n; i++) {
+		const struct dkim_signature *s = &in->dkim->sig[i];
+
+		if (s->result == DKIM_PASS && !s->partial)
+			return 0;
+		limited |= s->result == DKIM_PASS;
 	}
-	snprintf(out->reason, sizeof(out->reason), "%.159s", text);
-	snprintf(text, sizeof(text),
-		 "Unauthenticated mail is refused by the DMARC policy of %.130s", e->policy_domain);
-	refuse(out, POLICY_REJECT, 550, 7, 26, text);
-	out->dmarc = true;
+	return limited ? in->config->dkim_l_score : 0;
+}
+
+static double sum(const struct policy_input *in)
+{
+	const struct config_policy *c = in->config;
+	double score = tail_score(in);
+
+	for (size_t i = 0; i < in->n_hits; i++)
+		score += in->hit[i].score;
+	for (size_t i = 0; in->dnsbl && i < c->n_dnsbls; i++)
+		if (in->dnsbl[i].result == DNSBL_LISTED)
+			score += c->listing[i].score;
+	return score;
+}
+
+static void by_dnsbl(const struct policy_input *in, struct policy_verdict *out)
+{
+	const struct config_policy *c = in->config;
+	const struct config_listing *l;
+	size_t worst = c->n_dnsbls;
+	char text[320], ip[64];
+
+	for (size_t i = 0; in->dnsbl && i < c->n_dnsbls; i++)
+		if (in->dnsbl[i].result == DNSBL_LISTED &&
+		    (worst == c->n_dnsbls || c->listing[i].action > c->listing[worst].action))
+			worst = i;
+	if (worst == c->n_dnsbls || out->action >= POLICY_DEFER)
+		return;
+	l = &c->listing[worst];
+	if ((enum policy_action)l->action <= out->action)
+		return;
+	out->cause = POLICY_BY_DNSBL;
+	SAY(out->reason, "listed in %s (%s)", c->dnsbl[worst].name, c->dnsbl[worst].zone);
+	SAY(text, "%s is listed in %s%s%s", ip_format(&in->origin->ip, ip, sizeof(ip)),
+	    c->dnsbl[worst].zone, l->reply ? ". " : "", l->reply ? l->reply : "");
+	if (l->action == CONFIG_REJECT)
+		policy_refuse(out, POLICY_REJECT, 550, 1, text);
+	else if (l->action == CONFIG_DEFER)
+		policy_refuse(out, POLICY_DEFER, 451, 1, text);
+	else
+		out->action = POLICY_TAG;
 }
 
 void policy_decide(const struct policy_input *in, struct policy_verdict *out)
 {
 	*out = (struct policy_verdict){.action = POLICY_ACCEPT};
-	for (size_t i = 0; i < in->n_hits; i++)
-		out->score += in->hit[i].score;
+	out->score = sum(in);
 	if (sender_unknown(in, out))
 		return;
-	if (!by_rule(in, out))
+	out->lift = policy_lift(in, out->comment, sizeof(out->comment));
+	by_rule(in, out);
+	/* A rule that tags takes no threshold away. */
+	if (out->action < POLICY_DEFER)
 		by_score(in, out);
-	by_dmarc(in, out);
+	by_dnsbl(in, out);
+	policy_checks(in, out);
+	policy_dmarc(in, out);
+	if (!out->override)
+		out->comment[0] = '\0';
 }

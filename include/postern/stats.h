@@ -233,6 +233,21 @@
 	X(dmarc_psl_differs, C, "messages that the public suffix list would judge otherwise") \
 	X(dmarc_tagged, C, "messages tagged for DMARC alone") \
 	X(dmarc_refused, D, "messages refused for DMARC") \
+	X(dmarc_overridden_forwarder, C, "failed DMARC policies lifted by a trusted forwarder") \
+	X(dmarc_overridden_sealer, C, "failed DMARC policies lifted by a chain of trusted sealers") \
+	X(dnsbl_listed, C, "listings in lists in the DNS") \
+	X(dnsbl_not_listed, C, "answers of such lists that say no") \
+	X(dnsbl_failed, C, "questions to such lists without an answer") \
+	X(dnsbl_no_list, C, "answers of such lists that are error codes or no listings") \
+	X(dnsbl_broken, C, "listings not believed: the list's test entries are wrong") \
+	X(dnsbl_refused, D, "messages refused or deferred: the sender is in a list in the DNS") \
+	X(policy_spf_fail, D, "messages refused or deferred: policy.spf-fail") \
+	X(policy_spf_error, D, "messages refused or deferred: policy.spf-permerror, spf-temperror") \
+	X(policy_dkim, D, "messages refused or deferred: policy.dkim-required") \
+	X(policy_reverse_dns, D, "messages refused or deferred: policy.reverse-dns") \
+	X(policy_arc, D, "messages refused or deferred: policy.arc-fail") \
+	X(policy_null_mx, D, "messages refused or deferred: policy.null-mx") \
+	X(policy_several, D, "messages refused or deferred: more than one of these") \
 	X(origin_unresolved, D, "messages deferred: a relay's Received line did not parse or fit") \
 	X(origin_unproven, D, "messages from a relay's address without its certificate or tenant's header") \
 	X(origin_contradicted, C, "messages whose relay's own header names another sender than the walk") \
