@@ -243,6 +243,12 @@ static void print_human(const struct judge *j)
 	       r->dmarc_judged ? dmarc_result_name(r->dmarc.result) : "none",
 	       r->dmarc.decisive < r->dmarc.n ? r->dmarc.author[r->dmarc.decisive].domain : "",
 	       r->dmarc.reason, r->dmarc.psl_differs ? "  (public suffix list differs)" : "");
+	if (r->policy.override)
+		printf("override %s  %s\n", policy_override_name(r->policy.override),
+		       r->policy.comment);
+	for (size_t i = 0; i < r->n_dnsbls; i++)
+		printf("dnsbl    %s  %s  %s\n", dnsbl_result_name(r->dnsbl[i].result),
+		       r->policy_config->dnsbl[i].zone, r->dnsbl[i].reason);
 	for (size_t i = 0; i < r->n_hits; i++)
 		printf("rule     %6.2f  %s  %s\n", r->hit[i].score, r->hit[i].rule->name,
 		       r->hit[i].rule->describe);

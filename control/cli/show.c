@@ -257,7 +257,7 @@ static void trace_path(const json_t *origin)
 
 static void trace_peer(const json_t *v, const json_t *judged)
 {
-	const json_t *via = json_object_get(v, "via"), *tls = json_object_get(v, "tls");
+	const json_t *via = json_object_get(v, "via"), *tls = json_object_get(v, "tls"), *dmarc, *over;
 
 	printf("  peer %s, HELO %s", s(v, "peer"), s(v, "helo"));
 	if (via)
@@ -265,11 +265,17 @@ static void trace_peer(const json_t *v, const json_t *judged)
 	printf(tls ? ", %s %s" : ", in clear text", s(tls, "version"), s(tls, "cipher"));
 	if (!judged)
 		return;
-	printf("\n  sender %s (%s), spf %s, dkim %s, arc %s, dmarc %s; score %.2f, %s",
+	dmarc = json_object_get(judged, "dmarc");
+	over = json_object_get(dmarc, "override");
+	printf("\n  sender %s (%s), spf %s, dkim %s, arc %s, dmarc %s",
 	       s(v, "origin"), s(json_object_get(judged, "origin"), "status"),
 	       s(json_object_get(judged, "spf"), "result"), best_dkim(judged),
-	       s(json_object_get(judged, "arc"), "result"),
-	       s(json_object_get(judged, "dmarc"), "result"), f(judged, "score"), s(judged, "action"));
+	       s(json_object_get(judged, "arc"), "result"), s(dmarc, "result"));
+	if (json_is_true(json_object_get(over, "lifted")))
+		printf(" lifted (%s: %s)", s(over, "type"), s(over, "comment"));
+	printf("; score %.2f, %s", f(judged, "score"), s(judged, "action"));
+	if (*s(judged, "reason"))
+		printf(" (%s)", s(judged, "reason"));
 	trace_path(json_object_get(judged, "origin"));
 }
 

@@ -84,10 +84,27 @@ static void long_value(void **state)
 	assert_true(strlen(text) > 1000 && strlen(text) < 1200);
 }
 
+/* Why a failed DMARC did nothing, and why what was done was done. */
+static void lifted(void **state)
+{
+	json_t *v = json_pack("{s:[{s:s, s:{s:{s:s, s:{s:s, s:s, s:b}}, s:f, s:s, s:s}}]}", "records",
+			      "origin", "192.0.2.1", "judged", "dmarc", "result", "fail", "override",
+			      "type", "trusted_forwarder", "comment", "dkim=pass header.d=list.example",
+			      "lifted", 1, "score", 5.5, "action", "tag", "reason", "listed in one");
+
+	(void)state;
+	assert_non_null(v);
+	shown("trace", v);
+	json_decref(v);
+	assert_non_null(strstr(text, "dmarc fail lifted (trusted_forwarder: dkim=pass "
+				     "header.d=list.example); score 5.50, tag (listed in one)"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(table), cmocka_unit_test(json), cmocka_unit_test(long_value),
+		cmocka_unit_test(lifted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
