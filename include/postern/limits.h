@@ -170,6 +170,10 @@
 #define LIMIT_RULES_PCRE_DEPTH 20000
 #define LIMIT_RULES_PCRE_HEAP_KB 20000
 
+#define LIMIT_QUARANTINE_LIST 1000   /* messages in one answer */
+#define LIMIT_QUARANTINE_BATCH 64    /* puts that share a sync */
+#define LIMIT_QUARANTINE_SWEEP_S 60  /* how often old messages are looked for */
+
 /* Configuration defaults that operators may change */
 #define DEFAULT_MAX_MESSAGE (50u * 1024 * 1024)
 #define DEFAULT_MAX_RCPT 100
