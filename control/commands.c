@@ -307,5 +307,9 @@ const struct api_command commands[] = {
 	{"drain", drain_command},	  {"undrain", undrain_command},
 	{"config reload", config_reload}, {"show sources", commands_show_sources},
 	{"sources forgive", commands_forgive_source},
+	{"quarantine list", commands_quarantine_list},
+	{"quarantine show", commands_quarantine_show},
+	{"quarantine delete", commands_quarantine_delete},
+	{"quarantine release", commands_quarantine_release},
 };
 const size_t n_commands = sizeof(commands) / sizeof(commands[0]);

@@ -4,7 +4,9 @@
 
 /*
  * One event loop and everything that lives on it. session.c answers the questions of a session,
- * session_rcpt.c those about recipients, message.c takes a message from SUBMIT to its verdict, main.c makes the loop and follows the link.
+ * session_rcpt.c those about recipients,
+ * message.c takes a message from SUBMIT to its verdict, hold.c into quarantine, main.c makes the loop
+ * and follows the link.
  * Nothing here blocks.
  */
 
@@ -17,6 +19,7 @@
 #include "control/deliver/deliver.h"
 #include "control/handoff/handoff_ctl.h"
 #include "control/judge/judge.h"
+#include "control/quarantine/quarantine.h"
 #include "control/snapshot.h"
 #include "control/sources.h"
 #include "control/trace/trace.h"
@@ -27,6 +30,7 @@
 #define SESSION_SLOTS_MAX (1u << 21)
 #define SESSION_PAGE 256u     /* sessions allocated at once */
 
+struct hold;
 struct message;
 struct session;
 
@@ -98,6 +102,8 @@ struct message {
 	struct judge *judge;
 	struct deliver_job *job;
 	uint64_t started_us;
+	struct hold *hold;                   /* hold.c: what is put into quarantine */
+	bool holding;                        /* it is being written */
 	bool cancelled;                      /* the dataplane asked for it back */
 	bool answered;                       /* the verdict is out */
 	TAILQ_ENTRY(message) all;
@@ -110,6 +116,7 @@ struct loop {
 	struct spf_jail *spf;
 	struct deliver *deliver;
 	struct trace *trace;
+	struct quarantine *quarantine;       /* NULL: there is none */
 	struct sources *sources;             /* NULL: nothing is limited by source */
 	struct api *api;
 	uint64_t counters[POSTERN_CTL_COUNTER_COUNT];
@@ -174,6 +181,11 @@ struct ctl_reply loop_refusal(struct str mailbox, const char *problem);
 /* commands.c: what `posternctl` asks of the daemon. */
 extern const struct api_command commands[];
 extern const size_t n_commands;
+/* commands_quarantine.c, release.c */
+api_handler commands_quarantine_list, commands_quarantine_show, commands_quarantine_delete;
+api_handler commands_quarantine_release;
+/* A handler's first question: is there one? Else the request is answered. */
+bool commands_has_quarantine(const struct loop *l, struct api_request *req);
 /* commands_sources.c */
 api_handler commands_show_sources, commands_forgive_source;
 /* main.c */

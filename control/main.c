@@ -106,6 +106,21 @@ static int push(struct loop *l, struct snapshot *s)
 	return rc;
 }
 
+static struct quarantine_options quarantine_options(const struct config *c)
+{
+	return (struct quarantine_options){c->quarantine.directory, c->quarantine.max_size,
+					   c->quarantine.min_free, c->quarantine.max_age_s};
+}
+
+static void activate(struct loop *l, struct snapshot *s)
+{
+	struct quarantine_options opt = quarantine_options(s->config);
+
+	loop_activate(l, s);
+	if (l->quarantine)
+		quarantine_set(l->quarantine, &opt);
+}
+
 void main_reload_done(struct loop *l, int error, const char *text)
 {
 	struct api_request *req = l->reload;
@@ -125,7 +140,7 @@ void main_reload_done(struct loop *l, int error, const char *text)
 int main_reload(struct loop *l, struct snapshot_report *report)
 {
 	struct snapshot *s;
-	static const char *const what[] = {"sockets", "loops", "dns", "spf", "trace"};
+	static const char *const what[] = {"sockets", "loops", "dns", "spf", "trace", "quarantine"};
 	unsigned int restart;
 	int rc = snapshot_load(l->active->config->path, next_generation(), &s, report);
 
@@ -139,7 +154,7 @@ int main_reload(struct loop *l, struct snapshot_report *report)
 		if (restart & 1u << i)
 			note("%s changed: takes effect after a restart", what[i]);
 	if (!l->rings) {
-		loop_activate(l, s);
+		activate(l, s);
 		main_reload_done(l, 0, "the dataplane is not linked; it gets this when it comes");
 		return 0;
 	}
@@ -236,7 +251,7 @@ static void on_push_ack(void *arg, uint64_t generation, int error, struct str te
 		     l->push_error);
 		snapshot_unref(s);
 	} else {
-		loop_activate(l, s);
+		activate(l, s);
 		l->ready = true;
 		note("configuration %llu in force", (unsigned long long)generation);
 	}
@@ -279,15 +294,23 @@ static void on_hup(evutil_socket_t sig, short what, void *arg)
 		main_reload(l, &report);
 }
 
-static void on_jail_stats(evutil_socket_t fd, short what, void *arg)
+static void on_second(evutil_socket_t fd, short what, void *arg)
 {
 	struct loop *l = arg;
+	struct quarantine_stats held;
 	struct spf_stats s;
 
 	(void)fd;
 	(void)what;
 	spf_jail_stats(l->spf, &s);
 	l->counters[CTL_spf_worker_died] = s.worker_died + s.worker_killed;
+	if (!l->quarantine)
+		return;
+	quarantine_stats(l->quarantine, &held);
+	l->counters[CTL_quarantine_held] = held.messages;
+	l->counters[CTL_quarantine_bytes] = held.bytes;
+	l->counters[CTL_quarantine_expired] = held.expired;
+	l->counters[CTL_quarantine_released] = held.released;
 }
 
 /* ---- start ----------------------------------------------------------------------------------------- */
@@ -314,6 +337,17 @@ static int die(const char *what, const char *why)
 {
 	fprintf(stderr, "postern-control: %s: %s\n", what, why);
 	return 1;
+}
+
+static int start_quarantine(struct loop *l)
+{
+	struct quarantine_options opt = quarantine_options(l->active->config);
+	char err[256];
+
+	if (!opt.directory)
+		return 0;
+	l->quarantine = quarantine_new(l->base, &opt, err, sizeof(err));
+	return l->quarantine ? 0 : die("quarantine", err);
 }
 
 static int start(struct loop *l)
@@ -359,13 +393,15 @@ static int start(struct loop *l)
 		return die(c->dataplane_socket, strerror(-rc));
 	if (sandbox_enter(args.user, err, sizeof(err)))
 		return die("sandbox", err);
-	return 0;
+	/* As the user that it will run as, who owns the directory. */
+	return start_quarantine(l);
 }
 
 static void stop(struct loop *l)
 {
 	api_free(l->api);
 	deliver_free(l->deliver);
+	quarantine_free(l->quarantine); /* it reads from messages */
 	message_free_all(l);
 	session_end_all(l);
 	sources_free(l->sources);
@@ -407,7 +443,7 @@ int main(int argc, char **argv)
 		snapshot_unref(first);
 		return 0;
 	}
-	loop_activate(l, first);
+	activate(l, first);
 	l->started_ns = realtime_ns();
 	l->base = event_base_new();
 	if (!l->base)
@@ -417,7 +453,7 @@ int main(int argc, char **argv)
 	sig[0] = evsignal_new(l->base, SIGTERM, on_stop, l);
 	sig[1] = evsignal_new(l->base, SIGINT, on_stop, l);
 	sig[2] = evsignal_new(l->base, SIGHUP, on_hup, l);
-	stats = event_new(l->base, -1, EV_PERSIST, on_jail_stats, l);
+	stats = event_new(l->base, -1, EV_PERSIST, on_second, l);
 	for (int i = 0; i < 3; i++)
 		event_add(sig[i], NULL);
 	event_add(stats, &second);

@@ -2,9 +2,10 @@
  * Copyright (c) 2026 The Postern Authors */
 
 /*
- * A message from SUBMIT to its verdict: judge, deliver, answer, record. The bytes stay in the arena
+ * A message from SUBMIT to its verdict: judge, deliver or hold back, answer, record. The bytes stay in the arena
  * all the way; the dataplane gets record and chunks back with the verdict, or by RELEASE when nobody
- * waits for one. The reply to the client is 250 on one ground only: the next hop's 2xx.
+ * waits for one. The reply to the client is 250 on two grounds only: the next hop's 2xx, or a copy in
+ * quarantine that is on the disk.
  */
 
 #include <errno.h>
@@ -14,7 +15,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "control/loop.h"
+#include "control/message.h"
 #include "control/trace/facts.h"
 
 static uint64_t monotonic_us(void)
@@ -162,6 +163,7 @@ static void message_free(struct message *m)
 		session_work_done(m->session);
 	}
 	judge_free(m->judge);
+	hold_free(m->hold);
 	ctl_submission_free(m->sub);
 	snapshot_unref(m->snapshot);
 	TAILQ_REMOVE(&l->messages, m, all);
@@ -186,8 +188,10 @@ static void answer(struct message *m, const struct ctl_reply *r, enum trace_outc
 	struct ctl_loop *rings = rings_of(m);
 	uint64_t *c = m->loop->counters;
 
-	c[outcome == TRACE_DELIVERED ? CTL_delivered : outcome == TRACE_REJECTED ? CTL_rejected
-								       : CTL_deferred]++;
+	if (outcome != TRACE_QUARANTINED)
+		c[outcome == TRACE_DELIVERED  ? CTL_delivered
+		  : outcome == TRACE_REJECTED ? CTL_rejected
+					      : CTL_deferred]++;
 	if (rings && !m->cancelled) {
 		if (m->session) {
 			session_remember_final(m->session, m->sub->desc.question,
@@ -230,12 +234,25 @@ static void on_delivered(void *arg, const struct deliver_result *res)
 							 : TRACE_DEFERRED, res);
 }
 
+void message_answer(struct message *m, const struct ctl_reply *r, enum trace_outcome outcome)
+{
+	answer(m, r, outcome, NULL);
+}
+
+void message_give_back(struct message *m)
+{
+	give_back(m, NULL);
+}
+
+bool message_wanted(const struct message *m)
+{
+	return !m->cancelled && ctl_submission_current(m->sub);
+}
+
 /* Asked by deliver/ right before the final dot. */
 static bool wanted(void *arg)
 {
-	const struct message *m = arg;
-
-	return !m->cancelled && ctl_submission_current(m->sub);
+	return message_wanted(arg);
 }
 
 /* Our own fields may be: they name the client's HELO and paths. */
@@ -274,6 +291,14 @@ static void deliver_it(struct message *m)
 		answer(m, &busy, TRACE_DEFERRED, NULL);
 }
 
+static void hold_it(struct message *m)
+{
+	struct ctl_reply busy = {451, 4, 3, 0, STR("Local error, try again later")};
+
+	if (!m->loop->quarantine || hold_start(m))
+		answer(m, &busy, TRACE_DEFERRED, NULL);
+}
+
 static void on_judged(void *arg, const struct judgement *j)
 {
 	struct message *m = arg;
@@ -291,6 +316,8 @@ static void on_judged(void *arg, const struct judgement *j)
 		answer(m, &r, TRACE_REJECTED, NULL);
 	} else if (p->action == POLICY_DEFER) {
 		answer(m, &r, TRACE_DEFERRED, NULL);
+	} else if (p->action == POLICY_QUARANTINE) {
+		hold_it(m);
 	} else {
 		deliver_it(m);
 	}
@@ -383,7 +410,7 @@ void message_cancel(struct message *m)
 	m->cancelled = true;
 	if (m->job)
 		deliver_cancel(m->job); /* -> on_delivered, now or when the reply after the dot is in */
-	else
+	else if (!m->holding)           /* else when the disk has answered */
 		give_back(m, NULL);
 }
 

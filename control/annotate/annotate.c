@@ -2,6 +2,7 @@
  * Copyright (c) 2026 The Postern Authors */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "control/annotate/block.h"
 
@@ -62,23 +63,16 @@ static bool cursor_next(struct cursor *c, struct iovec *out)
 	return false;
 }
 
-int annotate_make(const struct annotate_input *in, const struct mail_bytes *content,
-		  const struct mail_range *range, size_t n_ranges, struct annotate_output *out)
+/* Behind out->block. Frees what there is of *out when it fails. */
+static int add_pieces(struct annotate_output *out, const struct mail_bytes *content,
+		      const struct mail_range *range, size_t n_ranges)
 {
 	struct cursor c = {.content = content, .range = range, .n_ranges = n_ranges};
 	struct iovec v;
-	int rc;
+	int rc = -ENOMEM;
 
-	*out = (struct annotate_output){0};
-	if (!ranges_are_sane(content, range, n_ranges))
-		return -EINVAL;
-	out->utf8 = in->env->smtputf8;
-	rc = block_write(in, &out->block, &out->block_len);
-	if (rc)
-		return rc;
 	/* Each range cuts a piece in two at most. */
 	out->iov = calloc(content->n_iov + n_ranges + 1, sizeof(*out->iov));
-	rc = -ENOMEM;
 	if (!out->iov)
 		goto fail;
 	out->iov[out->n_iov++] = (struct iovec){out->block, out->block_len};
@@ -96,6 +90,32 @@ int annotate_make(const struct annotate_input *in, const struct mail_bytes *cont
 fail:
 	annotate_free(out);
 	return rc;
+}
+
+int annotate_make(const struct annotate_input *in, const struct mail_bytes *content,
+		  const struct mail_range *range, size_t n_ranges, struct annotate_output *out)
+{
+	int rc;
+
+	*out = (struct annotate_output){0};
+	if (!ranges_are_sane(content, range, n_ranges))
+		return -EINVAL;
+	out->utf8 = in->env->smtputf8;
+	rc = block_write(in, &out->block, &out->block_len);
+	return rc ? rc : add_pieces(out, content, range, n_ranges);
+}
+
+int annotate_assemble(struct str block, bool utf8, const struct mail_bytes *content,
+		      const struct mail_range *range, size_t n_ranges, struct annotate_output *out)
+{
+	*out = (struct annotate_output){.utf8 = utf8, .block_len = block.n};
+	if (!block.n || !ranges_are_sane(content, range, n_ranges))
+		return -EINVAL;
+	out->block = malloc(block.n);
+	if (!out->block)
+		return -ENOMEM;
+	memcpy(out->block, block.p, block.n);
+	return add_pieces(out, content, range, n_ranges);
 }
 
 void annotate_free(struct annotate_output *out)

@@ -52,6 +52,9 @@ struct annotate_output {
 /* 0, -ENOMEM, -EINVAL (a value could not be written safely; never truncated silently). */
 int annotate_make(const struct annotate_input *in, const struct mail_bytes *content,
 		  const struct mail_range *range, size_t n_ranges, struct annotate_output *out);
+/* The same around a block that was made before; a copy of it is made. */
+int annotate_assemble(struct str block, bool utf8, const struct mail_bytes *content,
+		      const struct mail_range *range, size_t n_ranges, struct annotate_output *out);
 void annotate_free(struct annotate_output *out);
 
 /* Per-message proof: out is exactly block + content less ranges (lengths and identity of pieces,

@@ -20,10 +20,14 @@ json_t *client_ask(const struct cli *cli, json_t *request, int *exit_code);
 /* show.c: prints the answer to a command as a table. */
 void show_answer(const char *command, const json_t *answer);
 void print_json(const json_t *v);
+/* A member as text for a table; "" if it is no string. Valid until 16 more were asked for. What would
+ * draw on the operator's terminal is '?'. */
+const char *show_text(const json_t *object, const char *member);
 
 /* Commands: argv behind the command's words. They return an enum cli_exit. */
 int cmd_scan(const struct cli *cli, int argc, char **argv);
 int cmd_explain(const struct cli *cli, int argc, char **argv);
 int cmd_simulate(const struct cli *cli, int argc, char **argv);
 int cmd_config_check(const struct cli *cli, int argc, char **argv);
+int cmd_quarantine(const struct cli *cli, int argc, char **argv);
 int cmd_rules_check(const struct cli *cli, int argc, char **argv);

@@ -18,6 +18,9 @@ static const char usage_text[] =
 	"  sources forgive ADDRESS                  forget its failures\n"
 	"  trace [--trace-id ID] [--message-id ID] [--from ADDR] [--rcpt ADDR] [--origin IP]\n"
 	"        [--outcome WORD] [--limit N]       what became of messages (ADDR: or @domain)\n"
+	"  quarantine list [--rcpt ADDR] [--from ADDR] [--limit N]\n"
+	"  quarantine show|delete ID                what is held back\n"
+	"  quarantine release ID [ADDR]...          to its next hop after all\n"
 	"  drain | undrain                          421 to new connections, or no more\n"
 	"  config check [FILE]                      errors with file, line and key\n"
 	"  config reload                            take the configuration over, or say why not\n"
@@ -239,6 +242,8 @@ int main(int argc, char **argv)
 		return ask(&cli, "config reload", json_object());
 	if (is(n, a, "rules", "check"))
 		return cmd_rules_check(&cli, n - 2, a + 2);
+	if (is(n, a, "quarantine", NULL))
+		return cmd_quarantine(&cli, n - 1, a + 1);
 	if (is(n, a, "scan", NULL))
 		return cmd_scan(&cli, n, a);
 	if (is(n, a, "simulate", NULL))

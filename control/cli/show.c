@@ -38,9 +38,8 @@ void print_json(const json_t *v)
 	putchar('\n');
 }
 
-/* A member as text for a table; valid until 16 more were asked for. Controls and deceptive code
- * points are '?': a sender's address must not draw on the operator's terminal. */
-static const char *s(const json_t *o, const char *name)
+/* Controls and deceptive code points are '?': a sender's address must not draw on the terminal. */
+const char *show_text(const json_t *o, const char *name)
 {
 	static char ring[16][1024];
 	static unsigned int next;
@@ -62,6 +61,11 @@ static const char *s(const json_t *o, const char *name)
 	}
 	out[len] = '\0';
 	return out;
+}
+
+static const char *s(const json_t *o, const char *name)
+{
+	return show_text(o, name);
 }
 
 static long long n(const json_t *o, const char *name)

@@ -244,5 +244,8 @@ unsigned int config_restart_needed(const struct config *running, const struct co
 		bits |= CONFIG_RESTART_SPF;
 	if (strcmp(running->trace_file, next->trace_file))
 		bits |= CONFIG_RESTART_TRACE;
+	if (strcmp(running->quarantine.directory ? running->quarantine.directory : "",
+		   next->quarantine.directory ? next->quarantine.directory : ""))
+		bits |= CONFIG_RESTART_QUARANTINE;
 	return bits;
 }

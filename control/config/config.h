@@ -94,7 +94,9 @@ enum config_dmarc {
 };
 
 /* Ascending by what stands when several are asked for; the order of enum policy_action. */
-enum config_action { CONFIG_ACCEPT, CONFIG_TAG, CONFIG_DEFER, CONFIG_REJECT };
+enum config_action {
+	CONFIG_ACCEPT, CONFIG_TAG, CONFIG_QUARANTINE, CONFIG_DEFER, CONFIG_REJECT
+};
 
 /* Each asks for more than the one before it. */
 enum config_dkim {
@@ -122,9 +124,10 @@ struct config_listing {
 
 struct config_policy {
 	double tag_score;          /* default 5 */
-	double quarantine_score;   /* 0: off (needs a place to put it; not built yet) */
+	double quarantine_score;   /* 0: off */
 	double reject_score;       /* 0: off (default) */
 	enum config_dmarc dmarc;
+	bool dmarc_hold;           /* what DMARC would have quarantined is held back; default: tagged */
 	struct config_domains trusted_sealers;    /* whose ARC chains lift a failed DMARC */
 	struct config_domains trusted_forwarders; /* whose authenticated mail does */
 	struct config_domains protected_domains;  /* refused when DMARC fails, whatever p= says */
@@ -141,6 +144,14 @@ struct config_policy {
 	bool allow_private_peer;   /* labs: a private peer that no relay lists is taken as it is */
 	struct admission_nets deny;  /* refused at CONNECT; the longer prefix of the two lists counts */
 	struct admission_nets allow; /* no limit on sources holds for these */
+};
+
+/* Where messages are held back; directory NULL: nowhere. */
+struct config_quarantine {
+	char *directory;
+	uint64_t max_size;         /* octets of messages; 0: no bound */
+	uint64_t min_free;         /* octets left free on the file system */
+	unsigned int max_age_s;    /* older ones are deleted */
 };
 
 struct config_private;
@@ -173,6 +184,7 @@ struct config {
 	char **rules_file;         /* globs already expanded, in order */
 	size_t n_rules_files;
 	struct config_policy policy;
+	struct config_quarantine quarantine;
 	struct admission_rules sources;
 	/* extra codes and texts by which a next hop refuses the relay, not the message */
 	char **relay_fault_code;   /* "5.7.51", "5.7.606-649", "530" */
@@ -222,4 +234,5 @@ void config_tls_forget(void *packed, size_t len);
 #define CONFIG_RESTART_DNS (1u << 2)
 #define CONFIG_RESTART_SPF (1u << 3)
 #define CONFIG_RESTART_TRACE (1u << 4)
+#define CONFIG_RESTART_QUARANTINE (1u << 5) /* its directory */
 unsigned int config_restart_needed(const struct config *running, const struct config *next);

@@ -302,6 +302,13 @@ static const struct config_key texts_keys[] = {
 	{"contact", read_text, LIMIT_OF(contact)},
 };
 
+static const struct config_key quarantine_keys[] = {
+	{"directory", read_path, CONFIG_FIELD(struct config, quarantine.directory)},
+	{"max-size", read_size, CONFIG_INT(struct config, quarantine.max_size), 0, 1e15},
+	{"min-free", read_size, CONFIG_INT(struct config, quarantine.min_free), 0, 1e15},
+	{"max-age", read_seconds, CONFIG_INT(struct config, quarantine.max_age_s), 3600, 3650.0 * 86400},
+};
+
 static const struct config_key trace_keys[] = {
 	{"file", read_path, CONFIG_FIELD(struct config, trace_file)},
 };
@@ -326,6 +333,7 @@ SECTION(limits, limits_keys)
 SECTION(texts, texts_keys)
 SECTION(dataplane, dataplane_keys)
 SECTION(trace, trace_keys)
+SECTION(quarantine, quarantine_keys)
 SECTION(api, api_keys)
 SECTION(spf, spf_keys)
 
@@ -349,6 +357,7 @@ static const struct config_key top_keys[] = {
 	{"sources", read_sources, CONFIG_FIELD(struct config, sources)},
 	{"texts", read_texts, 0, 0},
 	{"trace", read_trace, 0, 0},
+	{"quarantine", read_quarantine, 0, 0},
 	{"api", read_api, 0, 0},
 	{"loops", read_loops, CONFIG_INT(struct config, loops), 1, 1},
 	{"spf", read_spf, 0, 0},
@@ -366,6 +375,8 @@ static void defaults(struct config *c, struct config_mem *mem)
 	c->spf_workers = 2;
 	c->dns.timeout_ms = 10000;
 	config_policy_defaults(&c->policy);
+	c->quarantine.min_free = DEFAULT_QUARANTINE_FREE;
+	c->quarantine.max_age_s = DEFAULT_QUARANTINE_AGE_S;
 	config_sources_defaults(&c->sources);
 	d->max_message = DEFAULT_MAX_MESSAGE;
 	d->max_rcpt = DEFAULT_MAX_RCPT;
@@ -397,6 +408,9 @@ static void check_sums(struct config_reader *r, const struct config_node *root)
 	if (d->data_total_timeout_s < d->data_timeout_s)
 		config_fail(r->c, limits, "data-total-timeout", "%u s in all are less than the "
 			    "data-timeout of %u s", d->data_total_timeout_s, d->data_timeout_s);
+	if (config_child(root, "quarantine") && !c->quarantine.directory)
+		config_fail(r->c, config_child(root, "quarantine"), "directory", "missing: where "
+			    "messages are held");
 	for (size_t i = 0; i < c->n_trusts; i++) {
 		trusted += c->trust[i].n_nets;
 		if (trusted > HANDOFF_MAX_TRUSTS)

@@ -27,17 +27,6 @@ bool config_domain_listed(const struct config_domains *list, const char *domain)
 	return false;
 }
 
-static void read_quarantine(struct config_reader *r, const struct config_node *n,
-			    const struct config_key *k, void *field)
-{
-	if (n->kind == NODE_NUMBER && n->unit == UNIT_NONE && n->number > 0) {
-		config_fail(r->c, n, NULL,
-			    "there is no place for quarantined mail yet: only 0 (off) is possible");
-		return;
-	}
-	read_double(r, n, k, field);
-}
-
 static void read_domain_list(struct config_reader *r, const struct config_node *n,
 			     const struct config_key *k, void *field)
 {
@@ -67,18 +56,21 @@ static const char *const dmarc_words[] = {[CONFIG_DMARC_ENFORCE] = "enforce",
 					  NULL};
 static const char *const action_words[] = {[CONFIG_ACCEPT] = "accept",
 					   [CONFIG_TAG] = "tag",
+					   [CONFIG_QUARANTINE] = "quarantine",
 					   [CONFIG_DEFER] = "defer",
 					   [CONFIG_REJECT] = "reject",
 					   NULL};
 /* What may be right at the next try is never refused for good. */
 static const char *const passing_words[] = {
-	[CONFIG_ACCEPT] = "accept", [CONFIG_TAG] = "tag", [CONFIG_DEFER] = "defer", NULL};
+	[CONFIG_ACCEPT] = "accept", [CONFIG_TAG] = "tag", [CONFIG_QUARANTINE] = "quarantine",
+	[CONFIG_DEFER] = "defer", NULL};
 static const char *const required_words[] = {[CONFIG_DKIM_NONE] = "none",
 					     [CONFIG_DKIM_PASSING] = "passing",
 					     [CONFIG_DKIM_ACCEPTABLE] = "acceptable",
 					     [CONFIG_DKIM_AUTHOR] = "author",
 					     NULL};
 static const char *const l_words[] = {"pass", "fail", NULL};
+static const char *const dmarc_hold_words[] = {"tag", "quarantine", NULL};
 static const char *const testing_words[] = {"unsigned", "pass", NULL};
 
 #define POLICY_INT(member) CONFIG_INT(struct config_policy, member)
@@ -86,9 +78,10 @@ static const char *const testing_words[] = {"unsigned", "pass", NULL};
 
 static const struct config_key policy_keys[] = {
 	{"tag-score", read_double, POLICY(tag_score), 0, 10000},
-	{"quarantine-score", read_quarantine, POLICY(quarantine_score), 0, 0},
+	{"quarantine-score", read_double, POLICY(quarantine_score), 0, 10000},
 	{"reject-score", read_double, POLICY(reject_score), 0, 10000},
 	{"dmarc", read_choice, POLICY_INT(dmarc), .words = dmarc_words},
+	{"dmarc-quarantine", read_choice, POLICY_INT(dmarc_hold), .words = dmarc_hold_words},
 	{"trusted-sealers", read_domain_list, POLICY(trusted_sealers)},
 	{"trusted-forwarders", read_domain_list, POLICY(trusted_forwarders)},
 	{"protected-domains", read_domain_list, POLICY(protected_domains)},
@@ -142,6 +135,19 @@ const struct config_policy *config_policy_for(const struct config *c,
 	return route && route->policy ? route->policy : &c->policy;
 }
 
+/* Whatever would be held back needs a place. */
+static void check_holding(struct config_reader *r, const struct config_node *n,
+			  const struct config_policy *p)
+{
+	static const char why[] = "there is no quarantine section: no place for quarantined mail";
+
+	if (p->quarantine_score > 0 && config_child(n, "quarantine-score"))
+		config_fail(r->c, config_child(n, "quarantine-score"), NULL, "%s", why);
+	for (const struct config_node *e = n->first; e; e = e->next)
+		if (e->kind == NODE_STRING && !strcmp(e->text, "quarantine"))
+			config_fail(r->c, e, NULL, "%s", why);
+}
+
 static void check_policy(struct config_reader *r, const struct config_node *n,
 			 const struct config_policy *p)
 {
@@ -151,6 +157,8 @@ static void check_policy(struct config_reader *r, const struct config_node *n,
 			    p->reject_score, p->tag_score);
 	if (!n)
 		return;
+	if (!r->out->quarantine.directory)
+		check_holding(r, n, p);
 	if (config_child(n, "dkim-missing") && p->dkim_required == CONFIG_DKIM_NONE)
 		config_fail(r->c, config_child(n, "dkim-missing"), NULL,
 			    "needs dkim-required, which says what is missing");
@@ -169,6 +177,10 @@ void config_check_policy(struct config_reader *r, const struct config_node *root
 	const struct config_node *routes = config_child(root, "route");
 
 	check_policy(r, config_child(root, "policy"), &c->policy);
+	for (size_t i = 0; i < c->policy.n_dnsbls && !c->quarantine.directory; i++)
+		if (c->policy.listing[i].action == CONFIG_QUARANTINE)
+			config_fail(r->c, config_child(root, "dnsbl"), c->policy.dnsbl[i].name,
+				    "there is no quarantine section: no place for quarantined mail");
 	for (size_t i = 0; routes && i < c->n_routes; i++)
 		if (c->route[i].policy)
 			check_policy(r,

@@ -153,6 +153,7 @@ static void finish(struct judge *j)
 		.dnsbl = r->dnsbl,
 		.mail_from = mailbox_alabel(j->req.env->mail_from, alabels, sizeof(alabels)),
 		.null_mx = r->null_mx,
+		.quarantine = j->req.config->quarantine.directory != NULL,
 		.hit = r->hit,
 		.n_hits = r->n_hits,
 	};

@@ -210,8 +210,8 @@ static void apply(const struct findings *all, const struct finding *worst,
 	policy_say(text + at, sizeof(text) - at, "%s", names);
 	out->cause = n > 1 ? POLICY_BY_SEVERAL : worst->cause;
 	SAY(out->reason, "policy: %s", names);
-	if (worst->action == CONFIG_TAG)
-		out->action = POLICY_TAG;
+	if (worst->action < CONFIG_DEFER)
+		out->action = (enum policy_action)worst->action;
 	else
 		policy_refuse(out, (enum policy_action)worst->action,
 			      worst->action == CONFIG_REJECT ? 550 : 451,

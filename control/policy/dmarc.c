@@ -50,11 +50,16 @@ static bool find_evidence(const struct policy_input *in, double score, char *why
 	return true;
 }
 
-static void tag(struct policy_verdict *out, const char *why)
+/* RFC 9989 5.3.6 (quarantine): suspicious. Where such mail goes is the operator's: to the next hop,
+ * told in the header block, or held back. */
+static void tag(const struct policy_input *in, struct policy_verdict *out, const char *why)
 {
-	if (out->action == POLICY_TAG)
+	enum policy_action action =
+		in->quarantine && in->config->dmarc_hold ? POLICY_QUARANTINE : POLICY_TAG;
+
+	if (out->action >= action)
 		return;
-	out->action = POLICY_TAG;
+	out->action = action;
 	out->cause = POLICY_BY_DMARC;
 	SAY(out->reason, "%s", why);
 }
@@ -75,7 +80,7 @@ static void by_from(const struct policy_input *in, struct policy_verdict *out)
 	if (in->config->dmarc == CONFIG_DMARC_STRICT)
 		reject(out, why, "Message refused: its author cannot be determined");
 	else
-		tag(out, why);
+		tag(in, out, why);
 }
 
 /* The names that are ours to protect: whoever uses them is to be authenticated, whatever the
@@ -110,7 +115,7 @@ static void by_failure(const struct policy_input *in, struct policy_verdict *out
 	    e->policy_domain);
 	if (d->disposition != DMARC_POLICY_REJECT ||
 	    !find_evidence(in, out->score, more, sizeof(more))) {
-		tag(out, why);
+		tag(in, out, why);
 		return;
 	}
 	SAY(text, "Unauthenticated mail is refused by the DMARC policy of %s", e->policy_domain);
@@ -161,7 +166,7 @@ void policy_dmarc(const struct policy_input *in, struct policy_verdict *out)
 			      (e->policy != DMARC_POLICY_NONE || protected_author(in));
 	if (act && !out->lifted) {
 		if (d->result == DMARC_TEMPERROR && e->has_policy && e->policy != DMARC_POLICY_NONE)
-			tag(out, "dmarc temperror under a policy");
+			tag(in, out, "dmarc temperror under a policy");
 		if (d->result == DMARC_FAIL)
 			by_failure(in, out);
 	}

@@ -8,7 +8,7 @@
 
 const char *policy_action_name(enum policy_action a)
 {
-	static const char *const name[] = {"accept", "tag", "defer", "reject"};
+	static const char *const name[] = {"accept", "tag", "quarantine", "defer", "reject"};
 
 	return name[a];
 }
@@ -73,6 +73,16 @@ static bool sender_unknown(const struct policy_input *in, struct policy_verdict 
 	return true;
 }
 
+/* Without a place to hold it back nobody takes it: it comes again. */
+static void hold(const struct policy_input *in, struct policy_verdict *v)
+{
+	if (in->quarantine)
+		v->action = POLICY_QUARANTINE;
+	else
+		policy_refuse(v, POLICY_DEFER, 451, 1,
+			      "Quarantine is not available, try again later");
+}
+
 static void by_rule(const struct policy_input *in, struct policy_verdict *v)
 {
 	const struct rule *worst = NULL;
@@ -92,7 +102,7 @@ static void by_rule(const struct policy_input *in, struct policy_verdict *v)
 		policy_refuse(v, POLICY_DEFER, 451, 1, "Message is deferred by policy, try again later");
 		break;
 	case RULE_QUARANTINE:
-		policy_refuse(v, POLICY_DEFER, 451, 1, "Quarantine is not available, try again later");
+		hold(in, v);
 		break;
 	default:
 		v->action = POLICY_TAG;
@@ -112,8 +122,7 @@ static void by_score(const struct policy_input *in, struct policy_verdict *out)
 	} else if (c->quarantine_score > 0 && out->score >= c->quarantine_score) {
 		name = "quarantine-score";
 		limit = c->quarantine_score;
-		policy_refuse(out, POLICY_DEFER, 451, 1,
-			      "Quarantine is not available, try again later");
+		hold(in, out);
 	} else if (c->tag_score > 0 && out->score >= c->tag_score && out->action < POLICY_TAG) {
 		out->action = POLICY_TAG;
 	} else {
@@ -176,7 +185,7 @@ static void by_dnsbl(const struct policy_input *in, struct policy_verdict *out)
 	else if (l->action == CONFIG_DEFER)
 		policy_refuse(out, POLICY_DEFER, 451, 1, text);
 	else
-		out->action = POLICY_TAG;
+		out->action = (enum policy_action)l->action;
 }
 
 void policy_decide(const struct policy_input *in, struct policy_verdict *out)

@@ -13,8 +13,8 @@
 #include "control/origin/origin.h"
 #include "control/rules/rules.h"
 
-enum policy_action { POLICY_ACCEPT, POLICY_TAG, POLICY_DEFER, POLICY_REJECT };
-const char *policy_action_name(enum policy_action a); /* "accept" "tag" "defer" "reject" */
+enum policy_action { POLICY_ACCEPT, POLICY_TAG, POLICY_QUARANTINE, POLICY_DEFER, POLICY_REJECT };
+const char *policy_action_name(enum policy_action a); /* "accept" "tag" "quarantine" ... */
 
 /* What decided. */
 enum policy_cause {
@@ -61,6 +61,7 @@ struct policy_input {
 	const struct dnsbl_verdict *dnsbl; /* by config->dnsbl[]; NULL: not asked */
 	struct str mail_from;              /* A-labels */
 	bool null_mx;                      /* of its domain */
+	bool quarantine;                   /* there is a place to hold messages back */
 	const struct rule_hit *hit;
 	size_t n_hits;
 };
@@ -83,7 +84,7 @@ struct policy_verdict {
 
 /* Order: an unresolved relay or a private peer defers (451 4.7.1) before anything else; then actions
  * of rules (the strictest stands: reject, defer, quarantine, tag); then thresholds; then, for what
- * is not refused or deferred by then, lists in the DNS, the checks of policy and DMARC. A quarantine
- * has no place to go yet: it is done as a deferral (451 4.7.1) that says so, and as a tag where
- * DMARC asks for it. Of the pointers only config and origin must be there. */
+ * is not refused or deferred by then, lists in the DNS, the checks of policy and DMARC. Of what is
+ * found the strictest stands. A quarantine that has no place to go is a deferral (451 4.7.1) that
+ * says so. Of the pointers only config and origin must be there. */
 void policy_decide(const struct policy_input *in, struct policy_verdict *out);

@@ -14,7 +14,7 @@
 static const char schema[] =
 	"CREATE TABLE message (id TEXT PRIMARY KEY, time INTEGER NOT NULL, size INTEGER NOT NULL,"
 	" route TEXT NOT NULL, origin BLOB NOT NULL, helo BLOB NOT NULL, mail_from BLOB NOT NULL,"
-	" message_id BLOB NOT NULL, held INTEGER NOT NULL, reason TEXT NOT NULL, score REAL NOT NULL,"
+	" message_id BLOB NOT NULL, held BLOB NOT NULL, reason TEXT NOT NULL, score REAL NOT NULL,"
 	" body INTEGER NOT NULL, smtputf8 INTEGER NOT NULL, flags INTEGER NOT NULL,"
 	" block BLOB NOT NULL, ranges BLOB NOT NULL, rcpts BLOB NOT NULL) STRICT;"
 	"CREATE INDEX by_time ON message (time);"
@@ -189,11 +189,12 @@ int index_put(struct index *x, const struct quarantine_message *m)
 {
 	sqlite3_stmt *s = ready(x, PUT);
 	size_t n;
-	uint8_t *rcpts = pack_rcpts(m, &n);
+	uint8_t *rcpts = pack_rcpts(m, &n), held[HANDOFF_MAX_RCPTS];
 	int rc;
 
 	if (!rcpts)
 		return -ENOMEM;
+	memset(held, 1, sizeof(held));
 	sqlite3_bind_int64(s, 1, (sqlite3_int64)m->time_ns);
 	sqlite3_bind_int64(s, 2, (sqlite3_int64)m->content.size);
 	sqlite3_bind_text(s, 3, m->route, -1, SQLITE_STATIC);
@@ -201,7 +202,7 @@ int index_put(struct index *x, const struct quarantine_message *m)
 	bind_str(s, 5, m->helo);
 	bind_str(s, 6, m->mail_from);
 	bind_str(s, 7, m->message_id);
-	sqlite3_bind_int64(s, 8, (sqlite3_int64)m->held);
+	sqlite3_bind_blob64(s, 8, held, m->n_rcpts, SQLITE_STATIC);
 	sqlite3_bind_text(s, 9, m->reason, -1, SQLITE_STATIC);
 	sqlite3_bind_double(s, 10, m->score);
 	sqlite3_bind_int(s, 11, m->body);
@@ -252,26 +253,43 @@ int index_delete(struct index *x, const char *id, uint64_t *size)
 	return run(x, DELETE);
 }
 
-int index_release(struct index *x, const char *id, uint64_t rcpts, uint64_t *left)
-{
-	sqlite3_int64 held = 0;
-	sqlite3_stmt *s;
-	int rc = number(x, HELD, id, &held);
-
-	if (rc)
-		return rc;
-	*left = (uint64_t)held & ~rcpts;
-	s = ready(x, SET_HELD);
-	bind_id(s, 1, id);
-	sqlite3_bind_int64(s, 2, (sqlite3_int64)*left);
-	return run(x, SET_HELD);
-}
-
 static struct str column(sqlite3_stmt *s, int at)
 {
 	const void *p = sqlite3_column_blob(s, at);
 
 	return str_make(p, (size_t)sqlite3_column_bytes(s, at));
+}
+
+int index_release(struct index *x, const char *id, const uint8_t *rcpts, size_t n, size_t *left)
+{
+	sqlite3_stmt *s = ready(x, HELD);
+	uint8_t held[HANDOFF_MAX_RCPTS];
+	struct str was;
+	int rc;
+
+	bind_id(s, 1, id);
+	rc = sqlite3_step(s);
+	was = rc == SQLITE_ROW ? column(s, 0) : STR_NONE;
+	if (was.n && was.n == n && n <= sizeof(held))
+		memcpy(held, was.p, n);
+	else
+		n = 0;
+	sqlite3_reset(s);
+	if (rc != SQLITE_ROW)
+		return rc == SQLITE_DONE ? -ENOENT : errno_of(rc);
+	if (!n)
+		return -EINVAL;
+	*left = 0;
+	for (size_t i = 0; i < n; i++) {
+		held[i] = held[i] && !rcpts[i];
+		*left += held[i];
+	}
+	s = ready(x, SET_HELD);
+	bind_id(s, 1, id);
+	sqlite3_bind_blob64(s, 2, held, n, SQLITE_STATIC);
+	rc = run(x, SET_HELD);
+	sqlite3_clear_bindings(s);
+	return rc;
 }
 
 /* Memory for the copies that a message points to. */
@@ -314,7 +332,8 @@ static int unpack_rcpts(struct str s, struct str *rcpt, size_t *n)
 /* From the columns at `at` on; borrowed from the statement. */
 static int read_row(sqlite3_stmt *s, int at, struct quarantine_message *m, struct str *rcpt)
 {
-	struct str origin = column(s, at + 3), ranges = column(s, at + 14);
+	struct str origin = column(s, at + 3), ranges = column(s, at + 14), held = column(s, at + 7);
+	int rc;
 
 	m->time_ns = (uint64_t)sqlite3_column_int64(s, at);
 	m->content = (struct mail_bytes){.size = (size_t)sqlite3_column_int64(s, at + 1)};
@@ -322,7 +341,7 @@ static int read_row(sqlite3_stmt *s, int at, struct quarantine_message *m, struc
 	m->helo = column(s, at + 4);
 	m->mail_from = column(s, at + 5);
 	m->message_id = column(s, at + 6);
-	m->held = (uint64_t)sqlite3_column_int64(s, at + 7);
+	m->held = held.p;
 	m->reason = (const char *)sqlite3_column_text(s, at + 8);
 	m->score = sqlite3_column_double(s, at + 9);
 	m->body = (uint8_t)sqlite3_column_int(s, at + 10);
@@ -336,14 +355,15 @@ static int read_row(sqlite3_stmt *s, int at, struct quarantine_message *m, struc
 	    !m->reason)
 		return -EBADMSG;
 	memcpy(m->origin.a, origin.p, origin.n);
-	return unpack_rcpts(column(s, at + 15), rcpt, &m->n_rcpts);
+	rc = unpack_rcpts(column(s, at + 15), rcpt, &m->n_rcpts);
+	return rc ? rc : held.n != m->n_rcpts ? -EBADMSG : 0;
 }
 
 static int copy_row(struct quarantine_message *m, const char *id, void **memory)
 {
 	size_t ranges = m->n_ranges * sizeof(*m->range), rcpts = m->n_rcpts * sizeof(*m->rcpt);
 	size_t need = ranges + rcpts + QUARANTINE_ID + strlen(m->route) + m->helo.n + m->mail_from.n +
-		      m->message_id.n + strlen(m->reason) + m->block.n + 7;
+		      m->message_id.n + strlen(m->reason) + m->block.n + m->n_rcpts + 8;
 	struct shelf shelf = {.at = ranges + rcpts};
 	struct str *rcpt;
 
@@ -368,6 +388,7 @@ static int copy_row(struct quarantine_message *m, const char *id, void **memory)
 	m->mail_from = keep(&shelf, m->mail_from);
 	m->message_id = keep(&shelf, m->message_id);
 	m->block = keep(&shelf, m->block);
+	m->held = keep(&shelf, str_make(m->held, m->n_rcpts)).p;
 	return 0;
 }
 
@@ -426,7 +447,7 @@ static json_t *row_json(sqlite3_stmt *s, const struct quarantine_message *m)
 
 	for (size_t i = 0; i < m->n_rcpts; i++)
 		json_array_append_new(rcpts, json_pack("{s:o, s:b}", "rcpt", text(m->rcpt[i]), "held",
-						       (int)(m->held >> (i < 63 ? i : 63) & 1)));
+						       (int)m->held[i]));
 	return json_pack("{s:s, s:I, s:I, s:s, s:s, s:o, s:o, s:s, s:f, s:o}", "id",
 			 sqlite3_column_text(s, 0), "time_ns", (json_int_t)m->time_ns, "size",
 			 (json_int_t)m->content.size, "route", m->route, "origin",

@@ -53,8 +53,8 @@ void index_rollback(struct index *x);
 /* -EEXIST: there is one of that id. */
 int index_put(struct index *x, const struct quarantine_message *m);
 int index_delete(struct index *x, const char *id, uint64_t *size);
-/* Takes bits away from `held`; *left: what is held still. */
-int index_release(struct index *x, const char *id, uint64_t rcpts, uint64_t *left);
+/* *left: who holds it still. -EINVAL: the message has another number of recipients. */
+int index_release(struct index *x, const char *id, const uint8_t *rcpts, size_t n, size_t *left);
 bool index_has(struct index *x, const char *id);
 /* Everything but the content's octets, of which content.size is set. Owned by *memory, which is to
  * be freed. */

@@ -30,18 +30,25 @@ struct job {
 	void *arg;
 	char id[QUARANTINE_ID + 1];
 	const struct quarantine_message *put;
-	uint64_t rcpts;
+	uint8_t *rcpts; /* release, owned */
+	size_t n_rcpts;
 	char *rcpt, *mail_from; /* filter, owned */
 	size_t limit;
 
 	int error;
 	char why[160];
-	struct quarantine_message got;
-	struct iovec iov;
-	void *memory; /* of got */
+	struct got *got;
 	json_t *list;
 };
 TAILQ_HEAD(job_list, job);
+
+/* A message as get() gives it; `message` is first, so that it is found from there. */
+struct got {
+	struct quarantine_message message;
+	struct iovec iov;
+	void *memory; /* of the message's strings */
+	bool kept;    /* the caller frees it */
+};
 
 struct quarantine {
 	struct event *readable;
@@ -65,15 +72,35 @@ struct quarantine {
 bool quarantine_id_valid(const char *id)
 {
 	return strlen(id) == QUARANTINE_ID &&
-	       strspn(id, "0123456789ABCDEF") == QUARANTINE_ID;
+	       strspn(id, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") == QUARANTINE_ID;
+}
+
+void quarantine_message_free(struct quarantine_message *m)
+{
+	struct got *g = (struct got *)m;
+
+	if (!g)
+		return;
+	free(g->iov.iov_base);
+	free(g->memory);
+	free(g);
+}
+
+struct quarantine_message *quarantine_keep(const struct quarantine_answer *a)
+{
+	struct got *g = (struct got *)a->message;
+
+	g->kept = true;
+	return a->message;
 }
 
 static void job_free(struct job *j)
 {
+	free(j->rcpts);
 	free(j->rcpt);
 	free(j->mail_from);
-	free(j->iov.iov_base);
-	free(j->memory);
+	if (j->got && !j->got->kept)
+		quarantine_message_free(&j->got->message);
 	json_decref(j->list);
 	free(j);
 }
@@ -175,8 +202,8 @@ static int drop(struct quarantine *q, const char *id)
 
 static void release(struct quarantine *q, struct job *j)
 {
-	uint64_t left = 0;
-	int rc = index_release(&q->index, j->id, j->rcpts, &left);
+	size_t left = 0;
+	int rc = index_release(&q->index, j->id, j->rcpts, j->n_rcpts, &left);
 
 	if (!rc && !left)
 		rc = drop(q, j->id);
@@ -186,21 +213,27 @@ static void release(struct quarantine *q, struct job *j)
 
 static void get(struct quarantine *q, struct job *j)
 {
+	struct got *g = j->got = calloc(1, sizeof(*g));
 	uint8_t *data = NULL;
-	int rc = index_get(&q->index, j->id, &j->got, &j->memory);
+	int rc;
 
+	if (!g) {
+		failed(q, j, -ENOMEM, "message");
+		return;
+	}
+	rc = index_get(&q->index, j->id, &g->message, &g->memory);
 	if (rc) {
 		failed(q, j, rc, "index");
 		return;
 	}
-	rc = store_read(&q->store, j->id, j->got.content.size, &data);
+	rc = store_read(&q->store, j->id, g->message.content.size, &data);
 	if (rc) {
 		failed(q, j, rc, "message file");
 		return;
 	}
-	j->iov = (struct iovec){data, j->got.content.size};
-	j->got.content.iov = &j->iov;
-	j->got.content.n_iov = 1;
+	g->iov = (struct iovec){data, g->message.content.size};
+	g->message.content.iov = &g->iov;
+	g->message.content.n_iov = 1;
 }
 
 static void one(struct quarantine *q, struct job *j)
@@ -330,7 +363,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 		struct quarantine_answer a = {
 			.error = j->error,
 			.why = j->why,
-			.message = j->op == OP_GET && !j->error ? &j->got : NULL,
+			.message = j->op == OP_GET && !j->error ? &j->got->message : NULL,
 			.list = j->list,
 		};
 
@@ -374,15 +407,12 @@ static int give(struct quarantine *q, struct job *j, const char *id)
 	return 0;
 }
 
-static int simple(struct quarantine *q, enum op op, const char *id, uint64_t rcpts,
-		  quarantine_callback *cb, void *arg)
+static int simple(struct quarantine *q, enum op op, const char *id, quarantine_callback *cb,
+		  void *arg)
 {
 	struct job *j = job_new(op, quarantine_id_valid(id) ? id : NULL, cb, arg);
 
-	if (!j)
-		return -ENOMEM;
-	j->rcpts = rcpts;
-	return give(q, j, id);
+	return j ? give(q, j, id) : -ENOMEM;
 }
 
 int quarantine_put(struct quarantine *q, const struct quarantine_message *m,
@@ -398,18 +428,29 @@ int quarantine_put(struct quarantine *q, const struct quarantine_message *m,
 
 int quarantine_get(struct quarantine *q, const char *id, quarantine_callback *cb, void *arg)
 {
-	return simple(q, OP_GET, id, 0, cb, arg);
+	return simple(q, OP_GET, id, cb, arg);
 }
 
 int quarantine_delete(struct quarantine *q, const char *id, quarantine_callback *cb, void *arg)
 {
-	return simple(q, OP_DELETE, id, 0, cb, arg);
+	return simple(q, OP_DELETE, id, cb, arg);
 }
 
-int quarantine_release(struct quarantine *q, const char *id, uint64_t rcpts,
+int quarantine_release(struct quarantine *q, const char *id, const uint8_t *rcpts, size_t n,
 		       quarantine_callback *cb, void *arg)
 {
-	return simple(q, OP_RELEASE, id, rcpts, cb, arg);
+	struct job *j = job_new(OP_RELEASE, quarantine_id_valid(id) ? id : NULL, cb, arg);
+
+	if (!j)
+		return -ENOMEM;
+	j->rcpts = malloc(n + 1);
+	if (!j->rcpts) {
+		job_free(j);
+		return -ENOMEM;
+	}
+	memcpy(j->rcpts, rcpts, n);
+	j->n_rcpts = n;
+	return give(q, j, id);
 }
 
 int quarantine_list(struct quarantine *q, const struct quarantine_filter *f,

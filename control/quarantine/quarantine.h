@@ -39,14 +39,14 @@ struct quarantine_range {
 
 /* A message as it is put and as it comes back. Put: borrowed until the callback. */
 struct quarantine_message {
-	const char *id;         /* trace id: 16 digits 0-9 A-F */
+	const char *id;         /* trace id: 16 of 0-9 A-Z */
 	uint64_t time_ns;       /* CLOCK_REALTIME */
 	const char *route;      /* name */
 	struct ip_addr origin;
 	struct str helo, mail_from, message_id;
 	const struct str *rcpt;
 	size_t n_rcpts;
-	uint64_t held;          /* bit i: rcpt[i] is not released yet; rcpts over 63 share bit 63 */
+	const uint8_t *held;    /* held[i]: rcpt[i] has it not yet; put: all of them */
 	const char *reason;
 	double score;
 	uint8_t body;           /* enum handoff_body */
@@ -62,10 +62,13 @@ struct quarantine_message {
 struct quarantine_answer {
 	int error;              /* 0, -ENOENT, -EEXIST, -ENOSPC, -EINVAL, -errno */
 	const char *why;        /* what failed, for an operator; "" for none */
-	const struct quarantine_message *message; /* get; valid in the callback */
+	struct quarantine_message *message; /* get; valid in the callback */
 	json_t *list;           /* list; borrowed */
 };
 typedef void quarantine_callback(void *arg, const struct quarantine_answer *a);
+/* Inside the callback of get: the message for longer. The caller frees it. */
+struct quarantine_message *quarantine_keep(const struct quarantine_answer *a);
+void quarantine_message_free(struct quarantine_message *m);
 
 /* Takes the directory over (-EBUSY: another process has it), removes what a crash left. NULL: err
  * (>= 256 octets) says why. */
@@ -83,8 +86,8 @@ int quarantine_put(struct quarantine *q, const struct quarantine_message *m,
 int quarantine_get(struct quarantine *q, const char *id, quarantine_callback *cb, void *arg);
 /* The message and its file. cb may be NULL. */
 int quarantine_delete(struct quarantine *q, const char *id, quarantine_callback *cb, void *arg);
-/* These recipients have it (bits as in `held`). With none left it is deleted. */
-int quarantine_release(struct quarantine *q, const char *id, uint64_t rcpts,
+/* The recipients with a 1 have it now; n of them, as in the message. With none left it is deleted. */
+int quarantine_release(struct quarantine *q, const char *id, const uint8_t *rcpts, size_t n,
 		       quarantine_callback *cb, void *arg);
 /* Newest first, at most LIMIT_QUARANTINE_LIST. NULL: any; rcpt and mail_from: an address, or
  * "@domain"; case does not matter. */
@@ -101,5 +104,5 @@ struct quarantine_stats {
 };
 void quarantine_stats(struct quarantine *q, struct quarantine_stats *out);
 
-/* 16 digits 0-9 A-F? */
+/* 16 of 0-9 A-Z? */
 bool quarantine_id_valid(const char *id);

@@ -62,7 +62,7 @@ struct seen {
 	char why[160], mail_from[64], route[32], reason[64], block[128], content[256];
 	char rcpt[4][64];
 	size_t n_rcpts, content_len, n_ranges;
-	uint64_t held;
+	char held[8];
 	struct quarantine_range range[4];
 	json_t *list;
 };
@@ -89,7 +89,8 @@ static void note(void *arg, const struct quarantine_answer *a)
 		s->n_rcpts = m->n_rcpts;
 		for (size_t i = 0; i < m->n_rcpts && i < 4; i++)
 			copy(s->rcpt[i], sizeof(s->rcpt[i]), m->rcpt[i]);
-		s->held = m->held;
+		for (size_t i = 0; i < m->n_rcpts; i++)
+			s->held[i] = m->held[i] ? 'h' : '-';
 		s->n_ranges = m->n_ranges;
 		memcpy(s->range, m->range, m->n_ranges * sizeof(*m->range));
 		s->content_len = m->content.size;
@@ -120,7 +121,6 @@ static struct quarantine_message message(const char *id, struct iovec *iov, size
 		.message_id = STR("<1@example.net>"),
 		.rcpt = rcpts,
 		.n_rcpts = 3,
-		.held = 7,
 		.reason = "score 9.00",
 		.score = 9,
 		.block = STR("X-Postern-Score: 9.00\r\n"),
@@ -216,7 +216,7 @@ static void as_it_was_put(void **state)
 	assert_string_equal(s.rcpt[1], "B@example.com");
 	assert_int_equal(s.n_ranges, 2);
 	assert_int_equal(s.range[1].off, 100);
-	assert_int_equal(s.held, 7);
+	assert_string_equal(s.held, "hhh");
 	/* one file, and only its owner and group read it */
 	assert_int_equal(files("held"), 1);
 	assert_int_equal(files("new"), 0);
@@ -257,17 +257,22 @@ static void ids(void **state)
 
 static void release_by_recipient(void **state)
 {
+	static const uint8_t second[] = {0, 1, 0}, rest[] = {1, 0, 1};
 	struct quarantine_stats st;
 	struct seen s = {0};
 
 	(void)state;
 	start(options());
 	put("00000000000000A1", "x");
-	assert_int_equal(quarantine_release(q, "00000000000000A1", 2, note, &s), 0);
+	assert_int_equal(quarantine_release(q, "00000000000000A1", second, 3, note, &s), 0);
 	wait_for(&s);
-	assert_int_equal(get("00000000000000A1").held, 5);
+	assert_string_equal(get("00000000000000A1").held, "h-h");
 	s = (struct seen){0};
-	assert_int_equal(quarantine_release(q, "00000000000000A1", 5, note, &s), 0);
+	assert_int_equal(quarantine_release(q, "00000000000000A1", rest, 2, note, &s), 0);
+	wait_for(&s);
+	assert_int_equal(s.error, -EINVAL);
+	s = (struct seen){0};
+	assert_int_equal(quarantine_release(q, "00000000000000A1", rest, 3, note, &s), 0);
 	wait_for(&s);
 	assert_int_equal(s.error, 0);
 	assert_int_equal(get("00000000000000A1").error, -ENOENT);

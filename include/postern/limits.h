@@ -187,4 +187,6 @@
 #define DEFAULT_SOURCE_UNKNOWN 20
 #define DEFAULT_SOURCE_HALF_LIFE_S 1800
 #define DEFAULT_MIN_RATE_LARGE 10000
+#define DEFAULT_QUARANTINE_FREE (1024u * 1024 * 1024)
+#define DEFAULT_QUARANTINE_AGE_S (30u * 86400)
 #define DEFAULT_ARENA_SHARE 1        /* percent of a slice a source, and a largest message at least */

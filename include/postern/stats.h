@@ -210,6 +210,12 @@
 	X(callout_failed, C, "callouts without an answer in time") \
 	X(messages, C, "messages judged") \
 	X(delivered, C, "messages delivered") \
+	X(quarantined, C, "messages put into quarantine") \
+	X(quarantine_failed, C, "messages that quarantine did not take, deferred") \
+	X(quarantine_held, G, "messages in quarantine") \
+	X(quarantine_bytes, G, "octets of messages in quarantine") \
+	X(quarantine_expired, C, "messages in quarantine deleted for their age") \
+	X(quarantine_released, C, "messages released from quarantine, for one recipient or more") \
 	X(deferred, C, "messages answered 4xx") \
 	X(rejected, C, "messages answered 5xx") \
 	X(aborted, C, "messages given up before the onward dot (client gone, cancel)") \

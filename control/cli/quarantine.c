@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+
+/* `posternctl quarantine ...`: what is held back, and what becomes of it. */
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "control/cli/cli.h"
+#include "postern/str.h"
+#include "postern/utf8.h"
+
+static int complain(const char *why)
+{
+	fprintf(stderr, "posternctl quarantine: %s\n", why);
+	return CLI_USAGE;
+}
+
+static void when(const json_t *v, char *buf, size_t cap)
+{
+	time_t t = (time_t)(json_integer_value(json_object_get(v, "time_ns")) / 1000000000);
+	struct tm tm;
+
+	if (!gmtime_r(&t, &tm) || !strftime(buf, cap, "%Y-%m-%dT%H:%M:%SZ", &tm))
+		snprintf(buf, cap, "?");
+}
+
+static void print_list(const json_t *answer)
+{
+	const json_t *v, *r;
+	char time[32];
+	size_t i, k;
+
+	json_array_foreach(json_object_get(answer, "messages"), i, v) {
+		when(v, time, sizeof(time));
+		printf("%s  %s  %lld octets, from <%s> at %s\n", show_text(v, "id"), time,
+		       (long long)json_integer_value(json_object_get(v, "size")),
+		       show_text(v, "mail_from"), show_text(v, "origin"));
+		json_array_foreach(json_object_get(v, "rcpts"), k, r)
+			printf("    %s <%s>\n", json_is_true(json_object_get(r, "held")) ? "held for"
+										      : "released to",
+			       show_text(r, "rcpt"));
+		printf("    %s\n", show_text(v, "reason"));
+	}
+	printf("%zu message(s)\n", json_array_size(json_object_get(answer, "messages")));
+}
+
+/* Lines of a message on a terminal: controls and deceptive code points are '?'. */
+static void print_lines(const char *text)
+{
+	struct str t = str_c(text);
+
+	for (size_t i = 0, n; i < t.n; i += n) {
+		long cp = utf8_at(t, i, &n);
+
+		if (cp == '\r')
+			continue;
+		if (cp == '\n' || cp == '\t' || (cp >= 0x20 && cp != 0x7f && !utf8_is_deceptive(cp)))
+			fwrite(t.p + i, 1, n, stdout);
+		else
+			putchar('?');
+	}
+}
+
+static void print_message(const json_t *v)
+{
+	const json_t *list = json_pack("{s:[O]}", "messages", v);
+
+	print_list(list);
+	json_decref((json_t *)list);
+	printf("\n--- in front of it would go:\n");
+	print_lines(json_string_value(json_object_get(v, "header_block")));
+	printf("--- the message as it came%s:\n",
+	       json_is_true(json_object_get(v, "cut")) ? ", its beginning" : "");
+	print_lines(json_string_value(json_object_get(v, "content")));
+}
+
+static void print_release(const json_t *answer)
+{
+	const json_t *v;
+	size_t i;
+
+	json_array_foreach(json_object_get(answer, "rcpts"), i, v)
+		printf("%s <%s>: %s\n", json_is_true(json_object_get(v, "released")) ? "released to"
+										      : "still held for",
+		       show_text(v, "rcpt"), show_text(v, "reply"));
+}
+
+static int ask(const struct cli *cli, const char *what, json_t *request,
+	       void (*print)(const json_t *answer))
+{
+	char command[40];
+	int code = CLI_OK;
+	json_t *answer;
+
+	snprintf(command, sizeof(command), "quarantine %s", what);
+	json_object_set_new(request, "command", json_string(command));
+	answer = client_ask(cli, request, &code);
+	if (!answer)
+		return code;
+	if (cli->json)
+		print_json(answer);
+	else if (print)
+		print(answer);
+	if (json_is_false(json_object_get(answer, "ok")))
+		code = CLI_FINDING;
+	json_decref(answer);
+	return code;
+}
+
+static int list(const struct cli *cli, int argc, char **argv)
+{
+	json_t *req = json_object();
+
+	for (int i = 0; i < argc; i += 2) {
+		const char *member = !strcmp(argv[i], "--rcpt")	  ? "rcpt"
+				     : !strcmp(argv[i], "--from")  ? "mail_from"
+				     : !strcmp(argv[i], "--limit") ? "limit"
+								   : NULL;
+
+		if (!member || i + 1 == argc) {
+			json_decref(req);
+			return complain("list [--rcpt ADDR] [--from ADDR] [--limit N]");
+		}
+		json_object_set_new(req, member, !strcmp(member, "limit")
+							 ? json_integer(atoi(argv[i + 1]))
+							 : json_string(argv[i + 1]));
+	}
+	return ask(cli, "list", req, print_list);
+}
+
+int cmd_quarantine(const struct cli *cli, int argc, char **argv)
+{
+	json_t *req, *rcpts;
+
+	if (argc >= 1 && !strcmp(argv[0], "list"))
+		return list(cli, argc - 1, argv + 1);
+	if (argc < 2 || (argc > 2 && strcmp(argv[0], "release") != 0))
+		return complain("list, show ID, release ID [ADDR...] or delete ID");
+	req = json_pack("{s:s}", "id", argv[1]);
+	if (!req)
+		return complain("an id is 16 digits and letters");
+	if (!strcmp(argv[0], "show"))
+		return ask(cli, "show", req, print_message);
+	if (!strcmp(argv[0], "delete"))
+		return ask(cli, "delete", req, NULL);
+	if (!strcmp(argv[0], "release")) {
+		rcpts = json_array();
+		for (int i = 2; i < argc; i++)
+			json_array_append_new(rcpts, json_string(argv[i]));
+		json_object_set_new(req, "rcpts", rcpts);
+		return ask(cli, "release", req, print_release);
+	}
+	json_decref(req);
+	return complain("list, show ID, release ID [ADDR...] or delete ID");
+}

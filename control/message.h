@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+#pragma once
+
+/* What message.c and hold.c tell each other. */
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "control/loop.h"
+
+/* hold.c: puts the judged message into quarantine; it comes back by one of the two below. -ENOMEM. */
+int hold_start(struct message *m);
+void hold_free(struct hold *h);
+
+/* message.c: the client's reply; frees the message. */
+void message_answer(struct message *m, const struct ctl_reply *r, enum trace_outcome outcome);
+/* Nobody waits for it any more; frees the message. */
+void message_give_back(struct message *m);
+/* Does the client still wait? */
+bool message_wanted(const struct message *m);
