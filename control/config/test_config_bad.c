@@ -104,7 +104,7 @@ static const struct bad {
 	{HLR "policy { quarantine-score = 8 }", 4, "policy.quarantine-score", "no place for quarantined"},
 	{HLR "quarantine { max-size = 1gb }", 4, "quarantine.directory", "missing"},
 	{HLR "quarantine { directory = \"q\" }", 4, "quarantine.directory", "absolute path"},
-	{HLR "quarantine { directory = \"/q\"\nmax-age = 1m }", 5, "quarantine.max-age", "out of bounds"},
+	{HLR "quarantine { directory = \"/q\"\nmax-age = 1min }", 5, "quarantine.max-age", "out of bounds"},
 	{HLR "rules { files = \"/a\" }", 4, "rules.files", "expected an array"},
 	{HLR "rules { files = [5] }", 4, "rules.files", "expected a string, found a number"},
 	{HLR "rules { files = [\"\"] }", 4, "rules.files", "an empty string"},
