@@ -44,6 +44,7 @@ static void on_put(void *arg, const struct quarantine_answer *a)
 		return;
 	}
 	c[CTL_quarantined]++;
+	message_taken(m);
 	message_answer(m, &ok, TRACE_QUARANTINED);
 }
 
@@ -86,6 +87,7 @@ int hold_start(struct message *m)
 	};
 	hold_free(m->hold);
 	m->hold = h;
+	message_begin(m);
 	if (quarantine_put(m->loop->quarantine, &h->message, on_put, m))
 		return -ENOMEM;
 	m->holding = true;

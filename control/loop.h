@@ -18,6 +18,7 @@
 #include "control/api/api.h"
 #include "control/deliver/deliver.h"
 #include "control/handoff/handoff_ctl.h"
+#include "control/indoubt/indoubt.h"
 #include "control/judge/judge.h"
 #include "control/quarantine/quarantine.h"
 #include "control/snapshot.h"
@@ -62,7 +63,7 @@ struct session_work {
 	unsigned int n_questions, n_callouts;
 
 	struct message *message;             /* in flight; it may outlive the session */
-	struct { uint32_t question; char trace_id[17]; } final[SESSION_FINALS];
+	struct { uint32_t question; char trace_id[17]; struct indoubt_ticket *ticket; } final[SESSION_FINALS];
 	unsigned int next_final;
 	TAILQ_ENTRY(session_work) all;
 };
@@ -104,6 +105,11 @@ struct message {
 	uint64_t started_us;
 	struct hold *hold;                   /* hold.c: what is put into quarantine */
 	bool holding;                        /* it is being written */
+	struct indoubt_id id;                /* if identified */
+	bool identified;
+	struct indoubt_ticket *ticket;       /* from before the onward dot, or of an earlier delivery */
+	bool taken;                          /* by a next hop, or into quarantine */
+	char earlier[17];                    /* trace id of that one; "" if there is none */
 	bool cancelled;                      /* the dataplane asked for it back */
 	bool answered;                       /* the verdict is out */
 	TAILQ_ENTRY(message) all;
@@ -117,6 +123,7 @@ struct loop {
 	struct deliver *deliver;
 	struct trace *trace;
 	struct quarantine *quarantine;       /* NULL: there is none */
+	struct indoubt *indoubt;             /* NULL in tests only */
 	struct sources *sources;             /* NULL: nothing is limited by source */
 	struct api *api;
 	uint64_t counters[POSTERN_CTL_COUNTER_COUNT];
@@ -143,8 +150,9 @@ struct loop {
 void session_desc(struct loop *l, const struct handoff_desc *d);
 /* The dataplane is gone: no session is left. Messages whose dot is out go on. */
 void session_end_all(struct loop *l);
-/* The trace id of the final reply to `question`. */
-void session_remember_final(struct session *s, uint32_t question, const char *trace_id);
+/* The trace id of the final reply to `question`, and what hangs on its ACK, which it takes. */
+void session_remember_final(struct session *s, uint32_t question, const char *trace_id,
+			    struct indoubt_ticket *ticket);
 /* What the session has under way; made if it has nothing. NULL: out of memory. */
 struct session_work *session_work(struct session *s);
 /* To be called when something of it is over; it may be gone afterwards. */

@@ -297,6 +297,7 @@ static void on_hup(evutil_socket_t sig, short what, void *arg)
 static void on_second(evutil_socket_t fd, short what, void *arg)
 {
 	struct loop *l = arg;
+	struct indoubt_stats doubt;
 	struct quarantine_stats held;
 	struct spf_stats s;
 
@@ -304,6 +305,10 @@ static void on_second(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	spf_jail_stats(l->spf, &s);
 	l->counters[CTL_spf_worker_died] = s.worker_died + s.worker_killed;
+	indoubt_stats(l->indoubt, realtime_ns() / 1000000000u, &doubt);
+	l->counters[CTL_indoubt_entries] = doubt.doubt;
+	l->counters[CTL_indoubt_kept] = doubt.kept;
+	l->counters[CTL_indoubt_pushed_out] = doubt.pushed_out;
 	if (!l->quarantine)
 		return;
 	quarantine_stats(l->quarantine, &held);
@@ -393,7 +398,10 @@ static int start(struct loop *l)
 		return die(c->dataplane_socket, strerror(-rc));
 	if (sandbox_enter(args.user, err, sizeof(err)))
 		return die("sandbox", err);
-	/* As the user that it will run as, who owns the directory. */
+	/* As the user that it will run as, who owns the directories. */
+	l->indoubt = indoubt_open(c->indoubt_file, err, sizeof(err));
+	if (!l->indoubt)
+		return die("in-doubt table", err);
 	return start_quarantine(l);
 }
 
@@ -405,6 +413,7 @@ static void stop(struct loop *l)
 	message_free_all(l);
 	session_end_all(l);
 	sources_free(l->sources);
+	indoubt_close(l->indoubt);
 	if (l->rings)
 		ctl_loop_free(l->rings);
 	ctl_link_free(l->link);

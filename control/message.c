@@ -123,6 +123,8 @@ static void record(struct message *m, enum trace_outcome outcome, const struct c
 
 	if (e->via != VIA_NONE)
 		json_object_set_new(common, "via", via(e));
+	if (m->earlier[0])
+		json_object_set_new(common, "taken_before", json_string(m->earlier));
 	trace_facts(common, e);
 	said[0] = '\0';
 	if (r)
@@ -162,6 +164,11 @@ static void message_free(struct message *m)
 		m->session->work->message = NULL;
 		session_work_done(m->session);
 	}
+	/* Taken, and nobody heard so; or, while we end, not known to be taken. */
+	if (m->taken)
+		indoubt_keep(m->ticket);
+	else
+		indoubt_drop(m->ticket);
 	judge_free(m->judge);
 	hold_free(m->hold);
 	ctl_submission_free(m->sub);
@@ -181,6 +188,14 @@ static struct ctl_loop *rings_of(const struct message *m)
 	return r && ctl_loop_epoch(r) == m->sub->epoch && ctl_epoch_alive(m->sub->epoch) ? r : NULL;
 }
 
+static uint64_t now_s(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return (uint64_t)ts.tv_sec;
+}
+
 /* The one place where a client's reply is decided upon. Frees the message. */
 static void answer(struct message *m, const struct ctl_reply *r, enum trace_outcome outcome,
 		   const struct deliver_result *res)
@@ -195,7 +210,9 @@ static void answer(struct message *m, const struct ctl_reply *r, enum trace_outc
 	if (rings && !m->cancelled) {
 		if (m->session) {
 			session_remember_final(m->session, m->sub->desc.question,
-					       m->sub->envelope.trace_id);
+					       m->sub->envelope.trace_id, m->taken ? m->ticket : NULL);
+			if (m->taken)
+				m->ticket = NULL;
 			m->session->messages++;
 		}
 		ctl_verdict_message(rings, &m->sub->desc, r, true);
@@ -225,6 +242,8 @@ static void on_delivered(void *arg, const struct deliver_result *res)
 	struct ctl_reply r = {d->code, d->enh_class, d->enh_subject, d->enh_detail, str_c(d->text)};
 
 	m->job = NULL;
+	if (res->outcome == DELIVER_DELIVERED)
+		message_taken(m);
 	if (res->outcome == DELIVER_ABORTED) {
 		give_back(m, res);
 		return;
@@ -244,6 +263,22 @@ void message_give_back(struct message *m)
 	give_back(m, NULL);
 }
 
+void message_taken(struct message *m)
+{
+	m->taken = true;
+	if (m->ticket)
+		indoubt_taken(m->ticket);
+}
+
+void message_begin(struct message *m)
+{
+	const struct mail_envelope *e = &m->sub->envelope;
+
+	if (m->identified && !m->ticket)
+		m->ticket = indoubt_begin(m->loop->indoubt, &m->id, e->rcpt, e->n_rcpts, e->trace_id,
+					  now_s());
+}
+
 bool message_wanted(const struct message *m)
 {
 	return !m->cancelled && ctl_submission_current(m->sub);
@@ -252,7 +287,12 @@ bool message_wanted(const struct message *m)
 /* Asked by deliver/ right before the final dot. */
 static bool wanted(void *arg)
 {
-	return message_wanted(arg);
+	struct message *m = arg;
+
+	if (!message_wanted(m))
+		return false;
+	message_begin(m);
+	return true;
 }
 
 /* Our own fields may be: they name the client's HELO and paths. */
@@ -291,6 +331,27 @@ static void deliver_it(struct message *m)
 		answer(m, &busy, TRACE_DEFERRED, NULL);
 }
 
+/* Did a next hop take it already, and its 250 was lost? Then it is answered, not delivered. */
+static bool taken_before(struct message *m)
+{
+	const struct mail_envelope *e = &m->sub->envelope;
+	struct ctl_reply r = {250, 2, 0, 0, STR("Message was taken before")};
+
+	if (!m->loop->indoubt)
+		return false;
+	m->identified = indoubt_identify(&judge_result(m->judge)->headers, &m->sub->content,
+					 e->mail_from, &m->id);
+	if (!m->identified)
+		return false;
+	m->ticket = indoubt_claim(m->loop->indoubt, &m->id, e->rcpt, e->n_rcpts, now_s(), m->earlier);
+	if (!m->ticket)
+		return false;
+	m->taken = true;
+	m->loop->counters[CTL_indoubt_answered]++;
+	answer(m, &r, TRACE_DELIVERED, NULL);
+	return true;
+}
+
 static void hold_it(struct message *m)
 {
 	struct ctl_reply busy = {451, 4, 3, 0, STR("Local error, try again later")};
@@ -316,6 +377,8 @@ static void on_judged(void *arg, const struct judgement *j)
 		answer(m, &r, TRACE_REJECTED, NULL);
 	} else if (p->action == POLICY_DEFER) {
 		answer(m, &r, TRACE_DEFERRED, NULL);
+	} else if (taken_before(m)) {
+		return;
 	} else if (p->action == POLICY_QUARANTINE) {
 		hold_it(m);
 	} else {

@@ -17,5 +17,9 @@ void hold_free(struct hold *h);
 void message_answer(struct message *m, const struct ctl_reply *r, enum trace_outcome outcome);
 /* Nobody waits for it any more; frees the message. */
 void message_give_back(struct message *m);
+/* Right before it is given away for good: from here on its 250 may be in doubt. */
+void message_begin(struct message *m);
+/* And it was taken. */
+void message_taken(struct message *m);
 /* Does the client still wait? */
 bool message_wanted(const struct message *m);

@@ -49,6 +49,9 @@ struct session_work *session_work(struct session *s)
 
 static void free_work(struct session *s)
 {
+	/* Nobody will tell any more whether these were heard. */
+	for (unsigned int i = 0; i < SESSION_FINALS; i++)
+		indoubt_keep(s->work->final[i].ticket);
 	TAILQ_REMOVE(&s->loop->works, s->work, all);
 	free(s->work);
 	s->work = NULL;
@@ -246,14 +249,19 @@ static void on_connect(struct loop *l, struct session *s, const struct handoff_d
 
 /* ---- what became of a final reply --------------------------------------------------------------- */
 
-void session_remember_final(struct session *s, uint32_t question, const char *trace_id)
+void session_remember_final(struct session *s, uint32_t question, const char *trace_id,
+			    struct indoubt_ticket *ticket)
 {
 	struct session_work *k = session_work(s);
 	unsigned int i;
 
-	if (!k)
-		return; /* only the trace record of a lost reply will be missing */
+	if (!k) {
+		indoubt_keep(ticket);
+		return; /* and the trace record of a lost reply will be missing */
+	}
 	i = k->next_final++ % SESSION_FINALS;
+	indoubt_keep(k->final[i].ticket);
+	k->final[i].ticket = ticket;
 	k->final[i].question = question;
 	snprintf(k->final[i].trace_id, sizeof(k->final[i].trace_id), "%s", trace_id);
 }
@@ -270,6 +278,11 @@ static void on_reply(struct loop *l, struct session *s, const struct handoff_des
 		if (lost)
 			trace_write(l->trace, json_pack("{s:s, s:s}", "event", "reply-lost", "trace_id",
 							k->final[i].trace_id));
+		if (lost)
+			indoubt_keep(k->final[i].ticket);
+		else
+			indoubt_drop(k->final[i].ticket);
+		k->final[i].ticket = NULL;
 		k->final[i].trace_id[0] = '\0';
 	}
 	session_work_done(s);

@@ -223,7 +223,7 @@ static inline void message_answered(void)
 {
 	struct session *s = t.message.session;
 
-	session_remember_final(s, t.sub.desc.question, "0123456789ABCDEF");
+	session_remember_final(s, t.sub.desc.question, "0123456789ABCDEF", NULL);
 	s->work->message = NULL;
 	session_work_done(s);
 }

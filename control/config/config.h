@@ -166,6 +166,7 @@ struct config {
 	char *header_prefix;       /* default "X-Postern" */
 	char *dataplane_socket;    /* default /run/postern/dataplane.sock */
 	char *api_socket;          /* default /run/postern/control.sock */
+	char *indoubt_file;        /* default: in-doubt, beside the api socket */
 	char *trace_file;          /* JSON lines; default /var/log/postern/trace.jsonl */
 	unsigned int loops;        /* event loops of control; only 1 is built */
 	unsigned int spf_workers;  /* jailed evaluators; default 2 */

@@ -357,6 +357,7 @@ static const struct config_key top_keys[] = {
 	{"sources", read_sources, CONFIG_FIELD(struct config, sources)},
 	{"texts", read_texts, 0, 0},
 	{"trace", read_trace, 0, 0},
+	{"in-doubt-file", read_path, CONFIG_FIELD(struct config, indoubt_file)},
 	{"quarantine", read_quarantine, 0, 0},
 	{"api", read_api, 0, 0},
 	{"loops", read_loops, CONFIG_INT(struct config, loops), 1, 1},
@@ -391,6 +392,15 @@ static void defaults(struct config *c, struct config_mem *mem)
 	d->max_idle = LIMIT_IDLE_COMMANDS;
 	d->arena_share = DEFAULT_ARENA_SHARE;
 	d->down_action = DOWN_451;
+}
+
+static char *beside(struct config_mem *mem, const char *path, const char *name)
+{
+	const char *slash = strrchr(path, '/');
+	char text[LIMIT_SOCKET_PATH + 16];
+
+	snprintf(text, sizeof(text), "%.*s/%s", slash ? (int)(slash - path) : 0, path, name);
+	return config_dup(mem, str_c(text));
 }
 
 static void check_sums(struct config_reader *r, const struct config_node *root)
@@ -473,6 +483,8 @@ void config_check(struct config_ctx *ctx, const struct config_node *root, struct
 				 "default route");
 	if (!out->authserv_id)
 		out->authserv_id = out->hostname;
+	if (!out->indoubt_file && out->api_socket)
+		out->indoubt_file = beside(mem, out->api_socket, "in-doubt");
 	if (ctx->n_errors || mem->failed || ctx->mem.failed)
 		return;
 	check_sums(&r, root);

@@ -210,6 +210,10 @@
 	X(callout_failed, C, "callouts without an answer in time") \
 	X(messages, C, "messages judged") \
 	X(delivered, C, "messages delivered") \
+	X(indoubt_entries, G, "recipients of delivered messages whose client may not know") \
+	X(indoubt_kept, C, "recipients whose 250 was not acknowledged") \
+	X(indoubt_answered, C, "messages answered from the in-doubt table, not delivered again") \
+	X(indoubt_pushed_out, C, "entries of the in-doubt table that lost their place") \
 	X(quarantined, C, "messages put into quarantine") \
 	X(quarantine_failed, C, "messages that quarantine did not take, deferred") \
 	X(quarantine_held, G, "messages in quarantine") \
