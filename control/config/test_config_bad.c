@@ -127,7 +127,7 @@ static const struct bad {
 	{HLR "dnsbl d { zone = \"bl.example\"; action = quarantine }", 4, "dnsbl.d",
 	 "no place for quarantined"},
 	{HLR "policy { spf-temperror = reject }", 4, "policy.spf-temperror",
-	 "expected \"accept\" or \"tag\" or \"defer\", found"},
+	 "expected \"accept\" or \"tag\" or \"quarantine\" or \"defer\", found"},
 	{HLR "policy { dkim-required = yes }", 4, "policy.dkim-required", "\"none\" or \"passing\""},
 	{HLR "policy { dkim-missing = reject }", 4, "policy.dkim-missing", "needs dkim-required"},
 	{HLR "policy { dkim-l = fail\ndkim-l-score = 2 }", 5, "policy.dkim-l-score", "counts for nothing"},

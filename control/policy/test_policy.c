@@ -50,6 +50,70 @@ static void table(void **state)
 	}
 }
 
+/* With a place to hold messages back; what is stricter still wins. */
+static void quarantine(void **state)
+{
+	static const struct {
+		enum rule_action rule;
+		double score;
+		enum config_action listed, spf_fail;
+		bool dmarc_hold;
+		enum dmarc_result dmarc;
+		enum policy_action want;
+		enum policy_cause cause;
+	} t[] = {
+		{RULE_QUARANTINE, 0, 0, 0, false, DMARC_PASS, POLICY_QUARANTINE, POLICY_BY_RULE},
+		{RULE_QUARANTINE, 10, 0, 0, false, DMARC_PASS, POLICY_REJECT, POLICY_BY_SCORE},
+		{RULE_SCORE, 5, 0, 0, false, DMARC_PASS, POLICY_TAG, POLICY_BY_SCORE},
+		{RULE_SCORE, 7, 0, 0, false, DMARC_PASS, POLICY_QUARANTINE, POLICY_BY_SCORE},
+		{RULE_SCORE, 0, CONFIG_QUARANTINE, 0, false, DMARC_PASS, POLICY_QUARANTINE,
+		 POLICY_BY_DNSBL},
+		{RULE_QUARANTINE, 0, CONFIG_DEFER, 0, false, DMARC_PASS, POLICY_DEFER,
+		 POLICY_BY_DNSBL},
+		{RULE_SCORE, 0, 0, CONFIG_QUARANTINE, false, DMARC_NONE, POLICY_QUARANTINE,
+		 POLICY_BY_SPF_FAIL},
+		{RULE_QUARANTINE, 0, 0, CONFIG_REJECT, false, DMARC_NONE, POLICY_REJECT,
+		 POLICY_BY_SPF_FAIL},
+		{RULE_SCORE, 0, 0, 0, false, DMARC_FAIL, POLICY_TAG, POLICY_BY_DMARC},
+		{RULE_SCORE, 0, 0, 0, true, DMARC_FAIL, POLICY_QUARANTINE, POLICY_BY_DMARC},
+		{RULE_TAG, 0, 0, 0, true, DMARC_FAIL, POLICY_QUARANTINE, POLICY_BY_DMARC},
+		{RULE_QUARANTINE, 0, 0, 0, true, DMARC_FAIL, POLICY_QUARANTINE, POLICY_BY_RULE},
+		{RULE_REJECT, 0, 0, 0, true, DMARC_FAIL, POLICY_REJECT, POLICY_BY_RULE},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		struct config_listing listing = {.action = t[i].listed};
+		struct dnsbl_list list = {.name = (char *)"l", .zone = (char *)"l.example"};
+		struct config_policy c = {.tag_score = 5, .quarantine_score = 7, .reject_score = 10,
+					  .spf_fail = t[i].spf_fail, .dmarc_hold = t[i].dmarc_hold,
+					  .dnsbl = &list, .listing = &listing, .n_dnsbls = 1};
+		struct dnsbl_verdict found = {.result = DNSBL_LISTED};
+		struct origin o = {.status = ORIGIN_DIRECT};
+		char name[] = "R";
+		struct rule r = {.name = name, .action = t[i].rule};
+		struct rule_hit h = {.rule = &r, .count = 1, .score = t[i].score};
+		struct spf_verdict spf = {.result = SPF_FAIL};
+		struct dkim_signature sig = {.result = DKIM_PASS};
+		struct dkim_results dkim = {.sig = &sig, .n = 1};
+		struct dmarc_verdict d = {.result = t[i].dmarc, .n = 1,
+					  .disposition = DMARC_POLICY_QUARANTINE};
+		struct policy_input in = {.config = &c, .origin = &o, .hit = &h, .n_hits = 1,
+					  .spf = &spf, .dkim = &dkim, .dmarc = &d, .dnsbl = &found,
+					  .quarantine = true};
+		struct policy_verdict v;
+
+		d.author[0].walk = (struct dmarc_evaluation){
+			.result = t[i].dmarc, .has_policy = true, .policy = DMARC_POLICY_QUARANTINE,
+			.disposition = DMARC_POLICY_QUARANTINE};
+		policy_decide(&in, &v);
+		if (v.action != t[i].want || v.cause != t[i].cause)
+			fail_msg("%zu: %s by %s: %s", i, policy_action_name(v.action),
+				 policy_cause_name(v.cause), v.reason);
+		assert_true(v.reason[0]);
+	}
+}
+
 #define ENFORCE CONFIG_DMARC_ENFORCE
 #define MONITOR CONFIG_DMARC_MONITOR
 #define STRICT CONFIG_DMARC_STRICT
@@ -346,6 +410,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(table),
+		cmocka_unit_test(quarantine),
 		cmocka_unit_test(dmarc),
 		cmocka_unit_test(evidence),
 		cmocka_unit_test(listing_as_evidence),
