@@ -3,7 +3,8 @@
 
 /*
  * The public RFC 7208 suite through the real path: records in memory, the checks, libspf2 in its
- * jail. argv: python3, the script that turns the YAML into lines, the suite. Exit 77 without data.
+ * jail. Usage: spf-suite [--cases N] FILE.yml. With N, another number of cases is a failure too.
+ * Exit 77 without data.
  */
 
 #include <event2/event.h>
@@ -14,7 +15,6 @@
 #include "control/auth/spf/spf.h"
 #include "control/dns/dns_zone.h"
 
-#define CASES 203
 #define WORDS 64
 
 static struct {
@@ -146,7 +146,7 @@ static void run_case(char **w)
 	if (expected(results) && explained(explanation))
 		return;
 	s.failed++;
-	printf("FAILED %s: want %s \"%.*s\", got %s \"%s\" (%s; %s)\n", w[1], w[5],
+	fprintf(stderr, "FAILED %s: want %s \"%.*s\", got %s \"%s\" (%s; %s)\n", w[1], w[5],
 	       STR_FMT(explanation), spf_result_name(s.verdict.result), s.verdict.explanation,
 	       s.verdict.mechanism, s.verdict.reason);
 }
@@ -189,24 +189,28 @@ static void line(char *text)
 
 int main(int argc, char **argv)
 {
-	const char *dir = getenv("POSTERN_CONFORMANCE");
+	const char *dir = getenv("POSTERN_CONFORMANCE"), *name;
+	unsigned long want = 0;
 	char path[4096], cmd[12288], *text = NULL;
 	size_t cap = 0;
 	FILE *f;
 
-	if (argc != 4)
+	if (argc == 4 && !strcmp(argv[1], "--cases"))
+		want = strtoul(argv[2], NULL, 10);
+	else if (argc != 2)
 		return 2;
+	name = strrchr(argv[argc - 1], '/');
 	if (dir)
-		snprintf(path, sizeof(path), "%s/spf/rfc7208-tests.yml", dir);
+		snprintf(path, sizeof(path), "%s/spf/%s", dir, name ? name + 1 : argv[argc - 1]);
 	else
-		snprintf(path, sizeof(path), "%s", argv[3]);
+		snprintf(path, sizeof(path), "%s", argv[argc - 1]);
 	if (access(path, R_OK) != 0) {
 		printf("no suite at %s\n", path);
 		return 77;
 	}
 	s.base = event_base_new();
 	must(s.base != NULL, "event base");
-	snprintf(cmd, sizeof(cmd), "'%s' '%s' '%s'", argv[1], argv[2], path);
+	snprintf(cmd, sizeof(cmd), "'%s' '%s' '%s'", SPF_SUITE_PYTHON, SPF_SUITE_SCRIPT, path);
 	f = popen(cmd, "re");
 	must(f != NULL, "script");
 	while (getline(&text, &cap, f) > 0)
@@ -216,6 +220,6 @@ int main(int argc, char **argv)
 	scenario();
 	dns_zone_free(s.zone);
 	event_base_free(s.base);
-	printf("%u of %u passed\n", s.cases - s.failed, s.cases);
-	return s.cases == CASES && s.failed == 0 ? 0 : 1;
+	printf("spf: %u passed, %u failed\n", s.cases - s.failed, s.failed);
+	return s.failed == 0 && s.cases && (!want || s.cases == want) ? 0 : 1;
 }
