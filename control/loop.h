@@ -120,6 +120,7 @@ struct loop {
 	struct event_base *base;
 	struct dns *dns;
 	struct spf_jail *spf;
+	struct dkim_keys *keys;
 	struct deliver *deliver;
 	struct trace *trace;
 	struct quarantine *quarantine;       /* NULL: there is none */

@@ -297,6 +297,7 @@ static void on_hup(evutil_socket_t sig, short what, void *arg)
 static void on_second(evutil_socket_t fd, short what, void *arg)
 {
 	struct loop *l = arg;
+	struct dkim_keys_stats keys;
 	struct indoubt_stats doubt;
 	struct quarantine_stats held;
 	struct spf_stats s;
@@ -305,6 +306,9 @@ static void on_second(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	spf_jail_stats(l->spf, &s);
 	l->counters[CTL_spf_worker_died] = s.worker_died + s.worker_killed;
+	dkim_keys_stats(l->keys, &keys);
+	l->counters[CTL_dkim_key_hits] = keys.hits;
+	l->counters[CTL_dkim_key_misses] = keys.misses;
 	indoubt_stats(l->indoubt, realtime_ns() / 1000000000u, &doubt);
 	l->counters[CTL_indoubt_entries] = doubt.doubt;
 	l->counters[CTL_indoubt_kept] = doubt.kept;
@@ -377,6 +381,9 @@ static int start(struct loop *l)
 	l->spf = spf_jail_new(l->base, l->dns, &spf, err, sizeof(err));
 	if (!l->spf)
 		return die("spf", err);
+	l->keys = dkim_keys_new(LIMIT_DKIM_KEYS);
+	if (!l->keys)
+		return die("dkim", "out of memory");
 	l->deliver = deliver_new(l->base, l->dns, l->counters);
 	if (!l->deliver)
 		return die("deliver", "out of memory");
@@ -392,7 +399,8 @@ static int start(struct loop *l)
 	if (!l->api)
 		return die(c->api_socket, err);
 	l->judge_env = (struct judge_env){
-		.base = l->base, .dns = l->dns, .spf = l->spf, .counters = l->counters};
+		.base = l->base, .dns = l->dns, .spf = l->spf, .counters = l->counters,
+		.keys = l->keys};
 	rc = ctl_link_connect(&link, &l->link);
 	if (rc)
 		return die(c->dataplane_socket, strerror(-rc));
@@ -419,6 +427,7 @@ static void stop(struct loop *l)
 	ctl_link_free(l->link);
 	trace_free(l->trace);
 	spf_jail_free(l->spf);
+	dkim_keys_free(l->keys);
 	dns_free(l->dns);
 	snapshot_unref(l->pending);
 	snapshot_unref(l->active);

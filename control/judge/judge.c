@@ -373,7 +373,9 @@ static int start_spf(struct judge *j)
 static int start_parallel(struct judge *j)
 {
 	const struct judgement *r = &j->result;
-	struct dkim_options opt = {.now = (int64_t)(j->req.env->time_ns / 1000000000u)}, dkim;
+	struct dkim_options opt = {.now = (int64_t)(j->req.env->time_ns / 1000000000u),
+				   .keys = j->env.keys},
+			    dkim;
 	int rc;
 
 	/* Without a known sender there is nobody to judge; policy defers the message. */

@@ -29,6 +29,7 @@ struct judge_env {
 	struct dns *dns;
 	struct spf_jail *spf;
 	uint64_t *counters;
+	struct dkim_keys *keys; /* NULL: DKIM and ARC keys are parsed anew each time */
 };
 
 /* Everything stays valid until judge_free(). */

@@ -37,6 +37,7 @@
 
 /* Authentication */
 #define LIMIT_DKIM_SIGNATURES 10     /* ours, against costs; RFC 6376 6.1 allows a limit */
+#define LIMIT_DKIM_KEYS 1024         /* ours: parsed keys kept; about 7 KB each */
 #define LIMIT_ARC_SETS 50            /* RFC 8617 4.2.1, 5.1 */
 #define LIMIT_SPF_LOOKUPS 10         /* RFC 7208 4.6.4 */
 #define LIMIT_SPF_VOID 2             /* RFC 7208 4.6.4 */

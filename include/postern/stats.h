@@ -235,6 +235,8 @@
 	X(dkim_pass, C, "signatures that verified") X(dkim_fail, C, "signatures that did not") \
 	X(dkim_neutral, C, "signatures not judged") X(dkim_temperror, C, "signatures without key") \
 	X(dkim_permerror, C, "signatures malformed") \
+	X(dkim_key_hits, C, "key records found parsed, of DKIM and ARC") \
+	X(dkim_key_misses, C, "key records parsed") \
 	X(arc_pass, C, "chains that verified") X(arc_fail, C, "chains that did not") \
 	X(arc_none, C, "messages without a chain") \
 	X(dmarc_pass, C, "dmarc=pass") X(dmarc_fail, C, "dmarc=fail") \

@@ -36,9 +36,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	free(sig.signed_names);
 	if (dkim_key_parse(text, &key, &why) == 0) {
 		p = (struct dkim_params){.key_type = key.type, .signature_len = 64};
-		if (dkim_key_verify(&key, &p, digest, &bits, reason, sizeof(reason)) == DKIM_PASS)
-			return 0;
-		if (!reason[0])
+		rc = dkim_key_verify(&key, &p, digest, &bits, reason, sizeof(reason)) != DKIM_PASS;
+		dkim_key_close(&key);
+		if (rc && !reason[0])
 			abort();
 	}
 	return 0;

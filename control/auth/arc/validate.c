@@ -145,8 +145,8 @@ static int seal_digest(struct arc_check *c, size_t i, uint8_t *digest)
 			    c->seal[i - 1].p.b_raw, CANON_RELAXED, digest);
 }
 
-static void judge_keys(const struct ask *a, const struct dkim_params *p, const uint8_t *digest,
-		       struct dkim_signature *sig)
+static void judge_keys(struct dkim_keys *keys, const struct ask *a, const struct dkim_params *p,
+		       const uint8_t *digest, struct dkim_signature *sig)
 {
 	struct dkim_key_verdict v = {.result = DKIM_NONE};
 
@@ -160,8 +160,8 @@ static void judge_keys(const struct ask *a, const struct dkim_params *p, const u
 		return;
 	}
 	for (size_t i = 0; i < a->n && v.result != DKIM_PASS; i++)
-		dkim_key_try(a->text[i] ? str_make(a->text[i], a->len[i]) : STR_NONE, p, digest,
-			     &v);
+		dkim_key_try(keys, a->text[i] ? str_make(a->text[i], a->len[i]) : STR_NONE, p,
+			     digest, &v);
 	refuse(sig, v.result, v.reason);
 	sig->key_bits = v.bits;
 	sig->testing = v.testing;
@@ -179,7 +179,7 @@ static void judge_message(struct arc_check *c, size_t i)
 		refuse(sig, DKIM_TEMPERROR, "out of memory");
 		return;
 	}
-	judge_keys(part->ask, &part->p, digest, sig);
+	judge_keys(c->opt.keys, part->ask, &part->p, digest, sig);
 	if (part->p.limit != UINT64_MAX)
 		sig->body_length = c->run->pass.hash[part->hash].taken;
 	if (sig->result == DKIM_PASS)
@@ -196,7 +196,7 @@ static void judge_seal(struct arc_check *c, size_t i)
 	if (seal_digest(c, i, digest))
 		refuse(sig, DKIM_TEMPERROR, "out of memory");
 	else
-		judge_keys(part->ask, &part->p, digest, sig);
+		judge_keys(c->opt.keys, part->ask, &part->p, digest, sig);
 }
 
 /* ---- the whole ------------------------------------------------------------------------------ */

@@ -42,9 +42,25 @@ struct dkim_results {
 	size_t n;
 };
 
+/*
+ * Keys as they come out of their records, for DKIM and ARC on one loop's thread. To parse one costs
+ * several times what a verification does. An entry belongs to the octets of its record and to no
+ * name: what DNS says, and for how long, is not its business, so it is never out of date. Bounded,
+ * least recently used goes first.
+ */
+struct dkim_keys;
+struct dkim_keys_stats {
+	uint64_t hits, misses;
+	size_t kept;
+};
+struct dkim_keys *dkim_keys_new(size_t cap); /* NULL: -ENOMEM or no randomness */
+void dkim_keys_free(struct dkim_keys *k);
+void dkim_keys_stats(const struct dkim_keys *k, struct dkim_keys_stats *out);
+
 struct dkim_options {
 	int64_t now;             /* seconds since the epoch, for x= and t= */
 	bool l_policy_fail;      /* l= shorter than the body is DKIM_POLICY instead of pass */
+	struct dkim_keys *keys;  /* NULL: every key is parsed anew */
 	struct body_run *run;    /* body.h, shared with ARC of this message; NULL: its own */
 };
 

@@ -74,73 +74,98 @@ static EVP_PKEY *rsa_load(const struct dkim_key *key)
 	return pkey;
 }
 
-static enum dkim_result rsa_verify(const struct dkim_key *key, const struct dkim_params *p,
-				   const uint8_t *digest, uint32_t *bits, char *reason, size_t cap)
+static EVP_PKEY_CTX *rsa_context(EVP_PKEY *pkey)
 {
-	EVP_PKEY *pkey = rsa_load(key);
-	enum dkim_result res = DKIM_PERMERROR;
-	EVP_PKEY_CTX *ctx = NULL;
+	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(pkey, NULL);
 
-	if (!pkey) {
-		snprintf(reason, cap, "p= holds no RSA key");
-		goto out;
-	}
-	*bits = (uint32_t)EVP_PKEY_get_bits(pkey);
-	/* RFC 8301 3.2: shorter keys must not verify, longer ones need not. */
-	if (*bits < LIMIT_RSA_BITS_MIN || *bits > LIMIT_RSA_BITS_MAX) {
-		snprintf(reason, cap, "RSA key of %u bits", *bits);
-		res = DKIM_POLICY;
-		goto out;
-	}
-	ctx = EVP_PKEY_CTX_new(pkey, NULL);
-	if (!ctx || EVP_PKEY_verify_init(ctx) != 1 ||
-	    EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PADDING) != 1 ||
-	    EVP_PKEY_CTX_set_signature_md(ctx, canon_sha256()) != 1) {
-		snprintf(reason, cap, "RSA key cannot be used");
-		goto out;
-	}
-	if (EVP_PKEY_verify(ctx, p->signature, p->signature_len, digest, CANON_DIGEST) == 1) {
-		res = DKIM_PASS;
-	} else {
-		snprintf(reason, cap, "signature did not verify");
-		res = DKIM_FAIL;
-	}
-out:
+	if (ctx && EVP_PKEY_verify_init(ctx) == 1 &&
+	    EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PADDING) == 1 &&
+	    EVP_PKEY_CTX_set_signature_md(ctx, canon_sha256()) == 1)
+		return ctx;
 	EVP_PKEY_CTX_free(ctx);
-	EVP_PKEY_free(pkey);
-	return res;
+	return NULL;
 }
 
-/* RFC 8463 3: PureEdDSA over the SHA-256 digest; the key is 32 raw octets. */
-static enum dkim_result ed25519_verify(const struct dkim_key *key, const struct dkim_params *p,
-				       const uint8_t *digest, uint32_t *bits, char *reason,
-				       size_t cap)
+static void key_open(struct dkim_key *key)
 {
-	EVP_PKEY *pkey = NULL;
-	EVP_MD_CTX *ctx = NULL;
-	enum dkim_result res = DKIM_PERMERROR;
+	if (key->pkey || key->unusable)
+		return;
+	if (key->type == DKIM_KEY_RSA)
+		key->pkey = rsa_load(key);
+	else if (key->len == 32) /* RFC 8463 4: 32 raw octets */
+		key->pkey = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, key->data,
+							key->len);
+	key->unusable = !key->pkey;
+	key->bits = key->unusable ? 0
+		    : key->type == DKIM_KEY_RSA ? (uint32_t)EVP_PKEY_get_bits(key->pkey)
+						: 256;
+}
 
-	if (key->len == 32)
-		pkey = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, key->data, key->len);
-	ctx = EVP_MD_CTX_new();
-	if (!pkey || !ctx || EVP_DigestVerifyInit(ctx, NULL, NULL, NULL, pkey) != 1) {
-		snprintf(reason, cap, "p= holds no Ed25519 key");
-		goto out;
+void dkim_key_close(struct dkim_key *key)
+{
+	EVP_PKEY_CTX_free(key->rsa);
+	EVP_PKEY_free(key->pkey);
+	key->rsa = NULL;
+	key->pkey = NULL;
+}
+
+static enum dkim_result rsa_verify(struct dkim_key *key, const struct dkim_params *p,
+				   const uint8_t *digest, char *reason, size_t cap)
+{
+	/* RFC 8301 3.2: shorter keys must not verify, longer ones need not. */
+	if (key->bits < LIMIT_RSA_BITS_MIN || key->bits > LIMIT_RSA_BITS_MAX) {
+		snprintf(reason, cap, "RSA key of %u bits", key->bits);
+		return DKIM_POLICY;
 	}
-	*bits = 256;
-	if (EVP_DigestVerify(ctx, p->signature, p->signature_len, digest, CANON_DIGEST) == 1) {
+	if (!key->rsa)
+		key->rsa = rsa_context(key->pkey);
+	if (!key->rsa) {
+		snprintf(reason, cap, "RSA key cannot be used");
+		return DKIM_PERMERROR;
+	}
+	if (EVP_PKEY_verify(key->rsa, p->signature, p->signature_len, digest, CANON_DIGEST) == 1)
+		return DKIM_PASS;
+	snprintf(reason, cap, "signature did not verify");
+	return DKIM_FAIL;
+}
+
+/* RFC 8463 3: PureEdDSA over the SHA-256 digest. */
+static enum dkim_result ed25519_verify(const struct dkim_key *key, const struct dkim_params *p,
+				       const uint8_t *digest, char *reason, size_t cap)
+{
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	enum dkim_result res = DKIM_FAIL;
+
+	if (!ctx || EVP_DigestVerifyInit(ctx, NULL, NULL, NULL, key->pkey) != 1) {
+		snprintf(reason, cap, "Ed25519 key cannot be used");
+		res = DKIM_PERMERROR;
+	} else if (EVP_DigestVerify(ctx, p->signature, p->signature_len, digest, CANON_DIGEST) ==
+		   1) {
 		res = DKIM_PASS;
 	} else {
 		snprintf(reason, cap, "signature did not verify");
-		res = DKIM_FAIL;
 	}
-out:
 	EVP_MD_CTX_free(ctx);
-	EVP_PKEY_free(pkey);
 	return res;
 }
 
-enum dkim_result dkim_key_verify(const struct dkim_key *key, const struct dkim_params *p,
+static enum dkim_result open_and_verify(struct dkim_key *key, const struct dkim_params *p,
+					const uint8_t *digest, uint32_t *bits, char *reason,
+					size_t cap)
+{
+	bool rsa = key->type == DKIM_KEY_RSA;
+
+	key_open(key);
+	if (key->unusable) {
+		snprintf(reason, cap, "p= holds no %s key", rsa ? "RSA" : "Ed25519");
+		return DKIM_PERMERROR;
+	}
+	*bits = key->bits;
+	return rsa ? rsa_verify(key, p, digest, reason, cap)
+		   : ed25519_verify(key, p, digest, reason, cap);
+}
+
+enum dkim_result dkim_key_verify(struct dkim_key *key, const struct dkim_params *p,
 				 const uint8_t digest[CANON_DIGEST], uint32_t *bits, char *reason,
 				 size_t cap)
 {
@@ -158,10 +183,8 @@ enum dkim_result dkim_key_verify(const struct dkim_key *key, const struct dkim_p
 		snprintf(reason, cap, "key revoked");
 	else if (key->type != p->key_type)
 		snprintf(reason, cap, "key is of another type than the signature");
-	else if (key->type == DKIM_KEY_RSA)
-		res = rsa_verify(key, p, digest, bits, reason, cap);
 	else
-		res = ed25519_verify(key, p, digest, bits, reason, cap);
+		res = open_and_verify(key, p, digest, bits, reason, cap);
 	/* A failed decode or check leaves its errors on this thread's queue. */
 	ERR_clear_error();
 	return res;
@@ -172,23 +195,25 @@ static unsigned int rank(enum dkim_result r)
 	return r == DKIM_PASS ? 4 : r == DKIM_FAIL ? 3 : r == DKIM_POLICY ? 2 : r == DKIM_PERMERROR;
 }
 
-void dkim_key_try(struct str record, const struct dkim_params *p,
+void dkim_key_try(struct dkim_keys *cache, struct str record, const struct dkim_params *p,
 		  const uint8_t digest[CANON_DIGEST], struct dkim_key_verdict *v)
 {
 	char reason[sizeof(v->reason)] = "";
 	enum dkim_result res = DKIM_PERMERROR;
-	struct dkim_key key;
+	struct dkim_key own, *key = NULL;
 	const char *why = "";
 	uint32_t bits = 0;
 
 	if (!record.p) {
 		snprintf(reason, sizeof(reason), "malformed key record");
-	} else if (dkim_key_parse(record, &key, &why)) {
+	} else if (!(key = dkim_keys_get(cache, record, &own, &why))) {
 		snprintf(reason, sizeof(reason), "key record: %s", why);
 	} else {
-		res = dkim_key_verify(&key, p, digest, &bits, reason, sizeof(reason));
+		res = dkim_key_verify(key, p, digest, &bits, reason, sizeof(reason));
 		if (rank(res) >= rank(v->result))
-			v->testing = key.testing;
+			v->testing = key->testing;
+		if (key == &own)
+			dkim_key_close(&own);
 	}
 	if (rank(res) > rank(v->result)) {
 		v->result = res;

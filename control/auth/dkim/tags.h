@@ -76,16 +76,27 @@ struct dkim_key {
 	bool revoked;          /* p= is empty */
 	uint8_t data[DKIM_MAX_KEY];
 	size_t len;
+	/* Made of data when first verified with; dkim_key_close() frees them. */
+	EVP_PKEY *pkey;
+	EVP_PKEY_CTX *rsa;     /* ready to verify again and again */
+	bool unusable;         /* data is no key of the type */
+	uint32_t bits;
 };
 
 /* RFC 6376 3.6.1. 0 or -EBADMSG with *why. */
 int dkim_key_parse(struct str record, struct dkim_key *key, const char **why);
+void dkim_key_close(struct dkim_key *key);
 
 /* Judges b= over the header digest with the key: PASS, FAIL, POLICY, PERMERROR. Sets *bits;
  * reason (cap octets) unless PASS. */
-enum dkim_result dkim_key_verify(const struct dkim_key *key, const struct dkim_params *p,
+enum dkim_result dkim_key_verify(struct dkim_key *key, const struct dkim_params *p,
 				 const uint8_t digest[CANON_DIGEST], uint32_t *bits, char *reason,
 				 size_t cap);
+
+/* The key of a record, out of the cache or parsed into it; NULL and *why if it is malformed. Stays
+ * until the next call. `cache` may be NULL: then `own` holds it, and the caller closes that. */
+struct dkim_key *dkim_keys_get(struct dkim_keys *cache, struct str record, struct dkim_key *own,
+			       const char **why);
 
 /* What the records of a key say of a signature: the verdict of the one that got furthest. */
 struct dkim_key_verdict {
@@ -96,7 +107,7 @@ struct dkim_key_verdict {
 };
 
 /* Judges with one more record; record.p == NULL: one that could not be read. */
-void dkim_key_try(struct str record, const struct dkim_params *p,
+void dkim_key_try(struct dkim_keys *cache, struct str record, const struct dkim_params *p,
 		  const uint8_t digest[CANON_DIGEST], struct dkim_key_verdict *v);
 
 /* The body against a signature whose b= passed or failed: sets result and reason. `hash` is the

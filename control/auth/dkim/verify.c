@@ -81,8 +81,8 @@ static void judge_key(struct job *j, const struct dns_answer *answer)
 	for (size_t i = 0; i < n && j->key.result != DKIM_PASS; i++) {
 		long len = dns_txt(&answer->rr[i], text, sizeof(text));
 
-		dkim_key_try(len < 0 ? STR_NONE : str_make(text, (size_t)len), &j->p, digest,
-			     &j->key);
+		dkim_key_try(c->opt.keys, len < 0 ? STR_NONE : str_make(text, (size_t)len), &j->p,
+			     digest, &j->key);
 	}
 	j->sig->key_bits = j->key.bits;
 	j->sig->testing = j->key.testing;
