@@ -306,6 +306,8 @@ static void on_second(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	spf_jail_stats(l->spf, &s);
 	l->counters[CTL_spf_worker_died] = s.worker_died + s.worker_killed;
+	l->counters[CTL_spf_cache_hits] = s.cache_hits + s.cache_shared;
+	l->counters[CTL_spf_cache_misses] = s.cache_misses;
 	dkim_keys_stats(l->keys, &keys);
 	l->counters[CTL_dkim_key_hits] = keys.hits;
 	l->counters[CTL_dkim_key_misses] = keys.misses;

@@ -231,6 +231,8 @@
 	X(spf_pass, C, "spf=pass") X(spf_fail, C, "spf=fail") X(spf_softfail, C, "spf=softfail") \
 	X(spf_neutral, C, "spf=neutral") X(spf_none, C, "spf=none") \
 	X(spf_temperror, C, "spf=temperror") X(spf_permerror, C, "spf=permerror") \
+	X(spf_cache_hits, C, "SPF checks answered by a result kept or under way") \
+	X(spf_cache_misses, C, "SPF checks evaluated") \
 	X(spf_worker_died, C, "SPF workers that died and were respawned") \
 	X(dkim_pass, C, "signatures that verified") X(dkim_fail, C, "signatures that did not") \
 	X(dkim_neutral, C, "signatures not judged") X(dkim_temperror, C, "signatures without key") \

@@ -31,6 +31,7 @@ struct spf_options {
 	unsigned int n_workers; /* 0: 2; at most 16 */
 	unsigned int budget_ms; /* 0: RFC 7208 4.6.4, 20 s; the whole check, DNS included */
 	unsigned int run_ms;    /* 0: 2 s; one evaluation in a worker, else it is killed */
+	bool no_cache;          /* every check is evaluated: for tests */
 };
 
 struct spf_stats {
@@ -41,6 +42,10 @@ struct spf_stats {
 	uint64_t refused_grammar;   /* records that libspf2 never saw */
 	uint64_t refused_evaluator; /* well-formed records that libspf2 would not compile */
 	uint64_t budget_exceeded;
+	/* Checks answered by spf_cache.h; by a check of the same that was under way; by neither.
+	 * Those without a domain to judge are in none of them. */
+	uint64_t cache_hits, cache_shared, cache_misses;
+	size_t cached;
 	unsigned int workers_idle, workers_busy, waiting;
 };
 
@@ -65,7 +70,7 @@ struct spf_verdict {
 	unsigned int lookups, voids;
 	uint32_t ttl;   /* smallest TTL seen; 0 for errors */
 	bool cacheable; /* holds for (ip, domain): no record used s, l, o, h, p nor exists with
-			   macros */
+			   macros, no text of exp= did, and no lookup failed on the way */
 };
 
 struct event_base;

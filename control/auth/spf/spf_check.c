@@ -21,6 +21,7 @@ const char *spf_result_name(enum spf_result r)
 static void release(struct spf_check *c)
 {
 	LIST_REMOVE(c, link);
+	spf_share_leave(c);
 	spf_run_abort(c->jail, &c->run);
 	spf_fetch_free(c);
 	spf_reverse_free(c);
@@ -44,27 +45,35 @@ static void printable(char *out, size_t cap, const char *in)
 	out[i] = '\0';
 }
 
-void spf_finish(struct spf_check *c, enum spf_result result, const char *reason)
+/* The verdict is whole. */
+static void tell(struct spf_check *c)
 {
-	struct spf_verdict *v = &c->verdict, out;
+	struct spf_verdict out = c->verdict;
 	spf_callback *cb = c->cb;
 	void *arg = c->arg;
+
+	c->jail->stats.by_result[out.result]++;
+	release(c);
+	cb(arg, &out);
+}
+
+void spf_finish(struct spf_check *c, enum spf_result result, const char *reason)
+{
+	struct spf_verdict *v = &c->verdict;
 	bool error = result == SPF_TEMPERROR || result == SPF_PERMERROR;
 
 	v->result = result;
 	printable(v->reason, sizeof(v->reason), reason);
 	printable(v->domain, sizeof(v->domain), c->verdict.domain);
 	v->ttl = result == SPF_TEMPERROR || c->ttl == UINT32_MAX ? 0 : c->ttl;
-	v->cacheable = result != SPF_TEMPERROR && v->ttl;
+	v->cacheable = result != SPF_TEMPERROR && v->ttl && !c->unsure;
 	for (size_t i = 0; i < c->tree.n; i++)
 		if (c->tree.node[i].rec.sender_macros)
 			v->cacheable = false;
 	if (error)
 		v->mechanism[0] = '\0';
-	c->jail->stats.by_result[result]++;
-	out = *v;
-	release(c);
-	cb(arg, &out);
+	spf_share_tell(c);
+	tell(c);
 }
 
 void spf_context(const struct spf_check *c, const char *current, struct spf_macro_context *m)
@@ -276,6 +285,7 @@ static void late(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	if (c->explaining) { /* the result is known, only its words are not */
+		c->unsure = true;
 		spf_finish(c, SPF_FAIL, "");
 		return;
 	}
@@ -316,6 +326,10 @@ static void begin(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	if (c->answered) {
+		tell(c);
+		return;
+	}
 	if (!domain_fit(c->domain)) {
 		spf_finish(c, SPF_NONE,
 			   c->verdict.identity == SPF_ID_HELO
@@ -325,6 +339,11 @@ static void begin(evutil_socket_t fd, short what, void *arg)
 	}
 	memcpy(c->verdict.domain, c->domain.p, c->domain.n);
 	c->verdict.domain[c->domain.n] = '\0';
+	if (spf_share_ask(c)) {
+		if (c->answered)
+			tell(c);
+		return;
+	}
 	if (spf_fetch_add(c, root))
 		spf_finish(c, SPF_TEMPERROR, "out of memory");
 	else
@@ -373,6 +392,7 @@ struct spf_check *spf_check(struct spf_jail *j, const struct spf_request *req, s
 	c->ttl = UINT32_MAX;
 	c->run.done = run_done;
 	LIST_INIT(&c->fetches);
+	LIST_INIT(&c->followers);
 	LIST_INSERT_HEAD(&j->checks, c, link);
 	c->strings = malloc(req->helo.n + req->mail_from.n + req->hostname.n + 1);
 	c->timer = evtimer_new(j->base, late, c);

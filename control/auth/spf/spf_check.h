@@ -4,7 +4,9 @@
 
 /*
  * One check: rounds of "evaluate in a worker" and "resolve what it missed", until libspf2 comes to
- * its result without a gap, a limit is met, or time is up. Internal to this folder.
+ * its result without a gap, a limit is met, or time is up. A check of an (address, domain) that
+ * another check is at work on waits for that one first: HELO and MAIL FROM of a message are often
+ * the same, and so are many messages of one sender. Internal to this folder.
  */
 
 #include "control/auth/spf/spf_jail.h"
@@ -49,6 +51,13 @@ struct spf_reverse {
 
 struct spf_check {
 	LIST_ENTRY(spf_check) link;
+	LIST_ENTRY(spf_check) lead;          /* in jail->leader[], if leading */
+	LIST_ENTRY(spf_check) follow;        /* in leader->followers, if leader */
+	struct spf_check_list followers;
+	struct spf_check *leader;
+	struct siphash128 key;               /* with a cache */
+	bool leading, answered;              /* answered: verdict came from cache or leader */
+	bool unsure;                         /* a lookup failed: another day, another result */
 	struct spf_jail *jail;
 	spf_callback *cb;
 	void *arg;
@@ -74,6 +83,12 @@ struct spf_check {
 	struct spf_verdict verdict;
 };
 
+/* Cache and followers (spf_share.c). True: the verdict is there, or will be. */
+bool spf_share_ask(struct spf_check *c);
+/* The verdict is made: keeps it, hands it to the followers that it is right for. */
+void spf_share_tell(struct spf_check *c);
+/* c goes: its followers look for themselves. */
+void spf_share_leave(struct spf_check *c);
 /* Ends the check: the callback runs, c is gone. `reason` may be "". */
 void spf_finish(struct spf_check *c, enum spf_result result, const char *reason);
 /* Macro context with `current` as %{d}. */

@@ -30,6 +30,10 @@ static void text_done(void *arg, const struct dns_answer *a)
 	long n = -1;
 
 	c->explain_query = NULL;
+	if (a->status == DNS_TEMPFAIL || a->status == DNS_BOGUS)
+		c->unsure = true;
+	else if (a->ttl < c->ttl)
+		c->ttl = a->ttl;
 	/* Exactly one record, or none is used. */
 	if (a->status == DNS_OK && a->n == 1) {
 		c->explain_text = malloc(EXPLAIN_MAX);
@@ -52,6 +56,9 @@ static void expand_text(struct spf_check *c, const struct spf_node *nd)
 	size_t o = 0;
 	long n;
 
+	/* What it says then is of this message only: sender, HELO, receiver, time. */
+	if (spf_macro_uses(text, "slohprt"))
+		c->unsure = true;
 	spf_context(c, nd->domain, &m);
 	n = spf_macro_expand(text, &m, true, out, sizeof(out));
 	if (n == -EAGAIN && spf_reverse_start(c) == 0)

@@ -198,6 +198,7 @@ static void answered(void *arg, const struct dns_answer *d)
 	struct spf_answer *a;
 
 	f->query = NULL;
+	c->unsure |= failed;
 	if (!failed && d->ttl < c->ttl)
 		c->ttl = d->ttl;
 	if (f->key.kind == SPF_KEY_RECORD) {

@@ -9,6 +9,8 @@
 #define VERSION_LEN 6 /* "v=spf1" */
 
 static const char delimiters[] = ".-+,/_=";
+/* Macros whose value hangs on more than address and domain. */
+static const char sender_letters[] = "slohp";
 
 bool spf_is_record(struct str t)
 {
@@ -303,12 +305,15 @@ static const char *modifier(struct spf_record *r, struct str s, size_t k)
 	return NULL;
 }
 
-static bool has_sender_macro(struct str s)
+bool spf_macro_uses(struct str s, const char *letters)
 {
-	for (size_t i = 0; i + 2 < s.n; i++)
-		if (s.p[i] == '%' && s.p[i + 1] == '{' &&
-		    memchr("slohp", ascii_lower(s.p[i + 2]), 5))
+	for (size_t i = 0; i + 2 < s.n; i++) {
+		if (s.p[i] != '%')
+			continue;
+		if (s.p[i + 1] == '{' && memchr(letters, ascii_lower(s.p[i + 2]), strlen(letters)))
 			return true;
+		i++; /* "%%" hides no macro */
+	}
 	return false;
 }
 
@@ -324,7 +329,7 @@ static const char *take_term(struct spf_record *r, struct str s)
 	why = directive(s, t);
 	if (why)
 		return why;
-	if (has_sender_macro(t->domain) ||
+	if (spf_macro_uses(t->domain, sender_letters) ||
 	    (t->mech == SPF_MECH_EXISTS && str_find(t->domain, '%') < t->domain.n))
 		r->sender_macros = true;
 	r->n_terms++;
@@ -366,7 +371,7 @@ int spf_record_parse(struct spf_record *r, struct str text, const char **why, st
 		}
 		text = str_skip(text, k);
 	}
-	if (has_sender_macro(r->redirect) || has_sender_macro(r->exp))
+	if (spf_macro_uses(r->redirect, sender_letters) || spf_macro_uses(r->exp, sender_letters))
 		r->sender_macros = true;
 	return 0;
 }

@@ -52,3 +52,5 @@ bool spf_mech_looks_up(enum spf_mechanism m);
 /* macro-string with the letters of explain-string (c, r, t) allowed or not, spaces allowed or not.
  */
 bool spf_macro_string_valid(struct str s, bool explain);
+/* Does a macro-string that is valid use a macro of these letters? */
+bool spf_macro_uses(struct str s, const char *letters);

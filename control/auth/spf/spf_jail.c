@@ -293,6 +293,13 @@ struct spf_jail *spf_jail_new(struct event_base *base, struct dns *dns,
 	j->helper_fd = -1;
 	TAILQ_INIT(&j->waiting);
 	LIST_INIT(&j->checks);
+	for (size_t i = 0; i < SPF_LEADERS; i++)
+		LIST_INIT(&j->leader[i]);
+	if (!opt || !opt->no_cache) {
+		j->cache = spf_cache_new(LIMIT_SPF_CACHE);
+		if (!j->cache)
+			goto fail;
+	}
 	j->n_workers = opt && opt->n_workers ? opt->n_workers : DEFAULT_WORKERS;
 	if (j->n_workers > SPF_WORKERS_MAX)
 		j->n_workers = SPF_WORKERS_MAX;
@@ -341,6 +348,7 @@ void spf_jail_free(struct spf_jail *j)
 	if (j->helper > 0)
 		while (waitpid(j->helper, NULL, 0) < 0 && errno == EINTR)
 			;
+	spf_cache_free(j->cache);
 	free(j);
 }
 
@@ -358,6 +366,7 @@ void spf_jail_stats(const struct spf_jail *j, struct spf_stats *out)
 		else
 			out->workers_idle++;
 	}
+	out->cached = j->cache ? spf_cache_count(j->cache) : 0;
 	TAILQ_FOREACH (run, &j->waiting, link)
 		out->waiting++;
 }

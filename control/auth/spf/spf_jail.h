@@ -8,6 +8,7 @@
 #include <sys/queue.h>
 
 #include "control/auth/spf/spf.h"
+#include "control/auth/spf/spf_cache.h"
 #include "control/auth/spf/spf_wire.h"
 
 struct spf_worker;
@@ -29,6 +30,7 @@ TAILQ_HEAD(spf_run_list, spf_run);
 LIST_HEAD(spf_check_list, spf_check);
 
 #define SPF_WORKERS_MAX 16
+#define SPF_LEADERS     256 /* hash buckets */
 
 struct spf_worker {
 	struct spf_jail *jail;
@@ -55,6 +57,8 @@ struct spf_jail {
 	struct spf_worker worker[SPF_WORKERS_MAX];
 	struct spf_run_list waiting;
 	struct spf_check_list checks;
+	struct spf_cache *cache;                   /* NULL: none */
+	struct spf_check_list leader[SPF_LEADERS]; /* checks that others may wait for */
 };
 
 /* Takes `request` (malloc'ed) over. */

@@ -166,18 +166,6 @@ static int expand_one(struct out *o, struct str s, const struct spf_macro_contex
 	return transform(o, v, digits, reverse, delims, url);
 }
 
-bool spf_macro_wants_p(struct str s)
-{
-	for (size_t i = 0; i + 2 < s.n; i++) {
-		if (s.p[i] != '%')
-			continue;
-		if (s.p[i + 1] == '{' && ascii_lower(s.p[i + 2]) == 'p')
-			return true;
-		i++; /* "%%" hides no macro */
-	}
-	return false;
-}
-
 long spf_macro_expand(struct str s, const struct spf_macro_context *c, bool explain, uint8_t *out,
 		      size_t cap)
 {

@@ -16,8 +16,6 @@ struct spf_macro_context {
 	uint64_t now;             /* t */
 };
 
-/* Does the (valid) macro-string use %{p}? */
-bool spf_macro_wants_p(struct str s);
 /* Expands a valid macro-string into out. Length; -EINVAL if it is malformed; -ENOSPC; -EAGAIN if it
  * wants p and that is not known. `explain`: c, r, t and spaces allowed. */
 long spf_macro_expand(struct str s, const struct spf_macro_context *c, bool explain, uint8_t *out,

@@ -22,6 +22,10 @@ static void forward_done(void *arg, const struct dns_answer *a)
 	bool v4 = ip_is_v4(&c->ip);
 
 	h->query = NULL;
+	if (a->status == DNS_TEMPFAIL || a->status == DNS_BOGUS)
+		c->unsure = true;
+	else if (a->ttl < c->ttl)
+		c->ttl = a->ttl;
 	/* RFC 7208 5.5: on an error the name is skipped. */
 	for (size_t i = 0; i < a->n; i++)
 		if (a->rr[i].len == (v4 ? 4 : 16) &&
@@ -41,7 +45,9 @@ static void reverse_done(void *arg, const struct dns_answer *a)
 	r->status = a->status == DNS_OK                                   ? SPF_ANSWER_OK
 		    : a->status == DNS_TEMPFAIL || a->status == DNS_BOGUS ? SPF_ANSWER_TEMPFAIL
 									  : SPF_ANSWER_VOID;
-	if (a->ttl < c->ttl && r->status != SPF_ANSWER_TEMPFAIL)
+	if (r->status == SPF_ANSWER_TEMPFAIL)
+		c->unsure = true;
+	else if (a->ttl < c->ttl)
 		c->ttl = a->ttl;
 	for (size_t i = 0; i < a->n && i < LIMIT_SPF_PTR; i++) {
 		if (dns_name(&a->rr[i], 0, r->host[r->n].name, sizeof(r->host[0].name)) <= 0)

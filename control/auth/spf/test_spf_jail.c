@@ -78,12 +78,12 @@ static int make(void **state, struct spf_options opt)
 
 static int setup(void **state)
 {
-	return make(state, (struct spf_options){.n_workers = 1});
+	return make(state, (struct spf_options){.n_workers = 1, .no_cache = true});
 }
 
 static int setup_impatient(void **state)
 {
-	return make(state, (struct spf_options){.n_workers = 1, .run_ms = 100});
+	return make(state, (struct spf_options){.n_workers = 1, .run_ms = 100, .no_cache = true});
 }
 
 static int teardown(void **state)
