@@ -121,6 +121,7 @@ struct loop {
 	struct dns *dns;
 	struct spf_jail *spf;
 	struct dkim_keys *keys;
+	bool spf_gone;                       /* its workers, for good; noted once */
 	struct deliver *deliver;
 	struct trace *trace;
 	struct quarantine *quarantine;       /* NULL: there is none */

@@ -308,6 +308,10 @@ static void on_second(evutil_socket_t fd, short what, void *arg)
 	l->counters[CTL_spf_worker_died] = s.worker_died + s.worker_killed;
 	l->counters[CTL_spf_cache_hits] = s.cache_hits + s.cache_shared;
 	l->counters[CTL_spf_cache_misses] = s.cache_misses;
+	l->counters[CTL_spf_helper_died] = s.helper_died + s.helper_gone;
+	if (s.helper_gone && !l->spf_gone)
+		note("SPF workers are gone and nobody is left to fork them: spf=temperror until a restart");
+	l->spf_gone = s.helper_gone;
 	dkim_keys_stats(l->keys, &keys);
 	l->counters[CTL_dkim_key_hits] = keys.hits;
 	l->counters[CTL_dkim_key_misses] = keys.misses;
@@ -361,10 +365,10 @@ static int start_quarantine(struct loop *l)
 	return l->quarantine ? 0 : die("quarantine", err);
 }
 
-static int start(struct loop *l)
+static int start(struct loop *l, const struct spf_helper *helper)
 {
 	const struct config *c = l->active->config;
-	struct spf_options spf = {.n_workers = c->spf_workers};
+	struct spf_options spf = {.n_workers = c->spf_workers, .helper = helper};
 	struct ctl_link_opts link = {
 		.path = c->dataplane_socket,
 		.n_loops = 1,
@@ -379,7 +383,6 @@ static int start(struct loop *l)
 	l->dns = dns_new(l->base, &c->dns, err, sizeof(err));
 	if (!l->dns)
 		return die("dns", err);
-	/* Forks its workers: before anything here has a thread. */
 	l->spf = spf_jail_new(l->base, l->dns, &spf, err, sizeof(err));
 	if (!l->spf)
 		return die("spf", err);
@@ -444,13 +447,19 @@ int main(int argc, char **argv)
 	struct event *sig[3], *stats;
 	struct timeval second = {.tv_sec = 1};
 	struct snapshot_report report;
+	struct spf_helper helper;
 	struct snapshot *first;
 	struct loop *l = &loop;
+	int rc;
 
 	argp_parse(&argp, argc, argv, 0, NULL, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	TAILQ_INIT(&l->works);
 	TAILQ_INIT(&l->messages);
+	/* Before there is a thread, and before keys are read: what runs libspf2 has none of them. */
+	rc = args.check ? 0 : spf_helper_start(&helper);
+	if (rc)
+		return die("spf helper", strerror(-rc));
 	if (snapshot_load(args.config, next_generation(), &first, &report)) {
 		print_report(&report);
 		return 1;
@@ -468,7 +477,7 @@ int main(int argc, char **argv)
 	l->base = event_base_new();
 	if (!l->base)
 		return die("event loop", "out of memory");
-	if (start(l))
+	if (start(l, &helper))
 		return 1;
 	sig[0] = evsignal_new(l->base, SIGTERM, on_stop, l);
 	sig[1] = evsignal_new(l->base, SIGINT, on_stop, l);

@@ -234,6 +234,7 @@
 	X(spf_cache_hits, C, "SPF checks answered by a result kept or under way") \
 	X(spf_cache_misses, C, "SPF checks evaluated") \
 	X(spf_worker_died, C, "SPF workers that died and were respawned") \
+	X(spf_helper_died, D, "processes that fork SPF workers that died") \
 	X(dkim_pass, C, "signatures that verified") X(dkim_fail, C, "signatures that did not") \
 	X(dkim_neutral, C, "signatures not judged") X(dkim_temperror, C, "signatures without key") \
 	X(dkim_permerror, C, "signatures malformed") \

@@ -27,10 +27,17 @@ enum spf_result {
 
 enum spf_identity { SPF_ID_MAILFROM, SPF_ID_HELO };
 
+/* The processes that fork the workers. */
+struct spf_helper {
+	pid_t pid;
+	int fd;
+};
+
 struct spf_options {
 	unsigned int n_workers; /* 0: 2; at most 16 */
 	unsigned int budget_ms; /* 0: RFC 7208 4.6.4, 20 s; the whole check, DNS included */
 	unsigned int run_ms;    /* 0: 2 s; one evaluation in a worker, else it is killed */
+	const struct spf_helper *helper; /* taken over; NULL: one is forked now */
 	bool no_cache;          /* every check is evaluated: for tests */
 };
 
@@ -39,6 +46,8 @@ struct spf_stats {
 	uint64_t runs;                 /* evaluations handed to workers */
 	uint64_t worker_spawned, worker_died,
 		worker_killed;      /* died: on its own; killed: by run_ms */
+	uint64_t helper_died;          /* and was forked again */
+	bool helper_gone;              /* for good: every check is a temperror */
 	uint64_t refused_grammar;   /* records that libspf2 never saw */
 	uint64_t refused_evaluator; /* well-formed records that libspf2 would not compile */
 	uint64_t budget_exceeded;
@@ -80,8 +89,10 @@ typedef void spf_callback(void *arg, const struct spf_verdict *verdict);
 
 const char *spf_result_name(enum spf_result r); /* "none", "pass", ... as RFC 8601 spells them */
 
-/* Forks the helper that forks the workers: call it before any thread or EAL exists. `dns` is
- * borrowed and must outlive the jail. NULL: err (>= 256 octets) says why. */
+/* Forks the helper that forks the workers: before any thread exists, and before memory holds what
+ * they need not know. 0 or -errno. Closing fd ends it. */
+int spf_helper_start(struct spf_helper *h);
+/* `dns` is borrowed and must outlive the jail. NULL: err (>= 256 octets) says why. */
 struct spf_jail *spf_jail_new(struct event_base *base, struct dns *dns,
 			      const struct spf_options *opt, char *err, size_t err_len);
 /* Cancels every check (no callback runs), ends helper and workers, waits for the helper. */

@@ -196,6 +196,12 @@ static void worker_arrived(struct spf_jail *j, pid_t pid, int fd)
 	dispatch(j);
 }
 
+static void want_again(struct spf_jail *j)
+{
+	for (unsigned int i = 0; i < j->n_workers; i++)
+		j->worker[i].wanted = false;
+}
+
 static void helper_readable(evutil_socket_t fd, short what, void *arg)
 {
 	struct spf_jail *j = arg;
@@ -208,13 +214,18 @@ static void helper_readable(evutil_socket_t fd, short what, void *arg)
 		if (rc == 1) {
 			worker_arrived(j, pid, worker_fd);
 		} else if (rc == 0) {
-			for (unsigned int i = 0; i < j->n_workers; i++)
-				j->worker[i].wanted = false;
+			want_again(j);
 			j->failures++;
 			respawn_later(j);
+		} else if (rc == 2) {
+			/* Its workers died with it: their sockets say so themselves. A worker that
+			 * the new one makes on an old order finds no place and ends. */
+			j->stats.helper_died++;
+			want_again(j);
+			respawn_later(j);
 		} else {
-			/* Its workers die with it. It is not forked again: there are threads now.
-			 */
+			/* They are not forked again: there are threads now. */
+			j->stats.helper_gone = true;
 			event_del(j->helper_event);
 			close(j->helper_fd);
 			j->helper_fd = -1;
@@ -280,10 +291,16 @@ void spf_run_abort(struct spf_jail *j, struct spf_run *run)
 	run->request = NULL;
 }
 
+int spf_helper_start(struct spf_helper *h)
+{
+	return spf_spawner_start(&h->pid, &h->fd);
+}
+
 struct spf_jail *spf_jail_new(struct event_base *base, struct dns *dns,
 			      const struct spf_options *opt, char *err, size_t err_len)
 {
 	struct spf_jail *j = calloc(1, sizeof(*j));
+	struct spf_helper own;
 	int rc = -ENOMEM;
 
 	if (!j)
@@ -309,9 +326,11 @@ struct spf_jail *spf_jail_new(struct event_base *base, struct dns *dns,
 		j->worker[i].jail = j;
 		j->worker[i].fd = -1;
 	}
-	rc = spf_spawner_start(&j->helper, &j->helper_fd);
+	rc = opt && opt->helper ? 0 : spf_helper_start(&own);
 	if (rc)
 		goto fail;
+	j->helper = opt && opt->helper ? opt->helper->pid : own.pid;
+	j->helper_fd = opt && opt->helper ? opt->helper->fd : own.fd;
 	rc = -ENOMEM;
 	j->respawn = evtimer_new(base, respawn_now, j);
 	j->helper_event = event_new(base, j->helper_fd, EV_READ | EV_PERSIST, helper_readable, j);

@@ -49,7 +49,7 @@ struct spf_jail {
 	struct dns *dns;
 	struct spf_stats stats;
 	struct timeval budget, run_time;
-	pid_t helper;
+	pid_t helper; /* the keeper, spf_spawner.h */
 	int helper_fd; /* -1: gone */
 	struct event *helper_event, *respawn;
 	unsigned int n_workers, failures; /* failures: in a row, for the back-off */

@@ -3,6 +3,7 @@
 #include "control/auth/spf/spf_spawner.h"
 
 #include <errno.h>
+#include <grp.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -10,15 +11,21 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "control/auth/spf/spf_sandbox.h"
 #include "control/auth/spf/spf_worker.h"
 
 #define CHILDREN_MAX 32
+#define NOBODY       65534
+/* Between two helpers, doubled while they die young. */
+#define RESTART_MIN_MS 20
+#define RESTART_MAX_MS 1000
+#define YOUNG_S        10
 
 struct message {
-	char op; /* 'S' spawn, 'K' kill; back: 'W' worker, 'F' failed */
+	char op; /* 'S' spawn, 'K' kill; back: 'W' worker, 'F' failed, 'R' new helper */
 	pid_t pid;
 	int error;
 };
@@ -27,6 +34,9 @@ static pid_t child[CHILDREN_MAX];
 
 static _Noreturn void worker(int fd, pid_t helper)
 {
+	/* Started by root, the helper still is: no business of libspf2's. */
+	if (geteuid() == 0 && (setgroups(0, NULL) || setgid(NOBODY) || setuid(NOBODY)))
+		_exit(1);
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	if (getppid() != helper)
 		_exit(1);
@@ -109,6 +119,12 @@ static void end_worker(pid_t pid)
 			kill(pid, SIGKILL);
 }
 
+static void ignore_terminal(void)
+{
+	signal(SIGINT, SIG_IGN); /* a terminal's ^C is control's business; we follow its end */
+	signal(SIGTERM, SIG_IGN);
+}
+
 static _Noreturn void helper(int ctl)
 {
 	struct pollfd p[2] = {{.fd = ctl, .events = POLLIN}, {.events = POLLIN}};
@@ -117,12 +133,6 @@ static _Noreturn void helper(int ctl)
 	sigset_t set;
 
 	prctl(PR_SET_NAME, "postern-spfmain", 0, 0, 0);
-	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-	spf_close_others(ctl);
-	signal(SIGCHLD, SIG_DFL);
-	signal(SIGINT, SIG_IGN); /* a terminal's ^C is control's business; we follow its end */
-	signal(SIGTERM, SIG_IGN);
 	sigemptyset(&set);
 	sigaddset(&set, SIGCHLD);
 	sigprocmask(SIG_SETMASK, &set, NULL);
@@ -159,6 +169,44 @@ static _Noreturn void helper(int ctl)
 	_exit(0);
 }
 
+static void pause_ms(unsigned int ms)
+{
+	struct timespec ts = {ms / 1000, (long)(ms % 1000) * 1000000};
+
+	while (nanosleep(&ts, &ts) < 0 && errno == EINTR)
+		;
+}
+
+static _Noreturn void keeper(int ctl)
+{
+	static const struct message restarted = {.op = 'R'};
+	unsigned int ms = RESTART_MIN_MS;
+
+	prctl(PR_SET_NAME, "postern-spfkeep", 0, 0, 0);
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	spf_close_others(ctl);
+	signal(SIGCHLD, SIG_DFL);
+	ignore_terminal();
+	for (;;) {
+		time_t born = time(NULL);
+		pid_t got, pid = fork();
+		int status = -1;
+
+		if (pid == 0)
+			helper(ctl);
+		while (pid > 0 && (got = waitpid(pid, &status, 0)) < 0 && errno == EINTR)
+			;
+		/* Control is gone: so are we. */
+		if (pid > 0 && WIFEXITED(status))
+			_exit(0);
+		ms = time(NULL) - born >= YOUNG_S ? RESTART_MIN_MS : ms;
+		pause_ms(ms);
+		ms = ms * 2 > RESTART_MAX_MS ? RESTART_MAX_MS : ms * 2;
+		reply(ctl, &restarted, -1);
+	}
+}
+
 int spf_spawner_start(pid_t *pid, int *fd)
 {
 	int sv[2];
@@ -174,7 +222,7 @@ int spf_spawner_start(pid_t *pid, int *fd)
 		return rc;
 	}
 	if (*pid == 0)
-		helper(sv[1]);
+		keeper(sv[1]);
 	close(sv[1]);
 	*fd = sv[0];
 	return 0;
@@ -218,6 +266,8 @@ int spf_spawner_next(int fd, pid_t *worker_pid, int *worker_fd, int *error)
 		return errno == EAGAIN || errno == EINTR ? -EAGAIN : -EPIPE;
 	if (n != (ssize_t)sizeof(m))
 		return -EPIPE;
+	if (m.op == 'R')
+		return 2;
 	c = CMSG_FIRSTHDR(&msg);
 	if (m.op != 'W' || !c || c->cmsg_type != SCM_RIGHTS) {
 		*error = m.error;

@@ -301,17 +301,64 @@ static void test_cancel(void **state)
 	ask(f, "192.0.2.10", "a@example.com"); /* open when the jail goes */
 }
 
+static pid_t parent_of(pid_t pid)
+{
+	char path[64], line[512];
+	int parent = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	f = fopen(path, "re");
+	assert_non_null(f);
+	assert_non_null(fgets(line, sizeof(line), f));
+	fclose(f);
+	assert_int_equal(sscanf(strrchr(line, ')') + 2, "%*c %d", &parent), 1);
+	return parent;
+}
+
+/* The process that forks workers is killed: another takes its place. */
+static void test_helper_killed(void **state)
+{
+	struct fixture *f = *state;
+	struct spf_stats s;
+	pid_t pid, helper, last = 0;
+
+	for (unsigned int i = 1; i <= 3; i++) {
+		wait_worker(f, &pid);
+		helper = parent_of(pid);
+		assert_int_not_equal(helper, f->jail->helper);
+		assert_int_not_equal(helper, last);
+		assert_int_equal(parent_of(helper), f->jail->helper);
+		last = helper;
+		assert_int_equal(kill(helper, SIGKILL), 0);
+		while (spf_jail_workers(f->jail, &pid, 1)) /* they die with it */
+			assert_int_equal(event_base_loop(f->base, EVLOOP_ONCE), 0);
+		assert_int_equal(check(f, "192.0.2.10", "a@example.com"), SPF_PASS);
+		spf_jail_stats(f->jail, &s);
+		assert_int_equal(s.helper_died, i);
+		assert_int_equal(s.worker_died, i);
+		assert_false(s.helper_gone);
+	}
+}
+
+/* Both are: checks end at once and say so. */
 static void test_helper_gone(void **state)
 {
 	struct fixture *f = *state;
+	struct spf_stats s;
 	pid_t pid;
 
 	wait_worker(f, &pid);
+	pid = parent_of(pid);
 	assert_int_equal(kill(f->jail->helper, SIGKILL), 0);
+	assert_int_equal(check(f, "192.0.2.10", "a@example.com"), SPF_PASS);
+	assert_int_equal(kill(pid, SIGKILL), 0);
 	while (spf_jail_workers(f->jail, &pid, 1))
 		assert_int_equal(event_base_loop(f->base, EVLOOP_ONCE), 0);
 	assert_int_equal(check(f, "192.0.2.10", "a@example.com"), SPF_TEMPERROR);
 	assert_string_equal(f->v.reason, "SPF evaluators are gone");
+	spf_jail_stats(f->jail, &s);
+	assert_true(s.helper_gone);
 }
 
 static void test_no_process_left(void **state)
@@ -370,6 +417,7 @@ int main(void)
 		T(test_retire),
 		cmocka_unit_test_setup_teardown(test_hang, setup_impatient, teardown),
 		T(test_cancel),
+		T(test_helper_killed),
 		T(test_helper_gone),
 		T(test_no_process_left),
 		T(test_budget),
