@@ -234,19 +234,23 @@ static void helper_readable(evutil_socket_t fd, short what, void *arg)
 	}
 }
 
-static void send_run(struct spf_worker *wk, struct spf_run *run)
+/* False: the worker is dead already, which nobody has noticed yet. */
+static bool send_run(struct spf_worker *wk, struct spf_run *run)
 {
 	struct spf_jail *j = wk->jail;
+	ssize_t n = send(wk->fd, run->request, run->len, MSG_NOSIGNAL | MSG_DONTWAIT);
 
+	if (n < 0 && (errno == EPIPE || errno == ECONNRESET))
+		return false;
 	wk->busy = true;
 	wk->run = run;
 	wk->seq = run->seq;
 	run->worker = wk;
 	j->stats.runs++;
 	evtimer_add(wk->timer, &j->run_time);
-	/* An error shows up as end of file on the same socket. */
-	if (send(wk->fd, run->request, run->len, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)run->len)
+	if (n != (ssize_t)run->len) /* no way to go on with it */
 		event_active(wk->timer, EV_TIMEOUT, 0);
+	return true;
 }
 
 static void dispatch(struct spf_jail *j)
@@ -262,7 +266,11 @@ static void dispatch(struct spf_jail *j)
 		if (!run)
 			return;
 		TAILQ_REMOVE(&j->waiting, run, link);
-		send_run(wk, run);
+		if (send_run(wk, run))
+			continue;
+		/* It never saw the run, which goes to another; that ends no check. */
+		TAILQ_INSERT_HEAD(&j->waiting, run, link);
+		worker_died(wk, "");
 	}
 }
 

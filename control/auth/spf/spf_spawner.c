@@ -3,9 +3,11 @@
 #include "control/auth/spf/spf_spawner.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
@@ -41,6 +43,10 @@ static _Noreturn void worker(int fd, pid_t helper)
 	if (getppid() != helper)
 		_exit(1);
 	prctl(PR_SET_NAME, "postern-spf", 0, 0, 0);
+	/* Not 0 to 2: what a library says in its distress is no answer. */
+	fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	if (fd < 0)
+		_exit(1);
 	spf_close_others(fd);
 	spf_worker_main(fd);
 }
@@ -119,8 +125,12 @@ static void end_worker(pid_t pid)
 			kill(pid, SIGKILL);
 }
 
-static void ignore_terminal(void)
+/* Handlers that our parent installed are no use in its children. */
+static void set_signals(void)
 {
+	for (int sig = 1; sig < NSIG; sig++)
+		signal(sig, SIG_DFL);
+	signal(SIGPIPE, SIG_IGN);
 	signal(SIGINT, SIG_IGN); /* a terminal's ^C is control's business; we follow its end */
 	signal(SIGTERM, SIG_IGN);
 }
@@ -133,6 +143,7 @@ static _Noreturn void helper(int ctl)
 	sigset_t set;
 
 	prctl(PR_SET_NAME, "postern-spfmain", 0, 0, 0);
+	setpgid(0, 0); /* with the workers: the keeper ends them by it */
 	sigemptyset(&set);
 	sigaddset(&set, SIGCHLD);
 	sigprocmask(SIG_SETMASK, &set, NULL);
@@ -177,6 +188,26 @@ static void pause_ms(unsigned int ms)
 		;
 }
 
+/* Waits for the helper's end and sees to it that none of its workers outlives it; those that are
+ * orphans of older ones are reaped by the way. True: it ended by itself, for control is gone. */
+static bool helper_ended(pid_t pid)
+{
+	int status = -1;
+	siginfo_t si;
+
+	do {
+		while (waitid(P_ALL, 0, &si, WEXITED | WNOWAIT) < 0)
+			if (errno != EINTR)
+				return false;
+		/* Not reaped yet, its number is still that of its group. */
+		if (si.si_pid == pid)
+			kill(-pid, SIGKILL);
+		while (waitpid(si.si_pid, &status, 0) < 0 && errno == EINTR)
+			;
+	} while (si.si_pid != pid);
+	return WIFEXITED(status);
+}
+
 static _Noreturn void keeper(int ctl)
 {
 	static const struct message restarted = {.op = 'R'};
@@ -185,21 +216,20 @@ static _Noreturn void keeper(int ctl)
 	prctl(PR_SET_NAME, "postern-spfkeep", 0, 0, 0);
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); /* a dead helper's workers are ours to reap */
 	spf_close_others(ctl);
-	signal(SIGCHLD, SIG_DFL);
-	ignore_terminal();
+	set_signals();
 	for (;;) {
 		time_t born = time(NULL);
-		pid_t got, pid = fork();
-		int status = -1;
+		pid_t pid = fork();
 
 		if (pid == 0)
 			helper(ctl);
-		while (pid > 0 && (got = waitpid(pid, &status, 0)) < 0 && errno == EINTR)
-			;
-		/* Control is gone: so are we. */
-		if (pid > 0 && WIFEXITED(status))
+		if (pid > 0 && helper_ended(pid)) {
+			while (waitpid(-1, NULL, 0) > 0)
+				;
 			_exit(0);
+		}
 		ms = time(NULL) - born >= YOUNG_S ? RESTART_MIN_MS : ms;
 		pause_ms(ms);
 		ms = ms * 2 > RESTART_MAX_MS ? RESTART_MAX_MS : ms * 2;
