@@ -288,7 +288,7 @@ static void evaluate(SPF_server_t *server)
 	SPF_request_free(req);
 }
 
-static SPF_server_t *make_server(void)
+struct SPF_server_struct *spf_worker_server(void)
 {
 	static SPF_dns_server_t dns; /* no destructor: libspf2 leaves it alone */
 	SPF_response_t *resp = NULL;
@@ -311,9 +311,24 @@ static SPF_server_t *make_server(void)
 	return server;
 }
 
+long spf_worker_run(struct SPF_server_struct *server, const uint8_t *in, size_t n, bool last,
+		    uint8_t *out, size_t cap)
+{
+	int rc = spf_wire_get_request(&w.request, in, n);
+
+	if (rc)
+		return rc;
+	memset(&w.response, 0, sizeof(w.response));
+	w.response.at = (struct spf_key){SPF_KEY_MARK, 0, 0, 0};
+	w.response.seq = w.request.seq;
+	w.response.last = last;
+	evaluate(server);
+	return spf_wire_put_response(&w.response, out, cap);
+}
+
 _Noreturn void spf_worker_main(int fd)
 {
-	SPF_server_t *server = make_server(); /* asks for the host name: not possible inside */
+	SPF_server_t *server = spf_worker_server(); /* asks for the host name: not possible inside */
 
 	if (!server || spf_sandbox_enter(fd))
 		_exit(1);
@@ -325,15 +340,11 @@ _Noreturn void spf_worker_main(int fd)
 			continue;
 		if (n <= 0)
 			_exit(0);
-		memset(&w.response, 0, sizeof(w.response));
-		w.response.at = (struct spf_key){SPF_KEY_MARK, 0, 0, 0};
-		if (spf_wire_get_request(&w.request, w.in, (size_t)n))
+		len = spf_worker_run(server, w.in, (size_t)n, runs >= RUNS_MAX, w.out,
+				     sizeof(w.out));
+		if (len == -EBADMSG)
 			_exit(2);
-		w.response.seq = w.request.seq;
-		w.response.last = runs >= RUNS_MAX;
-		evaluate(server);
-		len = spf_wire_put_response(&w.response, w.out, sizeof(w.out));
-		if (len < 0 || write(fd, w.out, (size_t)len) != len || w.response.last)
+		if (len < 0 || write(fd, w.out, (size_t)len) != len || runs >= RUNS_MAX)
 			_exit(0);
 	}
 }
