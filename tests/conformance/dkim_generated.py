@@ -505,6 +505,13 @@ def l_zero(case, ours, dkimpy, perl):
     return bool(re.search(rb'(?i)[;\s]l\s*=\s*0\s*(;|$)', split_head(case))) and ours == dkimpy
 
 
+@rule('6376 3.4.3, 3.5')
+def l_in_empty_body(case, ours, dkimpy, perl):
+    """The CRLF that stands for an empty body in "simple" is cut by l= as any; Mail::DKIM hashes it whole."""
+    return case.features['what'] == 'l-part' and not case.message.partition(b'\r\n\r\n')[2].strip(b'\r\n') and \
+        ours == dkimpy
+
+
 @rule('6376 3.5, t=')
 def t_future(case, ours, dkimpy, perl):
     """Mail::DKIM does not look at t=."""
