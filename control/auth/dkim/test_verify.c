@@ -19,6 +19,7 @@ struct run {
 	unsigned int calls;
 	size_t n;
 	struct dkim_signature first; /* copy; its names are gone */
+	const struct dkim_signature *all; /* until the check is freed */
 	bool free_inside;
 };
 
@@ -29,6 +30,7 @@ static void done(void *arg, const struct dkim_results *r)
 	assert_non_null(run->check); /* else it ran inside dkim_verify() */
 	run->calls++;
 	run->n = r->n;
+	run->all = r->sig;
 	if (r->n)
 		run->first = r->sig[0];
 	if (run->free_inside) {
@@ -62,6 +64,8 @@ static void base64(const uint8_t *p, size_t n, char *out)
 	EVP_EncodeBlock((unsigned char *)out, p, (int)n);
 }
 
+static char public_key[64]; /* of the last signature, base64 */
+
 /* Signs with Ed25519 from texts that were canonicalized by hand, relaxed/relaxed. */
 static char *sign(struct dns *dns, const char *canonical_body, const char *body, const char *extra,
 		  size_t *n)
@@ -70,14 +74,14 @@ static char *sign(struct dns *dns, const char *canonical_body, const char *body,
 	EVP_PKEY *key = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, seed, sizeof(seed));
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
 	uint8_t digest[32], pub[32], sig[64];
-	char bh[64], b[128], p[64], record[128], tags[512], text[1024];
+	char bh[64], b[128], record[128], tags[512], text[1024];
 	size_t len = sizeof(pub), sig_len = sizeof(sig), cap = strlen(body) + 2048;
 	char *m = malloc(cap);
 
 	assert_non_null(m);
 	assert_int_equal(EVP_PKEY_get_raw_public_key(key, pub, &len), 1);
-	base64(pub, 32, p);
-	snprintf(record, sizeof(record), "v=DKIM1; k=ed25519; p=%s", p);
+	base64(pub, 32, public_key);
+	snprintf(record, sizeof(record), "v=DKIM1; k=ed25519; p=%s", public_key);
 	test_dns_txt(dns, "k._domainkey.example.com", record);
 	EVP_Digest(canonical_body, strlen(canonical_body), digest, NULL, canon_sha256(), NULL);
 	base64(digest, 32, bh);
@@ -204,6 +208,119 @@ static void cancel(void **state)
 	event_base_free(base);
 }
 
+/* What DNS says of the key, and what that makes of a good signature. */
+static void key_answers(void **state)
+{
+	static const struct {
+		const char *text[3]; /* "%" stands for the right key's p= */
+		enum dns_status status;
+		enum dkim_result result;
+		const char *reason;
+		bool testing;
+	} t[] = {
+		{{"v=DKIM1; k=ed25519; p=%"}, DNS_OK, DKIM_PASS, "", false},
+		{{"v=DKIM1; k=ed25519; t=y; p=%"}, DNS_OK, DKIM_PASS, "", true},
+		{{"v=DKIM1; k=ed25519; t=s; p=%"}, DNS_OK, DKIM_PASS, "", false},
+		{{NULL}, DNS_NXDOMAIN, DKIM_PERMERROR, "no key for signature", false},
+		{{NULL}, DNS_NODATA, DKIM_PERMERROR, "no key for signature", false},
+		/* RFC 6376 6.1.2: what may be there another time is a temporary failure. */
+		{{NULL}, DNS_TEMPFAIL, DKIM_TEMPERROR, "key: DNS scripted", false},
+		{{NULL}, DNS_BOGUS, DKIM_TEMPERROR, "key: DNS scripted", false},
+		{{"v=DKIM1; k=ed25519; p="}, DNS_OK, DKIM_PERMERROR, "key revoked", false},
+		{{"v=DKIM1; p=%"}, DNS_OK, DKIM_PERMERROR,
+		 "key is of another type than the signature", false},
+		{{"v=DKIM1; k=ed25519; h=sha1; p=%"}, DNS_OK, DKIM_PERMERROR,
+		 "key does not allow sha256", false},
+		{{"v=DKIM1; k=ed25519; s=tlsrpt; p=%"}, DNS_OK, DKIM_PERMERROR,
+		 "key is not for email", false},
+		{{"nonsense"}, DNS_OK, DKIM_PERMERROR, "key record: malformed tag name", false},
+		{{"v=DKIM1; p=", "v=spf1 -all", "v=DKIM1; k=ed25519; p=%"}, DNS_OK, DKIM_PASS, "",
+		 false},
+		{{"v=DKIM1; k=ed25519; p=11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="}, DNS_OK,
+		 DKIM_FAIL, "signature did not verify", false},
+	};
+	struct dkim_keys *keys = dkim_keys_new(16);
+	const struct dkim_options opt = {.now = 1700000000, .keys = keys};
+	struct event_base *base = event_base_new();
+	struct dns *dns = test_dns_new(base);
+	size_t n;
+	char *m = sign(dns, "x\r\n", "x\r\n", "", &n);
+
+	(void)state;
+	test_dns_free(dns);
+	for (size_t i = 0; i < 2 * sizeof(t) / sizeof(t[0]); i++) { /* twice: the cache */
+		size_t k = i % (sizeof(t) / sizeof(t[0]));
+		struct run r;
+
+		dns = test_dns_new(base);
+		for (size_t j = 0; j < 3 && t[k].text[j]; j++) {
+			char record[256];
+			size_t len = strcspn(t[k].text[j], "%");
+
+			snprintf(record, sizeof(record), "%.*s%s", (int)len, t[k].text[j],
+				 t[k].text[j][len] ? public_key : "");
+			test_dns_txt(dns, "k._domainkey.example.com", record);
+		}
+		if (!t[k].text[0])
+			test_dns_status(dns, "k._domainkey.example.com", t[k].status);
+		r = verify(dns, base, m, n, &opt, false);
+		assert_string_equal(r.first.reason, t[k].reason);
+		assert_int_equal(r.first.result, t[k].result);
+		assert_int_equal(r.first.testing, t[k].testing);
+		test_dns_free(dns);
+	}
+	free(m);
+	dkim_keys_free(keys);
+	event_base_free(base);
+}
+
+/* Ten are judged, the rest is neutral; what is malformed takes no place. */
+static void many(void **state)
+{
+	const struct dkim_options opt = {.now = 1700000000};
+	struct event_base *base = event_base_new();
+	struct dns *dns = test_dns_new(base);
+	size_t n, len = 0, field;
+	char *one = sign(dns, "x\r\n", "x\r\n", "", &n), *m = malloc(20 * n);
+	struct iovec iov;
+	struct mail_bytes c;
+	struct headers h;
+	struct run run = {0};
+
+	(void)state;
+	assert_non_null(m);
+	field = (size_t)(strstr(one, "\r\nFrom:") + 2 - one);
+	for (int i = 0; i < 12; i++) {
+		if (i == 3)
+			len += (size_t)sprintf(m + len, "DKIM-Signature: v=1; junk\r\n");
+		memcpy(m + len, one, field);
+		len += field;
+	}
+	memcpy(m + len, one + field, n - field);
+	len += n - field;
+	iov = (struct iovec){m, len};
+	c = (struct mail_bytes){&iov, 1, len};
+	assert_int_equal(headers_parse(&h, &c), 0);
+	run.check = dkim_verify(dns, base, &h, &c, &opt, done, &run);
+	assert_non_null(run.check);
+	event_base_dispatch(base);
+	assert_int_equal(run.n, 13);
+	for (size_t i = 0; i < run.n; i++) {
+		const struct dkim_signature *s = &run.all[i];
+
+		assert_int_equal(s->result, i == 3    ? DKIM_PERMERROR
+					    : i <= 10 ? DKIM_PASS
+						      : DKIM_NEUTRAL);
+	}
+	assert_string_equal(run.all[12].reason, "too many signatures");
+	dkim_check_free(run.check);
+	headers_free(&h);
+	free(m);
+	free(one);
+	test_dns_free(dns);
+	event_base_free(base);
+}
+
 static void too_large(void **state)
 {
 	const struct dkim_options opt = {.now = 1700000000};
@@ -238,6 +355,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(answers), cmocka_unit_test(slices), cmocka_unit_test(cancel),
+		cmocka_unit_test(key_answers), cmocka_unit_test(many),
 		cmocka_unit_test(too_large), cmocka_unit_test(names),
 	};
 
