@@ -96,9 +96,10 @@ static void show_status(void *arg, struct api_request *req, const json_t *body)
 		c->path, "dataplane", dataplane(l), "sessions", (json_int_t)l->n_sessions,
 		"messages_in_flight", (json_int_t)l->n_messages, "listeners", listeners(c), "routes", routes,
 		"hosts", hosts(l), "rules", (int)rules_count(l->active->rules), "spf",
-		json_pack("{s:b, s:i, s:i, s:i, s:I, s:I, s:I}", "gone", spf.helper_gone, "idle", (int)spf.workers_idle, "busy",
-			  (int)spf.workers_busy, "waiting", (int)spf.waiting, "died",
-			  (json_int_t)spf.worker_died, "killed", (json_int_t)spf.worker_killed, "cached", (json_int_t)spf.cached)));
+		json_pack("{s:b, s:i, s:i, s:i, s:I, s:I, s:I}", "gone", spf.helper_gone, "idle",
+			  (int)spf.workers_idle, "busy", (int)spf.workers_busy, "waiting", (int)spf.waiting, "died",
+			  (json_int_t)spf.worker_died, "killed", (json_int_t)spf.worker_killed,
+			  "cached", (json_int_t)spf.cached)));
 }
 
 /* ---- counters ---------------------------------------------------------------------------------- */

@@ -44,7 +44,7 @@
 #define LIMIT_SPF_MX 10              /* RFC 7208 4.6.4 */
 #define LIMIT_SPF_PTR 10             /* RFC 7208 4.6.4, 5.5 */
 #define LIMIT_SPF_TIME_S 20          /* RFC 7208 4.6.4 */
-#define LIMIT_SPF_CACHE 16384          /* ours: results kept; about 150 octets each */
+#define LIMIT_SPF_CACHE 16384        /* ours: results kept; about 150 octets each */
 #define LIMIT_SPF_CACHE_S 3600       /* ours: whatever TTL the records have */
 #define LIMIT_DNS_NAME 253           /* RFC 1035 2.3.4, text form without the root dot */
 #define LIMIT_DNS_LABEL 63           /* RFC 1035 2.3.4 */

@@ -438,7 +438,8 @@ def tag_b_fold(x):
 
 
 def tag_gone(x):
-    return re.sub(rb'(?:(?<=[;\s])|(?<=:))%b\s*=[^;]*(?:;|$)' % rng.choice((b'v', b'a', b'bh', b'd', b'h', b's', b'c')), b'', x, count=1)
+    tag = rng.choice((b'v', b'a', b'bh', b'd', b'h', b's', b'c'))
+    return re.sub(rb'(?:(?<=[;\s])|(?<=:))%b\s*=[^;]*(?:;|$)' % tag, b'', x, count=1)
 
 
 def tag_value(x):

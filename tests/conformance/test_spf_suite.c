@@ -132,8 +132,10 @@ static void run_case(char **w)
 
 		s.dns = dns_new_memory(s.base, s.zone, 0);
 		must(s.dns != NULL, "dns");
-		s.jail = spf_jail_new(s.base, s.dns, &(struct spf_options){.n_workers = 1, .no_cache = !s.twice}, err,
-				      sizeof(err));
+		s.jail = spf_jail_new(
+			s.base, s.dns,
+			&(struct spf_options){.n_workers = 1, .no_cache = !s.twice}, err,
+			sizeof(err));
 		must(s.jail != NULL, "jail");
 	}
 	must(ip_parse(str_c(w[2]), &req.ip), "host");

@@ -8,10 +8,10 @@
 #include "postern/limits.h"
 
 /*
- * Records through the grammar, the rewriting and then libspf2, in this process: what a jailed worker
- * does for a message, with control's part played here. Input: an octet of flags, sixteen of address,
- * one that says how many octets of answers follow, those, and the records, a line each: the domain's
- * own, then what include and redirect ask for, in the order of asking.
+ * Records through the grammar, the rewriting and then libspf2, in this process: what a jailed
+ * worker does for a message, with control's part played here. Input: an octet of flags, sixteen of
+ * address, one that says how many octets of answers follow, those, and the records, a line each:
+ * the domain's own, then what include and redirect ask for, in the order of asking.
  */
 
 #define ROUNDS 64

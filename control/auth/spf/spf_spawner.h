@@ -5,8 +5,8 @@
 /*
  * Two processes forked at start, before threads and secrets. The helper does nothing but fork
  * workers (and kill and reap them) when control asks; control gets each worker's socket by
- * SCM_RIGHTS. The keeper does nothing but fork the helper, again if it is killed: control could not,
- * it has threads and keys by then. Only if both are gone there are no workers any more.
+ * SCM_RIGHTS. The keeper does nothing but fork the helper, again if it is killed: control could
+ * not, it has threads and keys by then. Only if both are gone there are no workers any more.
  */
 
 #include <sys/types.h>

@@ -113,7 +113,8 @@ static const char zone[] =
 	"m9 TXT \"v=spf1 redirect=%{l}.example.com\"\nm10 TXT \"v=spf1 -all exp=%{o}.example.com\"\n"
 	"m11 TXT \"v=spf1 -all exp=who.example.com\"\nm12 TXT \"v=spf1 -all exp=slow2.example.com\"\n"
 	"c1 TXT \"v=spf1 a:%{d} a:%{i}.%{v}.example.com exists:fixed.example.com -all\"\n"
-	"c2 TXT \"v=spf1 -all x=%{l}\"\nc3 TXT \"v=spf1 -al\"\nc4 TXT \"v=spf1 -all exp=no.example.com\"\n";
+	"c2 TXT \"v=spf1 -all x=%{l}\"\nc3 TXT \"v=spf1 -al\"\n"
+	"c4 TXT \"v=spf1 -all exp=no.example.com\"\n";
 
 static int setup(void **state)
 {

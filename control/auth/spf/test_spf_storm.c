@@ -25,7 +25,7 @@
 #define WORKERS 4
 #define SEEN    65536
 #define RUN_MS  1000
-#define EVERY   5    /* right results between two strikes: they are dealt by progress, not by time */
+#define EVERY   5    /* right results between two strikes: by progress, not by time */
 #define LATE_US 3000 /* at most so long after the last of them */
 
 static unsigned long n_checks = 3000;
