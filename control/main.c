@@ -294,16 +294,11 @@ static void on_hup(evutil_socket_t sig, short what, void *arg)
 		main_reload(l, &report);
 }
 
-static void on_second(evutil_socket_t fd, short what, void *arg)
+static void count_authentication(struct loop *l)
 {
-	struct loop *l = arg;
 	struct dkim_keys_stats keys;
-	struct indoubt_stats doubt;
-	struct quarantine_stats held;
 	struct spf_stats s;
 
-	(void)fd;
-	(void)what;
 	spf_jail_stats(l->spf, &s);
 	l->counters[CTL_spf_worker_died] = s.worker_died + s.worker_killed;
 	l->counters[CTL_spf_cache_hits] = s.cache_hits + s.cache_shared;
@@ -315,6 +310,17 @@ static void on_second(evutil_socket_t fd, short what, void *arg)
 	dkim_keys_stats(l->keys, &keys);
 	l->counters[CTL_dkim_key_hits] = keys.hits;
 	l->counters[CTL_dkim_key_misses] = keys.misses;
+}
+
+static void on_second(evutil_socket_t fd, short what, void *arg)
+{
+	struct loop *l = arg;
+	struct indoubt_stats doubt;
+	struct quarantine_stats held;
+
+	(void)fd;
+	(void)what;
+	count_authentication(l);
 	indoubt_stats(l->indoubt, realtime_ns() / 1000000000u, &doubt);
 	l->counters[CTL_indoubt_entries] = doubt.doubt;
 	l->counters[CTL_indoubt_kept] = doubt.kept;
