@@ -5,6 +5,7 @@
 /* A message file, and what can be found out about it without a daemon. */
 
 #include "control/auth/dkim/dkim.h"
+#include "control/auth/dmarc/dmarc.h"
 #include "control/auth/spf/spf.h"
 #include "control/cli/cli.h"
 #include "control/mail/mail.h"
@@ -19,7 +20,7 @@ int message_read(const char *who, const char *file, uint8_t **data, size_t *size
 
 /* What simulate and explain have in common: the message, its options, resolver and jail. */
 struct look {
-	const char *who, *file, *from;
+	const char *who, *file, *from, *helo;
 	const char *zone[LOOK_ZONES];
 	size_t n_zones;
 	struct ip_range range[LOOK_RANGES]; /* the gateways first, then --skip */
@@ -33,7 +34,8 @@ struct look {
 	struct mail_bytes content;
 	struct headers headers;
 	uint8_t mail_from[512];
-	struct str reverse_path; /* --from, else Return-Path; n == 0: null or unknown */
+	struct str reverse_path; /* --mail-from, else Return-Path; n == 0: null or unknown */
+	const char *path_source; /* "--mail-from", "Return-Path"; NULL: unknown */
 	struct walker_start start;
 
 	struct event_base *base;
@@ -43,6 +45,7 @@ struct look {
 	const struct dkim_results *dkim;
 	bool done;
 	struct spf_verdict verdict;
+	struct dmarc_verdict dmarc;
 };
 
 /* Options, file, resolver. CLI_OK or CLI_USAGE; look_close() in either case. */
@@ -52,5 +55,10 @@ void look_close(struct look *l);
 const struct spf_verdict *look_spf(struct look *l, const struct ip_addr *ip, const char *helo);
 /* All signatures; valid until look_close(). NULL: out of memory. */
 const struct dkim_results *look_dkim(struct look *l);
+/* DMARC with this result of SPF, and with look_dkim(); valid until the next call. */
+const struct dmarc_verdict *look_dmarc(struct look *l, const struct spf_verdict *spf);
+/* Octets from outside for a terminal: what is not printable ASCII becomes '?', cut to fit. Returns
+ * buf. */
+const char *look_clean(struct str s, char *buf, size_t cap);
 /* A JSON string of octets from outside: what is not printable ASCII becomes '?'. New reference. */
 json_t *look_text(struct str s);
