@@ -191,8 +191,8 @@ int look_open(struct look *l, int argc, char **argv)
 
 void look_close(struct look *l)
 {
-	if (l->check)
-		dkim_check_free(l->check);
+	dkim_check_free(l->check);
+	arc_check_free(l->arc_check);
 	if (l->jail)
 		spf_jail_free(l->jail);
 	if (l->dns)
@@ -252,6 +252,52 @@ const struct dkim_results *look_dkim(struct look *l)
 	if (l->check)
 		wait_for(l);
 	return l->dkim;
+}
+
+static void on_arc(void *arg, const struct arc_results *r)
+{
+	struct look *l = arg;
+
+	l->arc = r;
+	l->done = true;
+}
+
+const struct arc_results *look_arc(struct look *l)
+{
+	if (l->arc)
+		return l->arc;
+	l->done = false;
+	l->arc_check = arc_verify(l->dns, l->base, &l->headers, &l->content,
+				  &(struct dkim_options){.now = l->now}, on_arc, l);
+	if (l->arc_check)
+		wait_for(l);
+	return l->arc;
+}
+
+static void on_txt(void *arg, const struct dns_answer *answer)
+{
+	struct look *l = arg;
+	struct look_txt *t = l->txt;
+
+	for (size_t i = 0; answer->status == DNS_OK && i < answer->n &&
+			   t->n < DKIM_MAX_KEY_RECORDS; i++) {
+		long n = dns_txt(&answer->rr[i], t->text[t->n], sizeof(t->text[0]));
+
+		if (n >= 0) {
+			t->record[t->n] = str_make(t->text[t->n], (size_t)n);
+			t->n++;
+		}
+	}
+	l->done = true;
+}
+
+void look_txt(struct look *l, const char *name, struct look_txt *out)
+{
+	out->n = 0;
+	l->txt = out;
+	l->done = false;
+	if (dns_resolve(l->dns, str_c(name), DNS_TXT, on_txt, l))
+		wait_for(l);
 }
 
 static void on_dmarc(void *arg, const struct dmarc_verdict *v)

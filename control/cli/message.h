@@ -4,7 +4,9 @@
 
 /* A message file, and what can be found out about it without a daemon. */
 
+#include "control/auth/arc/arc.h"
 #include "control/auth/dkim/dkim.h"
+#include "control/auth/dkim/tags.h"
 #include "control/auth/dmarc/dmarc.h"
 #include "control/auth/spf/spf.h"
 #include "control/cli/cli.h"
@@ -17,6 +19,13 @@ int message_read(const char *who, const char *file, uint8_t **data, size_t *size
 
 #define LOOK_ZONES  16
 #define LOOK_RANGES 256
+
+/* TXT records of one name. */
+struct look_txt {
+	size_t n;
+	struct str record[DKIM_MAX_KEY_RECORDS];
+	uint8_t text[DKIM_MAX_KEY_RECORDS][DKIM_MAX_KEY_RECORD];
+};
 
 /* What simulate and explain have in common: the message, its options, resolver and jail. */
 struct look {
@@ -43,6 +52,9 @@ struct look {
 	struct spf_jail *jail;
 	struct dkim_check *check;
 	const struct dkim_results *dkim;
+	struct arc_check *arc_check;
+	const struct arc_results *arc;
+	struct look_txt *txt;
 	bool done;
 	struct spf_verdict verdict;
 	struct dmarc_verdict dmarc;
@@ -55,6 +67,9 @@ void look_close(struct look *l);
 const struct spf_verdict *look_spf(struct look *l, const struct ip_addr *ip, const char *helo);
 /* All signatures; valid until look_close(). NULL: out of memory. */
 const struct dkim_results *look_dkim(struct look *l);
+const struct arc_results *look_arc(struct look *l);
+/* The records that could be read; out->n is 0 if DNS has none, or does not answer. */
+void look_txt(struct look *l, const char *name, struct look_txt *out);
 /* DMARC with this result of SPF, and with look_dkim(); valid until the next call. */
 const struct dmarc_verdict *look_dmarc(struct look *l, const struct spf_verdict *spf);
 /* Octets from outside for a terminal: what is not printable ASCII becomes '?', cut to fit. Returns
