@@ -92,6 +92,25 @@ static json_t *explain_json(const struct explanation *e)
 			 list);
 }
 
+/* Words of the text in lines of 96 columns, behind `head` and then behind as much space. */
+static void print_wrapped(const char *head, const char *text)
+{
+	int indent = (int)strlen(head), column = printf("%s", head);
+
+	while (*text) {
+		int n = (int)strcspn(text, " ");
+
+		if (column > indent && column + 1 + n > 96)
+			column = printf("\n%*s", indent, "") - 1;
+		else if (column > indent)
+			column += printf(" ");
+		column += printf("%.*s", n, text);
+		text += n;
+		text += strspn(text, " ");
+	}
+	puts("");
+}
+
 static void print_human(const struct explanation *e)
 {
 	const struct dkim_results *r = e->look.dkim;
@@ -119,10 +138,12 @@ static void print_human(const struct explanation *e)
 		printf("dkim     %s  d=%s s=%s  %s%s%s%s\n", dkim_result_name(s->result), s->domain,
 		       s->selector, s->reason, kind[0] ? "  (" : "", kind, kind[0] ? ")" : "");
 	}
-	for (size_t i = 0; i < e->n; i++)
-		printf("finding  %s: %s\n%s%s%s", e->finding[i].code, e->finding[i].text,
-		       e->finding[i].advice[0] ? "         " : "", e->finding[i].advice,
-		       e->finding[i].advice[0] ? "\n" : "");
+	for (size_t i = 0; i < e->n; i++) {
+		printf("\nfinding  %s\n", e->finding[i].code);
+		print_wrapped("  what   ", e->finding[i].text);
+		if (e->finding[i].advice[0])
+			print_wrapped("  do     ", e->finding[i].advice);
+	}
 	if (!e->n)
 		puts("nothing found");
 }

@@ -45,7 +45,7 @@ void explain_arc(struct explanation *e);
 void explain_dkim(struct explanation *e);
 /* What would make signature i verify again; NULL: it was not tried. */
 const struct undo *explain_undo(const struct explanation *e, size_t i);
-/* "it verifies again when ..." with the verb of what it is about; "" if nothing was found. */
+/* "the signature verifies again when ...", or of its header or body alone; "" if nothing was found. */
 const char *explain_undo_text(const struct undo *u, char *buf, size_t cap);
 /* "body" "header" "missing-field" "key" "policy" "other", or "" for one that passed. */
 const char *explain_dkim_kind(const struct explanation *e, size_t i);

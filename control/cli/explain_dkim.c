@@ -170,7 +170,7 @@ const char *explain_undo_text(const struct undo *u, char *buf, size_t cap)
 	if (!steps[0])
 		return buf;
 	snprintf(buf, cap, "%s verifies again when %s%s",
-		 header && body ? "it" : header ? "the header" : "the body hash", steps,
+		 header && body ? "the signature" : header ? "the header" : "the body hash", steps,
 		 header && body ? "" : header ? "; what was done to the body was not found"
 					      : "; what was done to the header was not found");
 	return buf;
@@ -179,14 +179,22 @@ const char *explain_undo_text(const struct undo *u, char *buf, size_t cap)
 static const char *what_changed(const struct undo *u, const char *kind)
 {
 	if (u && !u->header.whole && !u->body.whole)
-		return "a signed header field and the body";
+		return "a signed header field and the body of the message";
 	if (u && u->header.whole != u->body.whole)
-		return u->header.whole ? "the body" : "a signed header field";
-	return strcmp(kind, "body") ? "a signed header field" : "the body";
+		return u->header.whole ? "the body of the message" : "a signed header field";
+	return strcmp(kind, "body") ? "a signed header field" : "the body of the message";
 }
 
-/* What would stop it, by what was done. */
-static const char *remedy(const struct undo *u)
+static bool has_step(const struct undo_part *part, const char *what)
+{
+	for (size_t i = 0; i < part->n; i++)
+		if (!strcmp(part->step[i].what, what))
+			return true;
+	return false;
+}
+
+/* What would stop it, by what was done: the two weightiest. */
+static void remedy(const struct undo *u, char *out, size_t cap)
 {
 	static const struct {
 		const char *what, *advice;
@@ -204,18 +212,18 @@ static const char *remedy(const struct undo *u)
 			     "8BITMIME, or by a setting: mend either."},
 		{"field-added", "Let that server not add the field to mail that is signed."},
 	};
-	const struct undo_part *part[2];
+	unsigned int told = 0;
 
-	if (!u)
-		return NULL;
-	part[0] = &u->header;
-	part[1] = &u->body;
-	for (size_t k = 0; k < sizeof(known) / sizeof(known[0]); k++)
-		for (int q = 0; q < 2; q++)
-			for (size_t i = 0; i < part[q]->n; i++)
-				if (!strcmp(part[q]->step[i].what, known[k].what))
-					return known[k].advice;
-	return NULL;
+	out[0] = '\0';
+	for (size_t k = 0; u && k < sizeof(known) / sizeof(known[0]) && told < 2; k++)
+		if (has_step(&u->header, known[k].what) || has_step(&u->body, known[k].what)) {
+			size_t n = strlen(out);
+
+			snprintf(out + n, cap - n, "%s%s", told++ ? " " : "", known[k].advice);
+		}
+	if (!told)
+		snprintf(out, cap, "Stop the change there (footers, banners, subject tags, link "
+				   "rewriting, re-encoding).");
 }
 
 static void missing(struct explanation *e, const struct dkim_signature *sig)
@@ -237,8 +245,7 @@ static void modified(struct explanation *e, size_t i, const struct undo *u)
 	const struct dkim_signature *sig = &e->look.dkim->sig[i];
 	const struct told *pass = told_pass(&e->told, sig->domain);
 	const char *kind = explain_dkim_kind(e, i);
-	char by[256], marks[256], again[512] = "", found[160] = "";
-	const char *advice = remedy(u);
+	char by[256], marks[256], again[512] = "", found[160] = "", advice[600];
 	struct finding *f;
 
 	if (!strcmp(kind, "missing-field"))
@@ -251,18 +258,17 @@ static void modified(struct explanation *e, size_t i, const struct undo *u)
 	if (u)
 		(void)explain_undo_text(u, again, sizeof(again));
 	f = explain_add(e, "modified-upstream", (long)sig->field,
-			"%s of the message signed by %.80s was changed on its way%s%s%s%s%s%s%s%s",
+			"%s, signed by %.80s, changed on the way%s%s%s%s%s%s%s%s",
 			what_changed(u, kind), sig->domain, found, again[0] ? "; " : "", again,
 			by[0] ? "; it went through: " : "", by, marks[0] ? " (" : "", marks,
 			marks[0] ? ")" : "");
+	remedy(u, advice, sizeof(advice));
 	if (f)
 		snprintf(f->advice, sizeof(f->advice),
 			 "Cannot be repaired behind that server: the signed octets are gone. %s "
 			 "Else verify DKIM in front of it, or have it seal with ARC and trust it as "
 			 "a sealer.",
-			 advice ? advice
-				: "Stop the change there (footers, banners, subject tags, link "
-				  "rewriting, re-encoding).");
+			 advice);
 }
 
 static void one(struct explanation *e, size_t i)

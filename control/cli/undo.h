@@ -17,7 +17,8 @@
 /* One step back. */
 struct undo_step {
 	const char *what; /* "subject-tag" "from" "field-added" "encoding" "wrapped" "lines-added" */
-	char text[UNDO_TEXT]; /* plain words that end "it verifies again when ..."; printable ASCII */
+	char text[UNDO_TEXT]; /* plain words that end "the signature verifies again when ...";
+	                       * printable ASCII */
 };
 
 /* What of a signature holds, and what to take back for the rest of it to hold. Of a part that is
