@@ -26,6 +26,7 @@ struct explanation {
 	struct ip_addr taken;
 	struct told_list told;
 	const struct told *host; /* what the mailbox host itself found; NULL: it does not say */
+	long entry;  /* index in hops of the line by which the mailbox's side got it; -1: unknown */
 	long border; /* index in hops of whom the mailbox took; -1: unknown */
 	long sender; /* index in hops of who sent it, as far as can be told; or -1 */
 	struct finding finding[EXPLAIN_FINDINGS];
@@ -39,6 +40,9 @@ struct finding *explain_add(struct explanation *e, const char *code, long field,
 			    ...) __attribute__((format(printf, 4, 5)));
 /* explain_path.c: border, host, sender. */
 void explain_path(struct explanation *e);
+/* Index in hops of the line that was written by who wrote this: the one below it, else the one above
+ * it; -1: neither. */
+long explain_line_of(const struct explanation *e, const struct told *t);
 /* explain_arc.c: after explain_path(). */
 void explain_arc(struct explanation *e);
 /* explain_dkim.c: after explain_path(). */

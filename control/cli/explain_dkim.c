@@ -84,15 +84,29 @@ static void add_word(char *out, size_t cap, struct str before, struct str word)
 			 before.n ? " " : "", look_clean(word, one, sizeof(one)));
 }
 
-/* Who may have changed it: servers above `pass` (all below the signature's writer if -1). */
-static void suspects(const struct explanation *e, long pass, long signature, char *out, size_t cap)
+/* Index of the line behind which a server's work begins; `none` if it is not known. */
+static long line_of(const struct explanation *e, const struct told *t, long none)
 {
-	long below = pass >= 0 ? pass : signature;
+	long line = t ? explain_line_of(e, t) : -1;
 
+	return line >= 0 ? line : t && t == e->host ? e->entry : none;
+}
+
+/* Who may have changed it: from the one that last found it whole (else from where it was signed) to
+ * the one before whoever found it broken. Who verifies may change it afterwards. */
+static void suspects(const struct explanation *e, const struct dkim_signature *sig,
+		     const struct told *pass, char *out, size_t cap)
+{
+	const struct told *fail = told_dkim(&e->told, sig->domain, "fail", pass);
+	long below = pass ? pass->field : (long)sig->field, last = -1;
+	long first = line_of(e, fail, -1) + 1;
+
+	for (size_t i = 0; i < e->hops.n_hops && e->hops.hop[i].field < below; i++)
+		last = (long)i;
+	last = line_of(e, pass, last);
 	out[0] = '\0';
-	for (size_t i = 0; i < e->hops.n_hops; i++)
-		if (e->hops.hop[i].field < below && e->hops.hop[i].by[0])
-			add_word(out, cap, STR_NONE, str_c(e->hops.hop[i].by));
+	for (long i = first; i <= last; i++)
+		add_word(out, cap, STR_NONE, str_c(e->hops.hop[i].by));
 }
 
 static bool in_body(const struct look *l, const char *text)
@@ -243,14 +257,14 @@ static void missing(struct explanation *e, const struct dkim_signature *sig)
 static void modified(struct explanation *e, size_t i, const struct undo *u)
 {
 	const struct dkim_signature *sig = &e->look.dkim->sig[i];
-	const struct told *pass = told_pass(&e->told, sig->domain);
+	const struct told *pass = told_dkim(&e->told, sig->domain, "pass", NULL);
 	const char *kind = explain_dkim_kind(e, i);
 	char by[256], marks[256], again[512] = "", found[160] = "", advice[600];
 	struct finding *f;
 
 	if (!strcmp(kind, "missing-field"))
 		missing(e, sig);
-	suspects(e, pass ? pass->field : -1, (long)sig->field, by, sizeof(by));
+	suspects(e, sig, pass, by, sizeof(by));
 	products(&e->look, marks, sizeof(marks));
 	if (pass)
 		snprintf(found, sizeof(found), ", after %.100s had found the signature whole",
@@ -260,7 +274,7 @@ static void modified(struct explanation *e, size_t i, const struct undo *u)
 	f = explain_add(e, "modified-upstream", (long)sig->field,
 			"%s, signed by %.80s, changed on the way%s%s%s%s%s%s%s%s",
 			what_changed(u, kind), sig->domain, found, again[0] ? "; " : "", again,
-			by[0] ? "; it went through: " : "", by, marks[0] ? " (" : "", marks,
+			!by[0] ? "" : strchr(by, ',') ? "; by one of: " : "; by ", by, marks[0] ? " (" : "", marks,
 			marks[0] ? ")" : "");
 	remedy(u, advice, sizeof(advice));
 	if (f)

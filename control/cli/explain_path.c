@@ -31,9 +31,8 @@ static bool stamped(struct str value, const char *key, struct ip_addr *ip)
 	return ip_parse(str_cut(value, n), ip);
 }
 
-/* The fields in which Exchange says whom it judged, the more telling ones first, then what the host
- * says of SPF. */
-static void find_taken(struct explanation *e)
+/* The fields in which Exchange says whom it judged, the more telling ones first. */
+static void find_stamp(struct explanation *e)
 {
 	static const struct {
 		const char *name, *key;
@@ -52,10 +51,6 @@ static void find_taken(struct explanation *e)
 			return;
 		}
 	}
-	if (e->host && e->host->has_ip) {
-		e->stamp = e->host->name;
-		e->taken = e->host->ip;
-	}
 }
 
 static bool is_listed(const struct look *l, const struct ip_addr *ip)
@@ -64,19 +59,6 @@ static bool is_listed(const struct look *l, const struct ip_addr *ip)
 		if (ip_in_range(ip, &l->range[i]))
 			return true;
 	return false;
-}
-
-/* Index of the line in which the mailbox's side names who came from outside, by the list, else by
- * the first public address; -1: there is none. */
-static long find_entry(const struct explanation *e)
-{
-	const struct walker_hop *hop = e->hops.hop;
-
-	for (size_t i = 0; i < e->hops.n_hops; i++)
-		if (hop[i].has_ip && (e->look.n_ranges ? is_listed(&e->look, &hop[i].ip)
-						       : !ip_is_private(&hop[i].ip)))
-			return (long)i;
-	return -1;
 }
 
 static bool same_host(struct str a, struct str b)
@@ -90,9 +72,7 @@ static bool same_host(struct str a, struct str b)
 	       (b.n > n && str_iends(b, a) && b.p[b.n - n - 1] == '.');
 }
 
-/* Index of the line that was written by who wrote this: the one below it, else the one above it.
- * -1: neither. */
-static long written_by(const struct explanation *e, const struct told *t)
+long explain_line_of(const struct explanation *e, const struct told *t)
 {
 	const struct walker_hop *hop = e->hops.hop;
 	size_t below = 0;
@@ -108,9 +88,10 @@ static long written_by(const struct explanation *e, const struct told *t)
  * Some hosts write what they found above their own Received line, some below it; gateways do both
  * as well. The host's is the topmost that no server further down the path can have written.
  */
-static void find_host(struct explanation *e, long entry)
+static void find_host(struct explanation *e)
 {
 	const struct walker_hop *hop = e->hops.hop;
+	long entry = e->entry;
 
 	if (entry < 0 || hop[entry].field < 0)
 		return;
@@ -118,21 +99,61 @@ static void find_host(struct explanation *e, long entry)
 		const struct told *t = &e->told.told[i];
 		bool deep = (size_t)entry + 1 < e->hops.n_hops && t->field > hop[entry + 1].field;
 
-		if (t->error[0] || written_by(e, t) > entry || deep)
+		if (t->error[0] || explain_line_of(e, t) > entry || deep)
 			continue;
 		e->host = t;
 		return;
 	}
 }
 
-static void find_border(struct explanation *e, long entry)
+/* The line by which a server of the same house handed it on: the cloud's have public addresses. */
+static bool is_inside(const struct walker_hop *hop)
+{
+	struct str helo = str_c(hop->helo), by = str_c(hop->by);
+	size_t dots = 0, n = 0;
+
+	while (n < helo.n && n < by.n &&
+	       ascii_lower(helo.p[helo.n - n - 1]) == ascii_lower(by.p[by.n - n - 1]))
+		dots += helo.p[helo.n - ++n] == '.';
+	/* The last two labels are the same. */
+	return dots >= 2 || (dots == 1 && n && (n == helo.n || n == by.n));
+}
+
+static long find_ip(const struct explanation *e, const struct ip_addr *ip)
+{
+	for (size_t i = 0; i < e->hops.n_hops; i++)
+		if (e->hops.hop[i].has_ip && !memcmp(&e->hops.hop[i].ip, ip, sizeof(*ip)))
+			return (long)i;
+	return -1;
+}
+
+/* Index of the line in which the mailbox's side names who came from outside: by its stamp, else by
+ * the list, else the first public address, of another house if there is one; -1: there is none. */
+static long find_entry(const struct explanation *e)
 {
 	const struct walker_hop *hop = e->hops.hop;
+	long first = e->stamp ? find_ip(e, &e->taken) : -1;
 
-	e->border = e->stamp ? -1 : entry;
-	for (size_t i = 0; e->stamp && i < e->hops.n_hops && e->border < 0; i++)
-		if (hop[i].has_ip && !memcmp(&hop[i].ip, &e->taken, sizeof(e->taken)))
-			e->border = (long)i;
+	if (first >= 0)
+		return first;
+	for (size_t i = 0; i < e->hops.n_hops; i++) {
+		if (!hop[i].has_ip)
+			continue;
+		if (e->look.n_ranges) {
+			if (is_listed(&e->look, &hop[i].ip))
+				return (long)i;
+		} else if (!ip_is_private(&hop[i].ip)) {
+			if (!is_inside(&hop[i]))
+				return (long)i;
+			first = first < 0 ? (long)i : first;
+		}
+	}
+	return first;
+}
+
+static void find_border(struct explanation *e)
+{
+	e->border = e->stamp ? find_ip(e, &e->taken) : e->entry;
 	if (e->stamp && e->border < 0) {
 		char ip[64];
 
@@ -291,26 +312,28 @@ static void by_spf(struct explanation *e)
 }
 
 
-void explain_path(struct explanation *e)
+static void find_way(struct explanation *e)
 {
-	long entry;
-
-	e->sender = e->border = -1;
-	told_read(&e->look.headers, &e->told);
 	/* The whole path is told, the mailbox's own lines too. */
 	e->look.start.field = 0;
 	walker_hops(&e->look.start, &e->look.headers, &e->hops);
-	entry = find_entry(e);
-	find_host(e, entry);
-	find_taken(e);
-	if (e->stamp && e->look.start.has_peer) {
-		/* It has reached a mailbox: nobody connects any more. */
-		e->look.start.has_peer = false;
-		walker_hops(&e->look.start, &e->look.headers, &e->hops);
-		entry = find_entry(e);
-		find_host(e, entry);
+	e->entry = find_entry(e);
+	find_host(e);
+}
+
+void explain_path(struct explanation *e)
+{
+	e->sender = -1;
+	told_read(&e->look.headers, &e->told);
+	find_stamp(e);
+	/* What has reached a mailbox comes from nobody any more. */
+	e->look.start.has_peer &= !e->stamp;
+	find_way(e);
+	if (!e->stamp && e->host && e->host->has_ip) {
+		e->stamp = e->host->name;
+		e->taken = e->host->ip;
 	}
-	find_border(e, entry);
+	find_border(e);
 	if (e->border >= 0 && is_listed(&e->look, &e->hops.hop[e->border].ip))
 		by_list(e);
 	else if (e->border >= 0)

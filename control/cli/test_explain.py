@@ -131,6 +131,18 @@ def hosts(lab):
         assert r["host"] == 0 and [t["by"] for t in r["told"]][:2] == ["mx.cloud.example", "relay.example.org"], r
     r = lab.codes(top + "Authentication-Results: mx.cloud.example; spf=\r\n" + first + lab.signed, ["sender-hidden"])
     assert r["told"][0]["error"].startswith("no result, at octet ") and r["host"] == -1, r
+    # Exchange Online: hops of its own with public addresses on top, then what it found, then the line of entry.
+    inside = ("Received: from back.prod.cloud.example (2001:db8:c::1) by box.prod.cloud.example (2001:db8:c::2) with "
+              "Microsoft SMTP Server id 15.20.1; " + DATE + "\r\n")
+    inside += inside.replace("back", "front").replace("box", "back")
+    entry = line("relay.example.org", "198.51.100.7", "front.mail.cloud.example")
+    spf = ("Received-SPF: Fail (front.cloud.example: domain of example.com does not designate 198.51.100.7 as permitted "
+           "sender) receiver=front.cloud.example; client-ip=198.51.100.7; helo=relay.example.org;\r\n")
+    bare = exchange.replace(" (sender IP is 198.51.100.7)", "")
+    for found, stamp in ((exchange + spf, "Authentication-Results"), (spf + exchange, "Received-SPF"), (bare, None)):
+        r = lab.codes(inside + found + entry + first + lab.signed, ["sender-hidden"])
+        assert r["stamp"] == stamp and r["host"] == 0, r
+        assert [h["ip"] for h in r["path"] if h["taken"]] == ["198.51.100.7"], r
     # In words, for people.
     p = lab.run(top + google + gateway + first + lab.signed, form="--from=a@example.com")
     assert "told     mx.cloud.example  spf softfail (198.51.100.7), dkim pass (example.com), dmarc pass " \
@@ -159,7 +171,7 @@ def undoing(lab):
     for canon in ((b"relaxed", b"relaxed"), (b"simple", b"simple")):
         s = lab.sign(TEXT, ALL, canonicalize=canon)
         f = case(s.replace("Subject: Re", "Subject: [EXT] Re"), "subject-tag",
-                 found='it verifies again when "[EXT]" is taken off the Subject')
+                 found='the signature verifies again when "[EXT]" is taken off the Subject')
         assert "Switch the tag in the Subject off" in f["advice"], f
         case(s.replace("Subject: Re: ", "Subject: Re: [list 1] "), "subject-tag", found='"[list 1]" is')
         case(s.replace("Subject: Re", "Subject: EXTERN: ***SPAM*** Re"), "subject-tag", found='"EXTERN: ***SPAM***"')
@@ -243,9 +255,14 @@ def signatures(lab):
     r = lab.codes(top + ok + low + lab.signed + "-- \r\nChecked.\r\n", ["modified-upstream"])
     f = r["findings"][0]
     assert "the body" in f["text"] and "after edge.example.org had found" in f["text"], f
-    assert "went through: mx.cloud.example (fields of Mimecast)" in f["text"], f
+    assert "by one of: mx.cloud.example, edge.example.org (fields of Mimecast)" in f["text"], f
     assert "Cannot be repaired" in f["advice"], f
     assert r["dkim"][0]["broken_by"] == "body", r
+    # Who found it broken cannot have been it, nor who comes behind.
+    failed = "Authentication-Results: mid.example.org; dkim=fail header.d=example.com\r\n"
+    mid = line("edge.example.org", "203.0.113.5", "mid.example.org")
+    r = lab.codes(top + failed + mid + ok + low + lab.signed + "x\r\n", ["modified-upstream"])
+    assert "; by edge.example.org (fields" in r["findings"][0]["text"], r
     # Nobody says that it was ever whole: everybody above the signature may have been it.
     r = lab.codes(top + low + lab.signed.replace("The figures", "Figures"), ["modified-upstream"])
     assert "mx.cloud.example, edge.example.org" in r["findings"][0]["text"], r

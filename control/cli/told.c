@@ -172,17 +172,22 @@ void told_read(const struct headers *h, struct told_list *out)
 	}
 }
 
-const struct told *told_pass(const struct told_list *list, const char *domain)
+const struct told *told_dkim(const struct told_list *list, const char *domain, const char *result,
+			     const struct told *above)
 {
-	for (size_t i = 0; i < list->n; i++) {
+	const struct told *found = NULL;
+
+	for (size_t i = 0; i < list->n && &list->told[i] != above; i++) {
 		const struct told *t = &list->told[i];
 
 		for (size_t k = 0; k < t->n_dkim; k++)
-			if (str_ieq(str_c(t->dkim[k].result), STR("pass")) &&
+			if (str_ieq(str_c(t->dkim[k].result), str_c(result)) &&
 			    str_ieq(str_c(t->dkim[k].domain), str_c(domain)))
-				return t;
+				found = t;
+		if (found && !above)
+			return found;
 	}
-	return NULL;
+	return found;
 }
 
 /* ---- output --------------------------------------------------------------------------------- */

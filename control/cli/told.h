@@ -37,8 +37,10 @@ struct told_list {
 };
 
 void told_read(const struct headers *h, struct told_list *out);
-/* The topmost field that says dkim=pass for this domain; NULL: none does. */
-const struct told *told_pass(const struct told_list *list, const char *domain);
+/* The topmost field that says this result of DKIM for the domain; the lowest one above `above`, if
+ * that is not NULL. NULL: none does. */
+const struct told *told_dkim(const struct told_list *list, const char *domain, const char *result,
+			     const struct told *above);
 /* "spf fail (192.0.2.25), dkim pass (example.com), dmarc fail"; returns buf. */
 const char *told_text(const struct told *t, char *buf, size_t cap);
 json_t *told_json(const struct told_list *list);
