@@ -46,8 +46,9 @@ static json_t *hops_json(const struct explanation *e)
 static void steps_json(json_t *list, const struct undo_part *part)
 {
 	for (size_t i = 0; i < part->n; i++)
-		json_array_append_new(list, json_pack("{s:s, s:o}", "what", part->step[i].what,
-						      "text", look_text(str_c(part->step[i].text))));
+		json_array_append_new(list,
+				      json_pack("{s:s, s:o}", "what", part->step[i].what, "text",
+						look_text(str_c(part->step[i].text))));
 }
 
 /* null: it was not tried. */
@@ -78,8 +79,8 @@ static json_t *explain_json(const struct explanation *e)
 						look_text(str_c(r->sig[i].domain)), "selector",
 						look_text(str_c(r->sig[i].selector)), "reason",
 						look_text(str_c(r->sig[i].reason)), "broken_by",
-						explain_dkim_kind(e, i),
-						"undo", undo_json(explain_undo(e, i))));
+						explain_dkim_kind(e, i), "undo",
+						undo_json(explain_undo(e, i))));
 	for (size_t i = 0; i < e->n; i++)
 		json_array_append_new(list,
 				      json_pack("{s:s, s:i, s:o, s:o}", "code", e->finding[i].code,
@@ -129,7 +130,8 @@ static void print_human(const struct explanation *e)
 		const struct told *t = &e->told.told[i];
 
 		printf("told     %s  %s%s\n", t->by[0] ? t->by : t->name,
-		       told_text(t, text, sizeof(text)), t == e->host ? "  <- the mailbox host" : "");
+		       told_text(t, text, sizeof(text)),
+		       t == e->host ? "  <- the mailbox host" : "");
 	}
 	for (size_t i = 0; r && i < r->n; i++) {
 		const struct dkim_signature *s = &r->sig[i];

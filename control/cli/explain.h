@@ -40,8 +40,8 @@ struct finding *explain_add(struct explanation *e, const char *code, long field,
 			    ...) __attribute__((format(printf, 4, 5)));
 /* explain_path.c: border, host, sender. */
 void explain_path(struct explanation *e);
-/* Index in hops of the line that was written by who wrote this: the one below it, else the one above
- * it; -1: neither. */
+/* Index in hops of the line that was written by who wrote this: the one below it, else the one
+ * above it; -1: neither. */
 long explain_line_of(const struct explanation *e, const struct told *t);
 /* explain_arc.c: after explain_path(). */
 void explain_arc(struct explanation *e);
@@ -49,7 +49,7 @@ void explain_arc(struct explanation *e);
 void explain_dkim(struct explanation *e);
 /* What would make signature i verify again; NULL: it was not tried. */
 const struct undo *explain_undo(const struct explanation *e, size_t i);
-/* "the signature verifies again when ...", or of its header or body alone; "" if nothing was found. */
+/* "the signature verifies again when ...", or its header or body alone; "" if nothing was found. */
 const char *explain_undo_text(const struct undo *u, char *buf, size_t cap);
 /* "body" "header" "missing-field" "key" "policy" "other", or "" for one that passed. */
 const char *explain_dkim_kind(const struct explanation *e, size_t i);

@@ -58,16 +58,18 @@ void explain_arc(struct explanation *e)
 
 		if (!t || strcmp(t->dmarc, "pass") != 0)
 			continue;
-		f = explain_add(e, "arc-sealer", (long)r->set[i - 1].seal,
-				"DMARC failed at the mailbox, but %.80s had found that it passes and "
-				"sealed that with ARC; the chain is whole",
-				sealer);
+		f = explain_add(
+			e, "arc-sealer", (long)r->set[i - 1].seal,
+			"DMARC failed at the mailbox, but %.80s had found that it passes and "
+			"sealed that with ARC; the chain is whole",
+			sealer);
 		if (f)
-			snprintf(f->advice, sizeof(f->advice),
-				 "If you trust that sealer, name it. Exchange Online: Set-ArcConfig "
-				 "-Identity Default -ArcTrustedSealers \"%.80s\". Google Workspace "
-				 "has no such list.",
-				 sealer);
+			snprintf(
+				f->advice, sizeof(f->advice),
+				"If you trust that sealer, name it. Exchange Online: Set-ArcConfig "
+				"-Identity Default -ArcTrustedSealers \"%.80s\". Google Workspace "
+				"has no such list.",
+				sealer);
 		return;
 	}
 }

@@ -184,9 +184,13 @@ const char *explain_undo_text(const struct undo *u, char *buf, size_t cap)
 	if (!steps[0])
 		return buf;
 	snprintf(buf, cap, "%s verifies again when %s%s",
-		 header && body ? "the signature" : header ? "the header" : "the body hash", steps,
-		 header && body ? "" : header ? "; what was done to the body was not found"
-					      : "; what was done to the header was not found");
+		 header && body ? "the signature"
+		 : header       ? "the header"
+				: "the body hash",
+		 steps,
+		 header && body ? ""
+		 : header       ? "; what was done to the body was not found"
+				: "; what was done to the header was not found");
 	return buf;
 }
 
@@ -213,15 +217,19 @@ static void remedy(const struct undo *u, char *out, size_t cap)
 	static const struct {
 		const char *what, *advice;
 	} known[] = {
-		{"subject-tag", "Switch the tag in the Subject off there, and draw the warning in the "
-				"mailbox from a header field instead (Exchange Online: a mail flow "
-				"rule; Google Workspace: a content compliance rule)."},
-		{"from", "It is a list or forwarder that writes its own address into From: it has to "
-			 "sign with its own domain."},
-		{"wrapped", "It is a list that wraps messages: let it add no footer, or sign with its "
-			    "own domain."},
-		{"lines-added", "Switch the footer, banner or disclaimer off there, or add it on the "
-				"mailbox's side."},
+		{"subject-tag",
+		 "Switch the tag in the Subject off there, and draw the warning in the "
+		 "mailbox from a header field instead (Exchange Online: a mail flow "
+		 "rule; Google Workspace: a content compliance rule)."},
+		{"from",
+		 "It is a list or forwarder that writes its own address into From: it has to "
+		 "sign with its own domain."},
+		{"wrapped",
+		 "It is a list that wraps messages: let it add no footer, or sign with its "
+		 "own domain."},
+		{"lines-added",
+		 "Switch the footer, banner or disclaimer off there, or add it on the "
+		 "mailbox's side."},
 		{"encoding", "That server re-encodes 8-bit mail, for the next one did not offer "
 			     "8BITMIME, or by a setting: mend either."},
 		{"field-added", "Let that server not add the field to mail that is signed."},
@@ -236,8 +244,9 @@ static void remedy(const struct undo *u, char *out, size_t cap)
 			snprintf(out + n, cap - n, "%s%s", told++ ? " " : "", known[k].advice);
 		}
 	if (!told)
-		snprintf(out, cap, "Stop the change there (footers, banners, subject tags, link "
-				   "rewriting, re-encoding).");
+		snprintf(out, cap,
+			 "Stop the change there (footers, banners, subject tags, link "
+			 "rewriting, re-encoding).");
 }
 
 static void missing(struct explanation *e, const struct dkim_signature *sig)
@@ -274,15 +283,18 @@ static void modified(struct explanation *e, size_t i, const struct undo *u)
 	f = explain_add(e, "modified-upstream", (long)sig->field,
 			"%s, signed by %.80s, changed on the way%s%s%s%s%s%s%s%s",
 			what_changed(u, kind), sig->domain, found, again[0] ? "; " : "", again,
-			!by[0] ? "" : strchr(by, ',') ? "; by one of: " : "; by ", by, marks[0] ? " (" : "", marks,
-			marks[0] ? ")" : "");
+			!by[0]            ? ""
+			: strchr(by, ',') ? "; by one of: "
+					  : "; by ",
+			by, marks[0] ? " (" : "", marks, marks[0] ? ")" : "");
 	remedy(u, advice, sizeof(advice));
 	if (f)
-		snprintf(f->advice, sizeof(f->advice),
-			 "Cannot be repaired behind that server: the signed octets are gone. %s "
-			 "Else verify DKIM in front of it, or have it seal with ARC and trust it as "
-			 "a sealer.",
-			 advice);
+		snprintf(
+			f->advice, sizeof(f->advice),
+			"Cannot be repaired behind that server: the signed octets are gone. %s "
+			"Else verify DKIM in front of it, or have it seal with ARC and trust it as "
+			"a sealer.",
+			advice);
 }
 
 static void one(struct explanation *e, size_t i)

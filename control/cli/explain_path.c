@@ -67,8 +67,7 @@ static bool same_host(struct str a, struct str b)
 
 	if (!n)
 		return false;
-	return str_ieq(a, b) ||
-	       (a.n > n && str_iends(a, b) && a.p[a.n - n - 1] == '.') ||
+	return str_ieq(a, b) || (a.n > n && str_iends(a, b) && a.p[a.n - n - 1] == '.') ||
 	       (b.n > n && str_iends(b, a) && b.p[b.n - n - 1] == '.');
 }
 
@@ -209,9 +208,9 @@ static void what_host_found(const struct explanation *e, char *out, size_t cap)
 		snprintf(out, cap, "the mailbox saw its address");
 	else
 		snprintf(out, cap, "the mailbox host%s%.80s%s judged its address: %s%s%s%s%s",
-			 t->by[0] ? " (" : "", t->by, t->by[0] ? ")" : "",
-			 t->spf[0] ? "SPF " : "", t->spf, t->spf[0] && t->dmarc[0] ? ", " : "",
-			 t->dmarc[0] ? "DMARC " : "", t->dmarc);
+			 t->by[0] ? " (" : "", t->by, t->by[0] ? ")" : "", t->spf[0] ? "SPF " : "",
+			 t->spf, t->spf[0] && t->dmarc[0] ? ", " : "", t->dmarc[0] ? "DMARC " : "",
+			 t->dmarc);
 }
 
 static void hidden(struct explanation *e, long sender, const char *evidence)
@@ -310,7 +309,6 @@ static void by_spf(struct explanation *e)
 			 "domain does not list. If a "
 			 "gateway of yours is in the path, name it by --gateway and --skip.");
 }
-
 
 static void find_way(struct explanation *e)
 {

@@ -49,15 +49,10 @@ static int add_list(struct look *l, struct str list)
 
 static int options(struct look *l, int argc, char **argv)
 {
-	static const struct option opts[] = {{"gateway", 1, 0, 'g'},
-					     {"skip", 1, 0, 's'},
-					     {"mail-from", 1, 0, 'f'},
-					     {"from", 1, 0, 'f'},
-					     {"helo", 1, 0, 'h'},
-					     {"dns-zone", 1, 0, 'z'},
-					     {"now", 1, 0, 'n'},
-					     {"no-detect", 0, 0, 'd'},
-					     {0}};
+	static const struct option opts[] = {
+		{"gateway", 1, 0, 'g'}, {"skip", 1, 0, 's'},      {"mail-from", 1, 0, 'f'},
+		{"from", 1, 0, 'f'},    {"helo", 1, 0, 'h'},      {"dns-zone", 1, 0, 'z'},
+		{"now", 1, 0, 'n'},     {"no-detect", 0, 0, 'd'}, {0}};
 	int o, rc = CLI_OK;
 
 	optind = 1;
@@ -223,8 +218,8 @@ const struct spf_verdict *look_spf(struct look *l, const struct ip_addr *ip, con
 	struct spf_request req = {.ip = *ip,
 				  .helo = str_c(helo),
 				  /* RFC 8616 4: SPF knows A-labels only. */
-				  .mail_from = mailbox_alabel(l->reverse_path, alabels,
-							      sizeof(alabels)),
+				  .mail_from =
+					  mailbox_alabel(l->reverse_path, alabels, sizeof(alabels)),
 				  .now = (uint64_t)l->now};
 
 	l->done = false;
@@ -279,8 +274,8 @@ static void on_txt(void *arg, const struct dns_answer *answer)
 	struct look *l = arg;
 	struct look_txt *t = l->txt;
 
-	for (size_t i = 0; answer->status == DNS_OK && i < answer->n &&
-			   t->n < DKIM_MAX_KEY_RECORDS; i++) {
+	for (size_t i = 0; answer->status == DNS_OK && i < answer->n && t->n < DKIM_MAX_KEY_RECORDS;
+	     i++) {
 		long n = dns_txt(&answer->rr[i], t->text[t->n], sizeof(t->text[0]));
 
 		if (n >= 0) {

@@ -88,12 +88,11 @@ static json_t *dkim_json(const struct dkim_results *r)
 	json_t *a = json_array();
 
 	for (size_t i = 0; r && i < r->n; i++)
-		json_array_append_new(
-			a, json_pack("{s:s, s:o, s:o, s:o}", "result",
-				     dkim_result_name(r->sig[i].result), "domain",
-				     look_text(str_c(r->sig[i].domain)), "selector",
-				     look_text(str_c(r->sig[i].selector)), "reason",
-				     look_text(str_c(r->sig[i].reason))));
+		json_array_append_new(a, json_pack("{s:s, s:o, s:o, s:o}", "result",
+						   dkim_result_name(r->sig[i].result), "domain",
+						   look_text(str_c(r->sig[i].domain)), "selector",
+						   look_text(str_c(r->sig[i].selector)), "reason",
+						   look_text(str_c(r->sig[i].reason))));
 	return a;
 }
 
@@ -119,13 +118,12 @@ static json_t *side_json(const struct side *side)
 	const struct walker_view *v = &side->view;
 	char ip[64];
 
-	return json_pack("{s:b, s:s?, s:s, s:i, s:{s:s, s:o, s:o}, s:o, s:o}", "found", v->found,
-			 "ip", v->n_hops ? ip_format(&v->ip, ip, sizeof(ip)) : NULL, "helo",
-			 v->helo, "header", (int)v->field, "spf", "result",
-			 spf_result_name(side->spf.result), "domain",
-			 look_text(str_c(side->spf.domain)), "reason",
-			 look_text(str_c(side->spf.reason)), "dmarc", dmarc_json(side), "path",
-			 hops_json(v));
+	return json_pack(
+		"{s:b, s:s?, s:s, s:i, s:{s:s, s:o, s:o}, s:o, s:o}", "found", v->found, "ip",
+		v->n_hops ? ip_format(&v->ip, ip, sizeof(ip)) : NULL, "helo", v->helo, "header",
+		(int)v->field, "spf", "result", spf_result_name(side->spf.result), "domain",
+		look_text(str_c(side->spf.domain)), "reason", look_text(str_c(side->spf.reason)),
+		"dmarc", dmarc_json(side), "path", hops_json(v));
 }
 
 static json_t *simulation_json(struct simulation *s)

@@ -120,8 +120,8 @@ static struct str spf_key(struct str s, const char *key)
 		struct str v = str_skip(s, i + k.n);
 		size_t n = 0;
 
-		if (!str_istarts(str_skip(s, i), k) || (i && !ascii_is_wsp_crlf(s.p[i - 1]) &&
-							 s.p[i - 1] != ';'))
+		if (!str_istarts(str_skip(s, i), k) ||
+		    (i && !ascii_is_wsp_crlf(s.p[i - 1]) && s.p[i - 1] != ';'))
 			continue;
 		if (v.p[0] == '"')
 			return str_cut(str_skip(v, 1), str_find(str_skip(v, 1), '"'));
@@ -192,7 +192,8 @@ const struct told *told_dkim(const struct told_list *list, const char *domain, c
 
 /* ---- output --------------------------------------------------------------------------------- */
 
-static void __attribute__((format(printf, 3, 4))) append(char *buf, size_t cap, const char *fmt, ...)
+static void __attribute__((format(printf, 3, 4)))
+append(char *buf, size_t cap, const char *fmt, ...)
 {
 	size_t n = strlen(buf);
 	va_list ap;
@@ -243,20 +244,19 @@ json_t *told_json(const struct told_list *list)
 		json_t *dkim = json_array();
 
 		for (size_t k = 0; k < t->n_dkim; k++)
-			json_array_append_new(dkim, json_pack("{s:s, s:s}", "result",
-							      t->dkim[k].result, "domain",
-							      t->dkim[k].domain));
+			json_array_append_new(dkim,
+					      json_pack("{s:s, s:s}", "result", t->dkim[k].result,
+							"domain", t->dkim[k].domain));
 		json_array_append_new(
-			a, json_pack("{s:i, s:s, s:s, s:i, s:o, s:o, s:s?, s:s, s:o, s:o, s:s, s:o, "
-				     "s:o, s:o}",
-				     "header", (int)t->field, "name", t->name, "by", t->by,
-				     "instance", (int)t->instance, "error", word(t->error), "spf",
-				     word(t->spf), "ip",
-				     t->has_ip ? ip_format(&t->ip, ip, sizeof(ip)) : NULL,
-				     "mail_from", t->mail_from, "dkim", dkim, "dmarc",
-				     word(t->dmarc), "from", t->from, "arc", word(t->arc),
-				     "compauth", word(t->compauth), "compauth_reason",
-				     word(t->compauth_reason)));
+			a,
+			json_pack("{s:i, s:s, s:s, s:i, s:o, s:o, s:s?, s:s, s:o, s:o, s:s, s:o, "
+				  "s:o, s:o}",
+				  "header", (int)t->field, "name", t->name, "by", t->by, "instance",
+				  (int)t->instance, "error", word(t->error), "spf", word(t->spf),
+				  "ip", t->has_ip ? ip_format(&t->ip, ip, sizeof(ip)) : NULL,
+				  "mail_from", t->mail_from, "dkim", dkim, "dmarc", word(t->dmarc),
+				  "from", t->from, "arc", word(t->arc), "compauth",
+				  word(t->compauth), "compauth_reason", word(t->compauth_reason)));
 	}
 	return a;
 }

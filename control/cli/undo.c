@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 The Postern Authors */
 
-/* What was done to the header: changes that are usual, taken back alone and up to three together. */
+/* What was done to the header: changes that are usual, taken back alone and up to three together.
+ */
 
 #include <errno.h>
 #include <stdio.h>
@@ -10,13 +11,13 @@
 
 #include "control/cli/undo.h"
 
-#define MAX_TRIES 4096     /* of one signature; each costs a verification, 0.1 s in all */
-#define MAX_SUBJECT 998    /* octets of a Subject that is cut */
-#define MAX_TAGS 48
-#define MAX_FROMS 5
-#define MAX_DROPS 16
+#define MAX_TRIES     4096 /* of one signature; each costs a verification, 0.1 s in all */
+#define MAX_SUBJECT   998  /* octets of a Subject that is cut */
+#define MAX_TAGS      48
+#define MAX_FROMS     5
+#define MAX_DROPS     16
 #define MAX_ENCODINGS 16
-#define ROOM (256u * 1024) /* for fields that are put in place of others */
+#define ROOM          (256u * 1024) /* for fields that are put in place of others */
 
 /* A field that is put in place of another, or left out. */
 struct change {
@@ -222,9 +223,8 @@ static bool replace(struct header_undo *u, struct option *o, const char *name, s
 	size_t field = headers_find(u->h, str_c(name), 0);
 
 	if (value.p)
-		return put(u, o, field,
-			   field < u->h->n ? header_name(u->h, field) : str_c(name), value,
-			   STR_NONE);
+		return put(u, o, field, field < u->h->n ? header_name(u->h, field) : str_c(name),
+			   value, STR_NONE);
 	if (field < u->h->n)
 		o->change[o->n++] = (struct change){.field = field, .drop = true};
 	return true;
@@ -300,8 +300,8 @@ static bool verifies(struct header_undo *u, const size_t which[KINDS])
 		return false;
 	t.n = apply(u, which, &own);
 	cut = str_make(u->block + (u->p->b_raw.p - u->h->block), u->p->b_raw.n);
-	if (canon_headers(&t, u->sig->signed_names, u->sig->n_signed, own, cut,
-			  u->p->header_canon, digest))
+	if (canon_headers(&t, u->sig->signed_names, u->sig->n_signed, own, cut, u->p->header_canon,
+			  digest))
 		return false;
 	for (size_t i = 0; i < u->key->n && v.result != DKIM_PASS; i++)
 		dkim_key_try(u->key->record[i], u->p, digest, &v);

@@ -10,10 +10,10 @@
 
 #include "control/cli/undo.h"
 
-#define MAX_BODY (4u * 1024 * 1024)     /* larger ones are not tried */
-#define MAX_HASHED (96u * 1024 * 1024) /* octets for one signature; a third of a second */
-#define MAX_END_LINES 400               /* lines cut off at either end */
-#define MAX_BLOCK_LINES 40              /* lines cut out of the middle */
+#define MAX_BODY        (4u * 1024 * 1024)  /* larger ones are not tried */
+#define MAX_HASHED      (96u * 1024 * 1024) /* octets for one signature; a third of a second */
+#define MAX_END_LINES   400                 /* lines cut off at either end */
+#define MAX_BLOCK_LINES 40                  /* lines cut out of the middle */
 
 struct body_undo {
 	const struct dkim_params *p;
@@ -85,8 +85,9 @@ static void tell_lines(struct body_undo *u, struct str s, size_t from, size_t to
 
 	for (size_t i = from; i < to && !first.n; i++)
 		first = str_trim(str_make(s.p + u->line[i], u->line[i + 1] - u->line[i]));
-	snprintf(step(u, "lines-added")->text, UNDO_TEXT, "%zu line%s %s of the body (\"%s\") %s left out",
-		 to - from, to - from == 1 ? "" : "s", where, look_clean(first, text, sizeof(text)),
+	snprintf(step(u, "lines-added")->text, UNDO_TEXT,
+		 "%zu line%s %s of the body (\"%s\") %s left out", to - from,
+		 to - from == 1 ? "" : "s", where, look_clean(first, text, sizeof(text)),
 		 to - from == 1 ? "is" : "are");
 }
 

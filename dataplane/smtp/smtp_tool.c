@@ -2,7 +2,8 @@
  * Copyright (c) 2026 The Postern Authors */
 
 /* For tests: what the session answers to the lines on standard input (each gets its CRLF), then, if
- * a transaction is open or was, "reverse-path <...>" as control would get it. Answers come at once. */
+ * a transaction is open or was, "reverse-path <...>" as control would get it. Answers come at once.
+ */
 
 #include "dataplane/smtp/smtp_fake.h"
 

@@ -122,7 +122,8 @@ void authres_property(struct authres_writer *w, const char *ptype, const char *p
 
 	if (value.n == 0)
 		return;
-	if (w->n_results == 0 || !authres_is_keyword(str_c(ptype)) || !authres_is_keyword(str_c(property))) {
+	if (w->n_results == 0 || !authres_is_keyword(str_c(ptype)) ||
+	    !authres_is_keyword(str_c(property))) {
 		w->failed = true;
 		return;
 	}
