@@ -74,14 +74,14 @@ static const char *kind_by_reason(const struct headers *h, const struct dkim_sig
 }
 
 /* One more of a list with commas; what does not fit is left out. */
-static void add_word(char *out, size_t cap, struct str before, struct str word)
+static void add_word(char *out, size_t cap, const char *before, struct str word)
 {
 	size_t n = strlen(out);
 	char one[128];
 
-	if (word.n && n + before.n + word.n + 4 < cap)
-		snprintf(out + n, cap - n, "%s%.*s%s%s", n ? ", " : "", STR_FMT(before),
-			 before.n ? " " : "", look_clean(word, one, sizeof(one)));
+	if (word.n && n + strlen(before) + word.n + 3 < cap)
+		snprintf(out + n, cap - n, "%s%s%s", n ? ", " : "", before,
+			 look_clean(word, one, sizeof(one)));
 }
 
 /* Index of the line behind which a server's work begins; `none` if it is not known. */
@@ -106,7 +106,7 @@ static void suspects(const struct explanation *e, const struct dkim_signature *s
 	last = line_of(e, pass, last);
 	out[0] = '\0';
 	for (long i = first; i <= last; i++)
-		add_word(out, cap, STR_NONE, str_c(e->hops.hop[i].by));
+		add_word(out, cap, "", str_c(e->hops.hop[i].by));
 }
 
 static bool in_body(const struct look *l, const char *text)
@@ -127,12 +127,12 @@ static void products(const struct look *l, char *out, size_t cap)
 			if (str_istarts(header_name(&l->headers, i), str_c(modifiers[k].prefix)) &&
 			    strcmp(last, modifiers[k].name) != 0) {
 				last = modifiers[k].name;
-				add_word(out, cap, str_c("fields of"), str_c(last));
+				add_word(out, cap, "fields of ", str_c(last));
 				break;
 			}
 	for (size_t k = 0; k < sizeof(rewriters) / sizeof(rewriters[0]); k++)
 		if (in_body(l, rewriters[k].host))
-			add_word(out, cap, str_c("links of"), str_c(rewriters[k].name));
+			add_word(out, cap, "links of ", str_c(rewriters[k].name));
 }
 
 /* ---- what was done -------------------------------------------------------------------------- */
@@ -255,7 +255,7 @@ static void missing(struct explanation *e, const struct dkim_signature *sig)
 
 	for (size_t i = 0; i < sig->n_signed; i++)
 		if (is_missing(&e->look.headers, sig->signed_names[i]))
-			add_word(list, sizeof(list), STR_NONE, sig->signed_names[i]);
+			add_word(list, sizeof(list), "", sig->signed_names[i]);
 	explain_add(e, "signed-field-missing", (long)sig->field,
 		    "the signature of %.80s covers fields that the message does not have: %s; "
 		    "either a server removed "
