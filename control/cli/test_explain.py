@@ -213,6 +213,19 @@ def undoing(lab):
                body + "\r\n--=_x\r\nContent-Type: text/plain\r\n\r\nlist info\r\n--=_x--\r\n")
     f = case(top + wrapped, "wrapped", "wrapped", found="part 1 of the multipart put around it is the body")
     assert "wraps messages" in f["advice"], f
+    # A banner or a footer in the text and in the HTML, in lines of its own or not.
+    text, page = "Dear B,\r\n\r\nthe report.\r\n", "<html><body class=x><p>Dear B,</p>\r\n<p>the report.</p></body></html>\r\n"
+    both = (TEXT.split("Content-Type")[0] + 'Content-Type: multipart/alternative; boundary=b1\r\n\r\n--b1\r\n'
+            "Content-Type: text/plain\r\n\r\n" + text + "\r\n--b1\r\nContent-Type: text/html\r\n\r\n" + page + "\r\n--b1--\r\n")
+    signed = lab.sign(both, ALL)
+    banner = "<div style='x'><b>External</b> mail</div>"
+    for change in ((text, "External mail\r\n\r\n" + text, "<p>Dear", banner + "<p>Dear"),
+                   (text, "External mail\r\n" + text, "<p>the", banner + "\r\n<p>the"),
+                   (text, text + "-- \r\nExternal mail\r\n", "</body>", banner + "</body>")):
+        f = case(signed.replace(*change[:2]).replace(*change[2:]), "lines-added", "lines-added",
+                 found='External mail" is left out of the body and "External mail" is left out of the body there too')
+    # In the HTML alone.
+    case(signed.replace("</body>", banner + "</body>"), "lines-added", found='"External mail" is left out of the body')
     # What was not changed is not said to be.
     r = json.loads(lab.run(low + s.replace("Subject: Re", "Subject: [EXT] Re")).stdout)
     assert r["dkim"][0]["undo"]["body_whole"] and not r["dkim"][0]["undo"]["header_whole"], r

@@ -37,7 +37,7 @@ struct undo {
  * -ENOMEM. */
 int undo_try(struct look *l, const struct dkim_signature *sig, struct undo *out);
 
-/* ---- of the two files ------------------------------------------------------------------------ */
+/* ---- between the files of this part --------------------------------------------------------- */
 
 /* The body of the message, or a part of it. */
 struct undo_mime {
@@ -51,6 +51,19 @@ struct undo_mime {
 size_t undo_parts(struct str content_type, struct str body, struct undo_mime out[UNDO_PARTS]);
 /* Decodes quoted-printable or base64 into out (cap >= in.n). Length, or -EBADMSG. */
 long undo_decode(struct str encoding, struct str in, uint8_t *out, size_t cap);
+
+/* What was hashed for one signature, against a bound. */
+struct undo_hash {
+	const struct dkim_params *p;
+	uint64_t hashed;
+};
+
+bool undo_exhausted(const struct undo_hash *u);
+/* Is this, in n pieces, the body that was signed? */
+bool undo_fits(struct undo_hash *u, const struct str *piece, size_t n);
+/* Looks for text put in at the usual places: of one part, or of two (as text and as HTML). */
+bool undo_inserted(struct undo_hash *u, struct str content_type, struct str body,
+		   struct undo_part *out);
 /* Looks for a body that the signature covers. */
 void undo_body(const struct look *l, const struct dkim_params *p, struct undo_part *out);
 /* Looks for a header that it covers; `own`: its field. */

@@ -16,28 +16,32 @@
 #define MAX_BLOCK_LINES 40                  /* lines cut out of the middle */
 
 struct body_undo {
-	const struct dkim_params *p;
+	struct undo_hash hash;
 	struct undo_part *out;
-	uint64_t hashed;
 	size_t *line; /* where each line starts, and where the last one ends */
 	size_t n;     /* lines */
 };
 
-/* Is this, in two pieces, the body that was signed? */
-static bool fits(struct body_undo *u, struct str a, struct str b)
+bool undo_exhausted(const struct undo_hash *u)
+{
+	return u->hashed > MAX_HASHED;
+}
+
+bool undo_fits(struct undo_hash *u, const struct str *piece, size_t n)
 {
 	struct canon_pass pass;
 	bool same = false;
 	int i;
 
-	u->hashed += a.n + b.n + 64;
-	if (u->hashed > MAX_HASHED)
+	for (size_t k = 0; k < n; k++)
+		u->hashed += piece[k].n + 64;
+	if (undo_exhausted(u))
 		return false;
 	canon_pass_init(&pass);
 	i = canon_pass_add(&pass, u->p->body_canon, u->p->limit);
 	if (i >= 0) {
-		canon_pass_update(&pass, a.p, a.n);
-		canon_pass_update(&pass, b.p, b.n);
+		for (size_t k = 0; k < n; k++)
+			canon_pass_update(&pass, piece[k].p, piece[k].n);
 		canon_pass_end(&pass);
 		same = !pass.failed && !memcmp(pass.hash[i].digest, u->p->body_hash, CANON_DIGEST);
 	}
@@ -93,7 +97,9 @@ static void tell_lines(struct body_undo *u, struct str s, size_t from, size_t to
 
 static bool without(struct body_undo *u, struct str s, size_t from, size_t to, const char *where)
 {
-	if (!fits(u, str_cut(s, u->line[from]), str_skip(s, u->line[to])))
+	const struct str rest[] = {str_cut(s, u->line[from]), str_skip(s, u->line[to])};
+
+	if (!undo_fits(&u->hash, rest, 2))
 		return false;
 	tell_lines(u, s, from, to, where);
 	return true;
@@ -105,10 +111,10 @@ static bool lines_at_ends(struct body_undo *u, struct str s)
 
 	if (most > MAX_END_LINES)
 		most = MAX_END_LINES;
-	for (size_t k = 1; k <= most && u->hashed < MAX_HASHED; k++)
+	for (size_t k = 1; k <= most && !undo_exhausted(&u->hash); k++)
 		if (without(u, s, u->n - k, u->n, "at the end"))
 			return true;
-	for (size_t k = 1; k <= most && u->hashed < MAX_HASHED; k++)
+	for (size_t k = 1; k <= most && !undo_exhausted(&u->hash); k++)
 		if (without(u, s, 0, k, "at the beginning"))
 			return true;
 	return false;
@@ -117,7 +123,7 @@ static bool lines_at_ends(struct body_undo *u, struct str s)
 static bool lines_within(struct body_undo *u, struct str s)
 {
 	for (size_t len = 1; len <= MAX_BLOCK_LINES && len + 2 <= u->n; len++)
-		for (size_t i = 1; i + len < u->n && u->hashed < MAX_HASHED; i++)
+		for (size_t i = 1; i + len < u->n && !undo_exhausted(&u->hash); i++)
 			if (without(u, s, i, i + len, "in the middle"))
 				return true;
 	return false;
@@ -131,7 +137,7 @@ static bool variant(struct body_undo *u, struct str s, const char *what, const c
 	size_t had = u->out->n;
 
 	snprintf(step(u, what)->text, UNDO_TEXT, "%s", text);
-	if (fits(u, s, STR_NONE) || (find_lines(u, s) && lines_at_ends(u, s)))
+	if (undo_fits(&u->hash, &s, 1) || (find_lines(u, s) && lines_at_ends(u, s)))
 		return true;
 	u->out->n = had;
 	return false;
@@ -173,11 +179,11 @@ void undo_body(const struct look *l, const struct dkim_params *p, struct undo_pa
 	struct str body = str_make(l->data + h->body_off, l->content.size - h->body_off);
 	struct str type = header_value(h, headers_find(h, STR("Content-Type"), 0));
 	struct str encoding = header_value(h, headers_find(h, STR("Content-Transfer-Encoding"), 0));
-	struct body_undo u = {.p = p, .out = out};
+	struct body_undo u = {.hash.p = p, .out = out};
 	char text[UNDO_TEXT], name[40];
 
 	*out = (struct undo_part){0};
-	out->whole = fits(&u, body, STR_NONE);
+	out->whole = undo_fits(&u.hash, &body, 1);
 	if (out->whole || body.n > MAX_BODY || !find_lines(&u, body))
 		goto out;
 	snprintf(text, sizeof(text), "the %s of the body is undone",
@@ -185,7 +191,7 @@ void undo_body(const struct look *l, const struct dkim_params *p, struct undo_pa
 	if (lines_at_ends(&u, body) || decoded(&u, encoding, body, "encoding", text) ||
 	    parts(&u, type, body))
 		goto out;
-	if (find_lines(&u, body))
+	if (!undo_inserted(&u.hash, type, body, out) && find_lines(&u, body))
 		(void)lines_within(&u, body);
 out:
 	free(u.line);
