@@ -81,7 +81,8 @@ def envelope(d, direct):
 
 
 def signed(d, received):
-    """A signature carries DMARC whatever address is taken, as long as the message is whole."""
+    """A signature carries DMARC whatever address is taken, as long as the message is whole. The key says t=y,
+    which the clouds count all the same."""
     if not dkim:
         print("no dkimpy: nothing signed")
         return
@@ -89,7 +90,7 @@ def signed(d, received):
     der = subprocess.run(["openssl", "rsa", "-pubout", "-outform", "DER"], input=key, check=True,
                          capture_output=True).stdout
     p = base64.b64encode(der).decode()
-    zone = f's._domainkey.example.com. 300 IN TXT "v=DKIM1; p={p[:200]}" "{p[200:]}"\n'
+    zone = f's._domainkey.example.com. 300 IN TXT "v=DKIM1; t=y; p={p[:200]}" "{p[200:]}"\n'
     message = REST.split("\r\n", 1)[1].encode()
     text = received + REST.split("\r\n", 1)[0] + "\r\n" + \
         (dkim.sign(message, b"s", b"example.com", key, include_headers=[b"from"]) + message).decode()
