@@ -4,9 +4,10 @@
 
 /*
  * The author domains of a message: exactly one From field, read by RFC 5322 3.4 with RFC 6532 and
- * RFC 6854. Of the obsolete forms a dot in a display name is taken, and a source route, which
- * is read past and marked. The others are read differently by different programs (white space
- * inside an address, empty elements), and who is shown must be who was judged. It knows nothing of DNS and policy.
+ * RFC 6854. Of the obsolete forms a dot in a display name is taken, and a source route, which is
+ * read past and marked. The others are read differently by different programs (white space inside
+ * an address, empty elements), and who is shown must be who was judged. It knows nothing of DNS and
+ * policy.
  */
 
 #include "control/mail/mail.h"
