@@ -49,13 +49,10 @@ static int add_list(struct look *l, struct str list)
 
 static int options(struct look *l, int argc, char **argv)
 {
-	static const struct option opts[] = {{"gateway", 1, 0, 'g'},
-					     {"skip", 1, 0, 's'},
-					     {"from", 1, 0, 'f'},
-					     {"dns-zone", 1, 0, 'z'},
-					     {"now", 1, 0, 'n'},
-					     {"no-detect", 0, 0, 'd'},
-					     {0}};
+	static const struct option opts[] = {
+		{"gateway", 1, 0, 'g'}, {"skip", 1, 0, 's'},      {"mail-from", 1, 0, 'f'},
+		{"from", 1, 0, 'f'},    {"helo", 1, 0, 'h'},      {"dns-zone", 1, 0, 'z'},
+		{"now", 1, 0, 'n'},     {"no-detect", 0, 0, 'd'}, {0}};
 	int o, rc = CLI_OK;
 
 	optind = 1;
@@ -69,6 +66,9 @@ static int options(struct look *l, int argc, char **argv)
 			break;
 		case 'f':
 			l->from = optarg;
+			break;
+		case 'h':
+			l->helo = optarg;
 			break;
 		case 'n':
 			l->now = atoll(optarg);
@@ -100,6 +100,10 @@ static void reverse_path(struct look *l)
 
 	if (l->from) {
 		l->reverse_path = str_c(l->from);
+		if (l->reverse_path.n >= 2 && l->from[0] == '<' &&
+		    l->from[l->reverse_path.n - 1] == '>')
+			l->reverse_path = str_make(l->from + 1, l->reverse_path.n - 2);
+		l->path_source = "--mail-from";
 		return;
 	}
 	if (i >= l->headers.n)
@@ -109,6 +113,7 @@ static void reverse_path(struct look *l)
 	if (s.n >= 2 && s.p[0] == '<' && s.p[s.n - 1] == '>')
 		s = str_make(s.p + 1, s.n - 2);
 	l->reverse_path = s;
+	l->path_source = "Return-Path";
 }
 
 static bool is_gateway(const struct look *l, const struct ip_addr *ip)
@@ -145,6 +150,7 @@ static void find_start(struct look *l)
 	if (l->n_gateways) {
 		l->start.has_peer = true;
 		l->start.peer = l->gateway[0];
+		l->start.peer_helo = str_c(l->helo);
 	}
 }
 
@@ -180,8 +186,8 @@ int look_open(struct look *l, int argc, char **argv)
 
 void look_close(struct look *l)
 {
-	if (l->check)
-		dkim_check_free(l->check);
+	dkim_check_free(l->check);
+	arc_check_free(l->arc_check);
 	if (l->jail)
 		spf_jail_free(l->jail);
 	if (l->dns)
@@ -208,9 +214,12 @@ static void on_spf(void *arg, const struct spf_verdict *v)
 
 const struct spf_verdict *look_spf(struct look *l, const struct ip_addr *ip, const char *helo)
 {
+	uint8_t alabels[sizeof(l->mail_from) + MAIL_ALABEL];
 	struct spf_request req = {.ip = *ip,
 				  .helo = str_c(helo),
-				  .mail_from = l->reverse_path,
+				  /* RFC 8616 4: SPF knows A-labels only. */
+				  .mail_from =
+					  mailbox_alabel(l->reverse_path, alabels, sizeof(alabels)),
 				  .now = (uint64_t)l->now};
 
 	l->done = false;
@@ -230,6 +239,8 @@ static void on_dkim(void *arg, const struct dkim_results *r)
 
 const struct dkim_results *look_dkim(struct look *l)
 {
+	if (l->dkim)
+		return l->dkim;
 	l->done = false;
 	l->check = dkim_verify(l->dns, l->base, &l->headers, &l->content,
 			       &(struct dkim_options){.now = l->now}, on_dkim, l);
@@ -238,12 +249,95 @@ const struct dkim_results *look_dkim(struct look *l)
 	return l->dkim;
 }
 
-json_t *look_text(struct str s)
+static void on_arc(void *arg, const struct arc_results *r)
 {
-	char buf[1024];
-	size_t n = s.n < sizeof(buf) ? s.n : sizeof(buf);
+	struct look *l = arg;
+
+	l->arc = r;
+	l->done = true;
+}
+
+const struct arc_results *look_arc(struct look *l)
+{
+	if (l->arc)
+		return l->arc;
+	l->done = false;
+	l->arc_check = arc_verify(l->dns, l->base, &l->headers, &l->content,
+				  &(struct dkim_options){.now = l->now}, on_arc, l);
+	if (l->arc_check)
+		wait_for(l);
+	return l->arc;
+}
+
+static void on_txt(void *arg, const struct dns_answer *answer)
+{
+	struct look *l = arg;
+	struct look_txt *t = l->txt;
+
+	for (size_t i = 0; answer->status == DNS_OK && i < answer->n && t->n < DKIM_MAX_KEY_RECORDS;
+	     i++) {
+		long n = dns_txt(&answer->rr[i], t->text[t->n], sizeof(t->text[0]));
+
+		if (n >= 0) {
+			t->record[t->n] = str_make(t->text[t->n], (size_t)n);
+			t->n++;
+		}
+	}
+	l->done = true;
+}
+
+void look_txt(struct look *l, const char *name, struct look_txt *out)
+{
+	out->n = 0;
+	l->txt = out;
+	l->done = false;
+	if (dns_resolve(l->dns, str_c(name), DNS_TXT, on_txt, l))
+		wait_for(l);
+}
+
+static void on_dmarc(void *arg, const struct dmarc_verdict *v)
+{
+	struct look *l = arg;
+
+	l->dmarc = *v;
+	l->done = true;
+}
+
+const struct dmarc_verdict *look_dmarc(struct look *l, const struct spf_verdict *spf)
+{
+	/* It is the other side's verdict that is foretold: large receivers count testing keys. */
+	static const struct dmarc_options opt = {.testing_counts = true};
+	static const struct dkim_results none = {0};
+	struct dmarc_request req = {.headers = &l->headers,
+				    .spf = spf,
+				    .mail_from = l->reverse_path,
+				    .dkim = look_dkim(l)};
+	struct dmarc_check *check;
+
+	if (!req.dkim)
+		req.dkim = &none;
+	l->done = false;
+	dmarc_verdict_temperror(&l->dmarc, "out of memory");
+	check = dmarc_check(l->dns, l->base, &req, &opt, on_dmarc, l);
+	if (check)
+		wait_for(l);
+	dmarc_check_free(check);
+	return &l->dmarc;
+}
+
+const char *look_clean(struct str s, char *buf, size_t cap)
+{
+	size_t n = s.n < cap ? s.n : cap - 1;
 
 	for (size_t i = 0; i < n; i++)
 		buf[i] = ascii_is_vchar(s.p[i]) || s.p[i] == ' ' ? (char)s.p[i] : '?';
-	return json_stringn(buf, n);
+	buf[n] = '\0';
+	return buf;
+}
+
+json_t *look_text(struct str s)
+{
+	char buf[1024];
+
+	return json_string(look_clean(s, buf, sizeof(buf)));
 }

@@ -29,9 +29,11 @@ static const char usage_text[] =
 	"       [--dns-zone FILE]... [--now EPOCH] [--output FILE] FILE|-\n"
 	"                                           judge a message file; no daemon needed\n"
 	"  simulate exchange|gmail|spamassassin|rspamd|first-received|last-public\n"
-	"       [--gateway IP]... [--skip LIST] [--no-detect] [--from ADDR] [--dns-zone FILE]...\n"
-	"       [--now EPOCH] FILE|-                whom the other side would take for the sender\n"
-	"  explain [--gateway IP]... [--skip LIST] [--from ADDR] [--dns-zone FILE]... [--now EPOCH] FILE|-\n"
+	"       [--gateway IP]... [--skip LIST] [--no-detect] [--mail-from ADDR] [--helo NAME]\n"
+	"       [--dns-zone FILE]... [--now EPOCH] FILE|-\n"
+	"                                           whom the other side would take for the sender\n"
+	"  explain [--gateway IP]... [--skip LIST] [--mail-from ADDR] [--dns-zone FILE]...\n"
+	"       [--now EPOCH] FILE|-\n"
 	"                                           which hop hid the sender, what broke signatures\n"
 	"exit codes: 0 ok, 1 finding, 2 usage, 3 daemon unreachable\n";
 

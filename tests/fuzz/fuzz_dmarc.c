@@ -9,7 +9,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void check(const struct from_authors *a)
 {
-	if ((a->status == FROM_OK) != (a->n > 0) || (a->status == FROM_OK) != !a->reason[0] ||
+	if ((a->status == FROM_OK || a->status == FROM_ROUTED) != (a->n > 0) ||
+	    (a->status == FROM_OK) != !a->reason[0] ||
 	    a->n > LIMIT_DMARC_AUTHORS || a->n > a->n_addresses)
 		abort();
 	for (size_t i = 0; i < a->n; i++)

@@ -24,8 +24,8 @@ void authres_begin(struct authres_writer *w, char *buf, size_t cap, struct str a
 /* method and result must be keywords of RFC 8601; reason may be n == 0. */
 void authres_result(struct authres_writer *w, const char *method, const char *result, struct str reason);
 /* A property of the last result: "smtp", "mailfrom", value. Values that are no plain token or
- * addr-spec/domain are written as quoted-string; control octets and non-ASCII (with `utf8`: what is
- * not UTF-8, and deceptive code points) are replaced by '?';
+ * addr-spec/domain, and those with an apostrophe, are written as quoted-string; control octets and
+ * non-ASCII (with `utf8`: what is not UTF-8, and deceptive code points) are replaced by '?';
  * n == 0 leaves the property out. */
 void authres_property(struct authres_writer *w, const char *ptype, const char *property, struct str value);
 /* A comment behind the last result or property; parentheses and backslashes escaped. */

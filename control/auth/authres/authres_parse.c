@@ -416,8 +416,11 @@ static int field(struct parser *p)
 int authres_parse(struct str text, enum authres_grammar grammar, uint8_t *scratch, size_t cap,
 		  struct authres *out)
 {
-	struct parser p = {.s = text, .as_found = grammar == AUTHRES_AS_FOUND, .scratch = scratch,
-			   .cap = cap, .out = out};
+	struct parser p = {.s = text,
+			   .as_found = grammar == AUTHRES_AS_FOUND,
+			   .scratch = scratch,
+			   .cap = cap,
+			   .out = out};
 	int rc;
 
 	out->authserv_id = STR_NONE;

@@ -140,7 +140,9 @@ static struct str before_semicolon(struct str s)
 	size_t i = 0;
 
 	while (i < s.n && s.p[i] != ';') {
-		size_t k = s.p[i] == '(' ? authres_comment_len(s, i) : s.p[i] == '"' ? authres_quoted_len(s, i) : 1;
+		size_t k = s.p[i] == '('   ? authres_comment_len(s, i)
+			   : s.p[i] == '"' ? authres_quoted_len(s, i)
+					   : 1;
 
 		if (k == 0)
 			return s;

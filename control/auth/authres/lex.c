@@ -51,9 +51,9 @@ size_t authres_skip_cfws(struct str s, size_t i)
 bool authres_is_token(struct str s, bool utf8)
 {
 	for (size_t i = 0; i < s.n; i++)
-		if (s.p[i] & 0x80 ? !utf8
-				  : !ascii_is_vchar(s.p[i]) ||
-					    memchr("()<>@,;:\\\"/[]?=", s.p[i], 15))
+		if (s.p[i] & 0x80
+			    ? !utf8
+			    : !ascii_is_vchar(s.p[i]) || memchr("()<>@,;:\\\"/[]?=", s.p[i], 15))
 			return false;
 	return s.n > 0;
 }

@@ -119,6 +119,7 @@ static void writer(void **state)
 	authres_property(&w, "header", "b", STR("ab/+c=12"));
 	authres_property(&w, "header", "d", STR("x; dkim=pass"));
 	authres_property(&w, "header", "from", STR("a..b@example.com"));
+	authres_property(&w, "smtp", "mailfrom", STR("'a@example.com"));
 	authres_property(&w, "smtp", "rcptto", STR("\xc3\xa4\0\r\n@example.com"));
 	assert_true(authres_end(&w) > 0);
 	assert_string_equal(
@@ -128,6 +129,7 @@ static void writer(void **state)
 		     "\tdkim=fail reason=\"body \\\"hash\\\"\" header.i=@example.com "
 		     "header.b=\"ab/+c=12\""
 		     " header.d=\"x; dkim=pass\" header.from=\"a..b@example.com\""
+		     " smtp.mailfrom=\"'a@example.com\""
 		     " smtp.rcptto=\"?????@example.com\"\r\n");
 	/* What we write is what we recognise. */
 	assert_true(authres_claims(str_skip(str_c(buf), 23), STR("mx.example.net")));

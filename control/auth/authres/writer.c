@@ -73,6 +73,13 @@ static void settle(struct authres_writer *w, size_t start)
 	memcpy(w->buf + start - 1, "\r\n\t", 3);
 }
 
+/* An apostrophe is a plain letter here; some readers take it for a quote. */
+static bool needs_no_quotes(const struct authres_writer *w, struct str s)
+{
+	return str_find(s, '\'') == s.n &&
+	       (authres_is_token(s, false) || authres_is_address(s, w->utf8));
+}
+
 void authres_begin(struct authres_writer *w, char *buf, size_t cap, struct str authserv_id)
 {
 	*w = (struct authres_writer){.buf = buf, .cap = cap};
@@ -115,7 +122,8 @@ void authres_property(struct authres_writer *w, const char *ptype, const char *p
 
 	if (value.n == 0)
 		return;
-	if (w->n_results == 0 || !authres_is_keyword(str_c(ptype)) || !authres_is_keyword(str_c(property))) {
+	if (w->n_results == 0 || !authres_is_keyword(str_c(ptype)) ||
+	    !authres_is_keyword(str_c(property))) {
 		w->failed = true;
 		return;
 	}
@@ -125,7 +133,7 @@ void authres_property(struct authres_writer *w, const char *ptype, const char *p
 	put(w, '.');
 	put_text(w, str_c(property));
 	put(w, '=');
-	if (authres_is_token(value, false) || authres_is_address(value, w->utf8))
+	if (needs_no_quotes(w, value))
 		put_text(w, value);
 	else
 		put_quoted(w, value);

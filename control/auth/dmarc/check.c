@@ -70,7 +70,7 @@ static void take_authors(struct dmarc_check *c, const struct headers *headers)
 	v->n = from.n;
 	for (size_t i = 0; i < from.n; i++)
 		memcpy(v->author[i].domain, from.domain[i], sizeof(from.domain[i]));
-	if (from.status == FROM_OK)
+	if (from.n)
 		return;
 	v->result = DMARC_PERMERROR;
 	snprintf(v->reason, sizeof(v->reason), "From: %s", from.reason);
@@ -119,6 +119,12 @@ static void sum_up(struct dmarc_verdict *v)
 		return;
 	v->result = v->author[v->decisive].walk.result;
 	v->disposition = v->author[v->decisive].walk.disposition;
+	/* Who shows the route instead of the mailbox must not be told that it passed. */
+	if (v->from == FROM_ROUTED && v->result < DMARC_PERMERROR) {
+		v->result = DMARC_PERMERROR;
+		snprintf(v->reason, sizeof(v->reason), "From: source route in an address");
+		return;
+	}
 	snprintf(v->reason, sizeof(v->reason), "%s", v->author[v->decisive].walk.reason);
 }
 

@@ -16,6 +16,7 @@ const char *from_status_name(enum from_status s)
 {
 	static const char *const name[] = {
 		[FROM_OK] = "ok",
+		[FROM_ROUTED] = "routed",
 		[FROM_MISSING] = "missing",
 		[FROM_SEVERAL] = "several",
 		[FROM_MALFORMED] = "malformed",
@@ -213,6 +214,32 @@ static bool read_domain(struct reader *r, struct str local, bool loose)
 	return add_domain(r, domain);
 }
 
+/* RFC 5322 4.4: obs-route, of domains alone. Its mailbox is who is meant. */
+static bool read_route(struct reader *r)
+{
+	do {
+		struct str domain;
+		char name[MAIL_ALABEL];
+		bool loose;
+
+		if (!skip_fws(r))
+			return false;
+		if (peek(r) != '@')
+			return malformed(r, "malformed source route in an address");
+		r->i++;
+		domain = take_atom(r, &loose);
+		if (loose || !is_clean_utf8(domain) || !mail_alabel(domain, name) ||
+		    !domain_is_valid(str_c(name)))
+			return malformed(r, "malformed source route in an address");
+	} while (peek(r) == ',' && r->i++ < r->s.n);
+	if (peek(r) != ':')
+		return malformed(r, "malformed source route in an address");
+	r->i++;
+	r->out->status = FROM_ROUTED;
+	snprintf(r->out->reason, sizeof(r->out->reason), "source route in an address");
+	return true;
+}
+
 static bool read_angle(struct reader *r)
 {
 	struct str local;
@@ -222,9 +249,8 @@ static bool read_angle(struct reader *r)
 	r->i++; /* "<" */
 	if (!skip_fws(r))
 		return false;
-	/* RFC 5322 4.4 obs-route: what some show is not what others judge. */
-	if (peek(r) == '@' || peek(r) == ',')
-		return malformed(r, "source route in an address");
+	if ((peek(r) == '@' || peek(r) == ',') && !read_route(r))
+		return false;
 	start = r->i;
 	if (peek(r) == '"') {
 		if (!skip_quoted(r))

@@ -4,9 +4,10 @@
 
 /*
  * The author domains of a message: exactly one From field, read by RFC 5322 3.4 with RFC 6532 and
- * RFC 6854. Of the obsolete forms only a dot in a display name is taken. The others are read
- * differently by different programs (source routes, white space inside an address, empty elements),
- * and who is shown must be who was judged. It knows nothing of DNS and policy.
+ * RFC 6854. Of the obsolete forms a dot in a display name is taken, and a source route, which is
+ * read past and marked. The others are read differently by different programs (white space inside
+ * an address, empty elements), and who is shown must be who was judged. It knows nothing of DNS and
+ * policy.
  */
 
 #include "control/mail/mail.h"
@@ -14,6 +15,8 @@
 
 enum from_status {
 	FROM_OK,
+	FROM_ROUTED,     /* by the grammar, with a source route: the mailbox is who is judged (RFC 5322
+	                  * 4.4), but some show the route, so it may not pass */
 	FROM_MISSING,    /* no From field */
 	FROM_SEVERAL,    /* more than one, or something that some read as another one */
 	FROM_MALFORMED,  /* not by the grammar */
@@ -27,7 +30,7 @@ struct from_authors {
 	char reason[96];               /* "" for FROM_OK; plain words, never a part of the field */
 	size_t n_addresses;
 	char domain[LIMIT_DMARC_AUTHORS][MAIL_ALABEL]; /* distinct, lower case, A-labels */
-	size_t n;                      /* 0 unless FROM_OK */
+	size_t n;                      /* 0 unless FROM_OK or FROM_ROUTED */
 };
 
 /* The raw, folded value of one From field. */

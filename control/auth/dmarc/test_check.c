@@ -277,6 +277,15 @@ static void several_authors(void **state)
 	assert_int_equal(got.result, DMARC_PERMERROR);
 	assert_int_equal(got.from, FROM_SEVERAL);
 	assert_true(got.reason[0] && got.n == 0 && got.decisive == 0);
+	/* a source route: its mailbox is judged, and does not pass */
+	run("<@x.example,@y.example:a@strict.example>", SPF_PASS, "x@x.example", "",
+	    (struct sig)NO_SIG, (struct sig)NO_SIG);
+	assert_int_equal(got.result, DMARC_FAIL);
+	assert_string_equal(got.author[got.decisive].domain, "strict.example");
+	run("<@strict.example:a@plain.example>", SPF_PASS, "x@plain.example", "",
+	    (struct sig)NO_SIG, (struct sig)NO_SIG);
+	assert_int_equal(got.result, DMARC_PERMERROR);
+	assert_int_equal(got.from, FROM_ROUTED);
 }
 
 static void report_data(void **state)

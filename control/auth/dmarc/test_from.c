@@ -53,9 +53,14 @@ static const struct {
 	{" =?utf-8?q?a=40b.example?=@d.example", NULL},
 	{" <=?utf-8?b?YUBiLmV4YW1wbGU=?=@d.example>", NULL},
 	/* source routes */
-	{" <@x.example,@y.example:a@b.example>", NULL},
-	{" <@x.example:a@b.example>", NULL},
 	{" <,@x.example:a@b.example>", NULL},
+	{" <@x.example,:a@b.example>", NULL},
+	{" <@x.example;@y.example:a@b.example>", NULL},
+	{" <@x_y.example:a@b.example>", NULL},
+	{" <@:a@b.example>", NULL},
+	{" <@x.example:>", NULL},
+	{" <@x.example", NULL},
+	{" @x.example:a@b.example", NULL},
 	/* a quoted-pair outside of quotes */
 	{" a@b.example\\, c@d.example", NULL},
 	{" \\\"a@b.example, c\" <c@d.example>", NULL},
@@ -142,6 +147,17 @@ static void other_statuses(void **state)
 	(void)state;
 	from_parse(STR(" Nobody: (really) ;"), &a);
 	assert_int_equal(a.status, FROM_NO_ADDRESS);
+	/* the mailbox is who is meant */
+	from_parse(STR(" <@x.example,@y.example:a@b.example>"), &a);
+	assert_int_equal(a.status, FROM_ROUTED);
+	assert_int_equal(a.n, 1);
+	assert_string_equal(a.domain[0], "b.example");
+	from_parse(STR(" c@d.example, A <@x.example,\r\n @y.example:\"a b\"@b.example>"), &a);
+	assert_int_equal(a.status, FROM_ROUTED);
+	assert_int_equal(a.n, 2);
+	from_parse(STR(" <@x.example:a@b.example>, c"), &a);
+	assert_int_equal(a.status, FROM_MALFORMED);
+	assert_int_equal(a.n, 0);
 	from_parse(STR(" a@1.example,a@2.example,a@3.example,a@4.example,a@5.example,"
 		       "a@6.example"), &a);
 	assert_int_equal(a.status, FROM_TOO_MANY);
