@@ -304,7 +304,7 @@ static bool verifies(struct header_undo *u, const size_t which[KINDS])
 			  digest))
 		return false;
 	for (size_t i = 0; i < u->key->n && v.result != DKIM_PASS; i++)
-		dkim_key_try(u->key->record[i], u->p, digest, &v);
+		dkim_key_try(NULL, u->key->record[i], u->p, digest, &v);
 	return v.result == DKIM_PASS;
 }
 
