@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "control/dns/dns_zone.h"
-#include "control/judge/judge.h"
+#include "control/judge/judge_internal.h"
 #include "postern/stats.h"
 
 static const char zone[] = "$ORIGIN example.\n"
@@ -194,6 +194,7 @@ struct seal_row {
 	const char *config, *message, *rcpt, *ip;
 	uint64_t seconds;
 	int turns;            /* then it is given up; 0: to the end */
+	bool late;            /* after those turns its time is over instead */
 	unsigned int counter; /* CTL_messages: none of the three of sealing */
 	const char *reason;
 	unsigned int removed;
@@ -247,7 +248,9 @@ static bool seal_one(const struct seal_row *t)
 	assert_non_null(j);
 	for (int i = 0; i < t->turns && !finished; i++)
 		event_base_loop(base, EVLOOP_ONCE);
-	if (!t->turns)
+	if (t->late && !finished)
+		event_active(j->timer, EV_TIMEOUT, 0);
+	if (!t->turns || t->late)
 		event_base_dispatch(base);
 	if (finished)
 		seal_check(t, j, &content);
@@ -258,7 +261,7 @@ static bool seal_one(const struct seal_row *t)
 
 static void seals(void **state)
 {
-	static const char late[] = "no key of the route is active today",
+	static const char past[] = "no key of the route is active today",
 			  ended[] = "the chain has ended: its newest seal says cv=fail",
 			  victim[] = "From: a@victim.example\r\n\r\nx\r\n";
 	static const struct seal_row rows[] = {
@@ -270,7 +273,7 @@ static void seals(void **state)
 		 CTL_messages, NULL, 1},
 		{ALWAYS, PLAIN, "r@example.org", "192.0.2.1", 1700000000, 0, CTL_messages, NULL, 0},
 		{ALWAYS, PLAIN, "r@nowhere.example", "192.0.2.1", 1700000000, 0, CTL_messages, NULL, 0},
-		{ALWAYS, PLAIN, "r@example.com", "192.0.2.1", 1800000000, 0, CTL_arc_seal_failed, late, 0},
+		{ALWAYS, PLAIN, "r@example.com", "192.0.2.1", 1800000000, 0, CTL_arc_seal_failed, past, 0},
 		{ALWAYS, ENDED, "r@example.com", "192.0.2.1", 1700000000, 0, CTL_arc_seal_skipped, ended,
 		 0},
 		/* refused, and deferred without a look at the chain: nothing of it goes out */
@@ -278,7 +281,7 @@ static void seals(void **state)
 		 0, CTL_messages, NULL, 0},
 		{ALWAYS, PLAIN, "r@example.com", "10.1.1.1", 1700000000, 0, CTL_messages, NULL, 0},
 	};
-	struct seal_row given_up = rows[1];
+	struct seal_row given_up = rows[1], late = rows[1];
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
@@ -286,6 +289,9 @@ static void seals(void **state)
 	/* Given up at any moment, also while only the body is waited for. */
 	for (given_up.turns = 1; !seal_one(&given_up); given_up.turns++)
 		assert_true(given_up.turns < 1000);
+	/* Out of time at any moment: sealed over a body that nobody has hashed yet. */
+	for (late.late = true; late.turns <= given_up.turns; late.turns++)
+		assert_true(seal_one(&late));
 }
 
 static int setup(void **state)
