@@ -194,10 +194,10 @@ struct seal_row {
 	const char *config, *message, *rcpt, *ip;
 	uint64_t seconds;
 	int turns;            /* then it is given up; 0: to the end */
-	bool late;            /* after those turns its time is over instead */
 	unsigned int counter; /* CTL_messages: none of the three of sealing */
 	const char *reason;
 	unsigned int removed;
+	bool late;            /* after `turns` its time is over instead */
 };
 
 static void seal_check(const struct seal_row *t, const struct judge *j,
@@ -250,7 +250,7 @@ static bool seal_one(const struct seal_row *t)
 		event_base_loop(base, EVLOOP_ONCE);
 	if (t->late && !finished)
 		event_active(j->timer, EV_TIMEOUT, 0);
-	if (!t->turns || t->late)
+	if (!finished && (!t->turns || t->late))
 		event_base_dispatch(base);
 	if (finished)
 		seal_check(t, j, &content);
