@@ -151,7 +151,7 @@ static void finish(struct judge *j)
 		.spf = &r->spf,
 		.dkim = r->dkim,
 		.arc = r->arc,
-		.arc_unanswered = r->arc == &j->no_arc,
+		.arc_unanswered = j->arc_late,
 		.dmarc = r->dmarc_judged ? &r->dmarc : NULL,
 		.ptr = &r->origin_ptr,
 		.dnsbl = r->dnsbl,
@@ -335,6 +335,7 @@ static void give_up_on_open(struct judge *j)
 	}
 	if (j->arc_open) {
 		j->arc_open = false;
+		j->arc_late = true;
 		judge_own_sets(j, arc_give_up(j->arc, "no answer in time"));
 	}
 	judge_lists_give_up(j);

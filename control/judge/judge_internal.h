@@ -48,6 +48,7 @@ struct judge {
 	int ranges_rc;                 /* not 0: what is to be removed could not be listed */
 	int body_hash;                 /* index in run->pass of the hash to be sealed, or below 0 */
 	bool dkim_open, arc_open, dmarc_open, dnsbl_open, body_open;
+	bool arc_late;                 /* the chain was given up: no answer in time */
 	bool separate_origin_ptr;
 	bool done;
 	unsigned int open;             /* answers still to come */
