@@ -18,8 +18,11 @@
 #define MAX_ERRORS 8
 
 enum published { NOT_ASKED, OK, MISSING, DIFFERS, FAILED };
-static const char *const published_word[] = {
-	[NOT_ASKED] = "", [OK] = "ok", [MISSING] = "missing", [DIFFERS] = "differs", [FAILED] = "error"};
+static const char *const published_word[] = {[NOT_ASKED] = "",
+					     [OK] = "ok",
+					     [MISSING] = "missing",
+					     [DIFFERS] = "differs",
+					     [FAILED] = "error"};
 
 struct keys;
 
@@ -89,11 +92,12 @@ static int load(struct keys *k)
 	int rc = config_load(k->config_path, 1, &k->config, err, MAX_ERRORS, &n);
 
 	for (size_t i = 0; i < n && i < MAX_ERRORS; i++)
-		fprintf(stderr, "%s:%u: %s: %s\n", err[i].file, err[i].line, err[i].key, err[i].reason);
+		fprintf(stderr, "%s:%u: %s: %s\n", err[i].file, err[i].line, err[i].key,
+			err[i].reason);
 	return rc ? CLI_USAGE : CLI_OK;
 }
 
-/* ---- DNS -------------------------------------------------------------------------------------- */
+/* ---- DNS ------------------------------------------------------------------------------------- */
 
 static void set(struct asked *a, enum published p, const char *why)
 {
@@ -172,7 +176,7 @@ static int ask(struct keys *k)
 	return CLI_OK;
 }
 
-/* ---- what is told ----------------------------------------------------------------------------- */
+/* ---- what is told ---------------------------------------------------------------------------- */
 
 static const char *state(const struct keys *k, const struct config_arc_key *key)
 {
@@ -180,7 +184,9 @@ static const char *state(const struct keys *k, const struct config_arc_key *key)
 		if (k->config->route[i].arc_seal != ARC_SEAL_NEVER &&
 		    config_arc_key_at(&k->config->route[i], k->now) == key)
 			return "signing";
-	return key->active_until <= k->now ? "past" : key->active_from > k->now ? "future" : "active";
+	return key->active_until <= k->now ? "past"
+	       : key->active_from > k->now ? "future"
+					   : "active";
 }
 
 static json_t *day(int64_t t, int64_t open)
@@ -219,8 +225,9 @@ static json_t *key_json(const struct keys *k, const struct asked *a)
 
 static json_t *routes_json(struct keys *k)
 {
-	static const char *const word[] = {
-		[ARC_SEAL_NEVER] = "never", [ARC_SEAL_MODIFIED] = "modified", [ARC_SEAL_ALWAYS] = "always"};
+	static const char *const word[] = {[ARC_SEAL_NEVER] = "never",
+					   [ARC_SEAL_MODIFIED] = "modified",
+					   [ARC_SEAL_ALWAYS] = "always"};
 	json_t *list = json_array();
 
 	for (size_t i = 0; i < k->config->n_routes; i++) {
@@ -230,8 +237,9 @@ static json_t *routes_json(struct keys *k)
 		if (r->arc_seal == ARC_SEAL_NEVER)
 			continue;
 		k->finding |= k->check && !key;
-		json_array_append_new(list, json_pack("{s:s, s:s, s:s?}", "route", r->name, "arc_seal",
-						      word[r->arc_seal], "key", key ? key->name : NULL));
+		json_array_append_new(list,
+				      json_pack("{s:s, s:s, s:s?}", "route", r->name, "arc_seal",
+						word[r->arc_seal], "key", key ? key->name : NULL));
 	}
 	return list;
 }
@@ -247,9 +255,9 @@ static void print_key(const json_t *o)
 {
 	const char *from = text(o, "active_from"), *until = text(o, "active_until");
 
-	printf("%s: %s, %s of %d bits%s%s%s%s\n", text(o, "name"), text(o, "state"), text(o, "type"),
-	       (int)json_integer_value(json_object_get(o, "bits")), from[0] ? ", from " : "", from,
-	       until[0] ? ", until " : "", until);
+	printf("%s: %s, %s of %d bits%s%s%s%s\n", text(o, "name"), text(o, "state"),
+	       text(o, "type"), (int)json_integer_value(json_object_get(o, "bits")),
+	       from[0] ? ", from " : "", from, until[0] ? ", until " : "", until);
 	if (json_object_get(o, "published"))
 		printf("\t%s._domainkey.%s %s%s%s\n", text(o, "selector"), text(o, "domain"),
 		       text(o, "published"), text(o, "reason")[0] ? ": " : "", text(o, "reason"));
@@ -268,12 +276,10 @@ static void print_all(const struct cli *cli, const struct keys *k, json_t *o)
 	}
 	if (!k->config->arc.n_keys)
 		printf("%s: no keys: nothing is sealed\n", k->config_path);
-	json_array_foreach(json_object_get(o, "keys"), i, item)
-		print_key(item);
-	json_array_foreach(json_object_get(o, "routes"), i, item)
-		printf("route %s: arc-seal = %s, %s%s\n", text(item, "route"), text(item, "arc_seal"),
-		       text(item, "key")[0] ? "signs with " : "no key is active today",
-		       text(item, "key"));
+	json_array_foreach(json_object_get(o, "keys"), i, item) print_key(item);
+	json_array_foreach(json_object_get(o, "routes"), i, item) printf(
+		"route %s: arc-seal = %s, %s%s\n", text(item, "route"), text(item, "arc_seal"),
+		text(item, "key")[0] ? "signs with " : "no key is active today", text(item, "key"));
 }
 
 static int list(const struct cli *cli, struct keys *k)

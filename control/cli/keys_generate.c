@@ -48,7 +48,8 @@ static int check(const struct wish *w, bool ed25519, bool bits)
 	if (!w->domain || !domain_is_valid(str_c(w->domain)) || !strchr(w->domain, '.'))
 		return complain("--domain", "needed: a domain in A-labels");
 	if (!w->selector || !domain_is_valid(str_c(w->selector)))
-		return complain("--selector", "needed: letters, digits, hyphens, dots between labels");
+		return complain("--selector",
+				"needed: letters, digits, hyphens, dots between labels");
 	if (strlen(w->domain) + strlen(w->selector) + strlen("._domainkey.") > LIMIT_DNS_NAME)
 		return complain("--selector", "too long for a name of DNS");
 	return CLI_OK;
@@ -56,8 +57,11 @@ static int check(const struct wish *w, bool ed25519, bool bits)
 
 static int options(struct wish *w, int argc, char **argv)
 {
-	static const struct option opts[] = {
-		{"type", 1, 0, 't'}, {"bits", 1, 0, 'b'}, {"domain", 1, 0, 'd'}, {"selector", 1, 0, 's'}, {0}};
+	static const struct option opts[] = {{"type", 1, 0, 't'},
+					     {"bits", 1, 0, 'b'},
+					     {"domain", 1, 0, 'd'},
+					     {"selector", 1, 0, 's'},
+					     {0}};
 	bool ed25519 = false, bits = false;
 	int o, rc = CLI_OK;
 
@@ -128,8 +132,8 @@ static void tell(const struct cli *cli, const struct wish *w, const char *record
 		keys_print_record(w->selector, w->domain, record);
 		return;
 	}
-	o = json_pack("{s:s, s:s, s:s, s:s, s:i, s:s}", "file", w->file, "domain", w->domain, "selector",
-		      w->selector, "type", w->bits ? "rsa" : "ed25519", "bits",
+	o = json_pack("{s:s, s:s, s:s, s:s, s:i, s:s}", "file", w->file, "domain", w->domain,
+		      "selector", w->selector, "type", w->bits ? "rsa" : "ed25519", "bits",
 		      w->bits ? (int)w->bits : 256, "record", record);
 	print_json(o);
 	json_decref(o);

@@ -18,7 +18,7 @@
 #include "control/config/config_value.h"
 #include "postern/limits.h"
 
-/* ---- one key ---------------------------------------------------------------------------------- */
+/* ---- one key --------------------------------------------------------------------------------- */
 
 /* d= stands in every message as it is written here: nothing is converted silently. */
 static void read_seal_domain(struct config_reader *r, const struct config_node *n,
@@ -33,8 +33,8 @@ static void read_seal_domain(struct config_reader *r, const struct config_node *
 	if (d && strcasecmp(d, n->text) != 0)
 		config_fail(r->c, n, NULL, "d= is made of A-labels: write \"%s\"", d);
 	else if (d && !strchr(d, '.'))
-		config_fail(r->c, n, NULL, "\"%s\" is not fully qualified: expected at least two labels",
-			    n->text);
+		config_fail(r->c, n, NULL,
+			    "\"%s\" is not fully qualified: expected at least two labels", n->text);
 	else
 		*out = d;
 }
@@ -49,8 +49,10 @@ static void read_selector(struct config_reader *r, const struct config_node *n,
 	if (!config_string(r, n))
 		return;
 	if (!domain_is_valid(str_c(n->text))) {
-		config_fail(r->c, n, NULL, "\"%s\" is no selector: labels of letters, digits and hyphens, "
-			    "dots between them", n->text);
+		config_fail(r->c, n, NULL,
+			    "\"%s\" is no selector: labels of letters, digits and hyphens, "
+			    "dots between them",
+			    n->text);
 		return;
 	}
 	*out = p = config_dup(r->mem, str_c(n->text));
@@ -121,8 +123,8 @@ static void make_key(struct config_reader *r, const struct config_node *n, struc
 	if (!k->key) {
 		config_fail(r->c, n, NULL, "%s", why);
 	} else if (!arc_key_is_ed25519(k->key) && arc_key_bits(k->key) < LIMIT_ARC_RSA_BITS) {
-		config_fail(r->c, n, NULL, "an RSA key of %u bits: at least %d", arc_key_bits(k->key),
-			    LIMIT_ARC_RSA_BITS);
+		config_fail(r->c, n, NULL, "an RSA key of %u bits: at least %d",
+			    arc_key_bits(k->key), LIMIT_ARC_RSA_BITS);
 		arc_key_free(k->key);
 		k->key = NULL;
 	}
@@ -148,7 +150,8 @@ static void read_key_text(struct config_reader *r, const struct config_node *n,
 
 	(void)k;
 	if (r->c->readable) {
-		config_fail(r->c, n, NULL, "a key stands here, and others may read or write this file: "
+		config_fail(r->c, n, NULL,
+			    "a key stands here, and others may read or write this file: "
 			    "take their permission away (chmod 0640)");
 		return;
 	}
@@ -190,7 +193,8 @@ static void check_key(struct config_reader *r, const struct config_node *n,
 		config_fail(r->c, n, "selector", "%s._domainkey.%s is too long for a name of DNS",
 			    k->selector, k->domain);
 	if (k->active_until <= k->active_from)
-		config_fail(r->c, n, "active-until", "is before active-from: the key would never sign");
+		config_fail(r->c, n, "active-until",
+			    "is before active-from: the key would never sign");
 }
 
 static void read_arc_keys(struct config_reader *r, const struct config_node *n,
@@ -226,10 +230,11 @@ void read_arc(struct config_reader *r, const struct config_node *n, const struct
 {
 	(void)k;
 	config_read_section(r, n, arc_keys, sizeof(arc_keys) / sizeof(arc_keys[0]), field);
-	config_required(r, n, "key", "at least one key \"NAME\" { domain = ... selector = ... file = ... }");
+	config_required(r, n, "key",
+			"at least one key \"NAME\" { domain = ... selector = ... file = ... }");
 }
 
-/* ---- keys of a route -------------------------------------------------------------------------- */
+/* ---- keys of a route ------------------------------------------------------------------------- */
 
 static const struct config_node *key_node(const struct config_node *root,
 					  const struct config_arc_key *k)
@@ -248,8 +253,10 @@ static void check_selectors(struct config_reader *r, const struct config_node *r
 
 			if (!strcmp(a->domain, b->domain) && !strcmp(a->selector, b->selector) &&
 			    a->active_from < b->active_until && b->active_from < a->active_until)
-				config_fail(r->c, key_node(root, b), "selector", "%s of %s is that of "
-					    "key \"%s\" at the same time", b->selector, b->domain, a->name);
+				config_fail(r->c, key_node(root, b), "selector",
+					    "%s of %s is that of "
+					    "key \"%s\" at the same time",
+					    b->selector, b->domain, a->name);
 		}
 }
 
@@ -287,14 +294,16 @@ static void by_domain(struct config_reader *r, const struct config_node *at,
 		if (!strcmp(arc->key[i].domain, domain)) {
 			route->arc_key[route->n_arc_keys++] = &arc->key[i];
 		} else if (!route->arc_domain) {
-			config_fail(r->c, at, "arc-domain", "missing: there are keys of %s and of %s", domain,
+			config_fail(r->c, at, "arc-domain",
+				    "missing: there are keys of %s and of %s", domain,
 				    arc->key[i].domain);
 			return;
 		}
 	}
 	if (!route->n_arc_keys)
-		config_fail(r->c, at, route->arc_domain ? "arc-domain" : "arc-seal", "there is no arc key%s%s",
-			    route->arc_domain ? " of " : "", route->arc_domain ? route->arc_domain : "");
+		config_fail(r->c, at, route->arc_domain ? "arc-domain" : "arc-seal",
+			    "there is no arc key%s%s", route->arc_domain ? " of " : "",
+			    route->arc_domain ? route->arc_domain : "");
 }
 
 static bool covered(const struct config_route *route, int64_t t)
@@ -317,15 +326,21 @@ static void check_times(struct config_reader *r, const struct config_node *at,
 			const struct config_arc_key *b = route->arc_key[k];
 
 			if (k < i && a->active_from == b->active_from)
-				config_fail(r->c, at, "arc-seal", "of the keys \"%s\" and \"%s\" neither is the "
-					    "newer: give one of them another active-from, or list one in "
-					    "arc-keys", b->name, a->name);
-			if (b->active_from > a->active_until && (!next || b->active_from < next->active_from))
+				config_fail(r->c, at, "arc-seal",
+					    "of the keys \"%s\" and \"%s\" neither is the "
+					    "newer: give one of them another active-from, or list "
+					    "one in "
+					    "arc-keys",
+					    b->name, a->name);
+			if (b->active_from > a->active_until &&
+			    (!next || b->active_from < next->active_from))
 				next = b;
 		}
 		if (next && !covered(route, a->active_until))
-			config_fail(r->c, at, "arc-seal", "no key is active between the end of \"%s\" and "
-				    "the beginning of \"%s\"", a->name, next->name);
+			config_fail(r->c, at, "arc-seal",
+				    "no key is active between the end of \"%s\" and "
+				    "the beginning of \"%s\"",
+				    a->name, next->name);
 	}
 }
 
@@ -340,7 +355,8 @@ static void check_route(struct config_reader *r, const struct config_node *at,
 	if (names && domain)
 		config_fail(r->c, names, NULL, "arc-domain chooses keys already");
 	else if (names || domain || route->arc_seal != ARC_SEAL_NEVER) {
-		route->arc_key = config_alloc(r->mem, (r->out->arc.n_keys + 1) * sizeof(*route->arc_key));
+		route->arc_key =
+			config_alloc(r->mem, (r->out->arc.n_keys + 1) * sizeof(*route->arc_key));
 		if (!route->arc_key)
 			return;
 		if (names)
@@ -369,7 +385,7 @@ void read_arc_names(struct config_reader *r, const struct config_node *n,
 	config_strings(r, n, 1, LIMIT_ARC_KEYS); /* the keys may stand further below */
 }
 
-/* ---- for those who seal ----------------------------------------------------------------------- */
+/* ---- for those who seal ---------------------------------------------------------------------- */
 
 const struct config_arc_key *config_arc_key_at(const struct config_route *route, int64_t now)
 {

@@ -231,8 +231,9 @@ static void read_later(struct config_reader *r, const struct config_node *n,
 static const char *const verify_words[] = {[VERIFY_CALLOUT] = "callout", [VERIFY_NONE] = "none", NULL};
 static const char *const literal_words[] = {"tagged", "plain", NULL};
 static const char *const chunking_words[] = {"auto", "never", NULL};
-static const char *const seal_words[] = {[ARC_SEAL_NEVER] = "never", [ARC_SEAL_MODIFIED] = "modified",
-					 [ARC_SEAL_ALWAYS] = "always", NULL};
+static const char *const seal_words[] = {
+	[ARC_SEAL_NEVER] = "never", [ARC_SEAL_MODIFIED] = "modified", [ARC_SEAL_ALWAYS] = "always",
+	NULL};
 static const char *const eight_words[] = {"strict", "pass", NULL};
 
 static const struct config_key route_keys[] = {

@@ -29,7 +29,8 @@
 	"\"MC4CAQAwBQYDK2VwBCIEIAQFBgAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\", "                   \
 	"\"-----END PRIVATE KEY-----\"]"
 #define KEY(name, domain, selector, more)                                                          \
-	"key " name " { domain = \"" domain "\"; selector = \"" selector "\"; " INLINE "; " more " }\n"
+	"key " name " { domain = \"" domain "\"; selector = \"" selector "\"; " INLINE "; " more   \
+	" }\n"
 
 static char dir[64];
 
@@ -75,7 +76,8 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-	static const char *const name[] = {"rsa", "small", "open", "shared", "junk", "empty", "conf"};
+	static const char *const name[] = {"rsa",  "small", "open", "shared",
+					   "junk", "empty", "conf"};
 	char p[128];
 
 	(void)state;
@@ -114,14 +116,27 @@ static const char *signer(const struct config *c, size_t route, int64_t now)
 static void rotation(void **state)
 {
 	/* The routes stand in front of the keys that they name. */
-	struct config *c = good(
-		HEAD ROUTE("arc-seal = always; arc-domain = \"Example.net\"")
-		"route n { domains = [\"example.org\"]; hosts = [\"198.51.100.1\"]; arc-seal = never; "
-		"arc-keys = [\"other\"] }\n"
-		"arc { " KEY("old", "example.net", "S1", "active-until = \"2026-06-30\"")
-		KEY("new", "example.net", "s2", "active-from = \"2026-06-01\"; "
-		    "active-until = \"2027-01-31\"")
-		KEY("other", "example.org", "s1", "") "}");
+	struct config *c = good(HEAD ROUTE(
+		"arc-seal = always; arc-domain = \"Example.net\"") "route n { domains = "
+								   "[\"example.org\"]; hosts = "
+								   "[\"198.51.100.1\"]; arc-seal = "
+								   "never; "
+								   "arc-keys = [\"other\"] }\n"
+								   "arc { " KEY("old",
+										"example.net", "S1",
+										"active-until = "
+										"\"2026-06-30\"")
+									   KEY("new", "example.net",
+									       "s2",
+									       "active-from = "
+									       "\"2026-06-01\"; "
+									       "active-until = "
+									       "\"2027-01-31\"")
+										   KEY("other",
+										       "example."
+										       "org",
+										       "s1",
+										       "") "}");
 
 	(void)state;
 	assert_int_equal(c->route[0].arc_seal, ARC_SEAL_ALWAYS);
@@ -151,9 +166,11 @@ static void defaults(void **state)
 	assert_int_equal(c->route[0].n_arc_keys + c->arc.n_keys, 0);
 	config_unref(c);
 	/* Keys of one domain need not be chosen. What is past already is no error. */
-	snprintf(text, sizeof(text), HEAD ROUTE("arc-seal = modified")
-		 "arc { key a { domain = \"example.net\"; selector = \"a.b\"; file = \"%s/rsa\"; "
-		 "active-until = \"2001-01-01\" } }", dir);
+	snprintf(text, sizeof(text),
+		 HEAD ROUTE("arc-seal = modified") "arc { key a { domain = \"example.net\"; "
+						   "selector = \"a.b\"; file = \"%s/rsa\"; "
+						   "active-until = \"2001-01-01\" } }",
+		 dir);
 	c = good(text);
 	assert_int_equal(arc_key_bits(c->arc.key[0].key), 2048);
 	assert_int_equal(c->route[0].n_arc_keys, 1);
@@ -164,66 +181,85 @@ static void defaults(void **state)
 static void bad(void **state)
 {
 #define ONE KEY("a", "example.net", "s", "")
-#define FILE_KEY(file) "arc { key a { domain = \"example.net\"; selector = s; file = \"%s/" file "\" } }"
+#define FILE_KEY(file)                                                                             \
+	"arc { key a { domain = \"example.net\"; selector = s; file = \"%s/" file "\" } }"
 	static const struct {
 		const char *text, *at, *reason;
 		unsigned int line;
-	} t[] = {
-		{ROUTE("") FILE_KEY("none"), "arc.key.a.file", "No such file", 4},
-		{ROUTE("") FILE_KEY("junk"), "arc.key.a.file", "no unencrypted PEM private key", 4},
-		{ROUTE("") FILE_KEY("empty"), "arc.key.a.file", "empty", 4},
-		{ROUTE("") FILE_KEY("small"), "arc.key.a.file", "RSA key of 1024 bits: at least 2048", 4},
-		{ROUTE("") FILE_KEY("open"), "arc.key.a.file", "others may read or write it", 4},
-		{ROUTE("") FILE_KEY("shared"), "arc.key.a.file", "others may read or write it", 4},
-		{ROUTE("") "arc { key a { domain = \"example.net\"; selector = s; pem = [\"x\"] } }",
-		 "arc.key.a.pem", "no unencrypted PEM", 4},
-		{ROUTE("") "arc { key a { domain = \"example.net\"; selector = s; pem = \"x\" } }",
-		 "arc.key.a.pem", "array", 4},
-		{ROUTE("") "arc { key a { domain = \"example.net\"; selector = s } }", "arc.key.a.file",
-		 "missing", 4},
-		{ROUTE("") "arc { " KEY("a", "example.net", "s", "file = \"/x\"") "}", "arc.key.a.file",
-		 "No such file", 4},
-		{ROUTE("") "arc { key a { selector = s; " INLINE " } }", "arc.key.a.domain", "missing", 4},
-		{ROUTE("") "arc { key a { domain = \"example.net\"; " INLINE " } }", "arc.key.a.selector",
-		 "missing", 4},
-		{ROUTE("") "arc { " KEY("a", "gr\xc3\xbcn.example", "s", "") "}", "arc.key.a.domain",
-		 "A-labels: write \"xn--grn-ioa.example\"", 4},
-		{ROUTE("") "arc { " KEY("a", "example", "s", "") "}", "arc.key.a.domain", "fully", 4},
-		{ROUTE("") "arc { " KEY("a", "example.net", "s_1", "") "}", "arc.key.a.selector",
-		 "no selector", 4},
-		{ROUTE("") "arc { " KEY("a", "example.net", "s", "active-from = \"2026-02-29\"") "}",
-		 "arc.key.a.active-from", "no day 2026-02-29", 4},
-		{ROUTE("") "arc { " KEY("a", "example.net", "s", "active-from = \"2026-1-1\"") "}",
-		 "arc.key.a.active-from", "YYYY-MM-DD", 4},
-		{ROUTE("") "arc { " KEY("a", "example.net", "s", "active-until = \"2026-01-01T00\"") "}",
-		 "arc.key.a.active-until", "YYYY-MM-DD", 4},
-		{ROUTE("") "arc { " KEY("a", "example.net", "s", "active-from = \"2026-02-02\"; "
-		 "active-until = \"2026-02-01\"") "}", "arc.key.a.active-until", "never sign", 4},
-		{ROUTE("") "arc { " ONE KEY("b", "example.net", "S", "") "}", "arc.key.b.selector",
-		 "that of key \"a\"", 5},
-		{ROUTE("") "arc { }", "arc.key", "missing", 4},
-		{ROUTE("") "arc { keys = 1 }", "arc.keys", "did you mean \"key\"", 4},
-		{ROUTE("arc-seal = always"), "route.b.arc-seal", "there is no arc key", 3},
-		{ROUTE("arc-seal = sometimes"), "route.b.arc-seal", "never", 3},
-		{ROUTE("arc-seal = always; arc-domain = \"example.org\"") "arc { " ONE "}",
-		 "route.b.arc-domain", "no arc key of example.org", 3},
-		{ROUTE("arc-seal = always; arc-keys = [\"b\"]") "arc { " ONE "}", "route.b.arc-keys",
-		 "no arc key \"b\"", 3},
-		{ROUTE("arc-seal = always; arc-keys = [\"a\", \"a\"]") "arc { " ONE "}",
-		 "route.b.arc-keys", "twice", 3},
-		{ROUTE("arc-seal = always; arc-keys = [\"a\"]; arc-domain = \"example.net\"")
-		 "arc { " ONE "}", "route.b.arc-keys", "chooses keys already", 3},
-		{ROUTE("arc-domain = \"example.net\"") "arc { " ONE "}", "route.b.arc-domain",
-		 "without arc-seal", 3},
-		{ROUTE("arc-seal = always") "arc { " ONE KEY("b", "example.org", "s", "") "}",
-		 "route.b.arc-domain", "keys of example.net and of example.org", 3},
-		{ROUTE("arc-seal = always") "arc { " ONE KEY("b", "example.net", "t", "") "}",
-		 "route.b.arc-seal", "neither is the newer", 3},
-		{ROUTE("arc-seal = always") "arc { " KEY("a", "example.net", "s",
-		 "active-until = \"2026-01-31\"") KEY("b", "example.net", "t",
-		 "active-from = \"2026-02-02\"") "}", "route.b.arc-seal",
-		 "no key is active between the end of \"a\" and the beginning of \"b\"", 3},
-	};
+	} t[] =
+		{
+			{ROUTE("") FILE_KEY("none"), "arc.key.a.file", "No such file", 4},
+			{ROUTE("") FILE_KEY("junk"), "arc.key.a.file",
+			 "no unencrypted PEM private key", 4},
+			{ROUTE("") FILE_KEY("empty"), "arc.key.a.file", "empty", 4},
+			{ROUTE("") FILE_KEY("small"), "arc.key.a.file",
+			 "RSA key of 1024 bits: at least 2048", 4},
+			{ROUTE("") FILE_KEY("open"), "arc.key.a.file",
+			 "others may read or write it", 4},
+			{ROUTE("") FILE_KEY("shared"), "arc.key.a.file",
+			 "others may read or write it", 4},
+			{ROUTE("") "arc { key a { domain = \"example.net\"; selector = s; pem = "
+				   "[\"x\"] } }",
+			 "arc.key.a.pem", "no unencrypted PEM", 4},
+			{ROUTE("") "arc { key a { domain = \"example.net\"; selector = s; pem = "
+				   "\"x\" } }",
+			 "arc.key.a.pem", "array", 4},
+			{ROUTE("") "arc { key a { domain = \"example.net\"; selector = s } }",
+			 "arc.key.a.file", "missing", 4},
+			{ROUTE("") "arc { " KEY("a", "example.net", "s", "file = \"/x\"") "}",
+			 "arc.key.a.file", "No such file", 4},
+			{ROUTE("") "arc { key a { selector = s; " INLINE " } }", "arc.key.a.domain",
+			 "missing", 4},
+			{ROUTE("") "arc { key a { domain = \"example.net\"; " INLINE " } }",
+			 "arc.key.a.selector", "missing", 4},
+			{ROUTE("") "arc { " KEY("a", "gr\xc3\xbcn.example", "s", "") "}",
+			 "arc.key.a.domain", "A-labels: write \"xn--grn-ioa.example\"", 4},
+			{ROUTE("") "arc { " KEY("a", "example", "s", "") "}", "arc.key.a.domain",
+			 "fully", 4},
+			{ROUTE("") "arc { " KEY("a", "example.net", "s_1", "") "}",
+			 "arc.key.a.selector", "no selector", 4},
+			{ROUTE("") "arc { " KEY("a", "example.net", "s",
+						"active-from = \"2026-02-29\"") "}",
+			 "arc.key.a.active-from", "no day 2026-02-29", 4},
+			{ROUTE("") "arc { " KEY("a", "example.net", "s",
+						"active-from = \"2026-1-1\"") "}",
+			 "arc.key.a.active-from", "YYYY-MM-DD", 4},
+			{ROUTE("") "arc { " KEY("a", "example.net", "s",
+						"active-until = \"2026-01-01T00\"") "}",
+			 "arc.key.a.active-until", "YYYY-MM-DD", 4},
+			{ROUTE("") "arc { " KEY("a", "example.net", "s",
+						"active-from = \"2026-02-02\"; "
+						"active-until = \"2026-02-01\"") "}",
+			 "arc.key.a.active-until", "never sign", 4},
+			{ROUTE("") "arc { " ONE KEY("b", "example.net", "S", "") "}",
+			 "arc.key.b.selector", "that of key \"a\"", 5},
+			{ROUTE("") "arc { }", "arc.key", "missing", 4},
+			{ROUTE("") "arc { keys = 1 }", "arc.keys", "did you mean \"key\"", 4},
+			{ROUTE("arc-seal = always"), "route.b.arc-seal", "there is no arc key", 3},
+			{ROUTE("arc-seal = sometimes"), "route.b.arc-seal", "never", 3},
+			{ROUTE("arc-seal = always; arc-domain = \"example.org\"") "arc { " ONE "}",
+			 "route.b.arc-domain", "no arc key of example.org", 3},
+			{ROUTE("arc-seal = always; arc-keys = [\"b\"]") "arc { " ONE "}",
+			 "route.b.arc-keys", "no arc key \"b\"", 3},
+			{ROUTE("arc-seal = always; arc-keys = [\"a\", \"a\"]") "arc { " ONE "}",
+			 "route.b.arc-keys", "twice", 3},
+			{ROUTE("arc-seal = always; arc-keys = [\"a\"]; arc-domain = "
+			       "\"example.net\"") "arc { " ONE "}",
+			 "route.b.arc-keys", "chooses keys already", 3},
+			{ROUTE("arc-domain = \"example.net\"") "arc { " ONE "}",
+			 "route.b.arc-domain", "without arc-seal", 3},
+			{ROUTE("arc-seal = always") "arc { " ONE KEY("b", "example.org", "s",
+								     "") "}",
+			 "route.b.arc-domain", "keys of example.net and of example.org", 3},
+			{ROUTE("arc-seal = always") "arc { " ONE KEY("b", "example.net", "t",
+								     "") "}",
+			 "route.b.arc-seal", "neither is the newer", 3},
+			{ROUTE("arc-seal = always") "arc { " KEY("a", "example.net", "s",
+								 "active-until = \"2026-01-31\"")
+				 KEY("b", "example.net", "t", "active-from = \"2026-02-02\"") "}",
+			 "route.b.arc-seal",
+			 "no key is active between the end of \"a\" and the beginning of \"b\"", 3},
+		};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
@@ -234,7 +270,8 @@ static void bad(void **state)
 		snprintf(form, sizeof(form), HEAD "%s", t[i].text);
 		snprintf(text, sizeof(text), form, dir);
 		assert_true(load(text, &c, &err) < 0);
-		if (strcmp(err.key, t[i].at) || !strstr(err.reason, t[i].reason) || err.line != t[i].line)
+		if (strcmp(err.key, t[i].at) || !strstr(err.reason, t[i].reason) ||
+		    err.line != t[i].line)
 			fail_msg("case %zu: %u: %s: %s", i, err.line, err.key, err.reason);
 		/* Nothing of a key is ever told. */
 		assert_null(strstr(err.reason, "MC4C"));
@@ -244,10 +281,10 @@ static void bad(void **state)
 /* One selector with another key later; days that follow each other. */
 static void reuse(void **state)
 {
-	struct config *c = good(
-		HEAD ROUTE("arc-seal = always") "arc { "
-		KEY("a", "example.net", "s", "active-until = \"2026-01-31\"")
-		KEY("b", "example.net", "s", "active-from = \"2026-02-01\"") "}");
+	struct config *c =
+		good(HEAD ROUTE("arc-seal = always") "arc { " KEY("a", "example.net", "s",
+								  "active-until = \"2026-01-31\"")
+			     KEY("b", "example.net", "s", "active-from = \"2026-02-01\"") "}");
 
 	(void)state;
 	assert_string_equal(signer(c, 0, 1769903999), "a");
@@ -263,13 +300,17 @@ static int load_file(const char *path, struct config **c, struct config_error *e
 	return config_load(path, 1, c, err, 1, &n);
 }
 
-/* A key may stand in the file if nobody else reads it; what is renewed is taken by the next load. */
+/* A key may stand in the file if nobody else reads it; what is renewed is taken by the next load.
+ */
 static void files(void **state)
 {
 	char text[2000], before[ARC_KEY_RECORD], after[ARC_KEY_RECORD];
 	struct config_error err;
 	struct config *c = NULL;
-	const char *conf = write_file("conf", HEAD ROUTE("arc-seal = always") "arc { " KEY("a", "example.net", "s", "") "}", 0640);
+	const char *conf = write_file(
+		"conf",
+		HEAD ROUTE("arc-seal = always") "arc { " KEY("a", "example.net", "s", "") "}",
+		0640);
 
 	(void)state;
 	assert_int_equal(load_file(conf, &c, &err), 0);
@@ -279,8 +320,10 @@ static void files(void **state)
 	assert_string_equal(err.key, "arc.key.a.pem");
 	assert_non_null(strstr(err.reason, "others may read or write this file"));
 
-	snprintf(text, sizeof(text), HEAD ROUTE("arc-seal = always")
-		 "arc { key a { domain = \"example.net\"; selector = s; file = \"%s/rsa\" } }", dir);
+	snprintf(text, sizeof(text),
+		 HEAD ROUTE("arc-seal = always") "arc { key a { domain = \"example.net\"; selector "
+						 "= s; file = \"%s/rsa\" } }",
+		 dir);
 	conf = write_file("conf", text, 0644);
 	assert_int_equal(load_file(conf, &c, &err), 0);
 	assert_true(arc_key_record(c->arc.key[0].key, before, sizeof(before)) > 0);

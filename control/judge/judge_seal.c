@@ -3,8 +3,8 @@
 
 /*
  * Our part in a chain (RFC 8617): which results in our name are really ours, and the set that goes
- * on top. Signing is done on the loop: 0.4 to 0.6 ms with RSA of 2048 bits, 0.05 ms with Ed25519, two
- * signatures a set. A message that cannot be sealed leaves without a set: mail is worth more.
+ * on top. Signing is done on the loop: 0.4 to 0.6 ms with RSA of 2048 bits, 0.05 ms with Ed25519,
+ * two signatures a set. A message that cannot be sealed leaves without a set: mail is worth more.
  */
 
 #include <errno.h>
@@ -17,7 +17,7 @@
 #include "postern/limits.h"
 #include "postern/stats.h"
 
-/* ---- sets of ours that come back -------------------------------------------------------------- */
+/* ---- sets of ours that come back ------------------------------------------------------------- */
 
 /* Passed, and with a key of ours. Others may publish keys under our domain, for mail they send in
  * its name: it is not enough. */
@@ -65,7 +65,7 @@ void judge_own_sets(struct judge *j, const struct arc_results *arc)
 	r->n_ranges = n < 0 ? 0 : (size_t)n;
 }
 
-/* ---- the set of this message ------------------------------------------------------------------ */
+/* ---- the set of this message ----------------------------------------------------------------- */
 
 static void on_body(evutil_socket_t fd, short what, void *arg)
 {
@@ -156,10 +156,14 @@ static long make_set(struct judge *j, const struct config_arc_key *key, const ch
 static const char *why_not(long rc)
 {
 	switch (rc) {
-	case -ENOSPC: return "the header block is too large";
-	case -ENOMEM: return "out of memory";
-	case -EIO: return "the key could not sign";
-	default: return "the chain cannot be continued";
+	case -ENOSPC:
+		return "the header block is too large";
+	case -ENOMEM:
+		return "out of memory";
+	case -EIO:
+		return "the key could not sign";
+	default:
+		return "the chain cannot be continued";
 	}
 }
 
@@ -209,8 +213,10 @@ void judge_seal(struct judge *j, const char *authres)
 		failed(j, why_not(n));
 		return;
 	}
-	r->seal = (struct judge_seal){.status = JUDGE_SEALED, .domain = key->domain,
-				      .selector = key->selector, .cv = r->arc->result,
+	r->seal = (struct judge_seal){.status = JUDGE_SEALED,
+				      .domain = key->domain,
+				      .selector = key->selector,
+				      .cv = r->arc->result,
 				      .instance = (unsigned int)r->arc->n + 1};
 	j->env.counters[CTL_arc_sealed]++;
 }

@@ -57,7 +57,7 @@ long arc_key_pem(const struct arc_key *k, char *buf, size_t cap)
 	return rc;
 }
 
-/* RFC 8463 4: of Ed25519 the 32 raw octets; of RSA SubjectPublicKeyInfo, which all verifiers take. */
+/* RFC 8463 4: of Ed25519 the 32 raw octets; of RSA SubjectPublicKeyInfo, which everybody takes. */
 static int public_octets(const struct arc_key *k, uint8_t *out, size_t cap)
 {
 	unsigned char *at = out;
