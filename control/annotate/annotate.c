@@ -118,6 +118,25 @@ int annotate_assemble(struct str block, bool utf8, const struct mail_bytes *cont
 	return add_pieces(out, content, range, n_ranges);
 }
 
+int annotate_on_top(struct annotate_output *out, const char *fields, size_t len)
+{
+	char *block;
+
+	if (!block_is_well_formed(fields, len, out->utf8))
+		return -EINVAL;
+	block = malloc(len + out->block_len);
+	if (!block)
+		return -ENOMEM;
+	memcpy(block, fields, len);
+	memcpy(block + len, out->block, out->block_len);
+	free(out->block);
+	out->block = block;
+	out->block_len += len;
+	out->iov[0] = (struct iovec){block, out->block_len};
+	out->size += len;
+	return 0;
+}
+
 void annotate_free(struct annotate_output *out)
 {
 	free(out->block);

@@ -22,6 +22,10 @@ struct mail_range {
 long annotate_find_forged(const struct headers *h, struct str authserv_id, struct str prefix,
 			  struct mail_range *range, size_t cap, bool *drop);
 
+/* The ranges of what drop[] marks. Count, or -ENOSPC. */
+long annotate_ranges(const struct headers *h, const bool *drop, struct mail_range *range,
+		     size_t cap);
+
 struct annotate_input {
 	const char *gateway;        /* our host name, in "by" and as authserv-id unless set */
 	const char *authserv_id;
@@ -46,7 +50,7 @@ struct annotate_output {
 	size_t n_iov;
 	size_t size;                /* octets in all */
 	bool utf8;                  /* of an SMTPUTF8 message: fields may be UTF-8 (RFC 6532) */
-	unsigned int headers_removed;
+	unsigned int headers_removed; /* whole fields; filled by who decided on them */
 };
 
 /* 0, -ENOMEM, -EINVAL (a value could not be written safely; never truncated silently). */
@@ -55,6 +59,9 @@ int annotate_make(const struct annotate_input *in, const struct mail_bytes *cont
 /* The same around a block that was made before; a copy of it is made. */
 int annotate_assemble(struct str block, bool utf8, const struct mail_bytes *content,
 		      const struct mail_range *range, size_t n_ranges, struct annotate_output *out);
+/* Puts more fields on top of the block. 0; -ENOMEM, -EINVAL (they are not well-formed): out is as
+ * it was. */
+int annotate_on_top(struct annotate_output *out, const char *fields, size_t len);
 void annotate_free(struct annotate_output *out);
 
 /* Per-message proof: out is exactly block + content less ranges (lengths and identity of pieces,

@@ -62,12 +62,19 @@ static bool is_forged(const struct headers *h, size_t i, struct str authserv_id,
 long annotate_find_forged(const struct headers *h, struct str authserv_id, struct str prefix,
 			  struct mail_range *range, size_t cap, bool *drop)
 {
+	for (size_t i = 0; i < h->n; i++)
+		drop[i] = is_forged(h, i, authserv_id, prefix);
+	return annotate_ranges(h, drop, range, cap);
+}
+
+long annotate_ranges(const struct headers *h, const bool *drop, struct mail_range *range,
+		     size_t cap)
+{
 	size_t n = 0;
 
 	for (size_t i = 0; i < h->n; i++) {
 		const struct header_field *f = &h->field[i];
 
-		drop[i] = is_forged(h, i, authserv_id, prefix);
 		if (!drop[i])
 			continue;
 		if (n && range[n - 1].off + range[n - 1].len == f->off) {

@@ -359,6 +359,59 @@ static void proof_fails(void **state)
 	assert_int_equal(annotate_make(&in, &c, &wide, 1, &out), -EINVAL);
 }
 
+/* More on top: whole fields only, and the proof holds over all. */
+static void on_top(void **state)
+{
+	static const char m[] = "A: b\r\nC: d\r\n\r\nbody";
+	static const char *const bad[] = {"", "X: 1", "X: 1\r\n\r\n", "\tX: 1\r\n", "X: 1\n",
+					  "X: \x01\r\n", "X: \xc3\xbc\r\n"};
+	struct iovec iov = {(void *)(uintptr_t)m, sizeof(m) - 1};
+	struct mail_bytes c = {&iov, 1, sizeof(m) - 1};
+	struct mail_range r = {6, 6};
+	struct annotate_output out;
+	size_t len, size;
+
+	(void)state;
+	assert_int_equal(annotate_make(&in, &c, &r, 1, &out), 0);
+	len = out.block_len;
+	size = out.size;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		assert_int_equal(annotate_on_top(&out, bad[i], strlen(bad[i])), -EINVAL);
+		assert_int_equal(annotate_prove(&out, &c, &r, 1), 0);
+	}
+	assert_int_equal(annotate_on_top(&out, "B: 2\r\n", 6), 0);
+	assert_int_equal(annotate_on_top(&out, "A: 1\r\n\tx\r\n", 10), 0);
+	assert_int_equal(annotate_prove(&out, &c, &r, 1), 0);
+	assert_int_equal(out.block_len, len + 16);
+	assert_int_equal(out.size, size + 16);
+	assert_memory_equal(out.block, "A: 1\r\n\tx\r\nB: 2\r\nX-Postern-", 26);
+	annotate_free(&out);
+}
+
+/* What is given back leaves its range, which it may cut in two. */
+static void given_back(void **state)
+{
+	static const char m[] = "X-Postern-A: 1\r\nX-Postern-B: 2\r\nX-Postern-C: 3\r\nD: 4\r\n\r\n";
+	struct iovec iov = {(void *)(uintptr_t)m, sizeof(m) - 1};
+	struct mail_bytes c = {&iov, 1, sizeof(m) - 1};
+	struct mail_range r[3];
+	struct headers h;
+	bool drop[5];
+
+	(void)state;
+	assert_int_equal(headers_parse(&h, &c), 0);
+	assert_int_equal(
+		annotate_find_forged(&h, STR("mx.example.net"), STR("X-Postern"), r, 1, drop), 1);
+	assert_true(r[0].off == 0 && r[0].len == 48);
+	drop[1] = false;
+	assert_int_equal(annotate_ranges(&h, drop, r, 1), -ENOSPC);
+	assert_int_equal(annotate_ranges(&h, drop, r, 3), 2);
+	assert_true(r[0].off == 0 && r[0].len == 16 && r[1].off == 32 && r[1].len == 16);
+	drop[0] = drop[2] = false;
+	assert_int_equal(annotate_ranges(&h, drop, r, 3), 0);
+	headers_free(&h);
+}
+
 static void conflicts(void **state)
 {
 	static const char m[] =
@@ -548,7 +601,8 @@ int main(void)
 		cmocka_unit_test_setup(sender_forms, fresh), cmocka_unit_test_setup(refused, fresh),
 		cmocka_unit_test_setup(forged, fresh), cmocka_unit_test_setup(proof_fails, fresh),
 		cmocka_unit_test_setup(conflicts, fresh), cmocka_unit_test_setup(walkers, fresh),
-		cmocka_unit_test_setup(own_line_reads, fresh),
+		cmocka_unit_test_setup(own_line_reads, fresh), cmocka_unit_test_setup(on_top, fresh),
+		cmocka_unit_test(given_back),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

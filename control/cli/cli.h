@@ -28,6 +28,7 @@ const char *show_text(const json_t *object, const char *member);
 int cmd_scan(const struct cli *cli, int argc, char **argv);
 int cmd_explain(const struct cli *cli, int argc, char **argv);
 int cmd_simulate(const struct cli *cli, int argc, char **argv);
+int cmd_keys(const struct cli *cli, int argc, char **argv); /* argv[0]: "keys" */
 int cmd_config_check(const struct cli *cli, int argc, char **argv);
 int cmd_quarantine(const struct cli *cli, int argc, char **argv);
 int cmd_rules_check(const struct cli *cli, int argc, char **argv);

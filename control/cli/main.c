@@ -25,6 +25,11 @@ static const char usage_text[] =
 	"  config check [FILE]                      errors with file, line and key\n"
 	"  config reload                            take the configuration over, or say why not\n"
 	"  rules check FILE...                      what is wrong or not supported\n"
+	"  keys [list] [--config FILE] [--now EPOCH] the keys that seal, and their DNS records\n"
+	"  keys check [--config FILE] [--dns-zone FILE]... [--now EPOCH]\n"
+	"                                           whether DNS has those records\n"
+	"  keys generate [--type rsa|ed25519] [--bits N] --domain NAME --selector NAME FILE\n"
+	"                                           a new key, and the record to publish\n"
 	"  scan [--config FILE] [--ip IP] [--helo NAME] [--from ADDR] [--rcpt ADDR]...\n"
 	"       [--dns-zone FILE]... [--now EPOCH] [--output FILE] FILE|-\n"
 	"                                           judge a message file; no daemon needed\n"
@@ -246,6 +251,8 @@ int main(int argc, char **argv)
 		return cmd_rules_check(&cli, n - 2, a + 2);
 	if (is(n, a, "quarantine", NULL))
 		return cmd_quarantine(&cli, n - 1, a + 1);
+	if (is(n, a, "keys", NULL))
+		return cmd_keys(&cli, n, a);
 	if (is(n, a, "scan", NULL))
 		return cmd_scan(&cli, n, a);
 	if (is(n, a, "simulate", NULL))

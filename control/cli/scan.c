@@ -239,6 +239,12 @@ static void print_human(const struct judge *j)
 		printf("dkim     %s  d=%s s=%s a=%s  %s\n", dkim_result_name(r->dkim->sig[i].result),
 		       r->dkim->sig[i].domain, r->dkim->sig[i].selector, r->dkim->sig[i].algorithm,
 		       r->dkim->sig[i].reason);
+	printf("arc      %s  %s\n", arc_result_name(r->arc->result), r->arc->reason);
+	if (r->seal.status == JUDGE_SEALED)
+		printf("sealed   i=%u cv=%s  d=%s s=%s\n", r->seal.instance, arc_result_name(r->seal.cv),
+		       r->seal.domain, r->seal.selector);
+	else if (r->seal.reason)
+		printf("unsealed %s\n", r->seal.reason);
 	printf("dmarc    %s  %s  %s%s\n",
 	       r->dmarc_judged ? dmarc_result_name(r->dmarc.result) : "none",
 	       r->dmarc.decisive < r->dmarc.n ? r->dmarc.author[r->dmarc.decisive].domain : "",

@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <openssl/crypto.h>
+
 #include "control/config/config_tree.h"
 #include "postern/limits.h"
 
@@ -66,10 +68,11 @@ static struct config *config_new(const char *name, uint64_t generation)
 	return c;
 }
 
-int config_parse(const char *name, const void *text, size_t len, uint64_t generation,
+static int parse(const char *name, const void *text, size_t len, bool readable, uint64_t generation,
 		 struct config **out, struct config_error *err, size_t cap, size_t *n_errors)
 {
-	struct config_ctx ctx = {.file = name, .err = err, .cap = err ? cap : 0};
+	struct config_ctx ctx = {
+		.file = name, .err = err, .cap = err ? cap : 0, .readable = readable};
 	struct config *c = config_new(name, generation);
 	struct config_node *root;
 	int rc = -EINVAL;
@@ -101,8 +104,14 @@ out:
 	return rc;
 }
 
-/* The whole file, or an error number. */
-static int read_file(const char *path, char **text, size_t *len)
+int config_parse(const char *name, const void *text, size_t len, uint64_t generation,
+		 struct config **out, struct config_error *err, size_t cap, size_t *n_errors)
+{
+	return parse(name, text, len, false, generation, out, err, cap, n_errors);
+}
+
+/* The whole file, or an error number. *readable: others may read or write it. */
+static int read_file(const char *path, char **text, size_t *len, bool *readable)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK), rc = 0;
 	struct stat st;
@@ -119,6 +128,7 @@ static int read_file(const char *path, char **text, size_t *len)
 		rc = S_ISDIR(st.st_mode) ? -EISDIR : -ENXIO;
 		goto out;
 	}
+	*readable = st.st_mode & (S_IRWXO | S_IWGRP);
 	*text = malloc(LIMIT_CONFIG_FILE + 1);
 	if (!*text) {
 		rc = -ENOMEM;
@@ -145,8 +155,9 @@ int config_load(const char *path, uint64_t generation, struct config **out,
 		struct config_error *err, size_t cap, size_t *n_errors)
 {
 	char *text = NULL;
+	bool readable = false;
 	size_t len = 0;
-	int rc = read_file(path, &text, &len);
+	int rc = read_file(path, &text, &len, &readable);
 
 	if (rc) {
 		struct config_ctx ctx = {.file = path, .err = err, .cap = err ? cap : 0};
@@ -156,8 +167,10 @@ int config_load(const char *path, uint64_t generation, struct config **out,
 			config_fail_line(&ctx, 0, "", "cannot be read: %s", strerror(-rc));
 		*n_errors = ctx.n_errors;
 	} else {
-		rc = config_parse(path, text, len, generation, out, err, cap, n_errors);
+		rc = parse(path, text, len, readable, generation, out, err, cap, n_errors);
 	}
+	if (text)
+		OPENSSL_cleanse(text, len); /* it may hold private keys */
 	free(text);
 	return rc;
 }
@@ -175,6 +188,7 @@ void config_unref(struct config *c)
 	/* A configuration that was not made here belongs to whoever made it. */
 	if (!c->priv)
 		return;
+	config_arc_free(&c->arc);
 	config_mem_free(&c->priv->mem);
 	free(c->priv);
 	free(c);

@@ -61,6 +61,26 @@ struct config_tls {
 	                              where a relay is known by a fingerprint */
 };
 
+struct arc_key; /* control/auth/arc/arc.h */
+
+/* A key that seals, under selector._domainkey.domain. */
+struct config_arc_key {
+	char *name, *domain, *selector; /* lower case; the domain in A-labels */
+	struct arc_key *key;
+	int64_t active_from, active_until; /* seconds since 1970, [from, until); 0, INT64_MAX: open */
+};
+
+struct config_arc {
+	struct config_arc_key *key;
+	size_t n_keys;
+};
+
+enum config_arc_seal {
+	ARC_SEAL_NEVER,
+	ARC_SEAL_MODIFIED,         /* only where fields of the original were removed */
+	ARC_SEAL_ALWAYS,
+};
+
 enum config_verify {
 	VERIFY_CALLOUT,            /* ask the next hop at RCPT with the real MAIL FROM */
 	VERIFY_NONE,               /* accept at RCPT; its refusals come after DATA */
@@ -85,6 +105,10 @@ struct config_route {
 	bool pass_8bit;            /* 8-bit content also where 8BITMIME is not offered */
 	const struct chain_key *chain; /* the next hop is another instance that knows this key */
 	const struct config_policy *policy; /* as for all, but for what the route says otherwise */
+	enum config_arc_seal arc_seal;
+	char *arc_domain;                      /* as given, NULL: not */
+	const struct config_arc_key **arc_key; /* those that may sign */
+	size_t n_arc_keys;
 };
 
 enum config_dmarc {
@@ -181,6 +205,7 @@ struct config {
 	struct config_trust *trust;
 	size_t n_trusts;
 	struct config_tls tls;
+	struct config_arc arc;
 	struct dns_options dns;
 	char **rules_file;         /* globs already expanded, in order */
 	size_t n_rules_files;
@@ -223,6 +248,11 @@ const struct config_route *config_route_for(const struct config *c, struct str d
 /* What holds for mail of this route; NULL: for mail of no route. */
 const struct config_policy *config_policy_for(const struct config *c,
 					      const struct config_route *route);
+
+/* The key of the route that signs now: the newest that is active; NULL: none is. */
+const struct config_arc_key *config_arc_key_at(const struct config_route *route, int64_t now);
+/* Is it one of our keys, active or not? */
+bool config_arc_is_ours(const struct config *c, const char *domain, const char *selector);
 
 /* The tls section as the dataplane takes it (struct handoff_tls); *out NULL without one. To be
  * given to config_tls_forget(): it holds private keys. 0 or -ENOMEM. */

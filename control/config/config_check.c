@@ -348,6 +348,7 @@ static const struct config_key top_keys[] = {
 	{"relay", read_relays, CONFIG_FIELD(struct config, relays), .named = true},
 	{"trust", read_trust, 0, 0, .named = true},
 	{"tls", read_tls, CONFIG_FIELD(struct config, tls)},
+	{"arc", read_arc, CONFIG_FIELD(struct config, arc)},
 	{"dns", read_dns, CONFIG_FIELD(struct config, dns)},
 	{"rules", read_rules, 0, 0},
 	{"policy", read_policy, CONFIG_FIELD(struct config, policy)},
@@ -494,6 +495,7 @@ void config_check(struct config_ctx *ctx, const struct config_node *root, struct
 	config_check_identities(&r, root);
 	config_check_relays(&r, root);
 	config_check_chains(&r, root);
+	config_check_arc(&r, root);
 	if (!ctx->n_errors && !ctx->mem.failed)
 		fill_handoff(out);
 }

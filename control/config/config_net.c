@@ -231,6 +231,9 @@ static void read_later(struct config_reader *r, const struct config_node *n,
 static const char *const verify_words[] = {[VERIFY_CALLOUT] = "callout", [VERIFY_NONE] = "none", NULL};
 static const char *const literal_words[] = {"tagged", "plain", NULL};
 static const char *const chunking_words[] = {"auto", "never", NULL};
+static const char *const seal_words[] = {
+	[ARC_SEAL_NEVER] = "never", [ARC_SEAL_MODIFIED] = "modified", [ARC_SEAL_ALWAYS] = "always",
+	NULL};
 static const char *const eight_words[] = {"strict", "pass", NULL};
 
 static const struct config_key route_keys[] = {
@@ -249,6 +252,9 @@ static const struct config_key route_keys[] = {
 	{"chain", read_chain_names, 0, 0},
 	{"8bit", read_choice, CONFIG_INT(struct config_route, pass_8bit), .words = eight_words},
 	{"policy", read_later, 0, 0},
+	{"arc-seal", read_choice, CONFIG_INT(struct config_route, arc_seal), .words = seal_words},
+	{"arc-domain", read_domain, CONFIG_FIELD(struct config_route, arc_domain)},
+	{"arc-keys", read_arc_names, 0, 0},
 };
 
 void read_routes(struct config_reader *r, const struct config_node *n, const struct config_key *k,

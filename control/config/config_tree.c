@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <openssl/crypto.h>
+
 #include "postern/limits.h"
 
 #define BLOCK_SIZE 4096u
@@ -59,6 +61,7 @@ void config_mem_free(struct config_mem *m)
 	while (m->block) {
 		struct config_block *next = m->block->next;
 
+		OPENSSL_cleanse(m->block->data, m->block->used); /* private keys lie here */
 		free(m->block);
 		m->block = next;
 	}

@@ -50,6 +50,7 @@ struct config_ctx {
 	struct config_mem mem;    /* of the tree */
 	struct config_error *err;
 	size_t cap, n_errors;
+	bool readable;            /* others may read or write the file */
 };
 
 /* Records an error at `at` (its line, its path, then ".key" if given). `at` NULL: of the file. */
@@ -64,5 +65,6 @@ const struct config_node *config_child(const struct config_node *section, const 
 const char *config_kind_name(const struct config_node *n);
 
 /* config_check.c: fills `out` (defaults included) from the tree; strings go to `mem`. */
+void config_arc_free(struct config_arc *arc); /* config_arc.c: the keys of OpenSSL */
 void config_check(struct config_ctx *c, const struct config_node *root, struct config_mem *mem,
 		  struct config *out);

@@ -80,14 +80,15 @@ char *config_name_or_below(struct config_reader *r, const struct config_node *n)
 /* Only printable ASCII, as a reply is (RFC 5321 4.2); an error at n otherwise. */
 bool config_reply_text(struct config_reader *r, const struct config_node *n, size_t max);
 
-/* Sections: config_net.c, config_relay.c, config_chain.c, config_tls.c, config_sources.c,
- * config_policy.c, config_dnsbl.c. */
+/* Sections: config_net.c, config_relay.c, config_chain.c, config_tls.c, config_arc.c,
+ * config_sources.c, config_policy.c, config_dnsbl.c. */
 config_read read_listeners;
 config_read read_routes;
 config_read read_relays;
 config_read read_trust;
 config_read read_tls, read_tls_names, read_tls_fingerprints;
 config_read read_chains, read_chain_names; /* the latter looks at the form alone */
+config_read read_arc, read_arc_names;
 config_read read_sources;
 config_read read_policy_nets; /* field: struct admission_nets */
 config_read read_policy, read_dnsbls; /* field: struct config_policy */
@@ -107,3 +108,4 @@ const struct config_node *config_string_or_list(struct config_reader *r,
 void config_check_relays(struct config_reader *r, const struct config_node *root);
 /* Names of chains -> keys, in relays and routes. */
 void config_check_chains(struct config_reader *r, const struct config_node *root);
+void config_check_arc(struct config_reader *r, const struct config_node *root);

@@ -12,7 +12,6 @@
 #include "postern/limits.h"
 #include "postern/stats.h"
 
-#define MAX_RANGES 256
 #define MAX_HITS HANDOFF_MAX_MATCHES
 
 static uint64_t monotonic_us(void)
@@ -112,12 +111,14 @@ static int make_block(struct judge *j)
 		.action = policy_action_name(r->policy.action),
 		.rule = name,
 		.n_rules = r->n_hits,
-		.v6_plain = j->v6_plain,
+		.v6_plain = j->route && j->route->v6_plain,
 	};
-	int rc = -ENOMEM;
+	int rc = name ? j->ranges_rc : -ENOMEM;
 
-	if (!name)
+	if (rc) {
+		free(name);
 		return rc;
+	}
 	for (size_t i = 0; i < r->n_hits; i++)
 		name[i] = r->hit[i].rule->name;
 	in.n_rules += judge_lists_names(j, lists, name + r->n_hits);
@@ -127,6 +128,9 @@ static int make_block(struct judge *j)
 	if (!rc)
 		rc = annotate_make(&in, j->req.content, r->range, r->n_ranges, &r->out);
 	if (!rc) {
+		for (size_t i = 0; i < r->headers.n; i++)
+			r->out.headers_removed += r->drop[i];
+		judge_seal(j, authres);
 		rc = annotate_prove(&r->out, j->req.content, r->range, r->n_ranges);
 		annotate_conflicts(&r->out, &r->headers, r->drop, r->dkim, &r->conflicts);
 	}
@@ -147,7 +151,7 @@ static void finish(struct judge *j)
 		.spf = &r->spf,
 		.dkim = r->dkim,
 		.arc = r->arc,
-		.arc_unanswered = r->arc == &j->no_arc,
+		.arc_unanswered = j->arc_late,
 		.dmarc = r->dmarc_judged ? &r->dmarc : NULL,
 		.ptr = &r->origin_ptr,
 		.dnsbl = r->dnsbl,
@@ -181,7 +185,7 @@ void judge_one_done(struct judge *j)
 	event_active(j->finish, 0, 0);
 }
 
-static bool sender_is_known(const struct judge *j)
+bool judge_sender_is_known(const struct judge *j)
 {
 	return j->result.origin.status != ORIGIN_UNRESOLVED &&
 	       j->result.origin.status != ORIGIN_PRIVATE_PEER;
@@ -207,7 +211,7 @@ static void on_finish(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (!sender_is_known(j)) {
+	if (!judge_sender_is_known(j)) {
 		finish(j);
 		return;
 	}
@@ -272,7 +276,7 @@ static void on_arc(void *arg, const struct arc_results *a)
 	struct judge *j = arg;
 
 	j->arc_open = false;
-	j->result.arc = a;
+	judge_own_sets(j, a);
 	judge_one_done(j);
 }
 
@@ -291,7 +295,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 		return;
 	}
 	give_up_on_open(j);
-	if (sender_is_known(j) && !j->result.dmarc_judged) {
+	if (judge_sender_is_known(j) && !j->result.dmarc_judged) {
 		j->result.dmarc_judged = true;
 		dmarc_verdict_temperror(&j->result.dmarc, "no answer in time");
 	}
@@ -330,15 +334,12 @@ static void give_up_on_open(struct judge *j)
 		r->dkim = &j->no_dkim;
 	}
 	if (j->arc_open) {
-		arc_check_free(j->arc);
-		j->arc = NULL;
 		j->arc_open = false;
-		/* RFC 8617 5.2: what could not be judged has failed. */
-		j->no_arc.result = ARC_FAIL;
-		snprintf(j->no_arc.reason, sizeof(j->no_arc.reason), "no answer in time");
-		r->arc = &j->no_arc;
+		j->arc_late = true;
+		judge_own_sets(j, arc_give_up(j->arc, "no answer in time"));
 	}
 	judge_lists_give_up(j);
+	judge_seal_cancel(j);
 	if (j->dmarc_open) {
 		dmarc_check_free(j->dmarc);
 		j->dmarc = NULL;
@@ -379,7 +380,7 @@ static int start_parallel(struct judge *j)
 	int rc;
 
 	/* Without a known sender there is nobody to judge; policy defers the message. */
-	if (!sender_is_known(j)) {
+	if (!judge_sender_is_known(j)) {
 		j->result.dkim = &j->no_dkim;
 		j->open = 1;
 		judge_one_done(j);
@@ -397,6 +398,8 @@ static int start_parallel(struct judge *j)
 		return -ENOMEM;
 	opt.run = j->run;
 	rc = judge_chain_prepare(j);
+	if (!rc)
+		rc = judge_seal_prepare(j);
 	if (rc)
 		return rc;
 	/* A chain with l= is judged as it is written; policy_lift() believes no such one. */
@@ -428,11 +431,11 @@ static int read_headers(struct judge *j)
 	if (r->headers.flags & (HEADERS_F_TOO_LARGE | HEADERS_F_FIRST_FOLDED))
 		return -EBADMSG;
 	r->drop = calloc(r->headers.n + 1, sizeof(*r->drop));
-	r->range = calloc(MAX_RANGES, sizeof(*r->range));
+	r->range = calloc(JUDGE_RANGES, sizeof(*r->range));
 	if (!r->drop || !r->range)
 		return -ENOMEM;
 	n = annotate_find_forged(&r->headers, str_c(c->authserv_id), str_c(c->header_prefix), r->range,
-				 MAX_RANGES, r->drop);
+				 JUDGE_FORGED, r->drop);
 	if (n < 0)
 		return n == -ENOSPC ? -EBADMSG : (int)n;
 	r->n_ranges = (size_t)n;
@@ -493,15 +496,10 @@ struct judge *judge_start(const struct judge_env *env, const struct judge_reques
 	j->started_us = monotonic_us();
 	j->result.arc = &j->no_arc;
 	config_ref(req->config);
-	j->result.policy_config = config_policy_for(req->config, NULL);
-	for (size_t i = 0; i < req->env->n_rcpts && !i; i++) {
-		const struct config_route *route =
-			config_route_for(req->config, mailbox_domain(req->env->rcpt[i]));
-
-		j->v6_plain = route && route->v6_plain;
-		j->chain.sign = route ? route->chain : NULL;
-		j->result.policy_config = config_policy_for(req->config, route);
-	}
+	if (req->env->n_rcpts)
+		j->route = config_route_for(req->config, mailbox_domain(req->env->rcpt[0]));
+	j->chain.sign = j->route ? j->route->chain : NULL;
+	j->result.policy_config = config_policy_for(req->config, j->route);
 	j->timer = evtimer_new(env->base, on_timer, j);
 	j->finish = event_new(env->base, -1, 0, on_finish, j);
 	j->failed = event_new(env->base, -1, 0, on_failed, j);

@@ -43,6 +43,15 @@ struct judge_request {
 	const char *hostname;          /* NULL: config->hostname */
 };
 
+/* The set that was put on top (RFC 8617). */
+struct judge_seal {
+	enum { JUDGE_SEAL_OFF, JUDGE_SEALED, JUDGE_SEAL_SKIPPED, JUDGE_SEAL_FAILED } status;
+	const char *reason;            /* of SKIPPED and FAILED */
+	const char *domain, *selector; /* of SEALED, as the next two */
+	unsigned int instance;
+	enum arc_result cv;
+};
+
 /* Read-only for the caller, complete in the callback and after it. */
 struct judgement {
 	struct headers headers;
@@ -65,6 +74,7 @@ struct judgement {
 	struct policy_verdict policy;
 	struct annotate_output out;    /* what goes to the next hop; empty if not accepted or failed */
 	struct annotate_conflicts conflicts;
+	struct judge_seal seal;
 	int error;                     /* 0, or -errno: the message could not be judged (451);
 	                                  -EBADMSG: its header must not be passed on (554) */
 	char error_text[160];

@@ -7,6 +7,9 @@
 #include "postern/limits.h"
 
 #define JUDGE_AUTHRES (16 * 1024)
+#define JUDGE_FORGED 256 /* ranges of forged fields; more of them is an attack */
+/* A field given back may cut a range in two. */
+#define JUDGE_RANGES (JUDGE_FORGED + LIMIT_ARC_SETS)
 
 struct event;
 
@@ -29,7 +32,8 @@ struct judge {
 	void *arg;
 	struct judgement result;
 	struct dkim_results no_dkim;   /* empty */
-	struct arc_results no_arc;     /* none, or what stands for no answer in time */
+	struct arc_results no_arc;     /* none, or the chain that we do not take as it is */
+	const struct config_route *route; /* of the recipients; NULL: none is ours */
 	struct ptr_query *ptr, *origin_ptr;
 	struct spf_check *spf, *spf_helo;
 	struct body_run *run;          /* shared by dkim and arc */
@@ -40,9 +44,12 @@ struct judge {
 	struct dnsbl_check *dnsbl;
 	struct dns_query *null_mx;
 	struct dnsbl_verdict lists[LIMIT_DNSBLS]; /* what stands for no answer in time */
-	bool dkim_open, arc_open, dmarc_open, dnsbl_open;
+	struct event *body;            /* the body is hashed; NULL: nobody waits for it */
+	int ranges_rc;                 /* not 0: what is to be removed could not be listed */
+	int body_hash;                 /* index in run->pass of the hash to be sealed, or below 0 */
+	bool dkim_open, arc_open, dmarc_open, dnsbl_open, body_open;
+	bool arc_late;                 /* the chain was given up: no answer in time */
 	bool separate_origin_ptr;
-	bool v6_plain;
 	bool done;
 	unsigned int open;             /* answers still to come */
 	struct event *timer, *finish, *failed;
@@ -62,6 +69,19 @@ int judge_chain_prepare(struct judge *j);
 void judge_chain_cancel(struct judge *j);
 /* The field, or "" if the route wants none. 0 or -errno. */
 int judge_chain_field(struct judge *j, char out[CHAIN_FIELD]);
+bool judge_sender_is_known(const struct judge *j);
+
+/* judge_seal.c */
+/* Takes the chain as it was found. ARC-Authentication-Results in our name have been marked as
+ * forged until here; those of a chain that passes and of sets that we sealed are given back. With
+ * one that is not ours the chain has failed. */
+void judge_own_sets(struct judge *j, const struct arc_results *arc);
+/* Before anything else joins the body run: 0, -ENOMEM, -ENOSPC. */
+int judge_seal_prepare(struct judge *j);
+void judge_seal_cancel(struct judge *j);
+/* Puts our set on top of j->result.out if the route wants it; authres as judge_authres() wrote it.
+ * Says in j->result.seal what it did. */
+void judge_seal(struct judge *j, const char *authres);
 
 /* judge_lists.c: lists in the DNS and the null MX, as far as policy wants to know. 0 or -ENOMEM. */
 int judge_lists_start(struct judge *j);

@@ -112,8 +112,17 @@ static json_t *dkim_json(const struct dkim_results *d)
 	return a;
 }
 
-static json_t *arc_json(const struct arc_results *arc)
+static json_t *seal_json(const struct judge_seal *s)
 {
+	if (s->status != JUDGE_SEALED)
+		return json_null();
+	return json_pack("{s:s, s:s, s:i, s:s}", "domain", s->domain, "selector", s->selector,
+			 "instance", (int)s->instance, "cv", arc_result_name(s->cv));
+}
+
+static json_t *arc_json(const struct judgement *r)
+{
+	const struct arc_results *arc = r->arc;
 	json_t *o = json_pack("{s:s, s:o}", "result", arc_result_name(arc->result), "reason",
 			      ctext(arc->reason)), *chain = json_array();
 
@@ -127,6 +136,9 @@ static json_t *arc_json(const struct arc_results *arc)
 	json_object_set_new(o, "chain", chain);
 	if (arc->result == ARC_PASS)
 		json_object_set_new(o, "oldest_pass", json_integer(arc->oldest_pass));
+	json_object_set_new(o, "sealed", seal_json(&r->seal));
+	if (r->seal.reason)
+		json_object_set_new(o, "unsealed", json_string(r->seal.reason));
 	return o;
 }
 
@@ -255,7 +267,7 @@ json_t *judge_json(const struct judge *j)
 	json_object_set_new(o, "spf", spf_json(&r->spf));
 	json_object_set_new(o, "spf_helo", spf_json(&r->spf_helo));
 	json_object_set_new(o, "dkim", dkim_json(r->dkim));
-	json_object_set_new(o, "arc", arc_json(r->arc));
+	json_object_set_new(o, "arc", arc_json(r));
 	json_object_set_new(o, "dmarc", dmarc_json(r));
 	json_object_set_new(o, "dnsbl", dnsbl_json(r));
 	json_object_set_new(o, "matches", matches_json(r));

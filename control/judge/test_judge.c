@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "control/dns/dns_zone.h"
-#include "control/judge/judge.h"
+#include "control/judge/judge_internal.h"
 #include "postern/stats.h"
 
 static const char zone[] = "$ORIGIN example.\n"
@@ -172,6 +172,128 @@ static void cancelled(void **state)
 	config_unref(req.config);
 }
 
+#define SEALS(more)                                                                                \
+	"hostname = \"mx.example.net\"\n"                                                          \
+	"listener a { port = 0; address = [\"192.0.2.25/24\"] }\n"                                 \
+	"route b { domains = [\"example.com\"]; hosts = [\"192.0.2.2\"]; " more " }\n"             \
+	"route c { domains = [\"example.org\"]; hosts = [\"192.0.2.2\"] }\n"                       \
+	"arc { key k { domain = \"example.net\"; selector = s; active-until = \"2024-01-01\"; "     \
+	"pem = [\"-----BEGIN PRIVATE KEY-----\", "                                                  \
+	"\"MC4CAQAwBQYDK2VwBCIEIAQFBgAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\", "                    \
+	"\"-----END PRIVATE KEY-----\"] } }\n"
+#define ALWAYS	 SEALS("arc-seal = always")
+#define MODIFIED SEALS("arc-seal = modified")
+#define FORGED	 "X-Postern-Score: 1\r\nFrom: a@quiet.example\r\n\r\nx\r\n"
+#define PLAIN	 "From: a@quiet.example\r\n\r\nx\r\n"
+#define ENDED                                                                                      \
+	"ARC-Seal: i=1; cv=fail; a=ed25519-sha256; d=a.example; s=s; b=AAAA\r\n"                   \
+	"ARC-Message-Signature: i=1; a=ed25519-sha256; d=a.example; s=s; h=from; bh=AA; b=AA\r\n"  \
+	"ARC-Authentication-Results: i=1; a.example; none\r\n" PLAIN
+
+struct seal_row {
+	const char *config, *message, *rcpt, *ip;
+	uint64_t seconds;
+	int turns;            /* then it is given up; 0: to the end */
+	unsigned int counter; /* CTL_messages: none of the three of sealing */
+	const char *reason;
+	unsigned int removed;
+	bool late;            /* after `turns` its time is over instead */
+};
+
+static void seal_check(const struct seal_row *t, const struct judge *j,
+		       const struct mail_bytes *content)
+{
+	static const unsigned int all[] = {CTL_arc_sealed, CTL_arc_seal_failed, CTL_arc_seal_skipped};
+	const struct judgement *r = judge_result(j);
+	json_t *o = judge_json(j), *arc = json_object_get(o, "arc");
+	const char *reason = json_string_value(json_object_get(arc, "unsealed"));
+	bool sealed = t->counter == CTL_arc_sealed;
+
+	assert_int_equal(r->error, 0);
+	for (size_t i = 0; i < 3; i++)
+		assert_int_equal(counters[all[i]], t->counter == all[i]);
+	assert_int_equal(r->out.headers_removed, t->removed);
+	assert_int_equal(counters[CTL_headers_removed], t->removed);
+	assert_int_equal(json_is_object(json_object_get(arc, "sealed")), sealed);
+	assert_int_equal(!memcmp(r->out.block, "ARC-Seal: a=ed25519-sha256;", 27), sealed);
+	assert_int_equal(annotate_prove(&r->out, content, r->range, r->n_ranges), 0);
+	if (t->reason ? !reason || strcmp(reason, t->reason) != 0 : reason != NULL)
+		fail_msg("%s, not %s", reason ? reason : "none", t->reason ? t->reason : "none");
+	json_decref(o);
+}
+
+static bool seal_one(const struct seal_row *t)
+{
+	struct iovec iov = {(void *)(uintptr_t)t->message, strlen(t->message)};
+	struct mail_bytes content = {&iov, 1, iov.iov_len};
+	struct str rcpt = str_c(t->rcpt);
+	struct mail_envelope env = {.helo = STR("attacker.example"),
+				    .rcpt = &rcpt,
+				    .n_rcpts = 1,
+				    .mail_from = STR("a@victim.example"),
+				    .trace_id = "t",
+				    .time_ns = t->seconds * 1000000000u};
+	struct judge_env jenv = {base, dns, jail, counters};
+	struct judge_request req = {.env = &env, .content = &content};
+	struct config_error err[1];
+	bool finished = false;
+	struct judge *j;
+	size_t n;
+
+	memset(counters, 0, sizeof(counters));
+	assert_true(ip_parse(str_c(t->ip), &env.peer));
+	if (config_parse("t", t->config, strlen(t->config), 1, &req.config, err, 1, &n))
+		fail_msg("%s: %s", err[0].key, err[0].reason);
+	j = judge_start(&jenv, &req, done, &finished);
+	assert_non_null(j);
+	for (int i = 0; i < t->turns && !finished; i++)
+		event_base_loop(base, EVLOOP_ONCE);
+	if (t->late && !finished)
+		event_active(j->timer, EV_TIMEOUT, 0);
+	if (!finished && (!t->turns || t->late))
+		event_base_dispatch(base);
+	if (finished)
+		seal_check(t, j, &content);
+	judge_free(j);
+	config_unref(req.config);
+	return finished;
+}
+
+static void seals(void **state)
+{
+	static const char past[] = "no key of the route is active today",
+			  ended[] = "the chain has ended: its newest seal says cv=fail",
+			  victim[] = "From: a@victim.example\r\n\r\nx\r\n";
+	static const struct seal_row rows[] = {
+		{ALWAYS, PLAIN, "r@example.com", "192.0.2.1", 1700000000, 0, CTL_arc_sealed, NULL, 0},
+		{ALWAYS, FORGED, "r@example.com", "192.0.2.1", 1700000000, 0, CTL_arc_sealed, NULL, 1},
+		{MODIFIED, FORGED, "r@example.com", "192.0.2.1", 1700000000, 0, CTL_arc_sealed, NULL, 1},
+		{MODIFIED, PLAIN, "r@example.com", "192.0.2.1", 1700000000, 0, CTL_messages, NULL, 0},
+		{SEALS("arc-seal = never"), FORGED, "r@example.com", "192.0.2.1", 1700000000, 0,
+		 CTL_messages, NULL, 1},
+		{ALWAYS, PLAIN, "r@example.org", "192.0.2.1", 1700000000, 0, CTL_messages, NULL, 0},
+		{ALWAYS, PLAIN, "r@nowhere.example", "192.0.2.1", 1700000000, 0, CTL_messages, NULL, 0},
+		{ALWAYS, PLAIN, "r@example.com", "192.0.2.1", 1800000000, 0, CTL_arc_seal_failed, past, 0},
+		{ALWAYS, ENDED, "r@example.com", "192.0.2.1", 1700000000, 0, CTL_arc_seal_skipped, ended,
+		 0},
+		/* refused, and deferred without a look at the chain: nothing of it goes out */
+		{ALWAYS "policy { dmarc = strict }", victim, "r@example.com", "198.51.100.9", 1700000000,
+		 0, CTL_messages, NULL, 0},
+		{ALWAYS, PLAIN, "r@example.com", "10.1.1.1", 1700000000, 0, CTL_messages, NULL, 0},
+	};
+	struct seal_row given_up = rows[1], late = rows[1];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		assert_true(seal_one(&rows[i]));
+	/* Given up at any moment, also while only the body is waited for. */
+	for (given_up.turns = 1; !seal_one(&given_up); given_up.turns++)
+		assert_true(given_up.turns < 1000);
+	/* Out of time at any moment: sealed over a body that nobody has hashed yet. */
+	for (late.late = true; late.turns <= given_up.turns; late.turns++)
+		assert_true(seal_one(&late));
+}
+
 static int setup(void **state)
 {
 	struct spf_options opt = {.n_workers = 1};
@@ -205,6 +327,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(dmarc),
 		cmocka_unit_test(cancelled),
+		cmocka_unit_test(seals),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

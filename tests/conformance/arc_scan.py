@@ -61,7 +61,7 @@ with tempfile.TemporaryDirectory() as tmp:
                 '@ IN SOA ns.example.com. h.example.com. 1 2 3 4 5\n'
                 'k._domainkey IN TXT "%s" "%s"\n' % (key[:200], key[200:], key[:200], key[200:]))
     arc, field = scan(tmp, MESSAGE)
-    assert arc == {'result': 'none', 'reason': '', 'chain': []}, arc
+    assert arc == {'result': 'none', 'reason': '', 'chain': [], 'sealed': None}, arc
     assert 'arc=none' in field and 'arc.chain' not in field, field
 
     two = seal(tmp, seal(tmp, MESSAGE, 'example.com'), 'example.org')

@@ -49,6 +49,9 @@ struct arc_check *arc_verify(struct dns *dns, struct event_base *base,
 			     const struct headers *headers, const struct mail_bytes *content,
 			     const struct dkim_options *opt, arc_callback *cb, void *arg);
 void arc_check_free(struct arc_check *c);
+/* Ends it before its callback, which will not run: a chain that is there has failed for `why` (RFC
+ * 8617 5.2). The results live until arc_check_free(). */
+const struct arc_results *arc_give_up(struct arc_check *c, const char *why);
 
 /* The sealers of a chain that passed, i=1 first, as "a.example:b.example". Length, or -ENOSPC. */
 long arc_sealers(const struct arc_results *r, char *buf, size_t cap);
@@ -59,7 +62,20 @@ long arc_sealers(const struct arc_results *r, char *buf, size_t cap);
 struct arc_key;
 /* pem: PKCS#8 or PKCS#1, not encrypted. NULL with err (cap octets) saying why. */
 struct arc_key *arc_key_new(struct str pem, char *err, size_t cap);
+/* A new one; bits: of RSA, 0: Ed25519. NULL: OpenSSL could not. */
+struct arc_key *arc_key_generate(unsigned int bits);
 void arc_key_free(struct arc_key *k);
+bool arc_key_is_ed25519(const struct arc_key *k);
+unsigned int arc_key_bits(const struct arc_key *k);
+/* PKCS#8, not encrypted, with a NUL: to be cleansed by the caller. Length, -ENOSPC or -EIO. */
+#define ARC_KEY_PEM 4096
+long arc_key_pem(const struct arc_key *k, char *buf, size_t cap);
+/* The TXT record that publishes its public half (RFC 6376 3.6.1, RFC 8463 4), with a NUL. Length,
+ * -ENOSPC or -EIO. */
+#define ARC_KEY_RECORD 1024
+long arc_key_record(const struct arc_key *k, char *buf, size_t cap);
+/* Would a verifier that finds this record take what the key signs? If not, err says why. */
+bool arc_key_fits(const struct arc_key *k, struct str record, char *err, size_t cap);
 
 struct arc_seal_request {
 	const struct arc_key *key;

@@ -44,13 +44,12 @@ static void fold(struct out *o)
 	o->column = 8;
 }
 
-/* "name=value;" behind a space or on a line of its own. */
+/* "name=value;" behind a space, also at the beginning of a line: dkimpy looks for " i=N;". */
 static void tag(struct out *o, const char *name, const char *value, const char *end)
 {
 	if (o->column + strlen(name) + strlen(value) + 3 > FOLD_AT)
 		fold(o);
-	else
-		put(o, STR(" "));
+	put(o, STR(" "));
 	put(o, str_c(name));
 	put(o, STR("="));
 	put(o, str_c(value));

@@ -419,6 +419,100 @@ static void cancel(void **state)
 	free(m);
 }
 
+/* In place of the callback, at any moment: what is not yet proven has failed. */
+static void given_up(void **state)
+{
+	char *m = chain_of(3);
+	const char *text[] = {m, HEAD "\r\n" BODY};
+
+	(void)state;
+	for (int turns = 0; turns < 24; turns++) {
+		struct iovec iov = {(void *)(uintptr_t)text[turns % 2], strlen(text[turns % 2])};
+		struct mail_bytes content = {&iov, 1, iov.iov_len};
+		const struct dkim_options opt = {.now = NOW};
+		const struct arc_results *r;
+		struct want w = {0};
+		struct arc_check *c;
+		struct headers h;
+
+		t.calls = 0;
+		assert_int_equal(headers_parse(&h, &content), 0);
+		c = arc_verify(t.dns, t.base, &h, &content, &opt, done, &w);
+		assert_non_null(c);
+		for (int i = 0; i < turns / 2 && !t.calls; i++)
+			event_base_loop(t.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+		if (!t.calls) {
+			r = arc_give_up(c, "no time");
+			assert_int_equal(r->result, turns % 2 ? ARC_NONE : ARC_FAIL);
+			assert_int_equal(r->n, turns % 2 ? 0 : 3);
+			assert_string_equal(r->reason, turns % 2 ? "" : "no time");
+			assert_int_equal(test_dns_open(t.dns), 0);
+			event_base_dispatch(t.base);
+			assert_int_equal(t.calls, 0);
+		}
+		arc_check_free(c);
+		headers_free(&h);
+	}
+	free(m);
+}
+
+/* What is published is what verifies, and nothing else is. */
+static void published(void **state)
+{
+	const struct arc_key *key[] = {t.key, t.rsa};
+	char record[2][ARC_KEY_RECORD], why[160], small[32], pem[ARC_KEY_PEM], err[128];
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct arc_key *again;
+		long n = arc_key_record(key[i], record[i], sizeof(record[i]));
+
+		assert_true(n > 0 && (size_t)n == strlen(record[i]));
+		assert_int_equal(arc_key_record(key[i], small, sizeof(small)), -ENOSPC);
+		assert_true(arc_key_pem(key[i], pem, sizeof(pem)) > 0);
+		assert_int_equal(arc_key_pem(key[i], small, sizeof(small)), -ENOSPC);
+		again = arc_key_new(str_c(pem), err, sizeof(err));
+		assert_non_null(again);
+		assert_true(arc_key_fits(again, str_c(record[i]), why, sizeof(why)));
+		arc_key_free(again);
+	}
+	for (size_t i = 0; i < 2; i++)
+		assert_false(arc_key_fits(key[i], str_c(record[!i]), why, sizeof(why)));
+	assert_non_null(strstr(why, "another type"));
+	assert_false(arc_key_fits(key[0], STR_NONE, why, sizeof(why)));
+	assert_false(arc_key_fits(key[0], STR("v=DKIM1; p="), why, sizeof(why)));
+	assert_string_equal(why, "key revoked");
+	assert_false(arc_key_fits(key[0], STR("v=DKIM1; k=ed25519; "
+		"p=11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="), why, sizeof(why)));
+	assert_string_equal(why, "it is of another key");
+}
+
+/* dkimpy finds the AMS of an instance by " i=N;": wherever the lines end. */
+static void instance_is_found(void **state)
+{
+	struct iovec iov = {(void *)(uintptr_t)(HEAD "\r\n" BODY), sizeof(HEAD "\r\n" BODY) - 1};
+	struct mail_bytes content = {&iov, 1, iov.iov_len};
+	const struct arc_results none = {0};
+	char set[8192], domain[80] = "";
+
+	(void)state;
+	for (size_t i = 0; i < 60; i++) {
+		struct arc_seal_request req;
+		const char *ams;
+		long n;
+
+		memset(domain, 'a', i + 1);
+		strcpy(domain + i + 1, ".example");
+		req = by(domain);
+		n = arc_seal(&req, &content, &none, set, sizeof(set) - 1);
+		assert_true(n > 0);
+		set[n] = '\0';
+		ams = strstr(set, "ARC-Message-Signature:");
+		*strstr(set, "ARC-Authentication-Results:") = '\0';
+		assert_non_null(strstr(ams, " i=1;"));
+	}
+}
+
 static void dkim_done(void *arg, const struct dkim_results *r)
 {
 	unsigned int *calls = arg;
@@ -477,7 +571,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(chains), cmocka_unit_test(broken),   cmocka_unit_test(oldest_pass),
 		cmocka_unit_test(keys),   cmocka_unit_test(requests), cmocka_unit_test(instances),
-		cmocka_unit_test(cancel), cmocka_unit_test(shared),
+		cmocka_unit_test(cancel), cmocka_unit_test(shared),   cmocka_unit_test(given_up),
+		cmocka_unit_test(published), cmocka_unit_test(instance_is_found),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -358,6 +358,24 @@ static void ask_free(struct ask *a)
 	free(a);
 }
 
+const struct arc_results *arc_give_up(struct arc_check *c, const char *why)
+{
+	struct arc_results *r = &c->results;
+
+	for (size_t i = 0; i < c->n_asks; i++)
+		if (c->ask[i]->query) {
+			dns_cancel(c->ask[i]->query);
+			c->ask[i]->query = NULL;
+		}
+	event_del(c->turn);
+	c->told = true;
+	if (r->result == ARC_PASS) {
+		r->result = ARC_FAIL;
+		snprintf(r->reason, sizeof(r->reason), "%s", why);
+	}
+	return r;
+}
+
 void arc_check_free(struct arc_check *c)
 {
 	if (!c)

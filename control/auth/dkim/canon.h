@@ -17,9 +17,9 @@
 
 #define CANON_DIGEST 32
 #define CANON_STAGE 2048
-/* Distinct (canonicalization, limit) of one message: every DKIM signature, as many of ARC, and the
- * one of the chain field. */
-#define CANON_HASHES (2 * LIMIT_DKIM_SIGNATURES + 1)
+/* Distinct (canonicalization, limit) of one message: every DKIM signature, as many of ARC, the
+ * one of the chain field, and the one that a seal of ours is made over. */
+#define CANON_HASHES (2 * LIMIT_DKIM_SIGNATURES + 2)
 
 enum dkim_canon { CANON_SIMPLE, CANON_RELAXED };
 

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+
+/*
+ * Our part in a chain (RFC 8617): which results in our name are really ours, and the set that goes
+ * on top. Signing is done on the loop: 0.4 to 0.6 ms with RSA of 2048 bits, 0.05 ms with Ed25519,
+ * two signatures a set. A message that cannot be sealed leaves without a set: mail is worth more.
+ */
+
+#include <errno.h>
+#include <event2/event.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "control/judge/judge_internal.h"
+#include "postern/limits.h"
+#include "postern/stats.h"
+
+/* ---- sets of ours that come back ------------------------------------------------------------- */
+
+/* Passed, and with a key of ours. Others may publish keys under our domain, for mail they send in
+ * its name: it is not enough. */
+static bool is_ours(const struct config *c, const struct dkim_signature *sig)
+{
+	return sig->result == DKIM_PASS && config_arc_is_ours(c, sig->domain, sig->selector);
+}
+
+/* One field under exactly that name: what a lenient reader would take for another stays removed. */
+static bool is_plain(const struct headers *h, size_t field)
+{
+	return str_ieq(header_name(h, field), STR("ARC-Authentication-Results")) &&
+	       !(h->field[field].flags &
+		 (HEADER_F_BARE | HEADER_F_NUL | HEADER_F_SPACE_COLON | HEADER_F_MALFORMED));
+}
+
+void judge_own_sets(struct judge *j, const struct arc_results *arc)
+{
+	struct judgement *r = &j->result;
+	long n;
+
+	r->arc = arc;
+	for (size_t i = 0; arc->result == ARC_PASS && i < arc->n; i++) {
+		const struct arc_set *s = &arc->set[i];
+
+		if (!r->drop[s->aar])
+			continue;
+		if (is_ours(j->req.config, &s->message) && is_ours(j->req.config, &s->sealed) &&
+		    is_plain(&r->headers, s->aar)) {
+			r->drop[s->aar] = false;
+			continue;
+		}
+		/* Without the field the chain is broken for whoever comes behind us, and we do not
+		 * believe what speaks in our name. */
+		if (r->arc != &j->no_arc) {
+			j->no_arc = *arc;
+			j->no_arc.result = ARC_FAIL;
+			snprintf(j->no_arc.reason, sizeof(j->no_arc.reason),
+				 "i=%zu: results in our name, not sealed by us", i + 1);
+			r->arc = &j->no_arc;
+		}
+	}
+	n = annotate_ranges(&r->headers, r->drop, r->range, JUDGE_RANGES);
+	j->ranges_rc = n < 0 ? (int)n : 0;
+	r->n_ranges = n < 0 ? 0 : (size_t)n;
+}
+
+/* ---- the set of this message ----------------------------------------------------------------- */
+
+static void on_body(evutil_socket_t fd, short what, void *arg)
+{
+	struct judge *j = arg;
+
+	(void)fd;
+	(void)what;
+	j->body_open = false;
+	judge_one_done(j);
+}
+
+int judge_seal_prepare(struct judge *j)
+{
+	const struct config_route *route = j->route;
+	int rc;
+
+	j->body_hash = -1;
+	if (!route || route->arc_seal == ARC_SEAL_NEVER ||
+	    (route->arc_seal == ARC_SEAL_MODIFIED && !j->result.n_ranges))
+		return 0;
+	j->body_hash = canon_pass_add(&j->run->pass, CANON_RELAXED, UINT64_MAX);
+	if (j->body_hash < 0)
+		return j->body_hash;
+	j->body = event_new(j->env.base, -1, 0, on_body, j);
+	rc = j->body ? body_run_join(j->run, j->body) : -ENOMEM;
+	if (rc) {
+		if (j->body)
+			event_free(j->body);
+		j->body = NULL;
+		return rc;
+	}
+	j->body_open = true;
+	j->open++;
+	return 0;
+}
+
+void judge_seal_cancel(struct judge *j)
+{
+	if (!j->body)
+		return;
+	body_run_leave(j->run, j->body);
+	event_free(j->body);
+	j->body = NULL;
+	j->body_open = false;
+}
+
+static bool is_wanted(const struct judge *j)
+{
+	const struct judgement *r = &j->result;
+	const struct config_route *route = j->route;
+
+	/* Nothing of what is refused goes out; without a sender there was no look at the chain. */
+	if (!route || r->policy.action >= POLICY_DEFER || !judge_sender_is_known(j))
+		return false;
+	return route->arc_seal == ARC_SEAL_ALWAYS ||
+	       (route->arc_seal == ARC_SEAL_MODIFIED && r->out.headers_removed > 0);
+}
+
+/* What stands behind "Authentication-Results: id;", or behind the id alone where nothing does. */
+static struct str results_of(const char *authres)
+{
+	struct str s = str_c(authres);
+
+	return str_skip(s, str_find(s, ';') + 1);
+}
+
+static long make_set(struct judge *j, const struct config_arc_key *key, const char *authres,
+		     char *buf, size_t cap)
+{
+	const struct judgement *r = &j->result;
+	const struct mail_bytes content = {r->out.iov, r->out.n_iov, r->out.size};
+	const struct body_run *run = j->run;
+	struct arc_seal_request req = {
+		.key = key->key,
+		.domain = key->domain,
+		.selector = key->selector,
+		.authserv_id = j->req.config->authserv_id,
+		.results = results_of(authres),
+		.now = (int64_t)(j->req.env->time_ns / 1000000000u),
+	};
+
+	/* The body leaves as it came: what the verifiers hashed is what is sealed. */
+	if (run && run->done && !run->pass.failed && j->body_hash >= 0)
+		req.body_hash = run->pass.hash[j->body_hash].digest;
+	return arc_seal(&req, &content, r->arc, buf, cap);
+}
+
+static const char *why_not(long rc)
+{
+	switch (rc) {
+	case -ENOSPC:
+		return "the header block is too large";
+	case -ENOMEM:
+		return "out of memory";
+	case -EIO:
+		return "the key could not sign";
+	default:
+		return "the chain cannot be continued";
+	}
+}
+
+static void failed(struct judge *j, const char *why)
+{
+	j->result.seal.status = JUDGE_SEAL_FAILED;
+	j->result.seal.reason = why;
+	j->env.counters[CTL_arc_seal_failed]++;
+}
+
+static void skipped(struct judge *j, const char *why)
+{
+	j->result.seal.status = JUDGE_SEAL_SKIPPED;
+	j->result.seal.reason = why;
+	j->env.counters[CTL_arc_seal_skipped]++;
+}
+
+void judge_seal(struct judge *j, const char *authres)
+{
+	const size_t cap = 3 * LIMIT_HEADER_FIELD;
+	struct judgement *r = &j->result;
+	const struct config_arc_key *key;
+	char *set;
+	long n;
+
+	if (!is_wanted(j))
+		return;
+	if (r->arc->ended) {
+		skipped(j, "the chain has ended: its newest seal says cv=fail");
+		return;
+	}
+	if (r->arc->n >= LIMIT_ARC_SETS) {
+		skipped(j, "the chain has 50 sets");
+		return;
+	}
+	key = config_arc_key_at(j->route, (int64_t)(j->req.env->time_ns / 1000000000u));
+	if (!key) {
+		failed(j, "no key of the route is active today");
+		return;
+	}
+	set = malloc(cap);
+	n = set ? make_set(j, key, authres, set, cap) : -ENOMEM;
+	if (n > 0)
+		n = annotate_on_top(&r->out, set, (size_t)n);
+	free(set);
+	if (n < 0) {
+		failed(j, why_not(n));
+		return;
+	}
+	r->seal = (struct judge_seal){.status = JUDGE_SEALED,
+				      .domain = key->domain,
+				      .selector = key->selector,
+				      .cv = r->arc->result,
+				      .instance = (unsigned int)r->arc->n + 1};
+	j->env.counters[CTL_arc_sealed]++;
+}
