@@ -101,7 +101,7 @@ bool arc_key_fits(const struct arc_key *k, struct str record, char *err, size_t 
 		return false;
 	}
 	p.signature_len = (size_t)n;
-	dkim_key_try(record, &p, digest, &v);
+	dkim_key_try(NULL, record, &p, digest, &v);
 	if (v.result == DKIM_PASS)
 		return true;
 	/* A signature that does not verify says of the record that it is of another key. */
