@@ -8,6 +8,7 @@
  * the content where it lies.
  */
 
+#include "control/auth/arc/arc.h"
 #include "control/auth/dkim/dkim.h"
 #include "control/mail/mail.h"
 #include "control/origin/origin.h"
@@ -16,15 +17,47 @@ struct mail_range {
 	size_t off, len;       /* octets of the original content */
 };
 
-/* Fields to be removed before anything reads the headers: X-Postern-* (prefix configurable) and
- * Authentication-Results / ARC-Authentication-Results that claim our authserv-id. Fills ranges[],
- * top to bottom, adjacent ones merged, and drop[] (one bool per field). Count, or -ENOSPC. */
-long annotate_find_forged(const struct headers *h, struct str authserv_id, struct str prefix,
-			  struct mail_range *range, size_t cap, bool *drop);
+/* Why a field of the original is left out; one octet a field of headers. */
+enum annotate_drop {
+	DROP_NO,
+	DROP_FORGED,           /* it claims to be ours */
+	DROP_FOREIGN,          /* it claims the trust of another mail system */
+};
 
-/* The ranges of what drop[] marks. Count, or -ENOSPC. */
-long annotate_ranges(const struct headers *h, const bool *drop, struct mail_range *range,
+struct annotate_own {
+	struct str authserv_id;
+	const struct str *prefix; /* "X-Postern" and whatever else our fields may begin with */
+	size_t n_prefixes;
+};
+
+/* Fields to be removed before anything reads the headers: <prefix> and <prefix>-*, and
+ * Authentication-Results / ARC-Authentication-Results that claim our authserv-id. Fills drop[] (of
+ * h->n) and returns how many there are. */
+size_t annotate_mark_forged(const struct headers *h, const struct annotate_own *own, uint8_t *drop);
+
+#define ANNOTATE_FOREIGN_NAMES 3
+extern const struct str annotate_foreign_names[ANNOTATE_FOREIGN_NAMES];
+/* Fields whose names begin with one of annotate_foreign_names or of `more`: fills found[] (of
+ * h->n) with the name, borrowed, n == 0 where there is none, and returns how many there are. */
+size_t annotate_find_foreign(const struct headers *h, const struct str *more, size_t n_more,
+			     struct str *found);
+
+/* The octets of the dropped fields, top to bottom, adjacent ones merged. Count, or -ENOSPC. */
+long annotate_ranges(const struct headers *h, const uint8_t *drop, struct mail_range *range,
 		     size_t cap);
+
+/* The signatures that a message carries, as they were judged on arrival. NULL: none. */
+struct annotate_signatures {
+	const struct dkim_results *dkim;
+	const struct arc_results *arc;
+};
+
+/* The planner of optional fields: may one called `name` go in front without a signature failing for
+ * it? Asked of every DKIM-Signature and ARC-Message-Signature that passed or may yet pass
+ * elsewhere. Fields that are not optional are added in any case: else whoever oversigns their names
+ * switches us off. */
+bool annotate_may_add(const struct headers *h, const uint8_t *drop,
+		      const struct annotate_signatures *sigs, struct str name);
 
 struct annotate_input {
 	const char *gateway;        /* our host name, in "by" and as authserv-id unless set */
@@ -36,11 +69,13 @@ struct annotate_input {
 	const char *origin_ptr;     /* of the origin (same as ptr when direct) or "" */
 	const char *authres;        /* complete Authentication-Results field with CRLF */
 	const char *chain;          /* complete chain field with CRLF (chain.h), "" or NULL: none */
+	const char *received_spf;   /* complete Received-SPF field with CRLF; NULL: none */
 	double score;
 	const char *action;         /* "accept" "tag" ... */
 	const char *const *rule;    /* names of rules hit */
 	size_t n_rules;
 	bool v6_plain;              /* "[2001:db8::1]" instead of "[IPv6:2001:db8::1]" */
+	bool exchange;              /* Received as Exchange writes it: "from HELO (IP) by" */
 };
 
 struct annotate_output {
@@ -69,9 +104,12 @@ void annotate_free(struct annotate_output *out);
 int annotate_prove(const struct annotate_output *out, const struct mail_bytes *content,
 		   const struct mail_range *range, size_t n_ranges);
 
-/* How many signatures our mandatory headers void: names of ours in an h= more often than the
- * message has them, or a removed field that h= covers. `broken` is set if a signature would fail
- * for any other reason (must stay 0). */
-struct annotate_conflicts { unsigned int oversigned_trace, forged_own_header, broken; };
-void annotate_conflicts(const struct annotate_output *out, const struct headers *h, const bool *drop,
-			const struct dkim_results *sigs, struct annotate_conflicts *res);
+/* How many signatures that passed (DKIM-Signature, ARC-Message-Signature, ARC-Seal) do not any more
+ * behind us: names of ours in an h= more often than the message has them, or a removed field that
+ * is signed. `broken` is set if one would fail for any other reason (must stay 0). */
+struct annotate_conflicts {
+	unsigned int oversigned_trace, forged_own_header, foreign_trust, broken;
+};
+void annotate_conflicts(const struct annotate_output *out, const struct headers *h,
+			const uint8_t *drop, const struct annotate_signatures *sigs,
+			struct annotate_conflicts *res);

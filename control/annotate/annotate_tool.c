@@ -19,13 +19,15 @@ int main(int argc, char **argv)
 	struct annotate_input in = {.gateway = "mx.example.net", .prefix = "X-Postern", .env = &env,
 		.origin = &origin, .action = "accept", .score = 1.5,
 		.authres = "Authentication-Results: mx.example.net; none\r\n"};
+	static const struct str prefix = STR("X-Postern");
+	static const struct annotate_own own = {STR("mx.example.net"), &prefix, 1};
 	struct mail_range range[64];
 	struct annotate_output out;
 	struct iovec iov;
 	struct mail_bytes c = {&iov, 1, 0};
 	struct headers h;
 	static char data[8 << 20];
-	bool *drop;
+	uint8_t *drop;
 	FILE *f;
 	long n;
 
@@ -41,7 +43,8 @@ int main(int argc, char **argv)
 	drop = calloc(h.n + 1, sizeof(*drop));
 	if (!drop)
 		return 2;
-	n = annotate_find_forged(&h, STR("mx.example.net"), STR("X-Postern"), range, 64, drop);
+	annotate_mark_forged(&h, &own, drop);
+	n = annotate_ranges(&h, drop, range, 64);
 	if (n < 0 || annotate_make(&in, &c, range, (size_t)n, &out) ||
 	    annotate_prove(&out, &c, range, (size_t)n))
 		return 1;

@@ -247,6 +247,22 @@ static void put_date(struct text *t, uint64_t time_ns)
 	put_c(t, buf);
 }
 
+/* RFC 5321 4.4: "(PTR [IP])". Exchange writes the bare address there, and nothing else. */
+static void put_tcp_info(struct text *t, const struct annotate_input *in)
+{
+	char buf[46];
+
+	put_c(t, " (");
+	if (in->exchange) {
+		put_c(t, ip_format(&in->env->peer, buf, sizeof(buf)));
+	} else {
+		put_c(t, is_host(in->ptr) ? in->ptr : "unknown");
+		put_c(t, " ");
+		put_literal(t, &in->env->peer, in->v6_plain);
+	}
+	put_c(t, ")");
+}
+
 static void put_received(struct text *t, const struct annotate_input *in)
 {
 	static const char *const with[] = {
@@ -264,11 +280,8 @@ static void put_received(struct text *t, const struct annotate_input *in)
 		put(t, env->helo);
 	else
 		put_literal(t, &env->peer, false);
-	put_c(t, " (");
-	put_c(t, is_host(in->ptr) ? in->ptr : "unknown");
-	put_c(t, " ");
-	put_literal(t, &env->peer, in->v6_plain);
-	put_c(t, ")\r\n\tby ");
+	put_tcp_info(t, in);
+	put_c(t, "\r\n\tby ");
 	put_c(t, in->gateway);
 	put_c(t, " (Postern) with ");
 	put_c(t, with[env->proto]);
@@ -365,6 +378,8 @@ int block_write(const struct annotate_input *in, char **out, size_t *len)
 	put_trace(&t, in);
 	put_chain(&t, in);
 	put_ready(&t, STR("Authentication-Results"), in->authres, in->env->smtputf8);
+	/* RFC 7208 9.1: above the Received of the same hop. */
+	put_ready(&t, STR("Received-SPF"), in->received_spf, in->env->smtputf8);
 	put_received(&t, in);
 	if (!t.error && !block_is_well_formed(t.p, t.n, in->env->smtputf8))
 		t.error = -EINVAL;

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "control/annotate/annotate.h"
+#include "control/annotate/lines.h"
 #include "control/auth/authres/authres.h"
 
 /*
@@ -10,21 +11,26 @@
  * bare CR or LF and take names with odd octets, so that every line inside a field is looked at.
  */
 
-static bool name_is_ours(struct str name, struct str prefix)
+static bool name_is_ours(struct str name, const struct annotate_own *own)
 {
-	return prefix.n && str_istarts(name, prefix) &&
-	       (name.n == prefix.n || name.p[prefix.n] == '-');
+	for (size_t i = 0; i < own->n_prefixes; i++) {
+		struct str prefix = own->prefix[i];
+
+		if (prefix.n && str_istarts(name, prefix) &&
+		    (name.n == prefix.n || name.p[prefix.n] == '-'))
+			return true;
+	}
+	return false;
 }
 
-/* One line and all that follows it in the field. */
-static bool line_is_forged(struct str line, struct str authserv_id, struct str prefix)
+static bool line_is_forged(struct str line, struct str rest, void *arg)
 {
 	static const struct str results[] = {STR("Authentication-Results"),
 					     STR("ARC-Authentication-Results")};
-	size_t colon = str_find(line, ':');
-	struct str name = str_trim(str_cut(line, colon));
+	const struct annotate_own *own = arg;
+	struct str name = line_name(line);
 
-	if (name_is_ours(name, prefix))
+	if (name_is_ours(name, own))
 		return true;
 	for (size_t i = 0; i < sizeof(results) / sizeof(results[0]); i++) {
 		struct str behind = str_skip(name, results[i].n);
@@ -34,40 +40,25 @@ static bool line_is_forged(struct str line, struct str authserv_id, struct str p
 		/* "Authentication-Results-X" is another name; one with junk behind it is not. */
 		if (behind.n && (ascii_is_alnum(behind.p[0]) || behind.p[0] == '-'))
 			continue;
-		if (authres_claims(str_skip(line, colon + 1), authserv_id))
+		if (authres_claims(str_skip(rest, str_find(rest, ':') + 1), own->authserv_id))
 			return true;
 	}
 	return false;
 }
 
-static bool is_forged(const struct headers *h, size_t i, struct str authserv_id, struct str prefix)
+size_t annotate_mark_forged(const struct headers *h, const struct annotate_own *own, uint8_t *drop)
 {
-	const struct header_field *f = &h->field[i];
-	struct str all = str_make(h->block + f->off, f->len), line;
+	struct annotate_own copy = *own;
+	size_t n = 0;
 
-	if (line_is_forged(all, authserv_id, prefix))
-		return true;
-	if (!(f->flags & (HEADER_F_BARE | HEADER_F_NUL)))
-		return false;
-	for (size_t k = 0; k + 1 < all.n; k++) {
-		if (all.p[k] != '\r' && all.p[k] != '\n' && all.p[k] != '\0')
-			continue;
-		line = str_skip(all, k + 1);
-		if (line_is_forged(line, authserv_id, prefix))
-			return true;
+	for (size_t i = 0; i < h->n; i++) {
+		drop[i] = lines_any(h, i, line_is_forged, &copy) ? DROP_FORGED : DROP_NO;
+		n += drop[i] != DROP_NO;
 	}
-	return false;
+	return n;
 }
 
-long annotate_find_forged(const struct headers *h, struct str authserv_id, struct str prefix,
-			  struct mail_range *range, size_t cap, bool *drop)
-{
-	for (size_t i = 0; i < h->n; i++)
-		drop[i] = is_forged(h, i, authserv_id, prefix);
-	return annotate_ranges(h, drop, range, cap);
-}
-
-long annotate_ranges(const struct headers *h, const bool *drop, struct mail_range *range,
+long annotate_ranges(const struct headers *h, const uint8_t *drop, struct mail_range *range,
 		     size_t cap)
 {
 	size_t n = 0;

@@ -18,6 +18,8 @@ static struct str rcpt[2];
 static struct mail_envelope env;
 static struct origin origin;
 static struct annotate_input in;
+static const struct str own_prefix = STR("X-Postern");
+static const struct annotate_own own = {STR("mx.example.net"), &own_prefix, 1};
 
 static struct ip_addr ip(const char *text)
 {
@@ -137,6 +139,13 @@ static void received_forms(void **state)
 	env.helo = STR("[192.0.2.999]");
 	assert_string_equal(received(),
 			    "from [IPv6:2001:db8::1] (unknown [2001:db8::1]) " WITH "UTF8SMTP" END);
+	in.exchange = true;
+	assert_string_equal(received(),
+			    "from [IPv6:2001:db8::1] (2001:db8::1) " WITH "UTF8SMTP" END);
+	env.peer = ip("203.0.113.5");
+	env.helo = STR("h.example");
+	in.ptr = "ptr.example.com";
+	assert_string_equal(received(), "from h.example (203.0.113.5) " WITH "UTF8SMTP" END);
 	rcpt[0] = STR("\"a b\"@example.net");
 	assert_null(strstr(received(), " for "));
 	rcpt[0] = STR("b\xc3\xa4@example.net");
@@ -246,6 +255,11 @@ static void refused(void **state)
 		assert_int_equal(make("A: b\r\n", NULL, 0, &out), -EINVAL);
 	}
 	fresh(NULL);
+	in.received_spf = "Authentication-Results: x\r\n";
+	assert_int_equal(make("A: b\r\n", NULL, 0, &out), -EINVAL);
+	in.received_spf = "Received-SPF: none\r\nX-Evil: 1\r\n";
+	assert_int_equal(make("A: b\r\n", NULL, 0, &out), -EINVAL);
+	fresh(NULL);
 	in.gateway = "mx example";
 	assert_int_equal(make("A: b\r\n", NULL, 0, &out), -EINVAL);
 	fresh(NULL);
@@ -284,8 +298,8 @@ static void forged(void **state)
 {
 	static const char m[] = FORGED_MAIL;
 	struct mail_range range[8];
-	bool drop[16];
-	static const bool want[] = {1, 1, 0, 0, 1, 0, 1, 1, 0, 1, 1};
+	uint8_t drop[16];
+	static const uint8_t want[] = {1, 1, 0, 0, 1, 0, 1, 1, 0, 1, 1};
 	struct annotate_output out;
 	struct headers h;
 	char got[2048];
@@ -301,8 +315,8 @@ static void forged(void **state)
 
 		assert_int_equal(headers_parse(&h, &c), 0);
 		assert_int_equal(h.n, 11);
-		k = annotate_find_forged(&h, STR("mx.example.net"), STR("X-Postern"), range, 8,
-					 drop);
+		assert_int_equal(annotate_mark_forged(&h, &own, drop), 7);
+		k = annotate_ranges(&h, drop, range, 8);
 		assert_int_equal(k, 4);
 		assert_memory_equal(drop, want, sizeof(want));
 		assert_int_equal(annotate_make(&in, &c, range, (size_t)k, &out), 0);
@@ -319,9 +333,7 @@ static void forged(void **state)
 				       "mx.example.net\r\n\r\nX-Postern-Score: body stays\r\n")));
 		assert_int_equal(out.size, out.block_len + n);
 		annotate_free(&out);
-		assert_int_equal(annotate_find_forged(&h, STR("mx.example.net"), STR("X-Postern"),
-						      range, 3, drop),
-				 -ENOSPC);
+		assert_int_equal(annotate_ranges(&h, drop, range, 3), -ENOSPC);
 		headers_free(&h);
 	}
 }
@@ -396,18 +408,18 @@ static void given_back(void **state)
 	struct mail_bytes c = {&iov, 1, sizeof(m) - 1};
 	struct mail_range r[3];
 	struct headers h;
-	bool drop[5];
+	uint8_t drop[5];
 
 	(void)state;
 	assert_int_equal(headers_parse(&h, &c), 0);
-	assert_int_equal(
-		annotate_find_forged(&h, STR("mx.example.net"), STR("X-Postern"), r, 1, drop), 1);
+	assert_int_equal(annotate_mark_forged(&h, &own, drop), 3);
+	assert_int_equal(annotate_ranges(&h, drop, r, 1), 1);
 	assert_true(r[0].off == 0 && r[0].len == 48);
-	drop[1] = false;
+	drop[1] = DROP_NO;
 	assert_int_equal(annotate_ranges(&h, drop, r, 1), -ENOSPC);
 	assert_int_equal(annotate_ranges(&h, drop, r, 3), 2);
 	assert_true(r[0].off == 0 && r[0].len == 16 && r[1].off == 32 && r[1].len == 16);
-	drop[0] = drop[2] = false;
+	drop[0] = drop[2] = DROP_NO;
 	assert_int_equal(annotate_ranges(&h, drop, r, 3), 0);
 	headers_free(&h);
 }
@@ -417,7 +429,8 @@ static void conflicts(void **state)
 	static const char m[] =
 		"DKIM-Signature: x\r\nReceived: one\r\nX-Postern-Score: 1\r\nFrom: a\r\n"
 		"X-Postern-Score: 2\r\n\r\n";
-	bool drop[5] = {0, 0, 1, 0, 0}, all[5] = {1, 0, 0, 0, 0};
+	uint8_t drop[5] = {0, 0, DROP_FORGED, 0, 0}, all[5] = {DROP_FORGED, 0, 0, 0, 0},
+		foreign[5] = {0, 0, DROP_FOREIGN, 0, 0}, odd[5] = {0, 0, 0, 99, 0};
 	static const struct { const char *names[4]; unsigned int over, forged;
 	} t[] = {
 		{{"from"}, 0, 0},
@@ -434,7 +447,8 @@ static void conflicts(void **state)
 	struct iovec iov = {(void *)(uintptr_t)m, sizeof(m) - 1};
 	struct mail_bytes c = {&iov, 1, sizeof(m) - 1};
 	struct dkim_signature sig = {.result = DKIM_PASS};
-	struct dkim_results sigs = {&sig, 1};
+	struct dkim_results dkim = {&sig, 1};
+	struct annotate_signatures sigs = {&dkim, NULL};
 	struct annotate_conflicts res;
 	struct annotate_output out;
 	struct headers h;
@@ -453,8 +467,14 @@ static void conflicts(void **state)
 		assert_int_equal(res.oversigned_trace, t[i].over);
 		assert_int_equal(res.forged_own_header, t[i].forged);
 		assert_int_equal(res.broken, 0);
+		annotate_conflicts(&out, &h, foreign, &sigs, &res);
+		assert_int_equal(res.oversigned_trace, t[i].over);
+		assert_int_equal(res.foreign_trust, t[i].forged);
+		assert_int_equal(res.forged_own_header + res.broken, 0);
 		annotate_conflicts(&out, &h, all, &sigs, &res);
-		assert_int_equal(res.broken, 1);
+		assert_int_equal(res.forged_own_header, 1);
+		annotate_conflicts(&out, &h, odd, &sigs, &res);
+		assert_int_equal(res.broken, str_ieq(names[0], STR("from")));
 		sig.result = DKIM_FAIL;
 		annotate_conflicts(&out, &h, drop, &sigs, &res);
 		assert_int_equal(res.oversigned_trace + res.forged_own_header + res.broken, 0);
@@ -584,6 +604,7 @@ static void own_line_reads(void **state)
 		env.peer = ip(peers[i >> 2 & 1]);
 		env.tls_version = i & 8 ? 0x0303 : 0;
 		in.v6_plain = i & 8;
+		in.exchange = i & 2;
 		snprintf(line, sizeof(line), "%s", received());
 		assert_int_equal(
 			received_parse_strict(str_c(line), scratch, sizeof(scratch), &r, &why), 0);

@@ -89,7 +89,7 @@ static unsigned int below(unsigned int n)
 struct arrangement {
 	struct ip_addr origin;
 	const char *helo;
-	bool fit, v6_plain, v6_egress;
+	bool fit, v6_plain, v6_egress, exchange;
 	unsigned int n_relays, nat, broken, clouds;
 	bool second; /* it came out of the first of two instances */
 	struct mail_envelope env;
@@ -294,6 +294,7 @@ static void arrange(struct arrangement *a)
 				  .fit = h < FIT,
 				  .v6_plain = below(2),
 				  .v6_egress = below(2),
+				  .exchange = below(2),
 				  .n_relays = below(3) ? below(5) : 0};
 	for (unsigned int k = 0; k < a->n_relays; k++) {
 		which[k] = below(CHAINED);
@@ -446,7 +447,8 @@ static void deliver(const struct arrangement *a, const struct origin *o)
 				    .origin_ptr = "",
 				    .authres = "",
 				    .action = "accept",
-				    .v6_plain = a->v6_plain};
+				    .v6_plain = a->v6_plain,
+				    .exchange = a->exchange};
 	struct iovec iov = {(void *)(uintptr_t)a->text, a->n};
 	struct mail_bytes c = {&iov, 1, a->n};
 	static uint8_t text[2][MAX_TEXT + 8192];

@@ -260,7 +260,7 @@ static void print_human(const struct judge *j)
 		       r->hit[i].rule->describe);
 	printf("score    %.2f\naction   %s  %s\n", r->policy.score, policy_action_name(r->policy.action),
 	       r->policy.reason);
-	printf("removed  %u forged header(s)\n\n%.*s", r->out.headers_removed, (int)r->out.block_len,
+	printf("removed  %u forged header(s)\n\n%.*s", (unsigned int)r->n_forged, (int)r->out.block_len,
 	       r->out.block ? r->out.block : "");
 }
 
@@ -288,7 +288,8 @@ static int judge_it(const struct cli *cli, struct scan *s)
 	struct spf_options sopt = {.n_workers = 1};
 	struct judge_env env = {.counters = s->counters};
 	struct judge_request req = {.config = s->config, .rules = s->rules, .env = &s->env,
-				    .content = &s->content, .match = s->match, .n_matches = s->n_matches};
+				    .content = &s->content, .match = s->match, .n_matches = s->n_matches,
+				    .reverify = REVERIFY_FIRST};
 	struct judge *j = NULL;
 	char err[256] = "";
 	int rc = CLI_USAGE;

@@ -86,6 +86,15 @@ enum config_verify {
 	VERIFY_NONE,               /* accept at RCPT; its refusals come after DATA */
 };
 
+/* Fields of a stranger that claim the trust of another mail system. */
+enum config_foreign {
+	FOREIGN_STRIP,             /* they are removed */
+	FOREIGN_REJECT,            /* the message is refused */
+	FOREIGN_KEEP,              /* told and counted only */
+};
+
+enum config_switch { SWITCH_INHERIT, SWITCH_OFF, SWITCH_ON };
+
 struct config_route {
 	char *name;
 	char **domain;             /* lower case, A-labels; exact match on the recipient's domain */
@@ -101,6 +110,10 @@ struct config_route {
 	struct ip_addr source;                /* if has_source: address we connect from */
 	bool has_source;
 	bool v6_plain;             /* "[2001:db8::1]" in Received instead of "[IPv6:...]" */
+	bool received_exchange;    /* "from HELO (IP) by" in Received */
+	char *header_prefix;       /* NULL: the global one */
+	enum config_foreign foreign_trust;
+	enum config_switch received_spf;
 	bool no_chunking;          /* DATA also where CHUNKING is offered */
 	bool pass_8bit;            /* 8-bit content also where 8BITMIME is not offered */
 	const struct chain_key *chain; /* the next hop is another instance that knows this key */
@@ -188,6 +201,10 @@ struct config {
 	char *hostname;            /* ours, in banner, EHLO, "by" */
 	char *authserv_id;         /* default: hostname */
 	char *header_prefix;       /* default "X-Postern" */
+	bool received_spf;         /* of routes that do not say otherwise; default false */
+	struct str *foreign_trust_header; /* beginnings of names, besides those that are built in */
+	size_t n_foreign_trust_headers;
+	double reverify;           /* share of messages; default DEFAULT_REVERIFY */
 	char *dataplane_socket;    /* default /run/postern/dataplane.sock */
 	char *api_socket;          /* default /run/postern/control.sock */
 	char *indoubt_file;        /* default: in-doubt, beside the api socket */
@@ -248,6 +265,9 @@ const struct config_route *config_route_for(const struct config *c, struct str d
 /* What holds for mail of this route; NULL: for mail of no route. */
 const struct config_policy *config_policy_for(const struct config *c,
 					      const struct config_route *route);
+/* As the route has it, else as the whole has it. route NULL: none. */
+const char *config_header_prefix(const struct config *c, const struct config_route *route);
+bool config_received_spf(const struct config *c, const struct config_route *route);
 
 /* The key of the route that signs now: the newest that is active; NULL: none is. */
 const struct config_arc_key *config_arc_key_at(const struct config_route *route, int64_t now);

@@ -17,40 +17,6 @@
 
 /* ---- single values ---------------------------------------------------------------------- */
 
-static void read_prefix(struct config_reader *r, const struct config_node *n,
-			const struct config_key *k, void *field)
-{
-	/* Fields that begin with our prefix are removed from mail: it must not name others' own. */
-	static const char *const foreign[] = {"X-MS-", "X-Forefront-", "X-Gm-", "X-Google-",
-					      "X-Received", "X-Originating-"};
-	size_t len;
-	bool ok;
-	char *p;
-
-	(void)k;
-	if (!config_string(r, n))
-		return;
-	len = strlen(n->text);
-	ok = len >= 3 && len <= 40 && str_istarts(str_c(n->text), STR("X-")) &&
-	     ascii_is_alnum((uint8_t)n->text[len - 1]);
-	for (size_t i = 0; i < len; i++)
-		ok &= ascii_is_alnum((uint8_t)n->text[i]) || n->text[i] == '-';
-	if (!ok) {
-		config_fail(r->c, n, NULL, "expected X- and letters, digits or hyphens, at most 40 in "
-			    "all, found \"%s\"", n->text);
-		return;
-	}
-	for (size_t i = 0; i < N_KEYS(foreign); i++)
-		if (str_istarts(str_c(n->text), str_c(foreign[i])) ||
-		    str_istarts(str_c(foreign[i]), str_c(n->text))) {
-			config_fail(r->c, n, NULL, "\"%s\" would cover header fields of others (%s*)",
-				    n->text, foreign[i]);
-			return;
-		}
-	p = config_dup(r->mem, str_c(n->text));
-	memcpy(field, &p, sizeof(p));
-}
-
 static void read_loops(struct config_reader *r, const struct config_node *n,
 		       const struct config_key *k, void *field)
 {
@@ -341,6 +307,9 @@ static const struct config_key top_keys[] = {
 	{"hostname", read_domain, CONFIG_FIELD(struct config, hostname)},
 	{"authserv-id", read_domain, CONFIG_FIELD(struct config, authserv_id)},
 	{"header-prefix", read_prefix, CONFIG_FIELD(struct config, header_prefix)},
+	{"received-spf", read_bool, CONFIG_FIELD(struct config, received_spf)},
+	{"foreign-trust-headers", read_foreign_headers, 0, 0},
+	{"reverify", read_double, CONFIG_FIELD(struct config, reverify), 0, 1},
 	{"dataplane", read_dataplane, 0, 0},
 	{"listener", read_listeners, 0, 0, .named = true},
 	{"route", read_routes, 0, 0, .named = true},
@@ -373,6 +342,7 @@ static void defaults(struct config *c, struct config_mem *mem)
 	c->dataplane_socket = config_dup(mem, STR("/run/postern/dataplane.sock"));
 	c->api_socket = config_dup(mem, STR("/run/postern/control.sock"));
 	c->trace_file = config_dup(mem, STR("/var/log/postern/trace.jsonl"));
+	c->reverify = DEFAULT_REVERIFY;
 	c->loops = 1;
 	c->spf_workers = 2;
 	c->dns.timeout_ms = 10000;
@@ -496,6 +466,7 @@ void config_check(struct config_ctx *ctx, const struct config_node *root, struct
 	config_check_relays(&r, root);
 	config_check_chains(&r, root);
 	config_check_arc(&r, root);
+	config_check_annotate(&r, root);
 	if (!ctx->n_errors && !ctx->mem.failed)
 		fill_handoff(out);
 }

@@ -230,6 +230,9 @@ static void read_later(struct config_reader *r, const struct config_node *n,
 
 static const char *const verify_words[] = {[VERIFY_CALLOUT] = "callout", [VERIFY_NONE] = "none", NULL};
 static const char *const literal_words[] = {"tagged", "plain", NULL};
+static const char *const received_words[] = {"rfc5321", "exchange", NULL};
+static const char *const foreign_words[] = {
+	[FOREIGN_STRIP] = "strip", [FOREIGN_REJECT] = "reject", [FOREIGN_KEEP] = "keep", NULL};
 static const char *const chunking_words[] = {"auto", "never", NULL};
 static const char *const seal_words[] = {
 	[ARC_SEAL_NEVER] = "never", [ARC_SEAL_MODIFIED] = "modified", [ARC_SEAL_ALWAYS] = "always",
@@ -248,6 +251,12 @@ static const struct config_key route_keys[] = {
 	{"command-timeout", read_seconds, CONFIG_INT(struct config_route, command_timeout_s), 1, 600},
 	{"source-address", read_source, 0, 0},
 	{"v6-literal", read_choice, CONFIG_INT(struct config_route, v6_plain), .words = literal_words},
+	{"received-format", read_choice, CONFIG_INT(struct config_route, received_exchange),
+	 .words = received_words},
+	{"header-prefix", read_prefix, CONFIG_FIELD(struct config_route, header_prefix)},
+	{"received-spf", read_switch, CONFIG_FIELD(struct config_route, received_spf)},
+	{"foreign-trust", read_choice, CONFIG_INT(struct config_route, foreign_trust),
+	 .words = foreign_words},
 	{"chunking", read_choice, CONFIG_INT(struct config_route, no_chunking), .words = chunking_words},
 	{"chain", read_chain_names, 0, 0},
 	{"8bit", read_choice, CONFIG_INT(struct config_route, pass_8bit), .words = eight_words},

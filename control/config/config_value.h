@@ -74,6 +74,12 @@ bool config_is_section(struct config_reader *r, const struct config_node *n);
 void config_required(struct config_reader *r, const struct config_node *section, const char *key,
 		     const char *what);
 
+/* What goes into and out of headers: config_annotate.c. */
+config_read read_prefix;         /* "X-Postern" */
+config_read read_switch;         /* boolean of a route: field is an enum config_switch */
+config_read read_foreign_headers; /* field: struct config */
+void config_check_annotate(struct config_reader *r, const struct config_node *root);
+
 /* A fully qualified domain in A-labels, with a leading dot for what lies below it; NULL: an error at
  * n. */
 char *config_name_or_below(struct config_reader *r, const struct config_node *n);

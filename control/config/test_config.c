@@ -84,6 +84,11 @@ static void defaults_and_handoff(void **state)
 	(void)state;
 	assert_string_equal(c->authserv_id, "mx.example.net");
 	assert_string_equal(c->header_prefix, "X-Postern");
+	assert_string_equal(config_header_prefix(c, &c->route[0]), "X-Postern");
+	assert_false(config_received_spf(c, &c->route[0]));
+	assert_int_equal(c->route[0].foreign_trust, FOREIGN_STRIP);
+	assert_true(c->reverify == DEFAULT_REVERIFY);
+	assert_int_equal(c->n_foreign_trust_headers, 0);
 	assert_string_equal(c->dataplane_socket, "/run/postern/dataplane.sock");
 	assert_string_equal(c->api_socket, "/run/postern/control.sock");
 	assert_string_equal(c->trace_file, "/var/log/postern/trace.jsonl");
@@ -261,14 +266,16 @@ static void all_keys(void **state)
 {
 	struct config *c = parse(
 		"/* a /* nested */ comment */ hostname: \"MX.example.net\", # and this\n"
-		"\"loops\" = 1; header-prefix = X-Acme; relay-fault-codes = [\"530\", \"5.7.51\",\n"
+		"\"loops\" = 1; header-prefix = X-Acmes; relay-fault-codes = [\"530\", \"5.7.51\",\n"
 		"\t\"5.7.606-649\",]\n"
 		"dataplane { when-control-is-down = 421; socket = /tmp/a.sock }\n"
 		"listener a { port = 0; address = [ \"192.0.2.25/24\" ]; smtp-port = 2525 }\n"
 		"listener b { port = 0; address = [ \"192.0.2.25/24\", \"192.0.2.26/24\" ] }\n"
 		"route r { domains = [\"example.com\"]; hosts = [\"relay:26\", \"127.0.0.1:2526\"]\n"
 		"verify = none; v6-literal = plain; source-address = \"192.0.2.30\"; idle-timeout = 2min\n"
-		"chunking = never; 8bit = pass }\n"
+		"chunking = never; 8bit = pass; received-format = exchange\n"
+		"header-prefix = \"X-Q7f3a\"; received-spf = off; foreign-trust = reject }\n"
+		"received-spf = true; reverify = 0.25; foreign-trust-headers = [\"X-Acme-T\", \"x-in-\"]\n"
 		"relay s { addresses = [\"198.51.100.7\", \"2001:db8::/32\"], hops = 2 }\n"
 		"dns { stub \"Example.com\" = \"127.0.0.1@5353\"; stub \"example.net\" = \"::1\"\n"
 		"timeout = 1500ms; trust-anchor-file = \"\" }\n"
@@ -289,7 +296,7 @@ static void all_keys(void **state)
 
 	(void)state;
 	assert_string_equal(c->hostname, "mx.example.net");
-	assert_string_equal(c->header_prefix, "X-Acme");
+	assert_string_equal(c->header_prefix, "X-Acmes");
 	assert_int_equal(c->n_relay_fault_codes, 3);
 	assert_string_equal(c->relay_fault_code[0], "530");
 	assert_string_equal(c->relay_fault_code[2], "5.7.606-649");
@@ -301,6 +308,15 @@ static void all_keys(void **state)
 	assert_true(c->route[0].no_chunking);
 	assert_true(c->route[0].pass_8bit);
 	assert_true(c->route[0].v6_plain);
+	assert_true(c->route[0].received_exchange);
+	assert_string_equal(config_header_prefix(c, &c->route[0]), "X-Q7f3a");
+	assert_string_equal(config_header_prefix(c, NULL), "X-Acmes");
+	assert_false(config_received_spf(c, &c->route[0]));
+	assert_true(config_received_spf(c, NULL));
+	assert_int_equal(c->route[0].foreign_trust, FOREIGN_REJECT);
+	assert_true(c->reverify == 0.25);
+	assert_int_equal(c->n_foreign_trust_headers, 2);
+	assert_true(str_eq(c->foreign_trust_header[1], STR("x-in-")));
 	assert_true(c->route[0].has_source);
 	assert_int_equal(c->route[0].idle_timeout_s, 120);
 	assert_string_equal(c->route[0].host[0].name, "relay");

@@ -79,9 +79,13 @@ static void count_results(struct judge *j)
 		c[dmarc[r->dmarc.result]]++;
 	c[CTL_dmarc_psl_differs] += r->dmarc.psl_differs;
 	judge_count_policy(j);
-	c[CTL_headers_removed] += r->out.headers_removed;
-	c[CTL_signatures_voided] += r->conflicts.oversigned_trace + r->conflicts.forged_own_header;
+	c[CTL_headers_removed] += r->n_forged;
+	c[CTL_signatures_voided_oversigned_trace] += r->conflicts.oversigned_trace;
+	c[CTL_signatures_voided_forged_own_header] += r->conflicts.forged_own_header;
+	c[CTL_signatures_voided_foreign_trust] += r->conflicts.foreign_trust;
 	c[CTL_signatures_broken] += r->conflicts.broken;
+	c[CTL_received_spf_left_out] += r->spf_field_left_out;
+	judge_foreign_count(j);
 	if (r->origin.status == ORIGIN_UNRESOLVED)
 		c[CTL_origin_unresolved]++;
 	c[CTL_origin_unproven] += r->origin.unproven;
@@ -90,28 +94,53 @@ static void count_results(struct judge *j)
 	c[CTL_origin_chain_failed] += r->origin.chain > CHAIN_VERIFIED;
 }
 
+bool judge_sender_is_known(const struct judge *j)
+{
+	return j->result.origin.status != ORIGIN_UNRESOLVED &&
+	       j->result.origin.status != ORIGIN_PRIVATE_PEER;
+}
+
+/* Optional: written if the route wants it and no signature would fail for it. "": not. */
+static int spf_field(struct judge *j, const struct annotate_signatures *sigs, char *buf, size_t cap)
+{
+	struct judgement *r = &j->result;
+	const struct config *c = j->req.config;
+
+	buf[0] = '\0';
+	if (!config_received_spf(c, j->route) || !judge_sender_is_known(j))
+		return 0;
+	if (!annotate_may_add(&r->headers, r->drop, sigs, STR("Received-SPF"))) {
+		r->spf_field_left_out = true;
+		return 0;
+	}
+	return judge_received_spf(r, j->req.env, c->hostname, buf, cap);
+}
+
 static int make_block(struct judge *j)
 {
 	struct judgement *r = &j->result;
 	const struct config *c = j->req.config;
+	const struct annotate_signatures sigs = {r->dkim, r->arc};
 	const char **name = calloc(r->n_hits + LIMIT_DNSBLS + 1, sizeof(*name));
 	char lists[LIMIT_DNSBLS][JUDGE_LIST_NAME];
-	char authres[JUDGE_AUTHRES], chain[CHAIN_FIELD];
+	char authres[JUDGE_AUTHRES], chain[CHAIN_FIELD], spf[JUDGE_RECEIVED_SPF];
 	struct annotate_input in = {
 		.gateway = c->hostname,
 		.authserv_id = c->authserv_id,
-		.prefix = c->header_prefix,
+		.prefix = config_header_prefix(c, j->route),
 		.env = j->req.env,
 		.origin = &r->origin,
 		.ptr = r->ptr.name,
 		.origin_ptr = r->origin_ptr.name,
 		.authres = authres,
 		.chain = chain,
+		.received_spf = spf,
 		.score = r->policy.score,
 		.action = policy_action_name(r->policy.action),
 		.rule = name,
 		.n_rules = r->n_hits,
 		.v6_plain = j->route && j->route->v6_plain,
+		.exchange = j->route && j->route->received_exchange,
 	};
 	int rc = name ? j->ranges_rc : -ENOMEM;
 
@@ -126,14 +155,19 @@ static int make_block(struct judge *j)
 	if (!rc)
 		rc = judge_chain_field(j, chain);
 	if (!rc)
+		rc = spf_field(j, &sigs, spf, sizeof(spf));
+	if (!rc)
 		rc = annotate_make(&in, j->req.content, r->range, r->n_ranges, &r->out);
 	if (!rc) {
 		for (size_t i = 0; i < r->headers.n; i++)
-			r->out.headers_removed += r->drop[i];
+			r->out.headers_removed += r->drop[i] != DROP_NO;
 		judge_seal(j, authres);
-		rc = annotate_prove(&r->out, j->req.content, r->range, r->n_ranges);
-		annotate_conflicts(&r->out, &r->headers, r->drop, r->dkim, &r->conflicts);
+		/* Not the message's fault: -EBADMSG would say so. */
+		if (annotate_prove(&r->out, j->req.content, r->range, r->n_ranges))
+			rc = -EIO;
 	}
+	if (!rc)
+		annotate_conflicts(&r->out, &r->headers, r->drop, &sigs, &r->conflicts);
 	free(name);
 	return rc;
 }
@@ -162,13 +196,22 @@ static void finish(struct judge *j)
 		.n_hits = r->n_hits,
 	};
 	policy_decide(&in, &r->policy);
+	judge_foreign_decide(j);
 	if (!rc)
 		rc = make_block(j);
-	count_results(j);
 	if (rc) {
 		r->error = rc;
 		snprintf(r->error_text, sizeof(r->error_text), "header block: %s", strerror(-rc));
 	}
+	if (rc || !judge_proof_start(j))
+		judge_conclude(j);
+}
+
+void judge_conclude(struct judge *j)
+{
+	struct judgement *r = &j->result;
+
+	count_results(j);
 	r->judge_us = monotonic_us() - j->started_us;
 	j->done = true;
 	event_del(j->timer);
@@ -183,12 +226,6 @@ void judge_one_done(struct judge *j)
 		return;
 	/* Never from inside the call that started it. */
 	event_active(j->finish, 0, 0);
-}
-
-bool judge_sender_is_known(const struct judge *j)
-{
-	return j->result.origin.status != ORIGIN_UNRESOLVED &&
-	       j->result.origin.status != ORIGIN_PRIVATE_PEER;
 }
 
 static void on_dmarc(void *arg, const struct dmarc_verdict *v)
@@ -292,6 +329,11 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 	/* Nobody knows who sent it. */
 	if (j->chain.reading) {
 		judge_failed(j, -ETIMEDOUT);
+		return;
+	}
+	if (j->reverify) {
+		judge_proof_give_up(j);
+		judge_conclude(j);
 		return;
 	}
 	give_up_on_open(j);
@@ -421,7 +463,10 @@ static int read_headers(struct judge *j)
 {
 	struct judgement *r = &j->result;
 	const struct config *c = j->req.config;
-	long n;
+	/* A copy under the whole's name is forged even where the route has one of its own. */
+	const struct str prefix[] = {str_c(c->header_prefix),
+				     str_c(config_header_prefix(c, j->route))};
+	const struct annotate_own own = {str_c(c->authserv_id), prefix, 2};
 	int rc = headers_parse(&r->headers, j->req.content);
 
 	if (rc)
@@ -434,27 +479,33 @@ static int read_headers(struct judge *j)
 	r->range = calloc(JUDGE_RANGES, sizeof(*r->range));
 	if (!r->drop || !r->range)
 		return -ENOMEM;
-	n = annotate_find_forged(&r->headers, str_c(c->authserv_id), str_c(c->header_prefix), r->range,
-				 JUDGE_FORGED, r->drop);
-	if (n < 0)
-		return n == -ENOSPC ? -EBADMSG : (int)n;
-	r->n_ranges = (size_t)n;
+	r->n_forged = annotate_mark_forged(&r->headers, &own, r->drop);
 	return 0;
 }
 
 int judge_origin(struct judge *j)
 {
 	const struct config *c = j->req.config;
+	struct judgement *r = &j->result;
 	const struct origin_request req = {
 		.relays = &c->relays,
 		.env = j->req.env,
-		.headers = &j->result.headers,
+		.headers = &r->headers,
 		.allow_private = c->policy.allow_private_peer,
 		.claim = j->chain.have ? &j->chain.claim : NULL,
 	};
-	int rc = origin_find(&req, &j->result.origin);
+	int rc = origin_find(&req, &r->origin);
+	long n;
 
-	return rc ? rc : start_parallel(j);
+	if (!rc)
+		rc = judge_foreign_find(j);
+	if (rc)
+		return rc;
+	n = annotate_ranges(&r->headers, r->drop, r->range, JUDGE_FORGED);
+	if (n < 0)
+		return n == -ENOSPC ? -EBADMSG : (int)n;
+	r->n_ranges = (size_t)n;
+	return start_parallel(j);
 }
 
 void judge_failed(struct judge *j, int rc)
@@ -496,6 +547,7 @@ struct judge *judge_start(const struct judge_env *env, const struct judge_reques
 	j->started_us = monotonic_us();
 	j->result.arc = &j->no_arc;
 	config_ref(req->config);
+	/* All recipients are of one route. */
 	if (req->env->n_rcpts)
 		j->route = config_route_for(req->config, mailbox_domain(req->env->rcpt[0]));
 	j->chain.sign = j->route ? j->route->chain : NULL;
@@ -524,6 +576,7 @@ void judge_free(struct judge *j)
 	if (!j)
 		return;
 	r = &j->result;
+	judge_proof_give_up(j);
 	if (j->finish)
 		give_up_on_open(j);
 	if (j->dkim)

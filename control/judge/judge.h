@@ -18,6 +18,7 @@
 #include "control/auth/spf/spf.h"
 #include "control/config/config.h"
 #include "control/dns/dns.h"
+#include "control/judge/judge_reverify.h"
 #include "control/mail/mail.h"
 #include "control/origin/origin.h"
 #include "control/policy/policy.h"
@@ -32,6 +33,13 @@ struct judge_env {
 	struct dkim_keys *keys; /* NULL: DKIM and ARC keys are parsed anew each time */
 };
 
+/* Whether signatures are verified once more over what leaves (judge_reverify.h). */
+enum judge_reverify {
+	REVERIFY_SHARE,        /* `reverify` of the configuration: beside; debug builds: all, first */
+	REVERIFY_FIRST,        /* the callback waits for it */
+	REVERIFY_BESIDE,       /* the callback does not */
+};
+
 /* Everything stays valid until judge_free(). */
 struct judge_request {
 	struct config *config;
@@ -41,6 +49,17 @@ struct judge_request {
 	const struct handoff_match *match;
 	size_t n_matches;
 	const char *hostname;          /* NULL: config->hostname */
+	enum judge_reverify reverify;
+};
+
+#define JUDGE_FOREIGN_NAMES 8
+
+/* Foreign trust fields (annotate.h) of a peer that no relay entry lists. */
+struct judge_foreign {
+	size_t n;                      /* fields */
+	enum config_foreign action;    /* of the route */
+	char name[JUDGE_FOREIGN_NAMES][80]; /* the first different names, printable, cut */
+	size_t n_names;
 };
 
 /* The set that was put on top (RFC 8617). */
@@ -55,9 +74,11 @@ struct judge_seal {
 /* Read-only for the caller, complete in the callback and after it. */
 struct judgement {
 	struct headers headers;
-	struct mail_range *range;      /* forged headers that were removed */
+	struct mail_range *range;      /* what was removed of the header */
 	size_t n_ranges;
-	bool *drop;                    /* by header field */
+	uint8_t *drop;                 /* enum annotate_drop by header field */
+	size_t n_forged;               /* fields removed as forged copies of ours */
+	struct judge_foreign foreign;
 	struct origin origin;
 	struct ptr_result ptr, origin_ptr; /* of the TCP peer; of the original sender */
 	struct spf_verdict spf, spf_helo;
@@ -75,6 +96,8 @@ struct judgement {
 	struct annotate_output out;    /* what goes to the next hop; empty if not accepted or failed */
 	struct annotate_conflicts conflicts;
 	struct judge_seal seal;
+	bool spf_field_left_out;       /* Received-SPF: a signature wants it absent */
+	struct reverify_result reverify; /* may come after the callback; done: it came */
 	int error;                     /* 0, or -errno: the message could not be judged (451);
 	                                  -EBADMSG: its header must not be passed on (554) */
 	char error_text[160];

@@ -145,5 +145,6 @@ int judge_chain_field(struct judge *j, char out[CHAIN_FIELD])
 	rc = chain_header_digest(&j->result.headers, 0, j->result.drop, m.header);
 	if (rc)
 		return rc;
-	return chain_write(j->chain.sign, str_c(j->req.config->header_prefix), &facts, &m, out);
+	return chain_write(j->chain.sign, str_c(config_header_prefix(j->req.config, j->route)), &facts,
+			   &m, out);
 }

@@ -30,6 +30,7 @@ static void count_policy(const struct policy_verdict *v, uint64_t *c)
 		[POLICY_BY_NULL_MX] = CTL_policy_null_mx,
 		[POLICY_BY_SEVERAL] = CTL_policy_several,
 		[POLICY_BY_DMARC] = CTL_dmarc_refused,
+		[POLICY_BY_FOREIGN_TRUST] = CTL_foreign_trust_refused,
 	};
 
 	/* 0 is the first counter of all, which is none of these. */

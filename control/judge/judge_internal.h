@@ -10,6 +10,7 @@
 #define JUDGE_FORGED 256 /* ranges of forged fields; more of them is an attack */
 /* A field given back may cut a range in two. */
 #define JUDGE_RANGES (JUDGE_FORGED + LIMIT_ARC_SETS)
+#define JUDGE_RECEIVED_SPF 8192
 
 struct event;
 
@@ -50,6 +51,8 @@ struct judge {
 	bool dkim_open, arc_open, dmarc_open, dnsbl_open, body_open;
 	bool arc_late;                 /* the chain was given up: no answer in time */
 	bool separate_origin_ptr;
+	struct reverify *reverify;
+	bool reverify_first;           /* the callback waits for it */
 	bool done;
 	unsigned int open;             /* answers still to come */
 	struct event *timer, *finish, *failed;
@@ -97,3 +100,25 @@ void judge_count_policy(const struct judge *j);
 /* Writes the Authentication-Results field. 0 or -ENOSPC. */
 int judge_authres(const struct judgement *r, const struct mail_envelope *env, const char *authserv_id,
 		  char *buf, size_t cap);
+
+/* Writes the Received-SPF field. 0 or -ENOSPC. */
+int judge_received_spf(const struct judgement *r, const struct mail_envelope *env,
+		       const char *gateway, char *buf, size_t cap);
+
+/* judge_foreign.c: finds and marks for removal, behind the origin walk (0 or -ENOMEM); refuses,
+ * behind the policy; counts. */
+int judge_foreign_find(struct judge *j);
+void judge_foreign_decide(struct judge *j);
+void judge_foreign_count(const struct judge *j);
+
+/* judge_proof.c: begins the verification of what leaves, if it is wanted. True: judge_conclude()
+ * comes behind it, not before. */
+bool judge_proof_start(struct judge *j);
+/* Ends one that is under way without a result. */
+void judge_proof_give_up(struct judge *j);
+/* judge.c: counts, and hands the result to the callback. */
+void judge_conclude(struct judge *j);
+
+/* judge_findings.c: [{code,name,text}]; {checked,voided,broken,unsettled} or null. */
+json_t *judge_findings(const struct judgement *r);
+json_t *judge_reverified(const struct judgement *r);

@@ -7,7 +7,8 @@
  * dkim[{result,domain,selector,algorithm,reason}], arc{result,reason,oldest_pass,chain[]},
  * dmarc{result,policy,override{type,comment,lifted},...},
  * dnsbl[{name,zone,kind,result,answer,reason}], matches[{rule,view,score}], score, action, cause,
- * reason, headers[], signatures_broken. Members may be added, none is taken away.
+ * reason, headers[], signatures_broken, signatures_voided{}, reverified, findings[{code,name,text}].
+ * Members may be added, none is taken away.
  */
 
 #include "control/judge/judge_internal.h"
@@ -276,11 +277,14 @@ json_t *judge_json(const struct judge *j)
 	json_object_set_new(o, "cause", json_string(policy_cause_name(r->policy.cause)));
 	json_object_set_new(o, "reason", ctext(r->policy.reason));
 	json_object_set_new(o, "headers", headers_json(&r->out));
-	json_object_set_new(o, "headers_removed", json_integer(r->out.headers_removed));
-	json_object_set_new(o, "signatures_broken", json_integer(r->conflicts.broken));
-	json_object_set_new(o, "signatures_voided", json_pack("{s:i, s:i}", "oversigned_trace",
+	json_object_set_new(o, "headers_removed", json_integer((json_int_t)r->n_forged));
+	json_object_set_new(o, "signatures_broken",
+			    json_integer(r->conflicts.broken + r->reverify.broken));
+	json_object_set_new(o, "signatures_voided", json_pack("{s:i, s:i, s:i}", "oversigned_trace",
 		(int)r->conflicts.oversigned_trace, "forged_own_header",
-		(int)r->conflicts.forged_own_header));
+		(int)r->conflicts.forged_own_header, "foreign_trust", (int)r->conflicts.foreign_trust));
+	json_object_set_new(o, "reverified", judge_reverified(r));
+	json_object_set_new(o, "findings", judge_findings(r));
 	if (r->error)
 		json_object_set_new(o, "error", ctext(r->error_text));
 	return o;

@@ -47,7 +47,8 @@ void judge_own_sets(struct judge *j, const struct arc_results *arc)
 			continue;
 		if (is_ours(j->req.config, &s->message) && is_ours(j->req.config, &s->sealed) &&
 		    is_plain(&r->headers, s->aar)) {
-			r->drop[s->aar] = false;
+			r->drop[s->aar] = DROP_NO;
+			r->n_forged--;
 			continue;
 		}
 		/* Without the field the chain is broken for whoever comes behind us, and we do not

@@ -197,6 +197,31 @@ static void verified(void **state)
 	free(text);
 }
 
+/* The prefix of the first one's route is the second one's own; what the first one strips is not
+ * covered. */
+static void secret_prefix(void **state)
+{
+	static const char mail[] = "X-MS-Exchange-Organization-SCL: -1\r\n" MESSAGE,
+			  first[] = BASE("a.example.net", "192.0.2.25/24")
+			  "chain site { key = \"" KEY "\" }\n"
+			  "route b { domains = [\"example.com\"]; hosts = [\"198.51.100.2\"]; chain = site\n"
+			  "header-prefix = \"X-Site-9\"; received-format = exchange; received-spf = true }\n";
+	struct instance a;
+	char *text;
+	size_t n;
+
+	(void)state;
+	run(&a, first, "203.0.113.5", "a@victim.example", NOW, mail, sizeof(mail) - 1);
+	text = output(a.r, &n);
+	stop(&a);
+	assert_non_null(strstr(text, "X-Site-9-Chain: v=1; k=site; t=1700000000;\r\n"));
+	assert_null(strstr(text, "SCL"));
+	judge_second(GOOD "header-prefix = \"X-Site-9\"\n", "a@victim.example", NOW + 3, text, n,
+		     CHAIN_VERIFIED, "203.0.113.5");
+	judge_second(GOOD, "a@victim.example", NOW + 3, text, n, CHAIN_MISSING, NULL);
+	free(text);
+}
+
 /* Changes one place of what the first instance put out. */
 static void changed(const char *text, size_t n, const char *at, char to, const char *config,
 		    const char *ip)
@@ -329,7 +354,8 @@ static int teardown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(verified), cmocka_unit_test(refused), cmocka_unit_test(bodies),
+		cmocka_unit_test(verified), cmocka_unit_test(secret_prefix),
+		cmocka_unit_test(refused), cmocka_unit_test(bodies),
 		cmocka_unit_test(cancelled),
 	};
 

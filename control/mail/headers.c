@@ -14,7 +14,8 @@
 
 /* Finds the end of the header block by one pass over the pieces. *size is the block without the
  * empty line, *body the offset behind it. */
-static void find_end(const struct mail_bytes *content, size_t *size, size_t *body, uint32_t *flags)
+static void find_end(const struct mail_bytes *content, size_t limit, size_t *size, size_t *body,
+		     uint32_t *flags)
 {
 	/* Octets of CRLF CRLF seen; the start of the content counts as the end of a line. */
 	unsigned int seen = 2;
@@ -26,7 +27,7 @@ static void find_end(const struct mail_bytes *content, size_t *size, size_t *bod
 		for (size_t k = 0; k < content->iov[i].iov_len; k++, pos++) {
 			uint8_t c = p[k];
 
-			if (pos == LIMIT_HEADER_BLOCK) {
+			if (pos == limit) {
 				*size = pos;
 				*body = pos;
 				*flags |= HEADERS_F_TOO_LARGE;
@@ -64,7 +65,7 @@ static int take_block(struct headers *h, const struct mail_bytes *content)
 		}
 		break;
 	}
-	h->owned = malloc(h->size);
+	h->owned = calloc(1, h->size);
 	if (!h->owned)
 		return -ENOMEM;
 	for (size_t i = 0; i < content->n_iov && at < h->size; i++) {
@@ -141,13 +142,14 @@ static size_t field_len(const struct headers *h, size_t off)
 	return len;
 }
 
-int headers_parse(struct headers *h, const struct mail_bytes *content)
+static int parse(struct headers *h, const struct mail_bytes *content, size_t max_block,
+		 size_t max_fields)
 {
 	size_t cap = 0, off = 0;
 	int rc;
 
 	*h = (struct headers){0};
-	find_end(content, &h->size, &h->body_off, &h->flags);
+	find_end(content, max_block, &h->size, &h->body_off, &h->flags);
 	rc = take_block(h, content);
 	if (rc)
 		goto fail;
@@ -156,7 +158,7 @@ int headers_parse(struct headers *h, const struct mail_bytes *content)
 	while (off < h->size) {
 		size_t len = field_len(h, off);
 
-		if (h->n == LIMIT_HEADER_FIELDS) {
+		if (h->n == max_fields) {
 			h->flags |= HEADERS_F_TOO_LARGE;
 			break;
 		}
@@ -187,6 +189,17 @@ int headers_parse(struct headers *h, const struct mail_bytes *content)
 fail:
 	headers_free(h);
 	return rc;
+}
+
+int headers_parse(struct headers *h, const struct mail_bytes *content)
+{
+	return parse(h, content, LIMIT_HEADER_BLOCK, LIMIT_HEADER_FIELDS);
+}
+
+int headers_parse_outgoing(struct headers *h, const struct mail_bytes *content)
+{
+	return parse(h, content, LIMIT_HEADER_BLOCK + LIMIT_OWN_BLOCK,
+		     LIMIT_HEADER_FIELDS + LIMIT_OWN_FIELDS);
 }
 
 void headers_free(struct headers *h)

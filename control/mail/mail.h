@@ -85,6 +85,8 @@ struct headers {
 
 /* Indexes the header block. 0, -ENOMEM. A line of the block that is no field is a malformed field. */
 int headers_parse(struct headers *h, const struct mail_bytes *content);
+/* The same of a message as it leaves: LIMIT_OWN_BLOCK and LIMIT_OWN_FIELDS more. */
+int headers_parse_outgoing(struct headers *h, const struct mail_bytes *content);
 void headers_free(struct headers *h);
 struct str header_name(const struct headers *h, size_t i);
 struct str header_value(const struct headers *h, size_t i); /* raw, folded, without final CRLF */

@@ -19,7 +19,7 @@ const char *chain_status_name(enum chain_status s)
 }
 
 /* The end of line is not hashed: a next hop adds the one that a message without a body lacks. */
-int chain_header_digest(const struct headers *h, size_t from, const bool *drop,
+int chain_header_digest(const struct headers *h, size_t from, const uint8_t *drop,
 			uint8_t out[CHAIN_DIGEST])
 {
 	EVP_MD_CTX *md = EVP_MD_CTX_new();

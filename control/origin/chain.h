@@ -66,7 +66,7 @@ struct chain_claim {
 };
 
 /* Digest of the fields from `from` on, without those in drop[] (NULL: all count). 0 or -EIO. */
-int chain_header_digest(const struct headers *h, size_t from, const bool *drop,
+int chain_header_digest(const struct headers *h, size_t from, const uint8_t *drop,
 			uint8_t out[CHAIN_DIGEST]);
 /* The field, with its CRLF and a NUL. 0, -EIO, -EINVAL: facts that cannot be written. */
 int chain_write(const struct chain_key *key, struct str prefix, const struct chain_facts *facts,

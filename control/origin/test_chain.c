@@ -223,7 +223,7 @@ static void last_line(void **state)
 	static const char *const ends[] = {"From: a@example.com\r\nX: y\r\n",
 					   "From: a@example.com\r\nX: y"};
 	uint8_t digest[2][CHAIN_DIGEST];
-	bool drop[2] = {true, false};
+	uint8_t drop[2] = {1, 0};
 
 	(void)state;
 	for (size_t i = 0; i < 2; i++) {

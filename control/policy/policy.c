@@ -22,7 +22,7 @@ const char *policy_cause_name(enum policy_cause c)
 		[POLICY_BY_SPF_ERROR] = "spf-error", [POLICY_BY_DKIM] = "dkim",
 		[POLICY_BY_REVERSE_DNS] = "reverse-dns", [POLICY_BY_ARC] = "arc",
 		[POLICY_BY_NULL_MX] = "null-mx",     [POLICY_BY_SEVERAL] = "several",
-		[POLICY_BY_DMARC] = "dmarc",
+		[POLICY_BY_DMARC] = "dmarc",	     [POLICY_BY_FOREIGN_TRUST] = "foreign-trust",
 	};
 
 	return name[c];

@@ -31,6 +31,7 @@ enum policy_cause {
 	POLICY_BY_NULL_MX,
 	POLICY_BY_SEVERAL,     /* more than one of these */
 	POLICY_BY_DMARC,
+	POLICY_BY_FOREIGN_TRUST, /* not by policy_decide(): by the judge, behind it */
 	POLICY_CAUSES
 };
 const char *policy_cause_name(enum policy_cause c); /* "nothing" "origin" "rule" "spf-fail" ... */

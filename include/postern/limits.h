@@ -34,6 +34,9 @@
 #define LIMIT_HEADER_BLOCK (256 * 1024) /* ours (design: content views) */
 #define LIMIT_HEADER_FIELD (64 * 1024)  /* ours */
 #define LIMIT_HEADER_FIELDS 2000        /* ours */
+#define LIMIT_FOREIGN_TRUST_HEADERS 64  /* ours: names of foreign-trust-headers */
+#define LIMIT_OWN_BLOCK (128 * 1024)    /* ours: what our fields add to the header of a message */
+#define LIMIT_OWN_FIELDS 16             /* ours */
 
 /* Authentication */
 #define LIMIT_DKIM_SIGNATURES 10     /* ours, against costs; RFC 6376 6.1 allows a limit */
@@ -183,6 +186,7 @@
 #define LIMIT_QUARANTINE_SWEEP_S 60  /* how often old messages are looked for */
 
 /* Configuration defaults that operators may change */
+#define DEFAULT_REVERIFY 0.001       /* share of messages whose signatures are verified once more */
 #define DEFAULT_MAX_MESSAGE (50u * 1024 * 1024)
 #define DEFAULT_MAX_RCPT 100
 #define DEFAULT_MAX_ERRORS 20

@@ -226,8 +226,17 @@
 	X(desc_invalid, D, "descriptors or records that failed validation") \
 	X(desc_stale, D, "descriptors for a session or record that is gone") \
 	X(headers_removed, C, "forged own headers removed") \
-	X(signatures_voided, C, "signatures that our mandatory headers void") \
+	X(signatures_voided_oversigned_trace, C, "signatures void: h= wants a field of ours absent") \
+	X(signatures_voided_forged_own_header, C, "signatures void: they cover a forged field") \
+	X(signatures_voided_foreign_trust, C, "signatures void: they cover a stripped field") \
 	X(signatures_broken, C, "signatures that verified on arrival and not on departure") \
+	X(reverified, C, "messages whose signatures were verified again on departure") \
+	X(reverify_unsettled, C, "signatures whose key was gone then; what they cover was unchanged") \
+	X(reverify_unfinished, C, "such verifications that the message did not wait for") \
+	X(received_spf_left_out, C, "messages without Received-SPF because a signature wants none") \
+	X(foreign_trust, C, "messages of unlisted peers with trust headers of another mail system") \
+	X(foreign_trust_stripped, C, "such headers removed") \
+	X(foreign_trust_refused, D, "messages refused for such headers") \
 	X(spf_pass, C, "spf=pass") X(spf_fail, C, "spf=fail") X(spf_softfail, C, "spf=softfail") \
 	X(spf_neutral, C, "spf=neutral") X(spf_none, C, "spf=none") \
 	X(spf_temperror, C, "spf=temperror") X(spf_permerror, C, "spf=permerror") \
