@@ -185,6 +185,7 @@ static void check(const struct row *t, const struct judge *j)
 		fail_msg("row %td: %s, %s", t - rows, policy_action_name(r->policy.action),
 			 r->policy.reason);
 	if (t->refused) {
+		assert_int_equal(r->policy.cause, POLICY_BY_FOREIGN_TRUST);
 		assert_int_equal(r->policy.code, 550);
 		assert_int_equal(r->policy.enh_subject * 10 + r->policy.enh_detail, 71);
 	}
