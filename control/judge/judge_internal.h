@@ -6,7 +6,8 @@
 #include "control/judge/judge.h"
 #include "postern/limits.h"
 
-#define JUDGE_AUTHRES (16 * 1024)
+/* 10 signatures whose every value is as long as it may be, escaped (1.6 KB each), and the rest. */
+#define JUDGE_AUTHRES (32 * 1024)
 #define JUDGE_FORGED 256 /* ranges of forged fields; more of them is an attack */
 /* A field given back may cut a range in two. */
 #define JUDGE_RANGES (JUDGE_FORGED + LIMIT_ARC_SETS)
