@@ -194,14 +194,11 @@ void config_unref(struct config *c)
 	free(c);
 }
 
-const struct config_route *config_route_for(const struct config *c, struct str domain)
+static const struct config_route *find_domain(const struct config *c, const char *name)
 {
-	char name[MAIL_ALABEL];
 	struct domain_entry key = {.domain = name};
 	const struct domain_entry *e;
 
-	if (!mail_alabel(domain, name))
-		return NULL;
 	if (c->priv) {
 		e = c->priv->n_index ? bsearch(&key, c->priv->index, c->priv->n_index,
 						  sizeof(key), by_domain) : NULL;
@@ -212,6 +209,23 @@ const struct config_route *config_route_for(const struct config *c, struct str d
 			if (strcmp(c->route[i].domain[j], name) == 0)
 				return &c->route[i];
 	return NULL;
+}
+
+const struct config_route *config_route_for(const struct config *c, struct str domain)
+{
+	char name[MAIL_ALABEL];
+	const struct config_route *route;
+
+	if (!mail_alabel(domain, name))
+		return NULL;
+	/* An empty label is no name, and must not find its parent's entry. */
+	if (name[0] == '.' || strstr(name, ".."))
+		return NULL;
+	route = find_domain(c, name);
+	/* ".parent" lies in the name itself. */
+	for (const char *dot = strchr(name, '.'); dot && !route; dot = strchr(dot + 1, '.'))
+		route = find_domain(c, dot);
+	return route;
 }
 
 static bool same_text(const char *a, const char *b)

@@ -34,7 +34,9 @@ struct config_host {
 	char *name;                /* host name or address text */
 	struct ip_addr ip;         /* if is_ip */
 	bool is_ip;
-	uint16_t port;             /* default 25 */
+	uint16_t port;             /* default: the route's */
+	uint16_t priority;         /* the lowest is tried first */
+	uint16_t weight;           /* share among those of one priority; 1 and more */
 };
 
 /* Who may name another client than itself (XCLIENT, PROXY protocol). */
@@ -95,20 +97,43 @@ enum config_foreign {
 
 enum config_switch { SWITCH_INHERIT, SWITCH_OFF, SWITCH_ON };
 
+enum config_family {
+	FAMILY_ANY,                /* IPv4 first */
+	FAMILY_V4, FAMILY_V6,
+	FAMILY_PREFER_V6,
+};
+
+/* Whose documented limits a route begins with; its other keys may change each. */
+enum config_provider { PROVIDER_SMTP, PROVIDER_EXCHANGE_ONLINE, PROVIDER_GOOGLE_WORKSPACE };
+
 struct config_route {
 	char *name;
-	char **domain;             /* lower case, A-labels; exact match on the recipient's domain */
+	char **domain;             /* lower case, A-labels; ".example.com": any domain below it */
 	size_t n_domains;
-	struct config_host *host;  /* tried in this order */
+	enum config_provider provider;
+	/* Next hops: hosts, or (mx) what the MX records of mx_domain, or of the recipient's own domain
+	 * where that is NULL, name. */
+	struct config_host *host;
 	size_t n_hosts;
+	bool mx;
+	char *mx_domain;
+	uint16_t port;             /* default 25 */
+	enum config_family family;
 	enum config_verify verify;
 	unsigned int max_connections;         /* at once to this route; default 20 */
 	unsigned int messages_per_connection; /* default 100; 0: no bound */
 	unsigned int idle_timeout_s;          /* of a pooled connection; default 30 */
 	unsigned int connect_timeout_s;       /* default 10 */
 	unsigned int command_timeout_s;       /* replies before DATA; default 60 */
-	struct ip_addr source;                /* if has_source: address we connect from */
-	bool has_source;
+	unsigned int connection_age_s;        /* nothing begins on an older one; 0: no bound */
+	double rate;                          /* messages a second; 0: no bound */
+	unsigned int queue_timeout_s;         /* waiting for a connection; default 60 */
+	uint64_t max_message;                 /* octets of content; 0: the next hop's SIZE, less size_margin */
+	unsigned int size_margin;             /* room for our header block; provider */
+	const char *const *tls_names;         /* provider: NULL-terminated domains that its certificates
+	                                         are in; NULL: none is known */
+	struct ip_addr source[2];             /* if has_source: IPv4, IPv6 address we connect from */
+	bool has_source[2];
 	bool v6_plain;             /* "[2001:db8::1]" in Received instead of "[IPv6:...]" */
 	bool received_exchange;    /* "from HELO (IP) by" in Received */
 	char *header_prefix;       /* NULL: the global one */
@@ -259,8 +284,11 @@ struct config *config_ref(struct config *c);
 void config_unref(struct config *c);
 
 /* Route of a recipient's domain (U-labels find their A-labels), NULL if it is not ours: there is no
- * default route. */
+ * default route. The most specific entry counts: the domain itself, else the nearest ".parent". */
 const struct config_route *config_route_for(const struct config *c, struct str domain);
+/* What recipients must share beside their route to share a transaction: "", or their domain where
+ * its own MX records say where mail goes. */
+void config_route_way(const struct config_route *route, struct str domain, char out[MAIL_ALABEL]);
 
 /* What holds for mail of this route; NULL: for mail of no route. */
 const struct config_policy *config_policy_for(const struct config *c,

@@ -403,6 +403,32 @@ static void check_sums(struct config_reader *r, const struct config_node *root)
 			    "socket of both api and dataplane", c->api_socket);
 }
 
+/* Is there a route whose domains go to next hops of their own? */
+static bool many_ways(const struct config *c)
+{
+	for (size_t i = 0; i < c->n_routes; i++) {
+		const struct config_route *r = &c->route[i];
+
+		if (r->mx && !r->mx_domain && (r->n_domains > 1 || r->domain[0][0] == '.'))
+			return true;
+	}
+	return false;
+}
+
+/* What no route takes is not announced either. */
+static uint64_t largest_message(const struct config *c)
+{
+	uint64_t largest = 0;
+
+	for (size_t i = 0; i < c->n_routes; i++) {
+		if (!c->route[i].max_message || c->route[i].max_message > c->dataplane.max_message)
+			return c->dataplane.max_message;
+		if (c->route[i].max_message > largest)
+			largest = c->route[i].max_message;
+	}
+	return largest ? largest : c->dataplane.max_message;
+}
+
 static void fill_handoff(struct config *c)
 {
 	struct handoff_config *d = &c->dataplane;
@@ -411,7 +437,8 @@ static void fill_handoff(struct config *c)
 	d->size = sizeof(*d);
 	d->generation = c->generation;
 	/* Every route is open to every listener. */
-	d->many_routes = c->n_routes > 1;
+	d->many_routes = c->n_routes > 1 || many_ways(c);
+	d->max_message = largest_message(c);
 	snprintf(d->hostname, sizeof(d->hostname), "%s", c->hostname);
 	for (size_t i = 0; i < c->n_trusts; i++)
 		for (size_t j = 0; j < c->trust[i].n_nets; j++) {

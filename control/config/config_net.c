@@ -10,7 +10,6 @@
 #include "control/config/config_value.h"
 #include "postern/limits.h"
 
-
 /* The first address of the net, and whether all bits behind the prefix are 0 (or 1). */
 static struct ip_addr net_base(const struct ip_net *net, bool *zeros, bool *ones)
 {
@@ -116,109 +115,6 @@ void read_listeners(struct config_reader *r, const struct config_node *n,
 
 /* ---- route ------------------------------------------------------------------------------ */
 
-static void read_domains(struct config_reader *r, const struct config_node *n,
-			 const struct config_key *k, void *field)
-{
-	struct config_route *route = field;
-
-	(void)k;
-	if (!config_strings(r, n, 1, LIMIT_LIST))
-		return;
-	route->domain = config_alloc(r->mem, n->n * sizeof(*route->domain));
-	for (const struct config_node *e = n->first; e && route->domain; e = e->next) {
-		if (e->text[0] == '*' || e->text[0] == '.' || e->text[0] == '@') {
-			config_fail(r->c, e, NULL, "\"%s\": a route lists domains one by one, "
-				    "without wildcard or @", e->text);
-			continue;
-		}
-		route->domain[route->n_domains] = config_domain(r, e, str_c(e->text));
-		if (route->domain[route->n_domains])
-			route->n_domains++;
-	}
-}
-
-/* "name", "name:25", "192.0.2.1", "192.0.2.1:25", "2001:db8::1", "[2001:db8::1]:25". */
-static bool split_host(struct str text, struct str *host, struct str *port, bool *bracket)
-{
-	size_t colon = str_find(text, ':'), end;
-
-	*port = STR_NONE;
-	*host = text;
-	*bracket = text.n && text.p[0] == '[';
-	if (*bracket) {
-		end = str_find(text, ']');
-		if (end == text.n)
-			return false;
-		*host = str_make(text.p + 1, end - 1);
-		text = str_skip(text, end + 1);
-		if (text.n && text.p[0] != ':')
-			return false;
-		if (text.n)
-			*port = str_skip(text, 1);
-		return !text.n || port->n;
-	}
-	if (colon == text.n || str_find(str_skip(text, colon + 1), ':') + colon + 1 < text.n)
-		return true;
-	*host = str_cut(text, colon);
-	*port = str_skip(text, colon + 1);
-	return port->n > 0;
-}
-
-static bool host(struct config_reader *r, const struct config_node *n, struct config_host *out)
-{
-	struct str name, port;
-	bool bracket;
-
-	out->port = 25;
-	if (!split_host(str_c(n->text), &name, &port, &bracket) ||
-	    (port.n && !config_port(port, &out->port))) {
-		config_fail(r->c, n, NULL, "\"%s\": expected host, host:port, address, address:port "
-			    "or [IPv6 address]:port with a port of 1 to 65535", n->text);
-		return false;
-	}
-	/* What holds a colon or only digits and dots wants to be an address. */
-	if (bracket || str_find(name, ':') < name.n || ip_parse(name, &out->ip)) {
-		out->is_ip = config_host_address(r, n, name, &out->ip);
-		out->name = config_dup(r->mem, name);
-		return out->is_ip;
-	}
-	out->name = config_domain(r, n, name);
-	return out->name != NULL;
-}
-
-static void read_hosts(struct config_reader *r, const struct config_node *n,
-		       const struct config_key *k, void *field)
-{
-	struct config_route *route = field;
-
-	(void)k;
-	if (!config_strings(r, n, 1, LIMIT_CONFIG_HOSTS))
-		return;
-	route->host = config_alloc(r->mem, n->n * sizeof(*route->host));
-	for (const struct config_node *e = n->first; e && route->host; e = e->next) {
-		struct config_host *h = &route->host[route->n_hosts];
-
-		if (!host(r, e, h))
-			continue;
-		for (size_t i = 0; i < route->n_hosts && h->name; i++)
-			if (route->host[i].port == h->port && route->host[i].is_ip == h->is_ip &&
-			    (h->is_ip ? !memcmp(&route->host[i].ip, &h->ip, sizeof(h->ip))
-				      : !strcmp(route->host[i].name, h->name)))
-				config_fail(r->c, e, NULL, "%s is listed twice", e->text);
-		route->n_hosts++;
-	}
-}
-
-static void read_source(struct config_reader *r, const struct config_node *n,
-			const struct config_key *k, void *field)
-{
-	struct config_route *route = field;
-
-	(void)k;
-	if (config_string(r, n))
-		route->has_source = config_host_address(r, n, str_c(n->text), &route->source);
-}
-
 /* What a route changes of the policy is read when that is known: config_route_policies(). */
 static void read_later(struct config_reader *r, const struct config_node *n,
 		       const struct config_key *k, void *field)
@@ -229,6 +125,8 @@ static void read_later(struct config_reader *r, const struct config_node *n,
 }
 
 static const char *const verify_words[] = {[VERIFY_CALLOUT] = "callout", [VERIFY_NONE] = "none", NULL};
+static const char *const family_words[] = {[FAMILY_ANY] = "any", [FAMILY_V4] = "v4", [FAMILY_V6] = "v6",
+					   [FAMILY_PREFER_V6] = "prefer-v6", NULL};
 static const char *const literal_words[] = {"tagged", "plain", NULL};
 static const char *const received_words[] = {"rfc5321", "exchange", NULL};
 static const char *const foreign_words[] = {
@@ -240,16 +138,26 @@ static const char *const seal_words[] = {
 static const char *const eight_words[] = {"strict", "pass", NULL};
 
 static const struct config_key route_keys[] = {
-	{"domains", read_domains, 0, 0},
-	{"hosts", read_hosts, 0, 0},
+	{"domains", read_route_domains, 0, 0},
+	{"provider", read_choice, CONFIG_INT(struct config_route, provider), .words = config_provider_words},
+	{"hosts", read_route_hosts, 0, 0},
+	{"mx", read_route_mx, 0, 0},
+	{"port", read_count, CONFIG_INT(struct config_route, port), 1, 65535},
+	{"family", read_choice, CONFIG_INT(struct config_route, family), .words = family_words},
 	{"verify", read_choice, CONFIG_INT(struct config_route, verify), .words = verify_words},
 	{"max-connections", read_count, CONFIG_INT(struct config_route, max_connections), 1, 10000},
 	{"messages-per-connection", read_count,
 	 CONFIG_INT(struct config_route, messages_per_connection), 0, 1000000},
+	{"connection-age", read_seconds, CONFIG_INT(struct config_route, connection_age_s), 0, 86400},
+	{"rate", read_double, CONFIG_FIELD(struct config_route, rate), 0, 100000},
+	{"queue-timeout", read_seconds, CONFIG_INT(struct config_route, queue_timeout_s), 1, 600},
+	{"max-message", read_size, CONFIG_INT(struct config_route, max_message), 0, 1u << 30},
 	{"idle-timeout", read_seconds, CONFIG_INT(struct config_route, idle_timeout_s), 0, 3600},
 	{"connect-timeout", read_seconds, CONFIG_INT(struct config_route, connect_timeout_s), 1, 300},
 	{"command-timeout", read_seconds, CONFIG_INT(struct config_route, command_timeout_s), 1, 600},
-	{"source-address", read_source, 0, 0},
+	{"source-address", read_route_source, 0, 0},
+	{"source-v4", read_route_source_v4, 0, 0},
+	{"source-v6", read_route_source_v6, 0, 0},
 	{"v6-literal", read_choice, CONFIG_INT(struct config_route, v6_plain), .words = literal_words},
 	{"received-format", read_choice, CONFIG_INT(struct config_route, received_exchange),
 	 .words = received_words},
@@ -286,11 +194,13 @@ void read_routes(struct config_reader *r, const struct config_node *n, const str
 			.name = config_dup(r->mem, str_c(e->key)),
 			.max_connections = 20, .messages_per_connection = 100,
 			.idle_timeout_s = 30, .connect_timeout_s = 10, .command_timeout_s = 60,
+			.queue_timeout_s = 60, .port = 25,
 		};
+		config_route_preset(route, config_child(e, "provider"));
 		config_read_section(r, e, route_keys, sizeof(route_keys) / sizeof(route_keys[0]),
 				    route);
 		config_required(r, e, "domains", "the recipient domains of this route");
-		config_required(r, e, "hosts", "where their mail goes; there is no default");
+		config_route_finish(r, e, route);
 	}
 }
 

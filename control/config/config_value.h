@@ -86,6 +86,16 @@ char *config_name_or_below(struct config_reader *r, const struct config_node *n)
 /* Only printable ASCII, as a reply is (RFC 5321 4.2); an error at n otherwise. */
 bool config_reply_text(struct config_reader *r, const struct config_node *n, size_t max);
 
+/* Where a route's mail goes: config_route.c; field: struct config_route. */
+config_read read_route_domains, read_route_hosts, read_route_mx;
+config_read read_route_source, read_route_source_v4, read_route_source_v6;
+extern const char *const config_provider_words[];
+/* What a provider documents; before the keys of the section, which may say otherwise. */
+void config_route_preset(struct config_route *route, const struct config_node *provider);
+/* Behind all keys: what they leave open, and what they must not say together. */
+void config_route_finish(struct config_reader *r, const struct config_node *section,
+			 struct config_route *route);
+
 /* Sections: config_net.c, config_relay.c, config_chain.c, config_tls.c, config_arc.c,
  * config_sources.c, config_policy.c, config_dnsbl.c. */
 config_read read_listeners;

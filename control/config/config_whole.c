@@ -78,7 +78,7 @@ static bool is_own(const struct config *c, const struct ip_addr *ip, const char 
 	return false;
 }
 
-static void check_route(struct config_reader *r, const struct config_node *root,
+static void check_hosts(struct config_reader *r, const struct config_node *root,
 			const struct config_route *route)
 {
 	const struct config_node *hosts = child_at(root, "route", route->name, "hosts");
@@ -87,8 +87,9 @@ static void check_route(struct config_reader *r, const struct config_node *root,
 
 	for (size_t i = 0; i < route->n_hosts; i++) {
 		const struct config_host *h = &route->host[i];
+		enum config_family other = h->is_ip && ip_is_v4(&h->ip) ? FAMILY_V6 : FAMILY_V4;
 
-		fits |= !h->is_ip || ip_is_v4(&h->ip) == ip_is_v4(&route->source);
+		fits |= !h->is_ip || route->family != other;
 		if (h->is_ip && is_own(r->out, &h->ip, &listener))
 			config_fail(r->c, element(hosts, i), NULL, "%s is our own address (listener "
 				    "\"%s\"): mail would go round in a loop", h->name, listener);
@@ -96,9 +97,37 @@ static void check_route(struct config_reader *r, const struct config_node *root,
 			config_fail(r->c, element(hosts, i), NULL, "%s is our own name: mail would go "
 				    "round in a loop", h->name);
 	}
-	if (route->has_source && route->n_hosts && !fits)
-		config_fail(r->c, child_at(root, "route", route->name, "source-address"), NULL,
-			    "no host of this route is of the same address family");
+	if (route->n_hosts && !fits) {
+		const struct config_node *source = child_at(root, "route", route->name, "source-address");
+
+		config_fail(r->c, source ? source : hosts, NULL, "no host of this route is of the same "
+			    "address family (source-address, family, provider)");
+	}
+}
+
+/* Mail for our own name, by its own MX records, comes here. */
+static void check_mx(struct config_reader *r, const struct config_node *root,
+		     const struct config_route *route)
+{
+	const char *own = r->out->hostname;
+
+	if (!route->mx || !own)
+		return;
+	if (route->mx_domain && !strcmp(route->mx_domain, own))
+		config_fail(r->c, child_at(root, "route", route->name, "mx"), NULL, "%s is our own name: "
+			    "mail would go round in a loop", own);
+	for (size_t i = 0; i < route->n_domains && !route->mx_domain; i++)
+		if (!strcmp(route->domain[i], own))
+			config_fail(r->c, element(child_at(root, "route", route->name, "domains"), i),
+				    NULL, "%s is our own name: by its MX records mail would go round "
+				    "in a loop", own);
+}
+
+static void check_route(struct config_reader *r, const struct config_node *root,
+			const struct config_route *route)
+{
+	check_hosts(r, root, route);
+	check_mx(r, root, route);
 }
 
 struct domain_use {

@@ -317,7 +317,8 @@ static void all_keys(void **state)
 	assert_true(c->reverify == 0.25);
 	assert_int_equal(c->n_foreign_trust_headers, 2);
 	assert_true(str_eq(c->foreign_trust_header[1], STR("x-in-")));
-	assert_true(c->route[0].has_source);
+	assert_true(c->route[0].has_source[0]);
+	assert_int_equal(c->route[0].family, FAMILY_V4);
 	assert_int_equal(c->route[0].idle_timeout_s, 120);
 	assert_string_equal(c->route[0].host[0].name, "relay");
 	assert_int_equal(c->relays.relay[0].hops, 2);

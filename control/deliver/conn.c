@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "control/deliver/address.h"
 #include "control/deliver/internal.h"
 
 #define QUIT_WAIT_MS 2000
@@ -103,30 +104,12 @@ static void on_write(evutil_socket_t fd, short what, void *arg)
 		content_writable(c);
 }
 
-static socklen_t to_sockaddr(const struct ip_addr *ip, uint16_t port, struct sockaddr_storage *ss)
-{
-	memset(ss, 0, sizeof(*ss));
-	if (ip_is_v4(ip)) {
-		struct sockaddr_in *in = (struct sockaddr_in *)ss;
-
-		in->sin_family = AF_INET;
-		in->sin_port = htons(port);
-		memcpy(&in->sin_addr, ip->a + 12, 4);
-		return sizeof(*in);
-	}
-	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)ss;
-
-	in6->sin6_family = AF_INET6;
-	in6->sin6_port = htons(port);
-	memcpy(&in6->sin6_addr, ip->a, 16);
-	return sizeof(*in6);
-}
-
 static int open_socket(struct conn *c)
 {
 	const struct host *h = c->host;
 	struct sockaddr_storage ss;
-	socklen_t len = to_sockaddr(&c->addr.ip, c->addr.port, &ss);
+	socklen_t len = address_to_sockaddr(&c->addr.ip, c->addr.port, &ss);
+	int family = ip_is_v4(&c->addr.ip) ? 0 : 1;
 	int one = 1, low = NOTSENT_LOWAT, sndbuf = c->d->tuning.sndbuf;
 
 	c->fd = socket(ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -138,9 +121,9 @@ static int open_socket(struct conn *c)
 	setsockopt(c->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &low, sizeof(low));
 	if (sndbuf)
 		setsockopt(c->fd, SOL_SOCKET, SO_SNDBUF, &sndbuf, sizeof(sndbuf));
-	if (h->has_source) {
+	if (h->has_source[family]) {
 		struct sockaddr_storage from;
-		socklen_t n = to_sockaddr(&h->source, 0, &from);
+		socklen_t n = address_to_sockaddr(&h->source[family], 0, &from);
 
 		if (bind(c->fd, (struct sockaddr *)&from, n))
 			return -errno;
@@ -239,6 +222,26 @@ void conn_flush(struct conn *c)
 	c->out_n = c->out_at = 0;
 	if (c->state != CONN_BODY && c->state != CONN_LAST)
 		event_del(&c->wr);
+}
+
+bool conn_is_old(const struct conn *c)
+{
+	return c->age_us && deliver_now_us() - c->born_us >= c->age_us;
+}
+
+void conn_rest(struct conn *c)
+{
+	uint64_t age = deliver_now_us() - c->born_us;
+	unsigned int ms = c->idle_ms ? c->idle_ms : 1;
+
+	if (conn_is_old(c)) {
+		conn_quit(c);
+		return;
+	}
+	if (c->age_us && (c->age_us - age) / 1000 < ms)
+		ms = (unsigned int)((c->age_us - age) / 1000) + 1;
+	conn_deadline(c, ms);
+	pool_idle(c);
 }
 
 bool conn_alive(struct conn *c)

@@ -21,6 +21,29 @@ uint64_t deliver_now_s(const struct deliver *d)
 	return deliver_now_us() / 1000000u + d->tuning.skew_s;
 }
 
+/* SplitMix64; the bias of the last step is below n / 2^32. */
+uint32_t deliver_random(struct deliver *d, uint32_t n)
+{
+	uint64_t z = d->random += 0x9e3779b97f4a7c15u;
+
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+	z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+	return (uint32_t)((z >> 32) * n >> 32);
+}
+
+bool deliver_alert_due(struct deliver *d, struct route_alert *a, uint64_t *untold)
+{
+	uint64_t now = deliver_now_s(d);
+
+	a->n++;
+	if (!d->on_alert || (a->told && now - a->told_s < LIMIT_ALERT_S))
+		return false;
+	*untold = a->n - a->told - 1;
+	a->told = a->n;
+	a->told_s = now;
+	return true;
+}
+
 void deliver_kick(struct deliver *d)
 {
 	event_active(d->kick, EV_TIMEOUT, 0);
@@ -111,6 +134,7 @@ struct deliver *deliver_new(struct event_base *base, struct dns *dns, uint64_t *
 		.callout_ms = LIMIT_CALLOUT_S * 1000u,
 		.avoid_ms = 10000,
 		.waiting_max = LIMIT_ONWARD_WAITING,
+		.local_is_own = true,
 	};
 	TAILQ_INIT(&d->pools);
 	TAILQ_INIT(&d->done);
@@ -124,7 +148,8 @@ struct deliver *deliver_new(struct event_base *base, struct dns *dns, uint64_t *
 	d->unknown = memory_new(LIMIT_REFUSALS_KEPT);
 	d->known = memory_new(LIMIT_RECIPIENTS_KEPT);
 	if (!d->kick || !d->refusals || !d->unknown || !d->known ||
-	    getrandom(d->secret, sizeof(d->secret), 0) != (ssize_t)sizeof(d->secret)) {
+	    getrandom(d->secret, sizeof(d->secret), 0) != (ssize_t)sizeof(d->secret) ||
+	    getrandom(&d->random, sizeof(d->random), 0) != (ssize_t)sizeof(d->random)) {
 		deliver_free(d);
 		return NULL;
 	}

@@ -37,15 +37,18 @@ struct deliver *deliver_new(struct event_base *base, struct dns *dns, uint64_t *
 void deliver_free(struct deliver *d);
 
 /*
- * The next hop refuses this relay (its certificate, address or connector) and not a message: an
- * operator must act. Told at deliveries and callouts alike, once a next hop and LIMIT_ALERT_S.
+ * An operator must act. Told at deliveries and callouts alike, once a next hop or route and
+ * LIMIT_ALERT_S.
  */
 struct deliver_alert {
-	const char *route, *host;
+	const char *route;
+	const char *text;              /* what is wrong with the route; NULL: the next hop refuses this
+	                                  relay (its certificate, address or connector), no message: */
+	const char *host;
 	uint16_t port;
 	const char *stage;
 	const struct deliver_reply *said;
-	uint64_t untold;               /* since the last of this next hop */
+	uint64_t untold;               /* since the last of this next hop or route */
 };
 typedef void deliver_alert_callback(void *arg, const struct deliver_alert *a);
 void deliver_on_alert(struct deliver *d, deliver_alert_callback *cb, void *arg);

@@ -89,9 +89,9 @@ static void on_held(evutil_socket_t fd, short what, void *arg)
 	bufferevent_write_buffer(s->bev, s->pending);
 }
 
-static void hold(struct hop_session *s)
+static void hold(struct hop_session *s, unsigned int ms)
 {
-	struct timeval tv = {.tv_usec = HOLD_MS * 1000};
+	struct timeval tv = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
 
 	s->holding = true;
 	evtimer_add(&s->held, &tv);
@@ -126,7 +126,7 @@ static bool command(struct hop_session *s, const char *line)
 		unsigned int i = s->rcpts++;
 
 		if (k->hold_rcpt && !s->holding)
-			hold(s);
+			hold(s, HOLD_MS);
 		return say(s, k->rcpt[i < 4 ? i : 3], "250 2.1.5 recipient ok");
 	}
 	if (is(line, "DATA")) {
@@ -168,6 +168,8 @@ static bool message_end(struct hop_session *s, const char *says)
 	h->content = malloc(h->content_n + 1);
 	assert_non_null(h->content);
 	evbuffer_remove(s->content, h->content, h->content_n);
+	if (h->script.dot_after_ms)
+		hold(s, h->script.dot_after_ms);
 	h->content[h->content_n] = 0;
 	if (!say(s, says, "250 2.0.0 queued"))
 		return false;
@@ -251,7 +253,9 @@ static void on_event(struct bufferevent *bev, short what, void *arg)
 static void on_accept(evutil_socket_t fd, short what, void *arg)
 {
 	struct hop *h = arg;
-	int c = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC), small = 4096;
+	struct sockaddr_in from;
+	socklen_t len = sizeof(from);
+	int c = accept4(fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC), small = 4096;
 	struct hop_session *s;
 
 	(void)what;
@@ -262,6 +266,7 @@ static void on_accept(evutil_socket_t fd, short what, void *arg)
 	s = calloc(1, sizeof(*s));
 	assert_non_null(s);
 	s->hop = h;
+	inet_ntop(AF_INET, &from.sin_addr, h->client, sizeof(h->client));
 	s->pending = evbuffer_new();
 	s->content = evbuffer_new();
 	s->bev = bufferevent_socket_new(h->base, c, BEV_OPT_CLOSE_ON_FREE);
@@ -277,7 +282,13 @@ static void on_accept(evutil_socket_t fd, short what, void *arg)
 
 struct hop *hop_new(struct event_base *base)
 {
-	struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	return hop_new_at(base, "127.0.0.1", 0);
+}
+
+struct hop *hop_new_at(struct event_base *base, const char *ip, uint16_t port)
+{
+	struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = inet_addr(ip),
+				 .sin_port = htons(port)};
 	socklen_t len = sizeof(in);
 	struct hop *h = calloc(1, sizeof(*h));
 
@@ -347,23 +358,80 @@ struct fake_dns fake_dns;
 struct dns_query {
 	struct event *ev;
 	uint16_t type;
+	char name[256];
 	dns_callback *cb;
 	void *arg;
 };
 
+/* "a.b" to wire form; octets. */
+static size_t wire_name(const char *name, uint8_t *out)
+{
+	size_t n = 0;
+
+	while (*name && strcmp(name, ".")) {
+		size_t label = strcspn(name, ".");
+
+		out[n++] = (uint8_t)label;
+		memcpy(out + n, name, label);
+		n += label;
+		name += label + (name[label] == '.');
+	}
+	out[n++] = 0;
+	return n;
+}
+
+void fake_dns_add(const char *name, uint16_t type, enum dns_status status, const char *text)
+{
+	struct fake_record *r = &fake_dns.record[fake_dns.n_records++];
+	struct ip_addr ip;
+	char *end;
+
+	assert_true(fake_dns.n_records <= FAKE_RECORDS);
+	*r = (struct fake_record){.type = type, .status = status};
+	snprintf(r->name, sizeof(r->name), "%s", name);
+	if (!text)
+		return;
+	if (type == DNS_MX) {
+		unsigned long preference = strtoul(text, &end, 10);
+
+		r->data[0] = (uint8_t)(preference >> 8);
+		r->data[1] = (uint8_t)preference;
+		r->len = 2 + wire_name(end + 1, r->data + 2);
+		return;
+	}
+	assert_true(ip_parse(str_c(text), &ip));
+	r->len = type == DNS_A ? 4 : 16;
+	memcpy(r->data, ip.a + 16 - r->len, r->len);
+}
+
 static void on_answer(evutil_socket_t fd, short what, void *arg)
 {
 	struct dns_query *q = arg;
-	struct dns_rr rr[4];
-	bool v6 = q->type == DNS_AAAA;
-	struct dns_answer a = {.status = v6 ? fake_dns.aaaa : fake_dns.a, .rr = rr, .reason = "test"};
+	struct dns_rr rr[FAKE_RECORDS];
+	bool v6 = q->type == DNS_AAAA, listed = false;
+	struct dns_answer a = {.status = DNS_NODATA, .rr = rr, .reason = "test"};
 
 	(void)fd;
 	(void)what;
-	a.n = v6 ? fake_dns.n_aaaa : fake_dns.n_a;
-	for (size_t i = 0; i < a.n; i++)
-		rr[i] = v6 ? (struct dns_rr){fake_dns.aaaa_data[i], 16}
-			   : (struct dns_rr){fake_dns.a_data[i], 4};
+	for (size_t i = 0; i < fake_dns.n_records; i++) {
+		const struct fake_record *r = &fake_dns.record[i];
+
+		if (strcasecmp(r->name, q->name))
+			continue;
+		listed = true;
+		if (r->type != q->type)
+			continue;
+		a.status = r->status;
+		if (r->len)
+			rr[a.n++] = (struct dns_rr){r->data, r->len};
+	}
+	if (!listed && q->type != DNS_MX) {
+		a.status = v6 ? fake_dns.aaaa : fake_dns.a;
+		a.n = v6 ? fake_dns.n_aaaa : fake_dns.n_a;
+		for (size_t i = 0; i < a.n; i++)
+			rr[i] = v6 ? (struct dns_rr){fake_dns.aaaa_data[i], 16}
+				   : (struct dns_rr){fake_dns.a_data[i], 4};
+	}
 	q->cb(q->arg, &a);
 	event_free(q->ev);
 	free(q);
@@ -375,10 +443,10 @@ struct dns_query *dns_resolve(struct dns *d, struct str name, uint16_t type, dns
 	struct dns_query *q = calloc(1, sizeof(*q));
 	struct timeval soon = {.tv_usec = type == DNS_A ? 2000 : 1000};
 
-	(void)name;
 	assert_non_null(q);
 	fake_dns.asked++;
 	q->type = type;
+	snprintf(q->name, sizeof(q->name), "%.*s", STR_FMT(name));
 	q->cb = cb;
 	q->arg = arg;
 	q->ev = evtimer_new((struct event_base *)d, on_answer, q);
@@ -411,8 +479,11 @@ void lab_init(struct lab *l)
 	l->route.idle_timeout_s = 30;
 	l->route.connect_timeout_s = 20;
 	l->route.command_timeout_s = 20;
+	l->route.queue_timeout_s = 60;
+	l->route.port = 25;
 	l->d = deliver_new(l->base, (struct dns *)l->base, l->counters);
 	assert_non_null(l->d);
+	deliver_tuning(l->d)->local_is_own = false; /* all of it is on this machine */
 }
 
 void lab_add(struct lab *l, const char *ip, uint16_t port)
@@ -422,6 +493,8 @@ void lab_add(struct lab *l, const char *ip, uint16_t port)
 	h->name = (char *)(uintptr_t)ip;
 	h->is_ip = true;
 	h->port = port;
+	h->priority = (uint16_t)l->route.n_hosts;
+	h->weight = 1;
 	assert_true(ip_parse(str_c(ip), &h->ip));
 }
 
@@ -431,6 +504,8 @@ void lab_add_name(struct lab *l, const char *name, uint16_t port)
 
 	h->name = (char *)(uintptr_t)name;
 	h->port = port;
+	h->priority = (uint16_t)l->route.n_hosts;
+	h->weight = 1;
 }
 
 void lab_fini(struct lab *l)

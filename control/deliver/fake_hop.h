@@ -30,6 +30,7 @@ struct hop_script {
 	const char *banner, *ehlo, *helo, *mail, *rcpt[4], *data, *dot, *rset;
 	const char *chunk, *last;    /* BDAT: reply to the octets, to LAST; last NULL: as dot */
 	const char *mid_body;        /* said when the first content is in: a line, octets of a chunk */
+	unsigned int dot_after_ms;   /* the reply to the message comes so late */
 	bool no_read_body;           /* content is not read: the socket fills up */
 	bool hold_rcpt;              /* RCPT replies come late, all at once */
 	unsigned int close_idle_after; /* connections are closed after so many messages */
@@ -51,9 +52,12 @@ struct hop {
 	size_t content_n;
 	uint64_t raw_body;           /* octets received in body state */
 	bool saw_dot;                /* or LAST */
+	char client[64];             /* address of the last that connected */
 };
 
 struct hop *hop_new(struct event_base *base);
+/* Of 127.0.0.0/8; port 0: any. */
+struct hop *hop_new_at(struct event_base *base, const char *ip, uint16_t port);
 void hop_close_listener(struct hop *h);
 void hop_close_all(struct hop *h);
 void hop_free(struct hop *h);
@@ -108,10 +112,21 @@ void asked_callback(void *arg, const struct deliver_reply *r);
 struct deliver_question *ask(struct lab *l, struct asked *a, const char *from, const char *rcpt);
 struct deliver_question *ask_utf8(struct lab *l, struct asked *a, const char *from, const char *rcpt);
 
-/* What the resolver says: addresses of "mx.example.net". */
+/* What the resolver says: addresses of "mx.example.net" and any name that has no record below. */
+#define FAKE_RECORDS 48
 extern struct fake_dns {
 	enum dns_status a, aaaa;
 	uint8_t a_data[4][4], aaaa_data[4][16];
 	size_t n_a, n_aaaa;
 	unsigned int asked, cancelled;
+	struct fake_record {
+		char name[256];      /* of the question */
+		uint16_t type;
+		enum dns_status status;
+		uint8_t data[280];
+		size_t len;          /* 0: a record of its status only */
+	} record[FAKE_RECORDS];
+	size_t n_records;
 } fake_dns;
+/* A record, or with text NULL only its status. MX: "10 host" or "0 ."; else an address. */
+void fake_dns_add(const char *name, uint16_t type, enum dns_status status, const char *text);

@@ -24,6 +24,7 @@
 
 #include "control/deliver/deliver.h"
 #include "control/deliver/memory.h"
+#include "control/deliver/mx.h"
 #include "control/deliver/reply.h"
 #include "control/deliver/stuff.h"
 #include "control/deliver/verdict.h"
@@ -42,12 +43,19 @@ struct deliver_tuning {
 	size_t waiting_max;
 	int sndbuf;                /* 0: the kernel's */
 	uint64_t skew_s;           /* added to the clock of the memories */
+	bool local_is_own;         /* an MX that leads to this machine is ourselves */
 };
 struct deliver_tuning *deliver_tuning(struct deliver *d);
 
 struct address {
 	struct ip_addr ip;
 	uint16_t port;
+};
+
+/* A next hop that a transaction may go to. */
+struct target {
+	struct host *host;           /* counted in host.refs */
+	uint16_t priority, weight;   /* as of config_host */
 };
 
 enum ending_kind {
@@ -74,7 +82,8 @@ struct conn;
 struct pool;
 struct xact;
 
-enum xact_place { XACT_NEW, XACT_WAITING, XACT_ON_CONN, XACT_DONE };
+/* XACT_MX: the MX records of its domain are asked for. */
+enum xact_place { XACT_NEW, XACT_MX, XACT_WAITING, XACT_ON_CONN, XACT_DONE };
 
 struct xact {
 	struct deliver *d;
@@ -94,12 +103,17 @@ struct xact {
 	bool utf8;
 
 	/* where to */
-	size_t order[16], n_order, host_at; /* hosts of the route, the order of this transaction */
+	struct target target[LIMIT_CONFIG_HOSTS]; /* in the order of this transaction */
+	size_t n_targets, host_at;
+	struct mx_query *mx;
+	uint64_t waits_until_us;     /* for a connection; 0: it never waited */
+	bool rated;                  /* it has had its turn by the rate of the route */
 	struct address found[16];    /* addresses of the current host */
 	size_t n_found;
 	bool resolved;
 	struct dns_query *query[2];
 	enum dns_status dns[2];
+	bool dns_failed;             /* DNS did not answer, or with what DNSSEC refuses */
 	struct address tried[LIMIT_ONWARD_ATTEMPTS];
 	size_t n_tried;
 	struct address cur;          /* of the attempt that runs, if has_cur */
@@ -148,6 +162,7 @@ struct conn {
 	bool reused;                 /* this is not its first transaction */
 	unsigned int transactions;
 	unsigned int idle_ms;
+	uint64_t born_us, age_us;    /* connected; may begin a transaction so long, 0: for ever */
 	struct ehlo ehlo;
 	struct reply_parser parser;
 	uint8_t *out;                /* commands on their way */
@@ -155,19 +170,31 @@ struct conn {
 	size_t dot_at;               /* octets of the final ".\r\n" or "BDAT 0 LAST\r\n" written */
 };
 
+/* One line a next hop or route and LIMIT_ALERT_S, however often it happens. */
+struct route_alert {
+	uint64_t n, told, told_s;
+};
+
 struct host {
 	TAILQ_ENTRY(host) link;
 	struct pool *pool;
 	char *name;
 	uint16_t port;
-	struct ip_addr source;
-	bool has_source;
-	bool greeted;                /* `caps` were told by the last EHLO */
+	bool is_ip;
+	struct ip_addr ip;           /* if is_ip */
+	bool by_mx;                  /* MX records named it: it goes when nothing needs it any more */
+	unsigned int refs;           /* transactions that may go there */
+	uint64_t named_s;            /* last */
+	struct ip_addr source[2];    /* IPv4, IPv6 */
+	bool has_source[2];
+	bool greeted;                /* the next were told by the last EHLO */
 	uint32_t caps;
+	uint64_t size;               /* 0: no bound */
+	unsigned int rcpt_max;       /* recipients of a transaction; 0: no bound is known */
 	TAILQ_HEAD(conn_list, conn) idle, busy; /* idle: used last in front */
 	uint64_t avoid_until_ms;
 	uint64_t delivered, rejected, deferred;
-	uint64_t alerts, alerts_told, alerted_s; /* refusals of the relay; told last */
+	struct route_alert alert;    /* refusals of the relay */
 	char last_error[160];
 };
 
@@ -180,6 +207,11 @@ struct pool {
 	size_t n_waiting;
 	unsigned int n_conns;        /* connections and attempts that count against the route */
 	unsigned int n_bulk;         /* of these, busy with messages */
+	size_t n_hosts;
+	double tokens;               /* of the route's rate; filled up at filled_us */
+	uint64_t filled_us;
+	struct event timer;          /* of those that wait: the next token, the end of patience */
+	struct route_alert alert;
 };
 
 /* Something to tell the user; run from the event loop. */
@@ -202,6 +234,7 @@ struct deliver {
 	TAILQ_HEAD(, probe) probes;
 	TAILQ_HEAD(, deliver_question) questions;
 	uint8_t secret[16];
+	uint64_t random;             /* state of deliver_random() */
 	struct memory *refusals;     /* (route, MAIL FROM, RCPT) → reply */
 	struct memory *unknown;      /* (route, RCPT) → reply */
 	struct memory *known;        /* (route, RCPT) taken */
@@ -216,6 +249,10 @@ void deliver_complete(struct deliver *d, struct completion *c);
 void deliver_uncomplete(struct deliver *d, struct completion *c);
 uint64_t deliver_now_us(void);
 uint64_t deliver_now_s(const struct deliver *d);
+/* Below n > 0; for the order of equals, not for secrets. */
+uint32_t deliver_random(struct deliver *d, uint32_t n);
+/* Counts, and says whether the operator is to be told now; *untold: those since the last time. */
+bool deliver_alert_due(struct deliver *d, struct route_alert *a, uint64_t *untold);
 static inline void deliver_count(struct deliver *d, enum postern_ctl_counter c)
 {
 	if (d->counters)
@@ -225,6 +262,13 @@ static inline void deliver_count(struct deliver *d, enum postern_ctl_counter c)
 /* job.c, verify.c: without callbacks, for deliver_free() */
 void jobs_drop(struct deliver *d);
 void probes_drop(struct deliver *d);
+
+/* targets.c: next hops of a transaction, in its own order. */
+void targets_begin(struct xact *x); /* hosts or MX; then xact_ready() or x->final */
+void targets_free(struct xact *x);
+void xact_ready(struct xact *x);
+/* In our own words, without the next hop. */
+void xact_refuse(struct xact *x, uint16_t code, uint16_t subject, uint16_t detail, const char *text);
 
 /* xact.c */
 int xact_init(struct xact *x, struct deliver *d, struct config *config,
@@ -251,8 +295,10 @@ void xact_resolved(struct xact *x);
 
 /* pool.c */
 struct pool *pool_get(struct deliver *d, const char *route);
-struct host *pool_host(struct pool *p, const struct config_route *route, size_t i);
-/* All hosts of the route said so in their last EHLO. */
+/* Made if it is new; by name, port and source addresses. NULL: out of memory. */
+struct host *pool_host(struct pool *p, const struct config_route *route,
+		       const struct config_host *want, bool by_mx);
+/* All next hops of the route said so in their last EHLO. */
 bool pool_offers(struct deliver *d, const struct config_route *route, uint32_t caps);
 bool pool_wait(struct xact *x, bool first); /* false: too many wait */
 void pool_unwait(struct xact *x);
@@ -272,6 +318,10 @@ void conn_want_write(struct conn *c);
 void conn_write_failed(struct conn *c);
 /* Does the socket of an idle connection still look alive? */
 bool conn_alive(struct conn *c);
+/* Nothing more is to begin on it: connection-age of the route. */
+bool conn_is_old(const struct conn *c);
+/* Its transaction is over and it is good: into the pool, or QUIT if it is old. */
+void conn_rest(struct conn *c);
 /* abort: with RST, so that the next hop cannot take what it has for a whole message. */
 void conn_close(struct conn *c, bool abort);
 void conn_quit(struct conn *c);

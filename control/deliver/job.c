@@ -168,6 +168,19 @@ static void final(struct xact *x, const struct ending *e)
 	deliver_complete(x->d, &j->done);
 }
 
+static bool several_ways(const struct xact *x)
+{
+	char first[MAIL_ALABEL], other[MAIL_ALABEL];
+
+	config_route_way(x->route, mailbox_domain(x->rcpt[0]), first);
+	for (size_t i = 1; i < x->n_rcpts; i++) {
+		config_route_way(x->route, mailbox_domain(x->rcpt[i]), other);
+		if (strcmp(first, other))
+			return true;
+	}
+	return false;
+}
+
 /* What may not go into a command line is refused here, whoever let it through. */
 static bool bad_request(const struct xact *x, struct ending *e)
 {
@@ -186,6 +199,11 @@ static bool bad_request(const struct xact *x, struct ending *e)
 			verdict_own(&e->reply, 501, 1, 3, "bad recipient address", x->trace_id);
 			return true;
 		}
+	if (several_ways(x)) {
+		verdict_own(&e->reply, 451, 5, 3, "recipients go different ways, send them separately",
+			    x->trace_id);
+		return true;
+	}
 	return false;
 }
 

@@ -5,6 +5,8 @@
 
 #include "control/deliver/internal.h"
 
+static void on_timer(evutil_socket_t fd, short what, void *arg);
+
 struct pool *pool_get(struct deliver *d, const char *route)
 {
 	struct pool *p;
@@ -21,6 +23,7 @@ struct pool *pool_get(struct deliver *d, const char *route)
 		return NULL;
 	}
 	p->d = d;
+	evtimer_assign(&p->timer, d->base, on_timer, p);
 	TAILQ_INIT(&p->hosts);
 	TAILQ_INIT(&p->waiting[0]);
 	TAILQ_INIT(&p->waiting[1]);
@@ -28,17 +31,51 @@ struct pool *pool_get(struct deliver *d, const char *route)
 	return p;
 }
 
-/* By name, port and source address, so that a reload that changes one of them gets new connections. */
-struct host *pool_host(struct pool *p, const struct config_route *route, size_t i)
+static void host_free(struct host *h)
 {
-	const struct config_host *want = &route->host[i];
+	TAILQ_REMOVE(&h->pool->hosts, h, link);
+	h->pool->n_hosts--;
+	free(h->name);
+	free(h);
+}
+
+/* MX records are others' words, and change: what they named once is not kept for ever. */
+static void prune(struct pool *p)
+{
+	uint64_t now = deliver_now_s(p->d);
+	struct host *h, *next;
+
+	for (h = TAILQ_FIRST(&p->hosts); h; h = next) {
+		next = TAILQ_NEXT(h, link);
+		if (h->by_mx && !h->refs && TAILQ_EMPTY(&h->idle) && TAILQ_EMPTY(&h->busy) &&
+		    (now - h->named_s >= LIMIT_MX_HOST_S || p->n_hosts >= LIMIT_MX_HOSTS))
+			host_free(h);
+	}
+}
+
+static bool same_sources(const struct host *h, const struct config_route *r)
+{
+	for (int i = 0; i < 2; i++)
+		if (h->has_source[i] != r->has_source[i] ||
+		    (h->has_source[i] && memcmp(&h->source[i], &r->source[i], sizeof(r->source[i]))))
+			return false;
+	return true;
+}
+
+/* A reload that changes one of them gets new connections. */
+struct host *pool_host(struct pool *p, const struct config_route *route,
+		       const struct config_host *want, bool by_mx)
+{
 	struct host *h;
 
 	TAILQ_FOREACH(h, &p->hosts, link)
-		if (h->port == want->port && !strcmp(h->name, want->name) &&
-		    h->has_source == route->has_source &&
-		    (!h->has_source || !memcmp(&h->source, &route->source, sizeof(h->source))))
+		if (h->port == want->port && !strcmp(h->name, want->name) && same_sources(h, route)) {
+			h->named_s = deliver_now_s(p->d);
+			h->by_mx &= by_mx;
 			return h;
+		}
+	if (by_mx)
+		prune(p);
 	h = calloc(1, sizeof(*h));
 	if (!h)
 		return NULL;
@@ -49,25 +86,70 @@ struct host *pool_host(struct pool *p, const struct config_route *route, size_t 
 	}
 	h->pool = p;
 	h->port = want->port;
-	h->has_source = route->has_source;
-	h->source = route->source;
+	h->is_ip = want->is_ip;
+	h->ip = want->ip;
+	h->by_mx = by_mx;
+	h->named_s = deliver_now_s(p->d);
+	memcpy(h->source, route->source, sizeof(h->source));
+	memcpy(h->has_source, route->has_source, sizeof(h->has_source));
 	TAILQ_INIT(&h->idle);
 	TAILQ_INIT(&h->busy);
 	TAILQ_INSERT_TAIL(&p->hosts, h, link);
+	p->n_hosts++;
 	return h;
 }
 
 bool pool_offers(struct deliver *d, const struct config_route *route, uint32_t caps)
 {
 	struct pool *p = pool_get(d, route->name);
+	struct host *h;
+	bool any = false;
 
-	for (size_t i = 0; p && i < route->n_hosts; i++) {
-		const struct host *h = pool_host(p, route, i);
-
+	if (!p)
+		return false;
+	for (size_t i = 0; i < route->n_hosts; i++) {
+		h = pool_host(p, route, &route->host[i], false);
 		if (!h || !h->greeted || (h->caps & caps) != caps)
 			return false;
+		any = true;
 	}
-	return p;
+	/* Which of them MX records name now is not known here: all that ever were. */
+	if (route->mx)
+		TAILQ_FOREACH(h, &p->hosts, link) {
+			if (!h->by_mx)
+				continue;
+			if (!h->greeted || (h->caps & caps) != caps)
+				return false;
+			any = true;
+		}
+	return any;
+}
+
+/* ---- waiting ---------------------------------------------------------------------------------- */
+
+static void arm(struct pool *p, uint64_t us)
+{
+	struct timeval tv = {.tv_sec = (time_t)(us / 1000000), .tv_usec = (suseconds_t)(us % 1000000)};
+
+	evtimer_add(&p->timer, &tv);
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct pool *p = arg;
+
+	(void)fd;
+	(void)what;
+	deliver_kick(p->d);
+}
+
+/* Would it wait for its turn by the rate for longer than anybody waits? */
+static bool too_late(const struct pool *p, const struct xact *x)
+{
+	double rate = x->route->rate;
+
+	return rate > 0 && !x->probe &&
+	       (double)p->n_waiting / rate > (double)x->route->queue_timeout_s;
 }
 
 bool pool_wait(struct xact *x, bool first)
@@ -75,7 +157,7 @@ bool pool_wait(struct xact *x, bool first)
 	struct pool *p = x->pool;
 	struct xact_list *q = &p->waiting[x->probe ? 0 : 1];
 
-	if (!first && p->n_waiting >= p->d->tuning.waiting_max)
+	if (!first && (p->n_waiting >= p->d->tuning.waiting_max || too_late(p, x)))
 		return false;
 	if (first)
 		TAILQ_INSERT_HEAD(q, x, link);
@@ -83,6 +165,9 @@ bool pool_wait(struct xact *x, bool first)
 		TAILQ_INSERT_TAIL(q, x, link);
 	p->n_waiting++;
 	x->place = XACT_WAITING;
+	/* In all: who is taken to another address does not begin to wait again. */
+	if (!x->waits_until_us)
+		x->waits_until_us = deliver_now_us() + x->route->queue_timeout_s * UINT64_C(1000000);
 	deliver_kick(p->d);
 	return true;
 }
@@ -92,6 +177,40 @@ void pool_unwait(struct xact *x)
 	TAILQ_REMOVE(&x->pool->waiting[x->probe ? 0 : 1], x, link);
 	x->pool->n_waiting--;
 	x->place = XACT_NEW;
+}
+
+/* A slow next hop is felt by those who write to it, and not without end. */
+static void expire(struct pool *p, struct xact_list *q)
+{
+	uint64_t now = deliver_now_us();
+	struct xact *x;
+
+	while ((x = TAILQ_FIRST(q)) && x->waits_until_us <= now) {
+		deliver_count(p->d, CTL_nexthop_queue_timeout);
+		pool_unwait(x);
+		xact_refuse(x, 451, 4, 5, "mail service is too slow at the moment, try again later");
+	}
+	if (x && !evtimer_pending(&p->timer, NULL))
+		arm(p, x->waits_until_us - now);
+}
+
+/* Its turn by the rate of the route; false: not yet, the timer runs. */
+static bool take_turn(struct pool *p, struct xact *x)
+{
+	double rate = x->route->rate, burst = rate < 1 ? 1 : rate;
+	uint64_t now = deliver_now_us();
+
+	if (rate <= 0 || x->probe || x->rated)
+		return true;
+	p->tokens += p->filled_us ? (double)(now - p->filled_us) / 1e6 * rate : burst;
+	p->filled_us = now;
+	if (p->tokens > burst)
+		p->tokens = burst;
+	if (p->tokens < 1) {
+		arm(p, (uint64_t)((1 - p->tokens) / rate * 1e6) + 1000);
+		return false;
+	}
+	return true;
 }
 
 static void attach(struct conn *c, struct xact *x)
@@ -106,6 +225,10 @@ static void attach(struct conn *c, struct xact *x)
 	c->idle_ms = x->route->idle_timeout_s * 1000u;
 	if (p->d->tuning.idle_ms)
 		c->idle_ms = p->d->tuning.idle_ms;
+	c->age_us = x->route->connection_age_s * UINT64_C(1000000);
+	if (!x->probe && !x->rated && x->route->rate > 0)
+		p->tokens -= 1;
+	x->rated = true;
 	c->counts_bulk = !x->probe;
 	if (c->counts_bulk)
 		p->n_bulk++;
@@ -121,6 +244,10 @@ static bool reuse(struct host *h, struct xact *x)
 			continue;
 		if (!conn_alive(c)) {
 			conn_close(c, false);
+			continue;
+		}
+		if (conn_is_old(c)) {
+			conn_quit(c);
 			continue;
 		}
 		TAILQ_REMOVE(&h->idle, c, link);
@@ -165,10 +292,10 @@ static unsigned int bulk_limit(const struct config_route *r, unsigned int max)
 static bool place(struct pool *p, struct xact *x)
 {
 	unsigned int max = x->route->max_connections ? x->route->max_connections : 1;
-	struct host *h = pool_host(p, x->route, x->order[x->host_at]);
+	struct host *h = x->target[x->host_at].host;
 	struct conn *c;
 
-	if (!h)
+	if (!take_turn(p, x))
 		return false;
 	if (!x->probe && p->n_bulk >= bulk_limit(x->route, max))
 		return false;
@@ -196,6 +323,7 @@ void pool_dispatch(struct pool *p)
 		size_t turns = p->n_waiting;
 		struct xact *x;
 
+		expire(p, &p->waiting[kind]);
 		/* Bounded: one that failed at once stands in front again. */
 		while (turns-- && (x = TAILQ_FIRST(&p->waiting[kind])) && place(p, x))
 			;
@@ -247,10 +375,9 @@ void pools_free(struct deliver *d)
 
 			while ((c = TAILQ_FIRST(&h->idle)) || (c = TAILQ_FIRST(&h->busy)))
 				conn_close(c, false);
-			TAILQ_REMOVE(&p->hosts, h, link);
-			free(h->name);
-			free(h);
+			host_free(h);
 		}
+		evtimer_del(&p->timer);
 		TAILQ_REMOVE(&d->pools, p, link);
 		free(p->route);
 		free(p);

@@ -144,6 +144,36 @@ enum reply_status reply_feed(struct reply_parser *p, const uint8_t *data, size_t
 	return REPLY_MORE;
 }
 
+/* RFC 9422 4.1: 1 to 6 digits, not 0. What does not parse, and names we do not know, bound nothing. */
+static unsigned int limit_value(struct str s)
+{
+	unsigned int v = 0;
+
+	if (!s.n || s.n > 6)
+		return 0;
+	for (size_t i = 0; i < s.n; i++) {
+		if (!ascii_is_digit(s.p[i]))
+			return 0;
+		v = v * 10 + (s.p[i] - '0');
+	}
+	return v;
+}
+
+static void limits(struct ehlo *e, struct str params)
+{
+	while (params.n) {
+		struct str word = str_cut(params, str_find(params, ' ')), value;
+		size_t eq = str_find(word, '=');
+
+		value = str_skip(word, eq < word.n ? eq + 1 : eq);
+		if (str_ieq(str_cut(word, eq), STR("RCPTMAX")))
+			e->rcpt_max = limit_value(value);
+		else if (str_ieq(str_cut(word, eq), STR("MAILMAX")))
+			e->mail_max = limit_value(value);
+		params = str_trim(str_skip(params, word.n));
+	}
+}
+
 void ehlo_line(struct ehlo *e, struct str text)
 {
 	static const struct {
@@ -156,6 +186,7 @@ void ehlo_line(struct ehlo *e, struct str text)
 		{STR("CHUNKING"), EHLO_CHUNKING},         /* RFC 3030 */
 		{STR("ENHANCEDSTATUSCODES"), EHLO_ENHANCED}, /* RFC 2034 */
 		{STR("SIZE"), EHLO_SIZE},                 /* RFC 1870 */
+		{STR("LIMITS"), EHLO_LIMITS},             /* RFC 9422 */
 	};
 	struct str word, param;
 	uint64_t size = 0;
@@ -167,6 +198,8 @@ void ehlo_line(struct ehlo *e, struct str text)
 		if (!str_ieq(word, known[i].name))
 			continue;
 		e->caps |= known[i].bit;
+		if (known[i].bit == EHLO_LIMITS)
+			limits(e, param);
 		if (known[i].bit != EHLO_SIZE)
 			return;
 		/* RFC 1870 3: at most 20 digits; one that does not parse bounds nothing. */

@@ -49,10 +49,12 @@ size_t reply_enhanced(struct str s, uint8_t *cls, uint16_t *subject, uint16_t *d
 #define EHLO_CHUNKING (1u << 3)
 #define EHLO_ENHANCED (1u << 4)
 #define EHLO_SIZE (1u << 5)
+#define EHLO_LIMITS (1u << 6)
 
 struct ehlo {
 	uint32_t caps;
 	uint64_t size; /* largest message; 0: no bound told */
+	unsigned int rcpt_max, mail_max; /* RFC 9422; 0: no bound told */
 };
 
 /* One line behind the first of an EHLO reply. */

@@ -7,9 +7,9 @@
 
 #define N_FOUND (sizeof(((struct xact *)0)->found) / sizeof(struct address))
 
-static const struct config_host *current(const struct xact *x)
+static const struct host *current(const struct xact *x)
 {
-	return &x->route->host[x->order[x->host_at]];
+	return x->target[x->host_at].host;
 }
 
 /* Addresses that are no host: a name that yields them must not send mail to ourselves. */
@@ -18,7 +18,7 @@ static bool is_usable(const struct xact *x, const struct ip_addr *ip)
 	static const uint8_t zero[16];
 	bool v4 = ip_is_v4(ip);
 
-	if (x->route->has_source && ip_is_v4(&x->route->source) != v4)
+	if (x->route->family == (v4 ? FAMILY_V6 : FAMILY_V4))
 		return false;
 	if (v4)
 		return ip->a[12] != 0 && ip->a[12] < 224;
@@ -39,6 +39,7 @@ static void take(struct xact *x, unsigned int which, const struct dns_answer *an
 
 	x->query[which] = NULL;
 	x->dns[which] = answer->status;
+	x->dns_failed |= answer->status == DNS_TEMPFAIL || answer->status == DNS_BOGUS;
 	for (size_t i = 0; answer->status == DNS_OK && i < answer->n; i++) {
 		struct ip_addr ip = {.a = {[10] = 0xff, [11] = 0xff}};
 
@@ -47,15 +48,15 @@ static void take(struct xact *x, unsigned int which, const struct dns_answer *an
 		memcpy(ip.a + 16 - want, answer->rr[i].data, want);
 		add(x, &ip);
 	}
-	/* IPv4 goes first, in whatever order the answers came: the large providers judge IPv6
-	 * senders by stricter rules. */
-	if (!which && before && x->n_found > before) {
-		struct address v6[N_FOUND];
-		size_t v4 = x->n_found - before;
+	/* In whatever order the answers came. IPv4 goes first unless the route says otherwise: the
+	 * large providers judge IPv6 senders by stricter rules. */
+	if (which == (x->route->family == FAMILY_PREFER_V6) && before && x->n_found > before) {
+		struct address other[N_FOUND];
+		size_t n = x->n_found - before;
 
-		memcpy(v6, x->found, before * sizeof(v6[0]));
-		memmove(x->found, x->found + before, v4 * sizeof(v6[0]));
-		memcpy(x->found + v4, v6, before * sizeof(v6[0]));
+		memcpy(other, x->found, before * sizeof(other[0]));
+		memmove(x->found, x->found + before, n * sizeof(other[0]));
+		memcpy(x->found + n, other, before * sizeof(other[0]));
 	}
 	if (!x->query[0] && !x->query[1]) {
 		x->resolved = true;
@@ -75,7 +76,7 @@ static void on_aaaa(void *arg, const struct dns_answer *answer)
 
 int resolve_start(struct xact *x)
 {
-	const struct config_host *h = current(x);
+	const struct host *h = current(x);
 	struct str name = str_c(h->name);
 
 	x->n_found = 0;
@@ -87,6 +88,7 @@ int resolve_start(struct xact *x)
 	}
 	if (!x->d->dns) {
 		x->dns[0] = DNS_TEMPFAIL;
+		x->dns_failed = true;
 		x->resolved = true;
 		return 0;
 	}
@@ -103,6 +105,9 @@ int resolve_start(struct xact *x)
 
 void resolve_cancel(struct xact *x)
 {
+	if (x->mx)
+		mx_cancel(x->mx);
+	x->mx = NULL;
 	for (unsigned int i = 0; i < 2; i++) {
 		if (x->query[i])
 			dns_cancel(x->query[i]);

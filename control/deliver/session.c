@@ -86,8 +86,7 @@ static void put_away(struct conn *c, bool reset)
 	c->x = NULL;
 	c->transactions++;
 	if (!reset) {
-		conn_deadline(c, c->idle_ms ? c->idle_ms : 1);
-		pool_idle(c);
+		conn_rest(c);
 		return;
 	}
 	c->state = CONN_RSET;
@@ -109,7 +108,7 @@ void session_end_with(struct conn *c, enum ending_kind kind, const struct delive
 {
 	struct xact *x = c->x;
 	struct ending e = {.kind = kind, .stage = session_stage(c)};
-	unsigned int max = x->route->messages_per_connection;
+	unsigned int max = x->route->messages_per_connection, told = c->ehlo.mail_max;
 	bool stale = false, open = content_open(c);
 
 	if (r)
@@ -127,7 +126,8 @@ void session_end_with(struct conn *c, enum ending_kind kind, const struct delive
 			conn_quit(c);
 	} else {
 		put_away(c, kind != END_DELIVERED);
-		limit_messages(c, max);
+		/* RFC 9422 3.1: MAILMAX counts MAIL commands, whatever became of them. */
+		limit_messages(c, told && (!max || told < max) ? told : max);
 	}
 	if (stale)
 		xact_stale(x, &e);
@@ -149,6 +149,7 @@ void session_connected(struct conn *c)
 {
 	deliver_count(c->d, CTL_nexthop_connects);
 	c->host->avoid_until_ms = 0;
+	c->born_us = deliver_now_us();
 	reply_reset(&c->parser);
 	c->state = CONN_BANNER;
 	conn_deadline(c, session_command_ms(c));
@@ -181,6 +182,8 @@ static void on_ehlo(struct conn *c, const struct deliver_reply *r)
 	c->parser.on_line = NULL;
 	if (r->code / 100 == 2) {
 		c->host->caps = c->ehlo.caps;
+		c->host->size = c->ehlo.size;
+		c->host->rcpt_max = c->ehlo.rcpt_max;
 		c->host->greeted = true;
 		session_begin(c);
 		return;
@@ -228,12 +231,15 @@ static bool unsendable(struct conn *c)
 	else if (req && c->ehlo.size && req->size > c->ehlo.size)
 		verdict_own(&e.reply, 552, 3, 4, "message is too big for the mail service",
 			    x->trace_id);
+	else if (c->ehlo.rcpt_max && x->n_rcpts > c->ehlo.rcpt_max)
+		/* RFC 9422 3.2. Not known when they were accepted; the retry hears it at RCPT. */
+		verdict_own(&e.reply, 451, 5, 3, "too many recipients for the mail service, send fewer",
+			    x->trace_id);
 	else
 		return false;
 	deliver_count(c->d, CTL_nexthop_unsendable);
 	c->x = NULL;
-	conn_deadline(c, c->idle_ms ? c->idle_ms : 1);
-	pool_idle(c);
+	conn_rest(c);
 	xact_ended(x, &e);
 	return true;
 }
@@ -358,8 +364,7 @@ static void on_rset(struct conn *c, const struct deliver_reply *r)
 		conn_close(c, false);
 		return;
 	}
-	conn_deadline(c, c->idle_ms ? c->idle_ms : 1);
-	pool_idle(c);
+	conn_rest(c);
 }
 
 /* Unasked for in idle, or the answer to QUIT. */
@@ -389,7 +394,8 @@ void session_reply(struct conn *c)
 {
 	struct deliver_reply r;
 
-	verdict_from_parser(&r, &c->parser, c->x ? c->x->route : NULL, c->ip_text);
+	verdict_from_parser(&r, &c->parser, c->x ? c->x->route : NULL, c->host ? c->host->name : NULL,
+			    c->ip_text);
 	if (on_reply[c->state])
 		on_reply[c->state](c, &r);
 }

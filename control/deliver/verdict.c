@@ -164,7 +164,7 @@ static void hide(char *text, size_t cap, const char *name)
 }
 
 void verdict_from_parser(struct deliver_reply *out, const struct reply_parser *p,
-			 const struct config_route *route, const char *ip)
+			 const struct config_route *route, const char *host, const char *ip)
 {
 	char text[REPLY_TEXT + 64];
 	size_t n = 0;
@@ -187,6 +187,8 @@ void verdict_from_parser(struct deliver_reply *out, const struct reply_parser *p
 	text[n] = '\0';
 	for (size_t i = 0; route && i < route->n_hosts; i++)
 		hide(text, sizeof(text), route->host[i].name);
+	if (host)
+		hide(text, sizeof(text), host);
 	if (ip)
 		hide(text, sizeof(text), ip);
 	text[TEXT_MAX] = '\0';

@@ -40,10 +40,10 @@ bool verdict_pattern(const char *pattern, const struct deliver_reply *r);
 /* 5xx that says: no such mailbox for anybody (5.1.1, 5.1.10, 5.4.1, 5.2.1). */
 bool verdict_recipient_wide(const struct deliver_reply *r);
 
-/* What the next hop said, in printable ASCII; the names and the address `ip` of the next hop are
- * taken out. Enhanced code x.0.0 if it gave none. */
+/* What the next hop said, in printable ASCII; the names of the route's hosts, `host` and the address
+ * `ip` of the next hop (NULL: none) are taken out. Enhanced code x.0.0 if it gave none. */
 void verdict_from_parser(struct deliver_reply *out, const struct reply_parser *p,
-			 const struct config_route *route, const char *ip);
+			 const struct config_route *route, const char *host, const char *ip);
 /* Passed on to our client: 421 becomes 451 (it would close *our* session), any 2xx 250. */
 void verdict_pass(struct deliver_reply *out, const struct deliver_reply *next_hop,
 		  const char *trace_id);

@@ -61,6 +61,14 @@ static void probe_done(struct completion *c)
 	probe_free(PROBE_OF(c, done));
 }
 
+/* A probe that still waits for a connection and that nobody waits for is not worth one. */
+static void drop_unwanted(struct probe *p)
+{
+	if (p && TAILQ_EMPTY(&p->questions) &&
+	    (p->x.place == XACT_WAITING || p->x.place == XACT_MX))
+		probe_free(p);
+}
+
 static void question_free(struct deliver_question *q)
 {
 	struct probe *p = q->probe;
@@ -70,9 +78,7 @@ static void question_free(struct deliver_question *q)
 	deliver_uncomplete(q->d, &q->done);
 	if (p)
 		TAILQ_REMOVE(&p->questions, q, waiting);
-	/* A probe that still waits for a connection and that nobody waits for is not worth one. */
-	if (p && TAILQ_EMPTY(&p->questions) && p->x.place == XACT_WAITING)
-		probe_free(p);
+	drop_unwanted(p);
 	config_unref(q->config);
 	free(q);
 }
@@ -141,8 +147,7 @@ static void question_timeout(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	silent_reply(q->d, q->wide, &r);
 	answer(q, &r);
-	if (p && TAILQ_EMPTY(&p->questions) && p->x.place == XACT_WAITING)
-		probe_free(p);
+	drop_unwanted(p);
 }
 
 static void probe_timeout(evutil_socket_t fd, short what, void *arg)

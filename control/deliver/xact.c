@@ -6,24 +6,6 @@
 
 #include "control/deliver/internal.h"
 
-/* Hosts in the order of the configuration, those that lately did not connect behind the others: an
- * order, not a blackout, so a host that comes back is found by the next message at the latest when
- * the time is over. */
-static void order_hosts(struct xact *x)
-{
-	size_t max = sizeof(x->order) / sizeof(x->order[0]);
-	uint64_t now_ms = deliver_now_us() / 1000;
-
-	x->n_order = 0;
-	for (int avoided = 0; avoided < 2; avoided++)
-		for (size_t i = 0; i < x->route->n_hosts && x->n_order < max; i++) {
-			struct host *h = pool_host(x->pool, x->route, i);
-
-			if (h && (h->avoid_until_ms > now_ms) == (avoided == 1))
-				x->order[x->n_order++] = i;
-		}
-}
-
 int xact_init(struct xact *x, struct deliver *d, struct config *config,
 	      const struct config_route *route)
 {
@@ -33,7 +15,6 @@ int xact_init(struct xact *x, struct deliver *d, struct config *config,
 	if (!x->pool)
 		return -ENOMEM;
 	x->config = config_ref(config);
-	order_hosts(x);
 	x->start_us = deliver_now_us();
 	return 0;
 }
@@ -46,23 +27,34 @@ static void finish(struct xact *x, const struct ending *e)
 
 static void no_room(struct xact *x)
 {
+	deliver_count(x->d, CTL_nexthop_queue_full);
+	xact_refuse(x, 451, 4, 5, "too much mail is waiting, try again later");
+}
+
+void xact_refuse(struct xact *x, uint16_t code, uint16_t subject, uint16_t detail, const char *text)
+{
 	struct ending e = {.kind = END_LOCAL, .stage = STAGE_CONNECT};
 
-	deliver_count(x->d, CTL_nexthop_queue_full);
-	verdict_own(&e.reply, 451, 4, 5, "too much mail is waiting, try again later", x->trace_id);
+	verdict_own(&e.reply, code, subject, detail, text, x->trace_id);
 	finish(x, &e);
+}
+
+void xact_ready(struct xact *x)
+{
+	struct ending none = {.kind = END_DNS, .stage = STAGE_CONNECT};
+
+	if (!x->n_targets)
+		finish(x, &none);
+	else if (!pool_wait(x, false))
+		no_room(x);
 }
 
 void xact_start(struct xact *x, const struct ending *at_once)
 {
-	struct ending none = {.kind = END_DNS, .stage = STAGE_CONNECT};
-
 	if (at_once)
 		finish(x, at_once);
-	else if (!x->n_order)
-		finish(x, &none);
-	else if (!pool_wait(x, false))
-		no_room(x);
+	else
+		targets_begin(x);
 }
 
 void xact_fini(struct xact *x)
@@ -70,6 +62,7 @@ void xact_fini(struct xact *x)
 	if (x->place == XACT_WAITING)
 		pool_unwait(x);
 	resolve_cancel(x);
+	targets_free(x);
 	if (x->conn) {
 		struct conn *c = x->conn;
 
@@ -122,7 +115,7 @@ void xact_resolved(struct xact *x)
 /* Is there another address, on this host or the next? */
 static bool next_address(struct xact *x, const struct ending *e)
 {
-	struct host *h;
+	struct host *h = x->target[x->host_at].host;
 
 	if (x->n_tried == LIMIT_ONWARD_ATTEMPTS)
 		return false;
@@ -131,12 +124,14 @@ static bool next_address(struct xact *x, const struct ending *e)
 		return true;
 	if (x->resolved && xact_address(x))
 		return true;
-	h = pool_host(x->pool, x->route, x->order[x->host_at]);
-	if (h && (e->kind == END_CONNECT || e->kind == END_DNS))
+	if (e->kind == END_CONNECT || e->kind == END_DNS)
 		h->avoid_until_ms = deliver_now_us() / 1000 + x->d->tuning.avoid_ms;
 	x->resolved = false;
 	x->n_found = 0;
-	return ++x->host_at < x->n_order;
+	if (x->host_at + 1 == x->n_targets)
+		return false;
+	x->host_at++;
+	return true;
 }
 
 /* Design, delivery contract: only before the dot, and only where this address, not this mail, is the
@@ -216,22 +211,17 @@ void xact_stale(struct xact *x, const struct ending *e)
 void xact_alert(const struct xact *x, enum stage stage, const struct deliver_reply *said)
 {
 	struct host *h = x->last;
-	uint64_t now = deliver_now_s(x->d);
 	struct deliver_alert a;
 
 	deliver_count(x->d, CTL_nexthop_relay_fault);
 	if (!h)
 		return;
-	h->alerts++;
-	if (!x->d->on_alert || (h->alerts_told && now - h->alerted_s < LIMIT_ALERT_S))
-		return;
 	a = (struct deliver_alert){
 		.route = h->pool->route, .host = h->name, .port = h->port, .stage = stage_name(stage),
-		.said = said, .untold = h->alerts - h->alerts_told - 1,
+		.said = said,
 	};
-	h->alerts_told = h->alerts;
-	h->alerted_s = now;
-	x->d->on_alert(x->d->alert_arg, &a);
+	if (deliver_alert_due(x->d, &h->alert, &a.untold))
+		x->d->on_alert(x->d->alert_arg, &a);
 }
 
 void xact_reply(const struct xact *x, const struct ending *e, struct deliver_reply *reply,
@@ -266,7 +256,9 @@ void xact_reply(const struct xact *x, const struct ending *e, struct deliver_rep
 			*outcome = DELIVER_REJECTED;
 		return;
 	case END_DNS:
-		verdict_own(reply, 451, 4, 3, "mail service is not found at the moment", id);
+		/* RFC 3463 3.5: X.4.3 the directory fails, X.4.4 it knows no way. */
+		verdict_own(reply, 451, 4, x->dns_failed ? 3 : 4, "mail service is not found at the moment",
+			    id);
 		return;
 	case END_ABORTED:
 		*outcome = DELIVER_ABORTED;

@@ -132,6 +132,9 @@
 #define LIMIT_ONWARD_ATTEMPTS 8         /* ours: addresses tried for one message, before the dot */
 #define LIMIT_ONWARD_WAITING 4096       /* ours: transactions that wait for a connection of a route */
 #define LIMIT_ONWARD_PATH 512           /* ours: a mailbox in MAIL or RCPT (5321 4.5.3.1, UTF-8) */
+#define LIMIT_ROUTE_HEADERS (64u * 1024) /* design: our header block within the next hop's SIZE */
+#define LIMIT_MX_HOSTS 256              /* ours: next hops of a route that MX records brought, kept */
+#define LIMIT_MX_HOST_S 3600            /* ours: one that is not named any more is kept so long */
 #define LIMIT_REFUSALS_KEPT 32768       /* ours: about 10 MB at 300 octets each */
 #define LIMIT_RECIPIENTS_KEPT 131072    /* ours: about 10 MB */
 #define LIMIT_KNOWN_RCPT_FRESH_S 600    /* ours: a recipient the next hop took is not asked again */
