@@ -230,6 +230,11 @@ static void on_refused(void *arg, int error, const char *text)
 static void on_alert(void *arg, const struct deliver_alert *a)
 {
 	(void)arg;
+	if (a->text && a->host) {
+		note("ALERT route %s: %s port %u, %s: %s (%llu more before, not told)", a->route, a->host,
+		     a->port, a->stage, a->text, (unsigned long long)a->untold);
+		return;
+	}
 	if (a->text) {
 		note("ALERT route %s: %s (%llu more before, not told)", a->route, a->text,
 		     (unsigned long long)a->untold);

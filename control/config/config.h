@@ -83,6 +83,30 @@ enum config_arc_seal {
 	ARC_SEAL_ALWAYS,
 };
 
+/* TLS towards a next hop. */
+enum config_tls_policy {
+	TLS_POLICY_NONE,
+	TLS_POLICY_MAY,            /* where it is offered and works, else in clear; the default */
+	TLS_POLICY_ENCRYPT,        /* always, with whomever */
+	TLS_POLICY_VERIFY,         /* always, and the certificate is of the name */
+	TLS_POLICY_DANE,           /* as the TLSA records say (RFC 7672); without them as "may" */
+	TLS_POLICY_DANE_ONLY,      /* never without them */
+};
+/* Their words in the file, in the order of the enum. */
+#define TLS_POLICY_WORDS "none", "may", "encrypt", "verify", "dane", "dane-only"
+
+struct config_route_tls {
+	enum config_tls_policy policy;
+	char **name;               /* that the certificate must have one of; none: the host's name */
+	size_t n_names;
+	char *sni;                 /* NULL: the host's name */
+	struct str ca;             /* PEM; n == 0: the system's */
+	uint16_t min_version;      /* 0x0303, 0x0304; 0: the default, 1.2 */
+	struct config_certificate certificate; /* ours, shown when asked for; chain.n == 0: none */
+	uint8_t id[32];            /* digest of all of the above: what has another id shares neither
+	                              connections nor sessions */
+};
+
 enum config_verify {
 	VERIFY_CALLOUT,            /* ask the next hop at RCPT with the real MAIL FROM */
 	VERIFY_NONE,               /* accept at RCPT; its refusals come after DATA */
@@ -147,6 +171,7 @@ struct config_route {
 	char *arc_domain;                      /* as given, NULL: not */
 	const struct config_arc_key **arc_key; /* those that may sign */
 	size_t n_arc_keys;
+	struct config_route_tls tls;
 };
 
 enum config_dmarc {

@@ -136,6 +136,7 @@ static const char *const seal_words[] = {
 	[ARC_SEAL_NEVER] = "never", [ARC_SEAL_MODIFIED] = "modified", [ARC_SEAL_ALWAYS] = "always",
 	NULL};
 static const char *const eight_words[] = {"strict", "pass", NULL};
+static const char *const tls_words[] = {TLS_POLICY_WORDS, NULL};
 
 static const struct config_key route_keys[] = {
 	{"domains", read_route_domains, 0, 0},
@@ -172,6 +173,13 @@ static const struct config_key route_keys[] = {
 	{"arc-seal", read_choice, CONFIG_INT(struct config_route, arc_seal), .words = seal_words},
 	{"arc-domain", read_domain, CONFIG_FIELD(struct config_route, arc_domain)},
 	{"arc-keys", read_arc_names, 0, 0},
+	{"tls", read_choice, CONFIG_INT(struct config_route, tls.policy), .words = tls_words},
+	{"tls-name", read_route_tls_names, CONFIG_FIELD(struct config_route, tls)},
+	{"tls-sni", read_domain, CONFIG_FIELD(struct config_route, tls.sni)},
+	{"tls-ca", read_pem_ca, CONFIG_FIELD(struct config_route, tls.ca)},
+	{"tls-min-version", read_tls_version, CONFIG_FIELD(struct config_route, tls.min_version)},
+	{"tls-certificate", read_pem_chain, CONFIG_FIELD(struct config_route, tls.certificate)},
+	{"tls-key", read_pem_key, CONFIG_FIELD(struct config_route, tls.certificate)},
 };
 
 void read_routes(struct config_reader *r, const struct config_node *n, const struct config_key *k,
@@ -195,12 +203,14 @@ void read_routes(struct config_reader *r, const struct config_node *n, const str
 			.max_connections = 20, .messages_per_connection = 100,
 			.idle_timeout_s = 30, .connect_timeout_s = 10, .command_timeout_s = 60,
 			.queue_timeout_s = 60, .port = 25,
+			.tls.policy = TLS_POLICY_MAY,
 		};
 		config_route_preset(route, config_child(e, "provider"));
 		config_read_section(r, e, route_keys, sizeof(route_keys) / sizeof(route_keys[0]),
 				    route);
 		config_required(r, e, "domains", "the recipient domains of this route");
 		config_route_finish(r, e, route);
+		config_route_tls(r, e, route);
 	}
 }
 

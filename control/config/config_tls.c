@@ -62,8 +62,8 @@ struct str config_file(struct config_reader *r, const struct config_node *n, boo
 	return out;
 }
 
-static void read_pem_chain(struct config_reader *r, const struct config_node *n,
-			   const struct config_key *k, void *field)
+void read_pem_chain(struct config_reader *r, const struct config_node *n,
+		    const struct config_key *k, void *field)
 {
 	struct config_certificate *c = field;
 
@@ -72,8 +72,8 @@ static void read_pem_chain(struct config_reader *r, const struct config_node *n,
 	c->chain_file = n->kind == NODE_STRING ? config_dup(r->mem, str_c(n->text)) : NULL;
 }
 
-static void read_pem_key(struct config_reader *r, const struct config_node *n,
-			 const struct config_key *k, void *field)
+void read_pem_key(struct config_reader *r, const struct config_node *n,
+		  const struct config_key *k, void *field)
 {
 	struct config_certificate *c = field;
 
@@ -81,10 +81,9 @@ static void read_pem_key(struct config_reader *r, const struct config_node *n,
 	c->key = config_file(r, n, false);
 }
 
-static void read_client_ca(struct config_reader *r, const struct config_node *n,
-			   const struct config_key *k, void *field)
+void read_pem_ca(struct config_reader *r, const struct config_node *n,
+		 const struct config_key *k, void *field)
 {
-	struct config_tls *t = field;
 	struct str pem = config_file(r, n, false);
 	BIO *bio = pem.n ? BIO_new_mem_buf(pem.p, (int)pem.n) : NULL;
 	X509 *x = bio ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
@@ -95,22 +94,22 @@ static void read_client_ca(struct config_reader *r, const struct config_node *n,
 	X509_free(x);
 	BIO_free(bio);
 	ERR_clear_error();
-	t->client_ca = pem;
+	*(struct str *)field = pem;
 }
 
 /* 0: "1.2" is the default and the floor; RFC 8996 has buried what came before. */
-static void read_version(struct config_reader *r, const struct config_node *n,
-			 const struct config_key *k, void *field)
+void read_tls_version(struct config_reader *r, const struct config_node *n,
+		      const struct config_key *k, void *field)
 {
-	struct config_tls *t = field;
+	uint16_t *version = field;
 
 	(void)k;
 	if (!config_string(r, n))
 		return;
 	if (!strcmp(n->text, "1.2"))
-		t->min_version = TLS1_2_VERSION;
+		*version = TLS1_2_VERSION;
 	else if (!strcmp(n->text, "1.3"))
-		t->min_version = TLS1_3_VERSION;
+		*version = TLS1_3_VERSION;
 	else
 		config_fail(r->c, n, NULL, "expected \"1.2\" or \"1.3\", found \"%s\"", n->text);
 }
@@ -145,8 +144,8 @@ static int no_password(char *buf, int size, int rwflag, void *arg)
 	return -1;
 }
 
-static void check_pair(struct config_reader *r, const struct config_node *n,
-		       struct config_certificate *c)
+void config_check_pair(struct config_reader *r, const struct config_node *n,
+		       const char *chain_key, const char *key_key, struct config_certificate *c)
 {
 	BIO *chain = BIO_new_mem_buf(c->chain.p, (int)c->chain.n);
 	BIO *key = BIO_new_mem_buf(c->key.p, (int)c->key.n);
@@ -156,15 +155,15 @@ static void check_pair(struct config_reader *r, const struct config_node *n,
 	struct tm tm = {0};
 
 	if (!x)
-		config_fail(r->c, n, "chain", "no certificate in PEM in the file");
+		config_fail(r->c, n, chain_key, "no certificate in PEM in the file");
 	else if (!pk)
-		config_fail(r->c, n, "key", encrypted ? "the key is encrypted: nobody is there to be "
+		config_fail(r->c, n, key_key, encrypted ? "the key is encrypted: nobody is there to be "
 			    "asked for its password" : "no private key in PEM in the file");
 	else if (!X509_check_private_key(x, pk))
-		config_fail(r->c, n, "key", "the key does not belong to the first certificate of the "
+		config_fail(r->c, n, key_key, "the key does not belong to the first certificate of the "
 			    "chain");
 	else if (EVP_PKEY_is_a(pk, "RSA") && EVP_PKEY_get_bits(pk) < LIMIT_TLS_RSA_BITS)
-		config_fail(r->c, n, "key", "an RSA key of %d bits: at least %d", EVP_PKEY_get_bits(pk),
+		config_fail(r->c, n, key_key, "an RSA key of %d bits: at least %d", EVP_PKEY_get_bits(pk),
 			    LIMIT_TLS_RSA_BITS);
 	else if (ASN1_TIME_to_tm(X509_get0_notAfter(x), &tm))
 		c->not_after = (int64_t)timegm(&tm);
@@ -203,7 +202,7 @@ static void read_certificates(struct config_reader *r, const struct config_node 
 		config_required(r, e, "chain", "file of the certificate and those between it and the root");
 		config_required(r, e, "key", "file of its private key");
 		if (r->c->n_errors == before && !r->mem->failed) {
-			check_pair(r, e, c);
+			config_check_pair(r, e, "chain", "key", c);
 			t->n_certificates++;
 		}
 	}
@@ -211,9 +210,9 @@ static void read_certificates(struct config_reader *r, const struct config_node 
 
 static const struct config_key tls_keys[] = {
 	{"certificate", read_certificates, 0, 0, .named = true},
-	{"min-version", read_version, 0, 0},
+	{"min-version", read_tls_version, CONFIG_FIELD(struct config_tls, min_version)},
 	{"ciphers", read_ciphers, 0, 0},
-	{"client-ca", read_client_ca, 0, 0},
+	{"client-ca", read_pem_ca, CONFIG_FIELD(struct config_tls, client_ca)},
 };
 
 void read_tls(struct config_reader *r, const struct config_node *n, const struct config_key *k,

@@ -67,6 +67,13 @@ bool config_network(struct config_reader *r, const struct config_node *n, unsign
 /* 1..max, digits only. */
 bool config_port(struct str text, uint16_t *out);
 
+/* Chain and key of `c` belong together; errors at the keys of `n` by which they were given. */
+void config_check_pair(struct config_reader *r, const struct config_node *n,
+		       const char *chain_key, const char *key_key, struct config_certificate *c);
+config_read read_pem_chain, read_pem_key;      /* field: struct config_certificate */
+config_read read_pem_ca;                       /* field: struct str */
+config_read read_tls_version;                  /* field: uint16_t */
+
 /* A name that may go into headers, replies and trace records. */
 bool config_section_name(struct config_reader *r, const struct config_node *n);
 bool config_is_section(struct config_reader *r, const struct config_node *n);
@@ -96,8 +103,8 @@ void config_route_preset(struct config_route *route, const struct config_node *p
 void config_route_finish(struct config_reader *r, const struct config_node *section,
 			 struct config_route *route);
 
-/* Sections: config_net.c, config_relay.c, config_chain.c, config_tls.c, config_arc.c,
- * config_sources.c, config_policy.c, config_dnsbl.c. */
+/* Sections: config_net.c, config_relay.c, config_chain.c, config_tls.c, config_route_tls.c,
+ * config_arc.c, config_sources.c, config_policy.c, config_dnsbl.c. */
 config_read read_listeners;
 config_read read_routes;
 config_read read_relays;
@@ -105,6 +112,10 @@ config_read read_trust;
 config_read read_tls, read_tls_names, read_tls_fingerprints;
 config_read read_chains, read_chain_names; /* the latter looks at the form alone */
 config_read read_arc, read_arc_names;
+config_read read_route_tls_names;
+/* tls-... of a route, to be called when all its keys are read. */
+void config_route_tls(struct config_reader *r, const struct config_node *n,
+		      struct config_route *route);
 config_read read_sources;
 config_read read_policy_nets; /* field: struct admission_nets */
 config_read read_policy, read_dnsbls; /* field: struct config_policy */

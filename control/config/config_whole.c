@@ -128,6 +128,9 @@ static void check_route(struct config_reader *r, const struct config_node *root,
 {
 	check_hosts(r, root, route);
 	check_mx(r, root, route);
+	if (route->tls.policy >= TLS_POLICY_DANE && !r->out->dns.trust_anchor_file)
+		config_fail(r->c, child_at(root, "route", route->name, "tls"), NULL,
+			    "DANE needs DNSSEC: dns.trust-anchor-file is missing");
 }
 
 struct domain_use {

@@ -50,22 +50,56 @@ void conn_deadline(struct conn *c, unsigned int ms)
 	evtimer_add(&c->timer, &tv);
 }
 
-static void on_read(evutil_socket_t fd, short what, void *arg)
+ssize_t conn_recv(struct conn *c, void *buf, size_t n)
 {
-	struct conn *c = arg;
-	uint8_t buf[4096];
-	size_t at = 0, used;
-	ssize_t n = recv(fd, buf, sizeof(buf), 0);
+	return c->tls ? tls_recv(c, buf, n) : recv(c->fd, buf, n, 0);
+}
 
-	(void)what;
+ssize_t conn_send(struct conn *c, const void *p, size_t n, bool more)
+{
+	return c->tls ? tls_send(c, p, n) : send(c->fd, p, n, MSG_NOSIGNAL | (more ? MSG_MORE : 0));
+}
+
+ssize_t conn_sendv(struct conn *c, const struct iovec *v, size_t n)
+{
+	struct msghdr mh = {.msg_iov = (struct iovec *)(uintptr_t)v, .msg_iovlen = n};
+
+	return c->tls ? tls_sendv(c, v, n) : sendmsg(c->fd, &mh, MSG_NOSIGNAL);
+}
+
+static void read_failed(struct conn *c, ssize_t n)
+{
 	if (n < 0 && (errno == EAGAIN || errno == EINTR) && !c->broken)
 		return;
-	if (n <= 0) {
-		session_failed(c, END_LOST);
+	if (n < 0 && c->fault != TLS_FAULT_NONE && !c->greeted) {
+		c->state = CONN_TLS; /* what was said behind the handshake speaks of it */
+		session_failed(c, END_TLS);
 		return;
 	}
-	while (at < (size_t)n && c->state != CONN_DEAD) {
-		enum reply_status st = reply_feed(&c->parser, buf + at, (size_t)n - at, &used);
+	session_failed(c, END_LOST);
+}
+
+/* The 220 to STARTTLS was read. RFC 3207 5: what was sent behind it, in clear, must never pass for
+ * something said under TLS. */
+static void start_tls(struct conn *c, bool more)
+{
+	uint8_t b;
+
+	if (!more && recv(c->fd, &b, 1, MSG_PEEK | MSG_DONTWAIT) <= 0) {
+		conn_handshake(c);
+		return;
+	}
+	c->fault = TLS_FAULT_INJECTED;
+	tls_why(c, "octets in clear behind the reply to STARTTLS");
+	session_failed(c, END_TLS);
+}
+
+static void feed(struct conn *c, const uint8_t *p, size_t n)
+{
+	size_t at = 0, used;
+
+	while (at < n && c->state != CONN_DEAD) {
+		enum reply_status st = reply_feed(&c->parser, p + at, n - at, &used);
 
 		at += used;
 		if (st == REPLY_MORE)
@@ -76,6 +110,61 @@ static void on_read(evutil_socket_t fd, short what, void *arg)
 		}
 		session_reply(c);
 		reply_reset(&c->parser);
+		if (c->state == CONN_TLS) {
+			start_tls(c, at < n);
+			return;
+		}
+	}
+}
+
+static void on_read(evutil_socket_t fd, short what, void *arg)
+{
+	struct conn *c = arg;
+	uint8_t buf[4096];
+	ssize_t n;
+
+	(void)fd;
+	(void)what;
+	if (c->state == CONN_TLS) {
+		conn_handshake(c);
+		return;
+	}
+	/* What is decrypted already raises no event. */
+	do {
+		n = conn_recv(c, buf, sizeof(buf));
+		if (n <= 0) {
+			read_failed(c, n);
+			return;
+		}
+		feed(c, buf, (size_t)n);
+	} while (c->state != CONN_DEAD && tls_pending(c));
+}
+
+void conn_handshake(struct conn *c)
+{
+	if (!c->tls && tls_begin(c)) {
+		session_failed(c, END_TLS);
+		return;
+	}
+	switch (tls_handshake(c)) {
+	case TLS_DONE:
+		event_del(&c->wr);
+		session_secured(c);
+		return;
+	case TLS_WANT_READ:
+		event_del(&c->wr);
+		return;
+	case TLS_WANT_WRITE:
+		conn_want_write(c);
+		return;
+	case TLS_GARBAGE:
+		session_failed(c, END_GARBAGE);
+		return;
+	case TLS_FAILED:
+		session_failed(c, END_TLS);
+		return;
+	default:
+		session_failed(c, END_LOST);
 	}
 }
 
@@ -83,7 +172,15 @@ static void on_write(evutil_socket_t fd, short what, void *arg)
 {
 	struct conn *c = arg;
 
-	(void)what;
+	if (c->state == CONN_TLS) {
+		conn_handshake(c);
+		return;
+	}
+	if (tls_read_again(c)) {
+		on_read(fd, what, c);
+		if (c->state == CONN_DEAD)
+			return;
+	}
 	if (c->state == CONN_CONNECT) {
 		int err = 0;
 		socklen_t len = sizeof(err);
@@ -204,8 +301,8 @@ void conn_flush(struct conn *c)
 {
 	while (c->out_at < c->out_n) {
 		/* "BDAT n" goes out with the first of its octets. */
-		ssize_t n = send(c->fd, c->out + c->out_at, c->out_n - c->out_at,
-				 MSG_NOSIGNAL | (c->state == CONN_BODY ? MSG_MORE : 0));
+		ssize_t n = conn_send(c, c->out + c->out_at, c->out_n - c->out_at,
+				      c->state == CONN_BODY);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -220,7 +317,7 @@ void conn_flush(struct conn *c)
 		c->out_at += (size_t)n;
 	}
 	c->out_n = c->out_at = 0;
-	if (c->state != CONN_BODY && c->state != CONN_LAST)
+	if (c->state != CONN_BODY && c->state != CONN_LAST && !tls_read_again(c))
 		event_del(&c->wr);
 }
 
@@ -249,6 +346,8 @@ bool conn_alive(struct conn *c)
 	uint8_t b;
 
 	/* An octet is as bad as the end: nothing was asked (mostly it is "421 idle too long"). */
+	if (c->tls)
+		return tls_quiet(c);
 	return recv(c->fd, &b, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
 }
 
@@ -262,6 +361,7 @@ void conn_close(struct conn *c, bool abort)
 		event_del(&c->wr);
 		c->events = false;
 	}
+	tls_end(c, abort);
 	if (c->fd >= 0) {
 		struct linger now = {.l_onoff = 1, .l_linger = 0};
 

@@ -15,7 +15,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "control/deliver/internal.h"
 
@@ -133,7 +132,7 @@ static void send_dot(struct conn *c)
 		give_up(c);
 		return;
 	}
-	n = send(c->fd, dot.p + c->dot_at, dot.n - c->dot_at, MSG_NOSIGNAL);
+	n = conn_send(c, dot.p + c->dot_at, dot.n - c->dot_at, false);
 	if (n < 0) {
 		if (errno != EAGAIN && errno != EINTR)
 			conn_write_failed(c);
@@ -171,8 +170,7 @@ void content_writable(struct conn *c)
 		send_dot(c);
 	if (c->state != CONN_BODY)
 		return;
-	for (int turn = 0; turn < 4; turn++) {
-		struct msghdr mh = {0};
+	for (int turn = 0; turn < (c->tls ? 16 : 4); turn++) {
 		size_t n;
 		const struct iovec *v = stuff_next(&x->body, &n);
 		ssize_t sent;
@@ -181,9 +179,7 @@ void content_writable(struct conn *c)
 			body_done(c);
 			return;
 		}
-		mh.msg_iov = (struct iovec *)(uintptr_t)v;
-		mh.msg_iovlen = n;
-		sent = sendmsg(c->fd, &mh, MSG_NOSIGNAL);
+		sent = conn_sendv(c, v, n);
 		if (sent < 0) {
 			if (errno != EAGAIN && errno != EINTR)
 				conn_write_failed(c);

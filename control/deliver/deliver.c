@@ -144,10 +144,11 @@ struct deliver *deliver_new(struct event_base *base, struct dns *dns, uint64_t *
 	TAILQ_INIT(&d->probes);
 	TAILQ_INIT(&d->questions);
 	d->kick = event_new(base, -1, 0, on_kick, d);
+	d->tls = tls_store_new();
 	d->refusals = memory_new(LIMIT_REFUSALS_KEPT);
 	d->unknown = memory_new(LIMIT_REFUSALS_KEPT);
 	d->known = memory_new(LIMIT_RECIPIENTS_KEPT);
-	if (!d->kick || !d->refusals || !d->unknown || !d->known ||
+	if (!d->kick || !d->tls || !d->refusals || !d->unknown || !d->known ||
 	    getrandom(d->secret, sizeof(d->secret), 0) != (ssize_t)sizeof(d->secret) ||
 	    getrandom(&d->random, sizeof(d->random), 0) != (ssize_t)sizeof(d->random)) {
 		deliver_free(d);
@@ -170,6 +171,7 @@ void deliver_free(struct deliver *d)
 	while ((c = TAILQ_FIRST(&d->quitting)))
 		conn_close(c, false);
 	free_list(&d->dead);
+	tls_store_free(d->tls);
 	memory_free(d->refusals);
 	memory_free(d->unknown);
 	memory_free(d->known);

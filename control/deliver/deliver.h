@@ -42,8 +42,9 @@ void deliver_free(struct deliver *d);
  */
 struct deliver_alert {
 	const char *route;
-	const char *text;              /* what is wrong with the route; NULL: the next hop refuses this
-	                                  relay (its certificate, address or connector), no message: */
+	const char *text;              /* what is wrong with the route, or, with a host, with its TLS;
+	                                  NULL: the next hop refuses this relay (its certificate,
+	                                  address or connector), no message: */
 	const char *host;
 	uint16_t port;
 	const char *stage;
@@ -76,6 +77,19 @@ enum deliver_outcome {
 	DELIVER_ABORTED,     /* cancelled, or not wanted any more, before the dot */
 };
 
+enum deliver_verified { DELIVER_VERIFIED_NO, DELIVER_VERIFIED_NAME, DELIVER_VERIFIED_DANE };
+const char *deliver_verified_name(enum deliver_verified v); /* "no", "name", "dane" */
+
+/* TLS of the attempt that the result speaks of. */
+struct deliver_tls {
+	const char *policy;            /* of the route, static text; NULL: it came to no attempt */
+	char version[12];              /* "TLSv1.3"; "": in clear */
+	char cipher[48];
+	enum deliver_verified verified;
+	bool resumed;
+	char why[200];                 /* what decided: records found, what failed; "": the policy */
+};
+
 struct deliver_rcpt_result {
 	enum deliver_outcome outcome;
 	struct deliver_reply next_hop; /* what the next hop said of this recipient or the message */
@@ -91,7 +105,8 @@ struct deliver_result {
 	bool bdat;                     /* it was a BDAT LAST */
 	bool eof_crlf_added;           /* DATA needed a CRLF before its dot that the content lacked */
 	bool late;                     /* the result came after deliver_cancel() */
-	bool alert;                    /* the relay itself was refused */
+	bool alert;                    /* the relay itself was refused, or TLS was not as asked for */
+	struct deliver_tls tls;
 	uint64_t first_byte_us, done_us; /* since deliver_start */
 };
 

@@ -12,6 +12,8 @@
  *   session.c         the SMTP dialogue on a connection
  *   content.c         its last part: DATA or BDAT, content, dot or LAST
  *   conn.c            the socket: connect, read, write, deadline, close
+ *   tls_conn.c        TLS on it; tls_ctx.c: contexts and sessions for it
+ *   tls_policy.c      what TLS an attempt must have, and what becomes of it if it fails; dane.c
  *
  * Nothing calls back up the stack into the user: results are queued and run from one event
  * (deliver.c), where also the pools hand out connections and closed ones are freed. So no function
@@ -27,6 +29,7 @@
 #include "control/deliver/mx.h"
 #include "control/deliver/reply.h"
 #include "control/deliver/stuff.h"
+#include "control/deliver/tls_out.h"
 #include "control/deliver/verdict.h"
 #include "postern/limits.h"
 #include "postern/stats.h"
@@ -69,12 +72,14 @@ enum ending_kind {
 	END_LOST,       /* closed or reset */
 	END_TIMEOUT,
 	END_GARBAGE,
+	END_TLS,        /* `fault` says how */
 	END_ABORTED,    /* cancelled or unwanted */
 };
 
 struct ending {
 	enum ending_kind kind;
 	enum stage stage;
+	enum tls_fault fault;
 	struct deliver_reply reply;
 };
 
@@ -114,11 +119,15 @@ struct xact {
 	struct dns_query *query[2];
 	enum dns_status dns[2];
 	bool dns_failed;             /* DNS did not answer, or with what DNSSEC refuses */
+	bool unsigned_addr;          /* some of `found` came without DNSSEC */
 	struct address tried[LIMIT_ONWARD_ATTEMPTS];
 	size_t n_tried;
 	struct address cur;          /* of the attempt that runs, if has_cur */
 	bool has_cur;
 	bool fresh_only;             /* a pooled connection died under it: the next one is new */
+	bool no_tls;                 /* TLS failed under "may": the next connection is in clear */
+	struct dane dane;            /* of the current host */
+	struct deliver_tls tls;      /* of the last attempt */
 	struct ending best;          /* of earlier addresses: the most telling */
 	bool has_best;
 
@@ -140,7 +149,8 @@ struct xact {
 };
 
 enum conn_state {
-	CONN_RESOLVE, CONN_CONNECT, CONN_BANNER, CONN_EHLO, CONN_HELO, CONN_IDLE,
+	CONN_RESOLVE, CONN_CONNECT, CONN_BANNER, CONN_EHLO, CONN_HELO, CONN_STARTTLS, CONN_TLS,
+	CONN_IDLE,
 	CONN_MAIL, CONN_RCPT, CONN_DATA, CONN_BODY, CONN_CHUNK, CONN_LAST, CONN_DOT, CONN_RSET,
 	CONN_QUIT, CONN_DEAD,
 	CONN_STATES,
@@ -160,6 +170,11 @@ struct conn {
 	struct xact *x;
 	bool counts_bulk;
 	bool reused;                 /* this is not its first transaction */
+	enum config_tls_policy level; /* what the handshake must bring; of the attempt, not the route */
+	struct tls *tls;             /* NULL: in clear */
+	bool greeted;                /* EHLO was answered under TLS */
+	enum tls_fault fault;
+	struct deliver_tls facts;
 	unsigned int transactions;
 	unsigned int idle_ms;
 	uint64_t born_us, age_us;    /* connected; may begin a transaction so long, 0: for ever */
@@ -187,6 +202,8 @@ struct host {
 	uint64_t named_s;            /* last */
 	struct ip_addr source[2];    /* IPv4, IPv6 */
 	bool has_source[2];
+	uint8_t tls_id[32];          /* struct config_route_tls */
+	uint64_t clear_until_ms;     /* TLS failed under "may" */
 	bool greeted;                /* the next were told by the last EHLO */
 	uint32_t caps;
 	uint64_t size;               /* 0: no bound */
@@ -235,6 +252,7 @@ struct deliver {
 	TAILQ_HEAD(, deliver_question) questions;
 	uint8_t secret[16];
 	uint64_t random;             /* state of deliver_random() */
+	struct tls_store *tls;
 	struct memory *refusals;     /* (route, MAIL FROM, RCPT) → reply */
 	struct memory *unknown;      /* (route, RCPT) → reply */
 	struct memory *known;        /* (route, RCPT) taken */
@@ -283,10 +301,14 @@ void xact_reply(const struct xact *x, const struct ending *e, struct deliver_rep
 		enum deliver_outcome *outcome, bool *alert);
 /* `said` refuses the relay itself. */
 void xact_alert(const struct xact *x, enum stage stage, const struct deliver_reply *said);
+/* The next hop itself is not as the route asks for. */
+void xact_warn(const struct xact *x, enum stage stage, const char *text);
 /* The attempt is over and the connection is no longer ours. */
 void xact_ended(struct xact *x, const struct ending *e);
 /* A pooled connection died before MAIL was answered. */
 void xact_stale(struct xact *x, const struct ending *e);
+/* TLS failed that need not be: the same address again, in clear. */
+void xact_clear(struct xact *x);
 
 /* resolve.c: addresses of the current host of x; then xact_resolved() */
 int resolve_start(struct xact *x);
@@ -314,6 +336,12 @@ void conn_deadline(struct conn *c, unsigned int ms);
 int conn_queue(struct conn *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void conn_flush(struct conn *c);
 void conn_want_write(struct conn *c);
+/* As recv(), send(), sendmsg(), through TLS if there is one: EAGAIN, EINTR; EPROTO: TLS is broken. */
+ssize_t conn_recv(struct conn *c, void *buf, size_t n);
+ssize_t conn_send(struct conn *c, const void *p, size_t n, bool more);
+ssize_t conn_sendv(struct conn *c, const struct iovec *v, size_t n);
+/* The TLS handshake goes on; at its end session_secured() or session_failed(). */
+void conn_handshake(struct conn *c);
 /* The socket refused a write: what can still be read is read, then the connection is lost. */
 void conn_write_failed(struct conn *c);
 /* Does the socket of an idle connection still look alive? */
@@ -331,6 +359,7 @@ void conn_free(struct conn *c);
 void session_connected(struct conn *c);
 void session_begin(struct conn *c);   /* c->x set, EHLO done */
 void session_reply(struct conn *c);   /* c->parser holds one */
+void session_secured(struct conn *c); /* the handshake is over and as it must be */
 void session_failed(struct conn *c, enum ending_kind kind); /* LOST, TIMEOUT, GARBAGE, CONNECT */
 /* The next hop's answer ends the transaction; the connection stays good unless it said 421 or has got
  * content without an end. */

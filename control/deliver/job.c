@@ -153,6 +153,7 @@ static void final(struct xact *x, const struct ending *e)
 	else if (h && res->outcome == DELIVER_DEFERRED)
 		h->deferred++;
 	res->rcpt = j->rcpt;
+	res->tls = x->tls;
 	memcpy(res->host, x->last_host, sizeof(res->host));
 	snprintf(res->stage, sizeof(res->stage), "%s", stage_name(e->stage));
 	res->dot_written = x->dot_written;

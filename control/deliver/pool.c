@@ -69,7 +69,8 @@ struct host *pool_host(struct pool *p, const struct config_route *route,
 	struct host *h;
 
 	TAILQ_FOREACH(h, &p->hosts, link)
-		if (h->port == want->port && !strcmp(h->name, want->name) && same_sources(h, route)) {
+		if (h->port == want->port && !strcmp(h->name, want->name) && same_sources(h, route) &&
+		    !memcmp(h->tls_id, route->tls.id, sizeof(h->tls_id))) {
 			h->named_s = deliver_now_s(p->d);
 			h->by_mx &= by_mx;
 			return h;
@@ -92,6 +93,7 @@ struct host *pool_host(struct pool *p, const struct config_route *route,
 	h->named_s = deliver_now_s(p->d);
 	memcpy(h->source, route->source, sizeof(h->source));
 	memcpy(h->has_source, route->has_source, sizeof(h->has_source));
+	memcpy(h->tls_id, route->tls.id, sizeof(h->tls_id));
 	TAILQ_INIT(&h->idle);
 	TAILQ_INIT(&h->busy);
 	TAILQ_INSERT_TAIL(&p->hosts, h, link);

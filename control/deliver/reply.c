@@ -187,6 +187,7 @@ void ehlo_line(struct ehlo *e, struct str text)
 		{STR("ENHANCEDSTATUSCODES"), EHLO_ENHANCED}, /* RFC 2034 */
 		{STR("SIZE"), EHLO_SIZE},                 /* RFC 1870 */
 		{STR("LIMITS"), EHLO_LIMITS},             /* RFC 9422 */
+		{STR("STARTTLS"), EHLO_STARTTLS},         /* RFC 3207 */
 	};
 	struct str word, param;
 	uint64_t size = 0;

@@ -50,6 +50,7 @@ size_t reply_enhanced(struct str s, uint8_t *cls, uint16_t *subject, uint16_t *d
 #define EHLO_ENHANCED (1u << 4)
 #define EHLO_SIZE (1u << 5)
 #define EHLO_LIMITS (1u << 6)
+#define EHLO_STARTTLS (1u << 7)
 
 struct ehlo {
 	uint32_t caps;

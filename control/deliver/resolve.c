@@ -40,6 +40,7 @@ static void take(struct xact *x, unsigned int which, const struct dns_answer *an
 	x->query[which] = NULL;
 	x->dns[which] = answer->status;
 	x->dns_failed |= answer->status == DNS_TEMPFAIL || answer->status == DNS_BOGUS;
+	x->unsigned_addr |= answer->status == DNS_OK && !answer->secure;
 	for (size_t i = 0; answer->status == DNS_OK && i < answer->n; i++) {
 		struct ip_addr ip = {.a = {[10] = 0xff, [11] = 0xff}};
 
@@ -60,7 +61,7 @@ static void take(struct xact *x, unsigned int which, const struct dns_answer *an
 	}
 	if (!x->query[0] && !x->query[1]) {
 		x->resolved = true;
-		xact_resolved(x);
+		dane_start(x, !x->unsigned_addr);
 	}
 }
 
@@ -80,6 +81,8 @@ int resolve_start(struct xact *x)
 	struct str name = str_c(h->name);
 
 	x->n_found = 0;
+	x->unsigned_addr = false;
+	dane_reset(&x->dane);
 	x->dns[0] = x->dns[1] = DNS_NODATA;
 	if (h->is_ip) {
 		x->found[x->n_found++] = (struct address){.ip = h->ip, .port = h->port};
@@ -113,4 +116,5 @@ void resolve_cancel(struct xact *x)
 			dns_cancel(x->query[i]);
 		x->query[i] = NULL;
 	}
+	dane_reset(&x->dane);
 }

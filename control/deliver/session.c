@@ -14,7 +14,8 @@
 
 static const enum stage state_stage[CONN_STATES] = {
 	[CONN_RESOLVE] = STAGE_CONNECT, [CONN_CONNECT] = STAGE_CONNECT, [CONN_BANNER] = STAGE_BANNER,
-	[CONN_EHLO] = STAGE_EHLO, [CONN_HELO] = STAGE_EHLO, [CONN_MAIL] = STAGE_MAIL,
+	[CONN_EHLO] = STAGE_EHLO, [CONN_HELO] = STAGE_EHLO, [CONN_STARTTLS] = STAGE_TLS,
+	[CONN_TLS] = STAGE_TLS, [CONN_MAIL] = STAGE_MAIL,
 	[CONN_RCPT] = STAGE_RCPT, [CONN_DATA] = STAGE_DATA, [CONN_BODY] = STAGE_BODY,
 	[CONN_CHUNK] = STAGE_CHUNK, [CONN_LAST] = STAGE_CHUNK, [CONN_DOT] = STAGE_DOT,
 };
@@ -40,11 +41,24 @@ static void note_error(struct conn *c, enum stage stage, const char *what)
 			 stage_name(stage), what);
 }
 
+/* It was TLS that failed: true if the same address is tried in clear. */
+static bool tls_failure(struct conn *c, struct ending *e)
+{
+	if (e->kind == END_TLS)
+		e->stage = STAGE_TLS;
+	if (e->stage != STAGE_TLS)
+		return false;
+	if (!c->facts.why[0] || e->kind == END_TIMEOUT)
+		tls_why(c, "%s", e->kind == END_TIMEOUT ? "no answer in time" : "connection lost");
+	tls_failed(c);
+	return tls_falls_back(c);
+}
+
 void session_failed(struct conn *c, enum ending_kind kind)
 {
 	struct xact *x = c->x;
-	struct ending e = {.kind = kind, .stage = session_stage(c)};
-	bool stale, abort = content_open(c);
+	struct ending e = {.kind = kind, .stage = session_stage(c), .fault = c->fault};
+	bool stale, clear, abort = content_open(c);
 
 	if (!x) {
 		conn_close(c, false);
@@ -72,9 +86,13 @@ void session_failed(struct conn *c, enum ending_kind kind)
 	}
 	if (x->dot_written)
 		deliver_count(c->d, CTL_nexthop_in_doubt);
+	clear = tls_failure(c, &e);
+	x->tls = c->facts;
 	c->x = NULL;
 	conn_close(c, abort);
-	if (stale)
+	if (clear)
+		xact_clear(x);
+	else if (stale)
 		xact_stale(x, &e);
 	else
 		xact_ended(x, &e);
@@ -113,6 +131,7 @@ void session_end_with(struct conn *c, enum ending_kind kind, const struct delive
 
 	if (r)
 		e.reply = *r;
+	x->tls = c->facts;
 	if (kind == END_REPLY) {
 		note_error(c, e.stage, r->text);
 		/* Some say "421 timeout" only when they are spoken to again. */
@@ -161,6 +180,14 @@ static void on_ehlo_line(void *arg, unsigned int index, struct str text)
 		ehlo_line(arg, text);
 }
 
+static void say_ehlo(struct conn *c)
+{
+	c->state = CONN_EHLO;
+	c->parser.on_line = on_ehlo_line;
+	c->parser.arg = &c->ehlo;
+	session_send(c, conn_queue(c, "EHLO %s\r\n", c->x->config->hostname));
+}
+
 static void on_banner(struct conn *c, const struct deliver_reply *r)
 {
 	if (r->code / 100 == 3) {
@@ -171,21 +198,68 @@ static void on_banner(struct conn *c, const struct deliver_reply *r)
 		session_end_with(c, END_REPLY, r);
 		return;
 	}
-	c->state = CONN_EHLO;
-	c->parser.on_line = on_ehlo_line;
-	c->parser.arg = &c->ehlo;
-	session_send(c, conn_queue(c, "EHLO %s\r\n", c->x->config->hostname));
+	say_ehlo(c);
+}
+
+/* EHLO or HELO was answered with 2xx. */
+static void greeted(struct conn *c)
+{
+	c->greeted = c->tls;
+	switch (tls_next(c, c->ehlo.caps & EHLO_STARTTLS)) {
+	case TLS_STEP_START:
+		c->state = CONN_STARTTLS;
+		session_send(c, conn_queue(c, "STARTTLS\r\n"));
+		return;
+	case TLS_STEP_REFUSE:
+		session_failed(c, END_TLS);
+		return;
+	default:
+		c->host->caps = c->ehlo.caps;
+		c->host->size = c->ehlo.size;
+		c->host->rcpt_max = c->ehlo.rcpt_max;
+		c->host->greeted = true;
+		session_begin(c);
+	}
+}
+
+static void on_starttls(struct conn *c, const struct deliver_reply *r)
+{
+	switch (r->code / 100) {
+	case 2:
+		/* conn.c goes on when it has looked for what may stand behind the reply. */
+		c->state = CONN_TLS;
+		conn_deadline(c, session_command_ms(c));
+		return;
+	case 3:
+		session_failed(c, END_GARBAGE);
+		return;
+	default:
+		break;
+	}
+	tls_why(c, "STARTTLS refused: %u %.100s", r->code, r->text);
+	/* RFC 3207 4: who refuses stays where it was, in clear. */
+	if (r->code != 421 && tls_falls_back(c)) {
+		c->level = TLS_POLICY_NONE;
+		greeted(c);
+		return;
+	}
+	c->fault = r->code / 100 == 5 ? TLS_FAULT_REFUSED : TLS_FAULT_DECLINED;
+	session_failed(c, END_TLS);
+}
+
+void session_secured(struct conn *c)
+{
+	/* RFC 3207 4.2: what was said in clear is forgotten. */
+	memset(&c->ehlo, 0, sizeof(c->ehlo));
+	reply_reset(&c->parser);
+	say_ehlo(c);
 }
 
 static void on_ehlo(struct conn *c, const struct deliver_reply *r)
 {
 	c->parser.on_line = NULL;
 	if (r->code / 100 == 2) {
-		c->host->caps = c->ehlo.caps;
-		c->host->size = c->ehlo.size;
-		c->host->rcpt_max = c->ehlo.rcpt_max;
-		c->host->greeted = true;
-		session_begin(c);
+		greeted(c);
 		return;
 	}
 	memset(&c->ehlo, 0, sizeof(c->ehlo));
@@ -205,7 +279,7 @@ static void on_ehlo(struct conn *c, const struct deliver_reply *r)
 static void on_helo(struct conn *c, const struct deliver_reply *r)
 {
 	if (r->code / 100 == 2)
-		session_begin(c);
+		greeted(c);
 	else if (r->code / 100 == 3)
 		session_failed(c, END_GARBAGE);
 	else
@@ -257,6 +331,7 @@ void session_begin(struct conn *c)
 	int err;
 
 	x->mail_answered = false;
+	x->tls = c->facts;
 	x->rcpt_at = 0;
 	for (size_t i = 0; i < x->n_rcpts; i++)
 		memset(&x->rcpt_result[i], 0, sizeof(x->rcpt_result[i]));
@@ -376,8 +451,9 @@ static void on_close(struct conn *c, const struct deliver_reply *r)
 
 static void (*const on_reply[CONN_STATES])(struct conn *, const struct deliver_reply *) = {
 	[CONN_BANNER] = on_banner, /* 2xx: EHLO */
-	[CONN_EHLO] = on_ehlo,     /* 2xx: MAIL; unknown word: HELO */
+	[CONN_EHLO] = on_ehlo,     /* 2xx: STARTTLS or MAIL; unknown word: HELO */
 	[CONN_HELO] = on_helo,     /* 2xx: MAIL */
+	[CONN_STARTTLS] = on_starttls, /* 2xx: the handshake, then EHLO */
 	[CONN_IDLE] = on_close,    /* "421 idle too long" */
 	[CONN_MAIL] = on_mail,     /* then RCPT */
 	[CONN_RCPT] = on_rcpt,     /* all in and none refused: DATA or BDAT */

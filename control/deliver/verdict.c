@@ -12,6 +12,7 @@ const char *stage_name(enum stage s)
 {
 	static const char *const name[] = {
 		[STAGE_CONNECT] = "connect", [STAGE_BANNER] = "banner", [STAGE_EHLO] = "ehlo",
+		[STAGE_TLS] = "tls",
 		[STAGE_MAIL] = "mail",       [STAGE_RCPT] = "rcpt",     [STAGE_DATA] = "data",
 		[STAGE_BODY] = "body",       [STAGE_CHUNK] = "chunk",   [STAGE_DOT] = "dot",
 	};

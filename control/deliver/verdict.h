@@ -13,6 +13,7 @@ enum stage {
 	STAGE_CONNECT,
 	STAGE_BANNER,
 	STAGE_EHLO,
+	STAGE_TLS,   /* STARTTLS and handshake */
 	STAGE_MAIL,
 	STAGE_RCPT,
 	STAGE_DATA,

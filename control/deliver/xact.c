@@ -95,7 +95,14 @@ void xact_resolved(struct xact *x)
 {
 	const struct address *a = xact_address(x);
 	struct conn *c = x->conn;
+	bool allowed = tls_prepare(c);
 
+	if (x->n_found && !allowed) {
+		snprintf(x->last_host, sizeof(x->last_host), "%s", c->host->name);
+		x->n_found = 0; /* the host is passed over, with all its addresses */
+		session_failed(c, END_TLS);
+		return;
+	}
 	if (a) {
 		x->cur = *a;
 		x->has_cur = true;
@@ -146,6 +153,7 @@ static bool may_go_elsewhere(const struct xact *x, const struct ending *e)
 	case END_LOST:
 	case END_TIMEOUT:
 	case END_GARBAGE:
+	case END_TLS:
 		return true;
 	case END_REPLY:
 		return verdict_classify(x->config, e->stage, &e->reply) == VERDICT_SERVICE;
@@ -163,6 +171,11 @@ static bool may_go_elsewhere(const struct xact *x, const struct ending *e)
 	}
 }
 
+static bool is_telling(const struct ending *e)
+{
+	return e->kind == END_REPLY || e->kind == END_TLS;
+}
+
 void xact_ended(struct xact *x, const struct ending *ending)
 {
 	struct ending e = *ending;
@@ -175,18 +188,18 @@ void xact_ended(struct xact *x, const struct ending *ending)
 		bool told = x->has_cur; /* else: no address was left to try, which says nothing */
 
 		if (next_address(x, &e)) {
-			if (told && (!x->has_best || e.kind == END_REPLY)) {
+			if (told && (!x->has_best || is_telling(&e))) {
 				x->best = e;
 				x->has_best = true;
 			}
-			x->has_cur = false;
+			x->has_cur = x->no_tls = false;
 			deliver_count(x->d, CTL_nexthop_failover);
 			if (!pool_wait(x, true))
 				no_room(x);
 			return;
 		}
 		/* What an address said is worth more than that another did not answer. */
-		if (x->has_best && (!told || (x->best.kind == END_REPLY && e.kind != END_REPLY &&
+		if (x->has_best && (!told || (is_telling(&x->best) && !is_telling(&e) &&
 					      e.kind != END_RCPTS)))
 			e = x->best;
 	}
@@ -208,20 +221,42 @@ void xact_stale(struct xact *x, const struct ending *e)
 		no_room(x);
 }
 
-void xact_alert(const struct xact *x, enum stage stage, const struct deliver_reply *said)
+void xact_clear(struct xact *x)
+{
+	x->conn = NULL;
+	x->place = XACT_NEW;
+	x->has_cur = false;
+	x->fresh_only = true;
+	x->no_tls = true;
+	if (!pool_wait(x, true))
+		no_room(x);
+}
+
+static void tell(const struct xact *x, enum stage stage, const struct deliver_reply *said,
+		 const char *text)
 {
 	struct host *h = x->last;
 	struct deliver_alert a;
 
-	deliver_count(x->d, CTL_nexthop_relay_fault);
 	if (!h)
 		return;
 	a = (struct deliver_alert){
 		.route = h->pool->route, .host = h->name, .port = h->port, .stage = stage_name(stage),
-		.said = said,
+		.said = said, .text = text,
 	};
 	if (deliver_alert_due(x->d, &h->alert, &a.untold))
 		x->d->on_alert(x->d->alert_arg, &a);
+}
+
+void xact_alert(const struct xact *x, enum stage stage, const struct deliver_reply *said)
+{
+	deliver_count(x->d, CTL_nexthop_relay_fault);
+	tell(x, stage, said, NULL);
+}
+
+void xact_warn(const struct xact *x, enum stage stage, const char *text)
+{
+	tell(x, stage, NULL, text);
 }
 
 void xact_reply(const struct xact *x, const struct ending *e, struct deliver_reply *reply,
@@ -264,7 +299,14 @@ void xact_reply(const struct xact *x, const struct ending *e, struct deliver_rep
 		*outcome = DELIVER_ABORTED;
 		verdict_own(reply, 451, 3, 0, "given up before the message was handed on", id);
 		return;
+	case END_TLS:
+		tls_reply(e->fault, reply, alert, id);
+		return;
 	case END_GARBAGE:
+		if (e->stage == STAGE_TLS) {
+			verdict_relay(reply, id);
+			return;
+		}
 		if (!x->dot_written) {
 			verdict_own(reply, 451, 5, 0, "mail service gave no valid answer", id);
 			return;
@@ -274,7 +316,7 @@ void xact_reply(const struct xact *x, const struct ending *e, struct deliver_rep
 		break;
 	}
 	/* RFC 3463 3.5: X.4.1 nobody answered, X.4.2 the connection broke off. */
-	if (e->stage <= STAGE_BANNER)
+	if (e->stage <= STAGE_BANNER || e->stage == STAGE_TLS)
 		verdict_own(reply, 451, 4, 1, "mail service does not answer, try again later", id);
 	else
 		verdict_own(reply, 451, 4, 2, "mail service broke off, try again later", id);

@@ -135,6 +135,10 @@
 #define LIMIT_ROUTE_HEADERS (64u * 1024) /* design: our header block within the next hop's SIZE */
 #define LIMIT_MX_HOSTS 256              /* ours: next hops of a route that MX records brought, kept */
 #define LIMIT_MX_HOST_S 3600            /* ours: one that is not named any more is kept so long */
+#define LIMIT_TLSA_RECORDS 32           /* ours: usable TLSA records of a host; more are left out */
+#define LIMIT_TLS_SESSIONS_KEPT 1024     /* ours: of next hops, the least recently used goes first */
+#define LIMIT_TLS_SESSION_S 3600         /* ours: then the certificate is looked at again */
+#define LIMIT_TLS_CLEAR_S 60             /* ours: TLS failed under "may": not tried again so soon */
 #define LIMIT_REFUSALS_KEPT 32768       /* ours: about 10 MB at 300 octets each */
 #define LIMIT_RECIPIENTS_KEPT 131072    /* ours: about 10 MB */
 #define LIMIT_KNOWN_RCPT_FRESH_S 600    /* ours: a recipient the next hop took is not asked again */
@@ -164,6 +168,7 @@
 #define LIMIT_CHAIN_AGE_S 3600        /* a code that is older is believed under no configuration */
 #define DEFAULT_CHAIN_AGE_S 600       /* a retry of the first instance makes a new code */
 #define LIMIT_CHAIN_SKEW_S 60         /* clocks of two instances differ by so much at most */
+#define LIMIT_TLS_NAMES 16           /* ours: names that one certificate may have one of */
 #define LIMIT_RELAY_IDENTITIES 1000  /* names or fingerprints of certificates of a relay */
 #define LIMIT_CONFIG_HOSTS 16        /* next hops of a route */
 #define LIMIT_ETHDEV 31              /* RTE_MAX_ETHPORTS - 1 */

@@ -310,6 +310,13 @@
 	X(nexthop_unsendable, D, "messages refused here: the next hop lacks the size or an extension") \
 	X(nexthop_bdat, C, "messages delivered by BDAT") \
 	X(nexthop_crlf_added, C, "messages delivered by DATA with a final CRLF that they lacked") \
+	X(nexthop_tls, C, "TLS handshakes with next hops that came to their end") \
+	X(nexthop_tls_resumed, C, "of these, resumed") \
+	X(nexthop_tls_failed, D, "attempts at next hops that ended for want of TLS as it should be") \
+	X(nexthop_tls_untrusted, D, "of these, the certificate was not the one asked for") \
+	X(nexthop_tls_injected, D, "of these, octets in clear behind the reply to STARTTLS") \
+	X(nexthop_tlsa_failed, D, "next hops passed over: TLSA records bogus or not to be had") \
+	X(nexthop_tls_fallback, C, "TLS failed or was refused, gone on in clear (tls = may)") \
 	X(trace_records, C, "trace records written") \
 	X(trace_failed, D, "trace records that could not be written") \
 	X(api_requests, C, "requests on the control socket") \
