@@ -16,6 +16,7 @@
 
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
+#include <event2/bufferevent_ssl.h>
 
 #include "control/deliver/fake_hop.h"
 
@@ -27,7 +28,8 @@ struct hop_session {
 	struct hop *hop;
 	struct bufferevent *bev;
 	struct event held;
-	bool holding, body, hung;
+	bool holding, body, hung, tls;
+	bool garble;              /* what comes next is answered with no TLS */
 	bool chunk, last;         /* BDAT: octets are awaited; these are the last */
 	size_t chunk_left;
 	unsigned int rcpts, mails, messages;
@@ -102,13 +104,62 @@ static bool is(const char *line, const char *word)
 	return !strncasecmp(line, word, strlen(word));
 }
 
+static void on_readable(struct bufferevent *bev, void *arg);
+static void on_event(struct bufferevent *bev, short what, void *arg);
+
+static bool start_tls(struct hop_session *s)
+{
+	const struct hop_script *k = &s->hop->script;
+	evutil_socket_t fd = bufferevent_getfd(s->bev);
+	struct evbuffer *out = evbuffer_new();
+
+	evbuffer_add_printf(out, "220 2.0.0 go ahead\r\n%s", k->injected ? k->injected : "");
+	assert_true(evbuffer_write(out, fd) > 0);
+	evbuffer_free(out);
+	if (k->handshake && k->handshake[0] == '!')
+		return say(s, k->handshake, NULL);
+	if (k->handshake) {
+		s->garble = true;
+		return true;
+	}
+	bufferevent_setfd(s->bev, -1);
+	bufferevent_free(s->bev);
+	s->bev = bufferevent_openssl_socket_new(s->hop->base, fd, SSL_new(k->tls),
+						BUFFEREVENT_SSL_ACCEPTING, BEV_OPT_CLOSE_ON_FREE);
+	assert_non_null(s->bev);
+	bufferevent_openssl_set_allow_dirty_shutdown(s->bev, 1);
+	bufferevent_setcb(s->bev, on_readable, NULL, on_event, s);
+	bufferevent_enable(s->bev, EV_READ | EV_WRITE);
+	return false;
+}
+
+static void secured(struct hop_session *s)
+{
+	SSL *ssl = bufferevent_openssl_get_ssl(s->bev);
+	const char *sni = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+
+	s->tls = true;
+	s->hop->secured++;
+	s->hop->resumed += (unsigned int)SSL_session_reused(ssl);
+	s->hop->client_certs += SSL_get0_peer_certificate(ssl) != NULL;
+	snprintf(s->hop->sni, sizeof(s->hop->sni), "%s", sni ? sni : "");
+}
+
 static bool command(struct hop_session *s, const char *line)
 {
 	struct hop *h = s->hop;
 	const struct hop_script *k = &h->script;
 	size_t at = strlen(h->log);
 
-	snprintf(h->log + at, sizeof(h->log) - at, "%s\n", line);
+	snprintf(h->log + at, sizeof(h->log) - at, "%s%s\n", s->tls ? "+" : "", line);
+	if (is(line, "STARTTLS") && k->starttls)
+		return say(s, k->starttls, NULL);
+	if (is(line, "STARTTLS") && k->tls)
+		return start_tls(s);
+	if (is(line, "EHLO") && s->tls && k->ehlo_tls)
+		return say(s, k->ehlo_tls, NULL);
+	if (is(line, "EHLO") && !s->tls && !k->ehlo && (k->tls || k->starttls))
+		return say(s, NULL, "250-hop.example.net\r\n250-STARTTLS\r\n250 8BITMIME");
 	if (is(line, "EHLO"))
 		return say(s, k->ehlo, "250-hop.example.net\r\n250-PIPELINING\r\n250-SIZE 1000000\r\n"
 				       "250-8BITMIME\r\n250-SMTPUTF8\r\n250 ENHANCEDSTATUSCODES");
@@ -209,6 +260,10 @@ static void on_readable(struct bufferevent *bev, void *arg)
 	size_t n;
 	char *line;
 
+	if (s->garble && evbuffer_get_length(in)) {
+		s->hung = true;
+		bufferevent_write(bev, s->hop->script.handshake, strlen(s->hop->script.handshake));
+	}
 	while (!s->hung && !(s->chunk && s->hop->script.no_read_body)) {
 		bool more = true;
 
@@ -246,6 +301,8 @@ static void on_readable(struct bufferevent *bev, void *arg)
 static void on_event(struct bufferevent *bev, short what, void *arg)
 {
 	(void)bev;
+	if (what & BEV_EVENT_CONNECTED)
+		secured(arg);
 	if (what & (BEV_EVENT_EOF | BEV_EVENT_ERROR))
 		session_end(arg, false);
 }
@@ -335,7 +392,7 @@ unsigned int hop_count(const struct hop *h, const char *what)
 	unsigned int n = 0;
 
 	for (const char *p = h->log; *p; p = strchr(p, '\n') + 1)
-		n += is(p, what);
+		n += is(p + (*p == '+' && *what != '+'), what);
 	return n;
 }
 
@@ -413,6 +470,10 @@ static void on_answer(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	a.secure = q->type == DNS_MX	 ? fake_dns.mx_secure
+		   : q->type == DNS_TLSA ? fake_dns.tlsa_secure
+		   : v6			 ? fake_dns.aaaa_secure
+					 : fake_dns.a_secure;
 	for (size_t i = 0; i < fake_dns.n_records; i++) {
 		const struct fake_record *r = &fake_dns.record[i];
 
@@ -425,7 +486,12 @@ static void on_answer(evutil_socket_t fd, short what, void *arg)
 		if (r->len)
 			rr[a.n++] = (struct dns_rr){r->data, r->len};
 	}
-	if (!listed && q->type != DNS_MX) {
+	if (!listed && q->type == DNS_TLSA) {
+		a.status = fake_dns.tlsa;
+		a.n = fake_dns.n_tlsa;
+		for (size_t i = 0; i < a.n; i++)
+			rr[i] = (struct dns_rr){fake_dns.tlsa_data[i], fake_dns.tlsa_len[i]};
+	} else if (!listed && (v6 || q->type == DNS_A)) {
 		a.status = v6 ? fake_dns.aaaa : fake_dns.a;
 		a.n = v6 ? fake_dns.n_aaaa : fake_dns.n_a;
 		for (size_t i = 0; i < a.n; i++)
@@ -443,6 +509,8 @@ struct dns_query *dns_resolve(struct dns *d, struct str name, uint16_t type, dns
 	struct dns_query *q = calloc(1, sizeof(*q));
 	struct timeval soon = {.tv_usec = type == DNS_A ? 2000 : 1000};
 
+	if (type == DNS_TLSA)
+		snprintf(fake_dns.tlsa_name, sizeof(fake_dns.tlsa_name), "%.*s", STR_FMT(name));
 	assert_non_null(q);
 	fake_dns.asked++;
 	q->type = type;

@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "control/deliver/fake_tls.h"
 #include "control/deliver/internal.h"
 
 /* A reply without its last CRLF, or one of these. NULL: what a good server says. */
@@ -35,6 +36,12 @@ struct hop_script {
 	bool hold_rcpt;              /* RCPT replies come late, all at once */
 	unsigned int close_idle_after; /* connections are closed after so many messages */
 	bool die_at_second_mail;     /* a reused connection is closed when MAIL comes */
+	SSL_CTX *tls;                /* STARTTLS is offered and done with it */
+	const char *starttls;        /* reply to STARTTLS; what is not 220 stays in clear */
+	const char *injected;        /* sent in clear right behind the 220, a whole line */
+	const char *handshake;       /* HOP_HANG, HOP_CLOSE, HOP_RESET instead of it; or octets that
+	                                answer its first message */
+	const char *ehlo_tls;        /* reply to EHLO under TLS; NULL: as in clear */
 };
 
 struct hop {
@@ -46,6 +53,8 @@ struct hop {
 	TAILQ_HEAD(, hop_session) sessions;
 	/* what happened */
 	unsigned int accepted, open, most_open, messages, quits;
+	unsigned int secured, resumed, client_certs;
+	char sni[256];               /* last one asked for */
 	bool data_before_replies;    /* DATA came while RCPT replies were held */
 	char log[16384];             /* commands, one a line */
 	uint8_t *content;            /* last message, unstuffed */
@@ -115,7 +124,11 @@ struct deliver_question *ask_utf8(struct lab *l, struct asked *a, const char *fr
 /* What the resolver says: addresses of "mx.example.net" and any name that has no record below. */
 #define FAKE_RECORDS 48
 extern struct fake_dns {
-	enum dns_status a, aaaa;
+	enum dns_status a, aaaa, tlsa;
+	bool a_secure, aaaa_secure, tlsa_secure, mx_secure;
+	char tlsa_name[256];         /* last one asked for */
+	uint8_t tlsa_data[4][1024];
+	size_t tlsa_len[4], n_tlsa;
 	uint8_t a_data[4][4], aaaa_data[4][16];
 	size_t n_a, n_aaaa;
 	unsigned int asked, cancelled;

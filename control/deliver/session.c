@@ -48,8 +48,11 @@ static bool tls_failure(struct conn *c, struct ending *e)
 		e->stage = STAGE_TLS;
 	if (e->stage != STAGE_TLS)
 		return false;
-	if (!c->facts.why[0] || e->kind == END_TIMEOUT)
-		tls_why(c, "%s", e->kind == END_TIMEOUT ? "no answer in time" : "connection lost");
+	if (e->kind == END_TIMEOUT)
+		tls_why(c, "no answer in time");
+	else if (c->state == CONN_STARTTLS && c->fault == TLS_FAULT_NONE)
+		tls_why(c, e->kind == END_LOST ? "connection lost at STARTTLS"
+					       : "no valid reply to STARTTLS");
 	tls_failed(c);
 	return tls_falls_back(c);
 }
