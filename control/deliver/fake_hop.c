@@ -206,6 +206,12 @@ static bool command(struct hop_session *s, const char *line)
 	return say(s, NULL, "502 5.5.1 what?");
 }
 
+static void on_drained(struct bufferevent *bev, void *arg)
+{
+	(void)bev;
+	session_end(arg, false);
+}
+
 static bool message_end(struct hop_session *s, const char *says)
 {
 	struct hop *h = s->hop;
@@ -225,10 +231,8 @@ static bool message_end(struct hop_session *s, const char *says)
 	if (!say(s, says, "250 2.0.0 queued"))
 		return false;
 	if (h->script.close_idle_after && s->messages >= h->script.close_idle_after) {
-		bufferevent_flush(s->bev, EV_WRITE, BEV_FLUSH);
 		bufferevent_disable(s->bev, EV_READ);
-		evbuffer_write(bufferevent_get_output(s->bev), bufferevent_getfd(s->bev));
-		session_end(s, false);
+		bufferevent_setcb(s->bev, NULL, on_drained, on_event, s);
 		return false;
 	}
 	return true;

@@ -176,10 +176,13 @@ static bool session_key(const struct conn *c, uint8_t key[32])
 static int on_session(SSL *ssl, SSL_SESSION *session)
 {
 	struct conn *c = SSL_get_app_data(ssl);
+	/* A copy: OpenSSL marks its own as spent when the connection ends without a farewell. */
+	SSL_SESSION *copy = SSL_SESSION_dup(session);
 
-	tls_session_put(c->d->tls, c->tls->key, deliver_now_s(c->d), session,
-			SSL_session_reused(ssl));
-	return 1; /* the reference is ours */
+	if (copy)
+		tls_session_put(c->d->tls, c->tls->key, deliver_now_s(c->d), copy,
+				SSL_session_reused(ssl));
+	return 0;
 }
 
 static bool set_up(struct conn *c, struct tls *t)
@@ -446,9 +449,6 @@ void tls_end(struct conn *c, bool abort)
 	/* One try: who waits for more than QUIT's answer waits for nothing. */
 	if (!abort && !t->eof && !t->error && SSL_is_init_finished(t->ssl))
 		SSL_shutdown(t->ssl);
-	/* RFC 5246 7.2.1: a session outlives a connection that was not closed in form. */
-	if (SSL_is_init_finished(t->ssl))
-		SSL_set_shutdown(t->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
 	SSL_free(t->ssl);
 	free(t->record);
 	free(t);
