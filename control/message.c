@@ -68,6 +68,22 @@ static json_t *deliver_reply_text(const struct deliver_reply *r)
 	return reply_text(r->code, r->enh_class, r->enh_subject, r->enh_detail, r->text);
 }
 
+/* TLS of the connection that the delivery went by, or was to go by. */
+static json_t *next_hop_tls(const struct deliver_tls *t)
+{
+	json_t *o = json_pack("{s:s, s:s}", "policy", t->policy, "verified",
+			      deliver_verified_name(t->verified));
+
+	if (t->version[0]) {
+		json_object_set_new(o, "version", json_string(t->version));
+		json_object_set_new(o, "cipher", json_string(t->cipher));
+		json_object_set_new(o, "resumed", json_boolean(t->resumed));
+	}
+	if (t->why[0])
+		json_object_set_new(o, "why", text(str_c(t->why)));
+	return o;
+}
+
 static json_t *common_record(const struct message *m, const struct deliver_result *res)
 {
 	const struct mail_envelope *e = &m->sub->envelope;
@@ -95,6 +111,8 @@ static json_t *common_record(const struct message *m, const struct deliver_resul
 	if (res) {
 		json_object_set_new(o, "next_hop", text(str_c(res->host)));
 		json_object_set_new(o, "stage", json_string(res->stage));
+		if (res->tls.policy)
+			json_object_set_new(o, "next_hop_tls", next_hop_tls(&res->tls));
 		json_object_set_new(o, "late", json_boolean(res->late));
 		json_object_set_new(o, "bdat", json_boolean(res->bdat));
 		/* Not an octet of the sender's: said, so that "as it came" stays true. */

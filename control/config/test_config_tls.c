@@ -315,11 +315,117 @@ static void bad_identity(void **state)
 	}
 }
 
+#define ROUTE "hostname = mx.example.net\n" \
+	"listener a { port = 1; address = [\"192.0.2.25/24\"] }\n" \
+	"dns { trust-anchor-file = \"/usr/share/dns/root.key\" }\n" \
+	"route b { domains = [\"example.com\"], hosts = [\"hop.example.net\"]\n%s }\n"
+
+static int load_route(struct config **c, struct config_error *err, const char *keys)
+{
+	char text[2000];
+
+	snprintf(text, sizeof(text), ROUTE, keys);
+	return load(text, c, err);
+}
+
+static void route(void **state)
+{
+	char keys[1000];
+	struct config_error err;
+	struct config *c = NULL, *again = NULL;
+	const struct config_route_tls *t;
+
+	(void)state;
+	assert_int_equal(load_route(&c, &err, ""), 0);
+	assert_int_equal(c->route[0].tls.policy, TLS_POLICY_MAY);
+	assert_int_equal(c->route[0].tls.min_version, 0);
+	config_unref(c);
+	snprintf(keys, sizeof(keys), "tls = verify; tls-name = [\"MX.example.net\", \"b.example.net\"]\n"
+		 "tls-sni = front.example.net; tls-ca = \"%s\"; tls-min-version = \"1.3\"\n"
+		 "tls-certificate = \"%s\"; tls-key = \"%s\"", path("rsa.pem"), path("ec.pem"), path("ec.key"));
+	if (load_route(&c, &err, keys))
+		fail_msg("%u: %s: %s", err.line, err.key, err.reason);
+	t = &c->route[0].tls;
+	assert_int_equal(t->policy, TLS_POLICY_VERIFY);
+	assert_int_equal(t->n_names, 2);
+	assert_string_equal(t->name[0], "mx.example.net");
+	assert_string_equal(t->sni, "front.example.net");
+	assert_int_equal(t->min_version, 0x0304);
+	assert_true(str_istarts(t->ca, STR("-----BEGIN CERTIFICATE")));
+	assert_true(t->certificate.not_after > 1700000000);
+	/* The same settings share connections over a reload, others do not. */
+	assert_int_equal(load_route(&again, &err, keys), 0);
+	assert_memory_equal(t->id, again->route[0].tls.id, 32);
+	config_unref(again);
+	*strstr(keys, "b.example") = 'c';
+	assert_int_equal(load_route(&again, &err, keys), 0);
+	assert_memory_not_equal(t->id, again->route[0].tls.id, 32);
+	config_unref(again);
+	config_unref(c);
+	assert_int_equal(load_route(&c, &err, "tls = dane-only"), 0);
+	assert_int_equal(c->route[0].tls.policy, TLS_POLICY_DANE_ONLY);
+	config_unref(c);
+}
+
+static void bad_route(void **state)
+{
+	static const struct {
+		const char *keys, *at, *reason;
+	} t[] = {
+		{"tls = always", "route.b.tls", "dane-only"},
+		{"tls = none; tls-min-version = \"1.3\"", "route.b.tls-min-version", "tls = none"},
+		{"tls = none; tls-sni = a.example.net", "route.b.tls-sni", "tls = none"},
+		{"tls-name = [a.example.net]", "route.b.tls-name", "without tls = verify"},
+		{"tls = encrypt; tls-ca = \"@ec.pem\"", "route.b.tls-ca", "without tls = verify"},
+		{"tls = dane; tls-name = [a.example.net]", "route.b.tls-name", "the host's"},
+		{"tls = dane-only; tls-ca = \"@ec.pem\"", "route.b.tls-ca", "no CA is looked at"},
+		{"tls = dane; tls-sni = a.example.net", "route.b.tls-sni", "the host's"},
+		{"tls = verify; tls-name = a.example.net", "route.b.tls-name", "array"},
+		{"tls = verify; tls-name = []", "route.b.tls-name", "1"},
+		{"tls = verify; tls-ca = \"@ec.key\"", "route.b.tls-ca", "no certificate in PEM"},
+		{"tls = verify; tls-ca = \"@none.pem\"", "route.b.tls-ca", "No such file"},
+		{"tls-min-version = \"1.1\"", "route.b.tls-min-version", "expected \"1.2\" or \"1.3\""},
+		{"tls-certificate = \"@ec.pem\"", "route.b.tls-certificate", "tls-key is missing"},
+		{"tls-key = \"@ec.key\"", "route.b.tls-key", "tls-certificate is missing"},
+		{"tls-certificate = \"@ec.pem\"; tls-key = \"@rsa.key\"", "route.b.tls-key", "does not belong"},
+		{"tls-certificate = \"@locked.pem\"; tls-key = \"@locked.key\"", "route.b.tls-key", "encrypted"},
+	};
+	struct config_error err;
+	struct config *c = NULL;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		char keys[600];
+		size_t n = 0;
+
+		for (const char *p = t[i].keys; *p; p++)
+			n += (size_t)snprintf(keys + n, sizeof(keys) - n, *p == '@' ? "%s/" : "%.1s",
+					      *p == '@' ? dir : p);
+		assert_true(load_route(&c, &err, keys) < 0);
+		if (strcmp(err.key, t[i].at) || !strstr(err.reason, t[i].reason))
+			fail_msg("case %zu: %s: %s", i, err.key, err.reason);
+	}
+	/* DANE stands on signed answers and on names. */
+	assert_true(load("hostname = mx.example.net\n"
+			 "listener a { port = 1; address = [\"192.0.2.25/24\"] }\n"
+			 "route b { domains = [\"example.com\"], hosts = [\"hop.example.net\"], tls = dane }\n",
+			 &c, &err) < 0);
+	assert_string_equal(err.key, "route.b.tls");
+	assert_non_null(strstr(err.reason, "trust-anchor-file"));
+	assert_true(load("hostname = mx.example.net\n"
+			 "dns { trust-anchor-file = \"/usr/share/dns/root.key\" }\n"
+			 "listener a { port = 1; address = [\"192.0.2.25/24\"] }\n"
+			 "route b { domains = [\"example.com\"], hosts = [\"192.0.2.1\"], tls = dane }\n",
+			 &c, &err) < 0);
+	assert_non_null(strstr(err.reason, "is an address"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(good), cmocka_unit_test(none), cmocka_unit_test(expired_is_taken),
-		cmocka_unit_test(bad), cmocka_unit_test(trust),
+		cmocka_unit_test(bad), cmocka_unit_test(route), cmocka_unit_test(bad_route),
+		cmocka_unit_test(trust),
 		cmocka_unit_test(relay_identity), cmocka_unit_test(bad_identity),
 	};
 
