@@ -97,7 +97,8 @@ enum config_tls_policy {
 
 struct config_route_tls {
 	enum config_tls_policy policy;
-	char **name;               /* that the certificate must have one of; none: the host's name */
+	char **name;               /* that the certificate must have one of; none: the provider's
+	                              (tls_names of the route) or the host's name */
 	size_t n_names;
 	char *sni;                 /* NULL: the host's name */
 	struct str ca;             /* PEM; n == 0: the system's */
@@ -155,7 +156,7 @@ struct config_route {
 	uint64_t max_message;                 /* octets of content; 0: the next hop's SIZE, less size_margin */
 	unsigned int size_margin;             /* room for our header block; provider */
 	const char *const *tls_names;         /* provider: NULL-terminated domains that its certificates
-	                                         are in; NULL: none is known */
+	                                         are of, or of a name below; NULL: none is known */
 	struct ip_addr source[2];             /* if has_source: IPv4, IPv6 address we connect from */
 	bool has_source[2];
 	bool v6_plain;             /* "[2001:db8::1]" in Received instead of "[IPv6:...]" */
@@ -172,6 +173,7 @@ struct config_route {
 	const struct config_arc_key **arc_key; /* those that may sign */
 	size_t n_arc_keys;
 	struct config_route_tls tls;
+	bool mta_sts;              /* of the recipient's domain, where the way is by MX records */
 };
 
 enum config_dmarc {

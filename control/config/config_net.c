@@ -180,6 +180,7 @@ static const struct config_key route_keys[] = {
 	{"tls-min-version", read_tls_version, CONFIG_FIELD(struct config_route, tls.min_version)},
 	{"tls-certificate", read_pem_chain, CONFIG_FIELD(struct config_route, tls.certificate)},
 	{"tls-key", read_pem_key, CONFIG_FIELD(struct config_route, tls.certificate)},
+	{"mta-sts", read_bool, CONFIG_INT(struct config_route, mta_sts)},
 };
 
 void read_routes(struct config_reader *r, const struct config_node *n, const struct config_key *k,

@@ -270,6 +270,7 @@ void config_route_preset(struct config_route *route, const struct config_node *p
 	}
 	/* Both know a gateway by IPv4 addresses; IPv6 senders are judged by stricter rules. */
 	route->family = FAMILY_V4;
+	route->tls.policy = TLS_POLICY_VERIFY;
 	route->size_margin = LIMIT_ROUTE_HEADERS;
 }
 

@@ -65,6 +65,21 @@ static void check_policy(struct config_reader *r, const struct config_node *n,
 				    "records are found by the name of a host", route->host[i].name);
 }
 
+/* On wherever it can be: a domain that publishes a policy wants it kept. */
+static void check_sts(struct config_reader *r, const struct config_node *n,
+		      struct config_route *route)
+{
+	const struct config_node *at = config_child(n, "mta-sts");
+
+	if (!at)
+		route->mta_sts = route->mx && route->tls.policy != TLS_POLICY_NONE;
+	else if (route->mta_sts && !route->mx)
+		config_fail(r->c, at, NULL, "the policy of a domain is about its MX records: this route "
+			    "does not go by them");
+	else if (route->mta_sts && route->tls.policy == TLS_POLICY_NONE)
+		config_fail(r->c, at, NULL, "a policy cannot be kept with tls = none");
+}
+
 static void add(EVP_MD_CTX *md, const void *p, size_t n)
 {
 	uint64_t len = n;
@@ -74,14 +89,15 @@ static void add(EVP_MD_CTX *md, const void *p, size_t n)
 		EVP_DigestUpdate(md, p, n);
 }
 
-static bool digest(struct config_route_tls *t)
+static bool digest(const struct config_route *route, struct config_route_tls *t)
 {
 	EVP_MD_CTX *md = EVP_MD_CTX_new();
-	uint32_t policy = t->policy;
+	uint32_t policy = t->policy, provider = route->provider;
 	bool ok = md && EVP_DigestInit_ex(md, EVP_sha256(), NULL);
 
 	if (ok) {
 		add(md, &policy, sizeof(policy));
+		add(md, &provider, sizeof(provider));
 		add(md, &t->n_names, sizeof(t->n_names));
 		for (size_t i = 0; i < t->n_names; i++)
 			add(md, t->name[i], strlen(t->name[i]));
@@ -110,6 +126,7 @@ void config_route_tls(struct config_reader *r, const struct config_node *n,
 	else if (t->certificate.chain.n && t->certificate.key.n)
 		config_check_pair(r, n, "tls-certificate", "tls-key", &t->certificate);
 	t->certificate.name = route->name;
-	if (!digest(t))
+	check_sts(r, n, route);
+	if (!digest(route, t))
 		r->mem->failed = true;
 }

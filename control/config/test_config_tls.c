@@ -364,6 +364,22 @@ static void route(void **state)
 	config_unref(c);
 	assert_int_equal(load_route(&c, &err, "tls = dane-only"), 0);
 	assert_int_equal(c->route[0].tls.policy, TLS_POLICY_DANE_ONLY);
+	assert_false(c->route[0].mta_sts);
+	config_unref(c);
+	assert_int_equal(load("hostname = mx.example.net\n"
+			      "listener a { port = 1; address = [\"192.0.2.25/24\"] }\n"
+			      "route a { domains = [\"example.com\"], mx = true }\n"
+			      "route b { domains = [\"b.example\"], mx = true, mta-sts = false }\n"
+			      "route c { domains = [\"c.example\"], mx = true, tls = none }\n"
+			      "route d { domains = [\"d.example\"], hosts = [\"d.example.net\"]\n"
+			      "\tprovider = exchange-online }\n"
+			      "route e { domains = [\"e.example\"], hosts = [\"d.example.net\"]\n"
+			      "\tprovider = google-workspace; tls = encrypt }\n", &c, &err), 0);
+	assert_true(c->route[0].mta_sts);
+	assert_false(c->route[1].mta_sts);
+	assert_false(c->route[2].mta_sts);
+	assert_int_equal(c->route[3].tls.policy, TLS_POLICY_VERIFY);
+	assert_int_equal(c->route[4].tls.policy, TLS_POLICY_ENCRYPT);
 	config_unref(c);
 }
 
@@ -385,6 +401,7 @@ static void bad_route(void **state)
 		{"tls = verify; tls-ca = \"@ec.key\"", "route.b.tls-ca", "no certificate in PEM"},
 		{"tls = verify; tls-ca = \"@none.pem\"", "route.b.tls-ca", "No such file"},
 		{"tls-min-version = \"1.1\"", "route.b.tls-min-version", "expected \"1.2\" or \"1.3\""},
+		{"mta-sts = true", "route.b.mta-sts", "does not go by them"},
 		{"tls-certificate = \"@ec.pem\"", "route.b.tls-certificate", "tls-key is missing"},
 		{"tls-key = \"@ec.key\"", "route.b.tls-key", "tls-certificate is missing"},
 		{"tls-certificate = \"@ec.pem\"; tls-key = \"@rsa.key\"", "route.b.tls-key", "does not belong"},

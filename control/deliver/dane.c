@@ -146,9 +146,10 @@ void dane_start(struct xact *x, bool secure)
 		xact_resolved(x);
 		return;
 	}
-	if (!secure) {
+	if (!secure || x->unsigned_mx) {
 		d->state = DANE_INSECURE;
-		snprintf(d->why, sizeof(d->why), "addresses are not signed");
+		snprintf(d->why, sizeof(d->why), "%s are not signed",
+			 x->unsigned_mx ? "MX records" : "addresses");
 		xact_resolved(x);
 		return;
 	}

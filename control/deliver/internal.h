@@ -111,6 +111,8 @@ struct xact {
 	struct target target[LIMIT_CONFIG_HOSTS]; /* in the order of this transaction */
 	size_t n_targets, host_at;
 	struct mx_query *mx;
+	char domain[MAIL_ALABEL];    /* whose MX records name them; "": those of the route */
+	bool unsigned_mx;            /* the MX records came without DNSSEC */
 	uint64_t waits_until_us;     /* for a connection; 0: it never waited */
 	bool rated;                  /* it has had its turn by the rate of the route */
 	struct address found[16];    /* addresses of the current host */

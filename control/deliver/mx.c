@@ -200,6 +200,7 @@ static void on_mx(void *arg, const struct dns_answer *a)
 	bool null = false;
 
 	q->mx = NULL;
+	q->result.secure = a->secure;
 	switch (a->status) {
 	case DNS_OK:
 		break;

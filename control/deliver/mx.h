@@ -25,6 +25,7 @@ enum mx_status {
 
 struct mx_result {
 	enum mx_status status;
+	bool secure;  /* DNSSEC: that these are the hosts, or that there are no MX records */
 	size_t n;
 	struct {
 		char name[LIMIT_DNS_NAME + 1]; /* lower case */

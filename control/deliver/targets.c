@@ -112,6 +112,7 @@ static void on_mx(void *arg, const struct mx_result *r)
 		xact_ready(x);
 		return;
 	case MX_FOUND:
+		x->unsigned_mx = !r->secure;
 		break;
 	}
 	for (size_t i = 0; i < r->n; i++) {
@@ -128,8 +129,6 @@ static void on_mx(void *arg, const struct mx_result *r)
 void targets_begin(struct xact *x)
 {
 	const struct config_route *route = x->route;
-	char own[MAIL_ALABEL];
-	struct str domain;
 
 	if (!route->mx) {
 		for (size_t i = 0; i < route->n_hosts; i++)
@@ -137,10 +136,12 @@ void targets_begin(struct xact *x)
 		ready(x);
 		return;
 	}
-	config_route_way(route, mailbox_domain(x->rcpt[0]), own);
-	domain = str_c(route->mx_domain ? route->mx_domain : own);
-	if (domain.n && x->d->dns)
-		x->mx = mx_resolve(x->d->dns, x->config, x->d->tuning.local_is_own, domain, on_mx, x);
+	config_route_way(route, mailbox_domain(x->rcpt[0]), x->domain);
+	if (route->mx_domain)
+		snprintf(x->domain, sizeof(x->domain), "%s", route->mx_domain);
+	if (x->domain[0] && x->d->dns)
+		x->mx = mx_resolve(x->d->dns, x->config, x->d->tuning.local_is_own, str_c(x->domain),
+				   on_mx, x);
 	if (!x->mx) {
 		x->dns_failed = true;
 		xact_ready(x);

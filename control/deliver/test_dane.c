@@ -339,6 +339,35 @@ static void sessions_follow_records(void **state)
 	done(&l, h);
 }
 
+/* By MX records: they have to be signed too, and their domain is a name as good as the host's. */
+static void by_mx(void **state)
+{
+	struct fake_cert of_domain = fake_leaf(&ca, (struct fake_leaf){.dns = "example.com"});
+	SSL_CTX *ctx = fake_server(&of_domain, &ca);
+
+	(void)state;
+	for (int is_signed = 0; is_signed < 2; is_signed++) {
+		struct lab l;
+		struct hop *h;
+
+		dane_lab(&l, &h, false, GOOD);
+		h->script.tls = ctx;
+		l.route.n_hosts = 0;
+		l.route.mx = true;
+		l.route.port = h->port;
+		fake_dns_add("example.com", DNS_MX, DNS_OK, "10 " NAME);
+		fake_dns.mx_secure = is_signed;
+		record(&ca, 2, 0, 1);
+		if (is_signed)
+			expect(&l, h, DANE, true, 0, 0, "usable");
+		else
+			expect(&l, h, NO, true, 0, 0, "MX records are not signed");
+		done(&l, h);
+	}
+	SSL_CTX_free(ctx);
+	fake_cert_free(&of_domain);
+}
+
 static void given_up(void **state)
 {
 	(void)state;
@@ -373,6 +402,7 @@ int main(void)
 		cmocka_unit_test(not_to_be_found_out),
 		cmocka_unit_test(other_host_is_tried),
 		cmocka_unit_test(sessions_follow_records),
+		cmocka_unit_test(by_mx),
 		cmocka_unit_test(given_up),
 	};
 

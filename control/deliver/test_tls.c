@@ -427,6 +427,17 @@ static void names(void **state)
 	send_one(&l, &s, TEXT);
 	assert_string_equal(h->sni, "front.example.net");
 	done(&l, h);
+	/* A provider's domains stand for all below them. */
+	for (int fits = 0; fits < 2; fits++) {
+		const char *const domains[] = {fits ? "example.net" : "ample.net", NULL};
+
+		tls_lab(&l, &h, VERIFY, WRONG_NAME);
+		l.route.tls_names = domains;
+		sent_start(&l, &s, TEXT, 1);
+		lab_run(&l, &s.done);
+		assert_int_equal(s.result.reply.code, fits ? 250 : 451);
+		done(&l, h);
+	}
 	/* A host given by address: the address in the certificate, or the names. */
 	tls_lab(&l, &h, VERIFY, GOOD);
 	l.route.n_hosts = 0;

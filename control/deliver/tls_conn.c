@@ -101,11 +101,27 @@ static BIO *bio_new(struct tls *t)
 
 /* ---- what is asked of the peer ---------------------------------------------------------------- */
 
+/* A provider's own domains, and any name below them, which nobody else gets certificates for. */
+static bool want_provider(SSL *ssl, const char *const *domain)
+{
+	char below[300];
+
+	for (; *domain; domain++) {
+		snprintf(below, sizeof(below), ".%s", *domain);
+		if (!SSL_add1_host(ssl, *domain) || !SSL_add1_host(ssl, below))
+			return false;
+	}
+	return true;
+}
+
 static bool want_names(struct conn *c, SSL *ssl)
 {
-	const struct config_route_tls *t = &c->x->route->tls;
+	const struct config_route *route = c->x->route;
+	const struct config_route_tls *t = &route->tls;
 
 	SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+	if (!t->n_names && route->tls_names)
+		return want_provider(ssl, route->tls_names);
 	if (!t->n_names && c->host->is_ip)
 		return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), c->host->name);
 	if (!t->n_names)
@@ -126,6 +142,9 @@ static bool want_records(struct conn *c, SSL *ssl)
 		return false;
 	SSL_dane_set_flags(ssl, DANE_FLAG_NO_DANE_EE_NAMECHECKS);
 	SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+	/* RFC 7672 3.2.2: by signed MX records the domain that they are of is as good a name. */
+	if (c->x->domain[0] && !SSL_add1_host(ssl, c->x->domain))
+		return false;
 	for (size_t i = 0; i < d->n; i++)
 		taken += SSL_dane_tlsa_add(ssl, d->rec[i].usage, d->rec[i].selector,
 					   d->rec[i].matching, d->rec[i].data, d->rec[i].len) > 0;
@@ -160,6 +179,8 @@ static bool session_key(const struct conn *c, uint8_t key[32])
 		EVP_DigestUpdate(md, &c->addr.ip, sizeof(c->addr.ip));
 		EVP_DigestUpdate(md, &c->addr.port, sizeof(c->addr.port));
 		EVP_DigestUpdate(md, c->host->name, strlen(c->host->name) + 1);
+		if (level == TLS_POLICY_DANE)
+			EVP_DigestUpdate(md, c->x->domain, strlen(c->x->domain) + 1);
 		for (size_t i = 0; level == TLS_POLICY_DANE && i < d->n; i++) {
 			EVP_DigestUpdate(md, &d->rec[i].len, sizeof(d->rec[i].len));
 			EVP_DigestUpdate(md, &d->rec[i].usage, 1);
