@@ -139,6 +139,15 @@
 #define LIMIT_TLS_SESSIONS_KEPT 1024     /* ours: of next hops, the least recently used goes first */
 #define LIMIT_TLS_SESSION_S 3600         /* ours: then the certificate is looked at again */
 #define LIMIT_TLS_CLEAR_S 60             /* ours: TLS failed under "may": not tried again so soon */
+/* MTA-STS, RFC 8461 */
+#define LIMIT_STS_POLICY (64u * 1024)    /* 3.3: a suggestion */
+#define LIMIT_STS_MAX_AGE_S 31557600u    /* 3.2 */
+#define LIMIT_STS_FETCH_S 60             /* 3.3: a suggestion */
+#define LIMIT_STS_RETRY_S 300            /* 3.3: between attempts that fail */
+#define LIMIT_STS_REFRESH_S 86400u       /* ours: an older policy is fetched anew, in use meanwhile */
+#define LIMIT_STS_CHECK_S 3600u          /* ours: the record is asked for again, whatever its TTL */
+#define LIMIT_STS_MX 128                 /* ours: patterns of one policy */
+#define LIMIT_STS_DOMAINS 4096           /* ours: policies kept; the one used longest ago goes first */
 #define LIMIT_REFUSALS_KEPT 32768       /* ours: about 10 MB at 300 octets each */
 #define LIMIT_RECIPIENTS_KEPT 131072    /* ours: about 10 MB */
 #define LIMIT_KNOWN_RCPT_FRESH_S 600    /* ours: a recipient the next hop took is not asked again */
