@@ -317,6 +317,11 @@
 	X(nexthop_tls_injected, D, "of these, octets in clear behind the reply to STARTTLS") \
 	X(nexthop_tlsa_failed, D, "next hops passed over: TLSA records bogus or not to be had") \
 	X(nexthop_tls_fallback, C, "TLS failed or was refused, gone on in clear (tls = may)") \
+	X(sts_fetched, C, "MTA-STS policies fetched") \
+	X(sts_fetch_failed, D, "MTA-STS policies that a domain has and that could not be fetched or read") \
+	X(sts_enforced, C, "transactions under an MTA-STS policy in mode enforce") \
+	X(sts_mx_refused, D, "hosts of MX records that the MTA-STS policy of their domain does not name") \
+	X(sts_testing_failed, C, "what an MTA-STS policy in mode testing would have refused") \
 	X(trace_records, C, "trace records written") \
 	X(trace_failed, D, "trace records that could not be written") \
 	X(api_requests, C, "requests on the control socket") \
