@@ -107,6 +107,13 @@ static void on_kick(evutil_socket_t fd, short what, void *arg)
 		deliver_kick(d);
 }
 
+struct sts *deliver_sts(struct deliver *d)
+{
+	if (!d->sts && d->dns)
+		d->sts = sts_new(d->base, d->dns, d->counters);
+	return d->sts;
+}
+
 struct deliver_tuning *deliver_tuning(struct deliver *d)
 {
 	return &d->tuning;
@@ -171,6 +178,7 @@ void deliver_free(struct deliver *d)
 	while ((c = TAILQ_FIRST(&d->quitting)))
 		conn_close(c, false);
 	free_list(&d->dead);
+	sts_free(d->sts);
 	tls_store_free(d->tls);
 	memory_free(d->refusals);
 	memory_free(d->unknown);

@@ -141,5 +141,6 @@ extern struct fake_dns {
 	} record[FAKE_RECORDS];
 	size_t n_records;
 } fake_dns;
-/* A record, or with text NULL only its status. MX: "10 host" or "0 ."; else an address. */
+/* A record, or with text NULL only its status. MX: "10 host" or "0 ."; an address;
+ * else the text of a TXT record. */
 void fake_dns_add(const char *name, uint16_t type, enum dns_status status, const char *text);

@@ -31,6 +31,7 @@
 #include "control/deliver/stuff.h"
 #include "control/deliver/tls_out.h"
 #include "control/deliver/verdict.h"
+#include "control/sts/sts.h"
 #include "postern/limits.h"
 #include "postern/stats.h"
 
@@ -113,6 +114,9 @@ struct xact {
 	struct mx_query *mx;
 	char domain[MAIL_ALABEL];    /* whose MX records name them; "": those of the route */
 	bool unsigned_mx;            /* the MX records came without DNSSEC */
+	struct sts_query *sts_query;
+	struct sts_policy *sts;      /* MTA-STS of that domain; referenced, NULL: none */
+	char sts_why[200];
 	uint64_t waits_until_us;     /* for a connection; 0: it never waited */
 	bool rated;                  /* it has had its turn by the rate of the route */
 	struct address found[16];    /* addresses of the current host */
@@ -177,6 +181,7 @@ struct conn {
 	bool greeted;                /* EHLO was answered under TLS */
 	enum tls_fault fault;
 	struct deliver_tls facts;
+	char domain[MAIL_ALABEL];    /* x->domain of the attempt that made it */
 	unsigned int transactions;
 	unsigned int idle_ms;
 	uint64_t born_us, age_us;    /* connected; may begin a transaction so long, 0: for ever */
@@ -255,6 +260,7 @@ struct deliver {
 	uint8_t secret[16];
 	uint64_t random;             /* state of deliver_random() */
 	struct tls_store *tls;
+	struct sts *sts;             /* NULL until a route asks for it */
 	struct memory *refusals;     /* (route, MAIL FROM, RCPT) → reply */
 	struct memory *unknown;      /* (route, RCPT) → reply */
 	struct memory *known;        /* (route, RCPT) taken */
@@ -267,6 +273,7 @@ struct deliver {
 void deliver_kick(struct deliver *d);
 void deliver_complete(struct deliver *d, struct completion *c);
 void deliver_uncomplete(struct deliver *d, struct completion *c);
+struct sts *deliver_sts(struct deliver *d); /* made when it is needed first; NULL: out of memory */
 uint64_t deliver_now_us(void);
 uint64_t deliver_now_s(const struct deliver *d);
 /* Below n > 0; for the order of equals, not for secrets. */

@@ -242,7 +242,7 @@ static bool reuse(struct host *h, struct xact *x)
 
 	for (c = TAILQ_FIRST(&h->idle); c; c = next) {
 		next = TAILQ_NEXT(c, link);
-		if (xact_tried(x, &c->addr))
+		if (xact_tried(x, &c->addr) || !tls_fits(c, x))
 			continue;
 		if (!conn_alive(c)) {
 			conn_close(c, false);

@@ -111,6 +111,9 @@ void resolve_cancel(struct xact *x)
 	if (x->mx)
 		mx_cancel(x->mx);
 	x->mx = NULL;
+	if (x->sts_query)
+		sts_cancel(x->sts_query);
+	x->sts_query = NULL;
 	for (unsigned int i = 0; i < 2; i++) {
 		if (x->query[i])
 			dns_cancel(x->query[i]);

@@ -335,6 +335,9 @@ void session_begin(struct conn *c)
 
 	x->mail_answered = false;
 	x->tls = c->facts;
+	/* The connection was made for another domain: what was looked up for that one is not said. */
+	if (strcmp(c->domain, x->domain))
+		snprintf(x->tls.why, sizeof(x->tls.why), "%s", x->sts_why);
 	x->rcpt_at = 0;
 	for (size_t i = 0; i < x->n_rcpts; i++)
 		memset(&x->rcpt_result[i], 0, sizeof(x->rcpt_result[i]));

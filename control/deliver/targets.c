@@ -19,6 +19,8 @@ void targets_free(struct xact *x)
 {
 	while (x->n_targets)
 		x->target[--x->n_targets].host->refs--;
+	sts_policy_unref(x->sts);
+	x->sts = NULL;
 }
 
 static void add_target(struct xact *x, const struct config_host *want, bool by_mx)
@@ -88,6 +90,22 @@ static void route_broken(struct xact *x, enum postern_ctl_counter counter, uint1
 	xact_refuse(x, 451, 4, detail, "no way to the mail service is known, try again later");
 }
 
+/* RFC 8461 4.1, 5: by the policy of the domain; in mode testing it is only said. */
+static bool is_allowed(struct xact *x, const char *host)
+{
+	size_t n = strlen(x->sts_why);
+
+	if (!x->sts || sts_policy_allows(x->sts, str_c(host)))
+		return true;
+	snprintf(x->sts_why + n, sizeof(x->sts_why) - n, ", without %.100s", host);
+	if (x->sts->mode == STS_ENFORCE) {
+		deliver_count(x->d, CTL_sts_mx_refused);
+		return false;
+	}
+	deliver_count(x->d, CTL_sts_testing_failed);
+	return true;
+}
+
 static void on_mx(void *arg, const struct mx_result *r)
 {
 	struct xact *x = arg;
@@ -121,9 +139,43 @@ static void on_mx(void *arg, const struct mx_result *r)
 			.priority = r->host[i].preference, .weight = 1,
 		};
 
-		add_target(x, &want, true);
+		if (is_allowed(x, want.name))
+			add_target(x, &want, true);
 	}
-	ready(x);
+	if (x->n_targets || !x->sts)
+		ready(x);
+	else
+		route_broken(x, CTL_sts_mx_refused, 4, "its MTA-STS policy names none of the hosts of its "
+			     "MX records");
+}
+
+static void ask_mx(struct xact *x)
+{
+	if (x->domain[0] && x->d->dns)
+		x->mx = mx_resolve(x->d->dns, x->config, x->d->tuning.local_is_own, str_c(x->domain),
+				   on_mx, x);
+	if (x->mx) {
+		x->place = XACT_MX;
+		return;
+	}
+	x->place = XACT_NEW;
+	x->dns_failed = true;
+	xact_ready(x);
+}
+
+static void on_sts(void *arg, const struct sts_result *r)
+{
+	struct xact *x = arg;
+
+	x->sts_query = NULL;
+	x->sts = sts_policy_ref(r->policy);
+	if (x->sts)
+		snprintf(x->sts_why, sizeof(x->sts_why), "mta-sts: %s", sts_mode_name(x->sts->mode));
+	else if (r->error)
+		snprintf(x->sts_why, sizeof(x->sts_why), "mta-sts: %s", r->error);
+	if (x->sts && x->sts->mode == STS_ENFORCE)
+		deliver_count(x->d, CTL_sts_enforced);
+	ask_mx(x);
 }
 
 void targets_begin(struct xact *x)
@@ -139,13 +191,10 @@ void targets_begin(struct xact *x)
 	config_route_way(route, mailbox_domain(x->rcpt[0]), x->domain);
 	if (route->mx_domain)
 		snprintf(x->domain, sizeof(x->domain), "%s", route->mx_domain);
-	if (x->domain[0] && x->d->dns)
-		x->mx = mx_resolve(x->d->dns, x->config, x->d->tuning.local_is_own, str_c(x->domain),
-				   on_mx, x);
-	if (!x->mx) {
-		x->dns_failed = true;
-		xact_ready(x);
-		return;
-	}
-	x->place = XACT_MX;
+	if (route->mta_sts && x->domain[0] && deliver_sts(x->d))
+		x->sts_query = sts_lookup(x->d->sts, str_c(x->domain), on_sts, x);
+	if (x->sts_query)
+		x->place = XACT_MX;
+	else
+		ask_mx(x);
 }

@@ -101,6 +101,17 @@ static BIO *bio_new(struct tls *t)
 
 /* ---- what is asked of the peer ---------------------------------------------------------------- */
 
+/* In mode testing the certificate is looked at, and counts for nothing (RFC 8461 5). */
+static bool is_tested(const struct conn *c)
+{
+	return c->x->sts && c->x->sts->mode == STS_TESTING && c->level < TLS_POLICY_VERIFY;
+}
+
+static bool looks_by_sts(const struct conn *c)
+{
+	return tls_by_sts(c) || is_tested(c);
+}
+
 /* A provider's own domains, and any name below them, which nobody else gets certificates for. */
 static bool want_provider(SSL *ssl, const char *const *domain)
 {
@@ -120,6 +131,12 @@ static bool want_names(struct conn *c, SSL *ssl)
 	const struct config_route_tls *t = &route->tls;
 
 	SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+	if (looks_by_sts(c)) {
+		/* RFC 8461 4.1: a name of subjectAltName, of the host that MX records name. */
+		SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS |
+					       X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
+		return SSL_set1_host(ssl, c->host->name);
+	}
 	if (!t->n_names && route->tls_names)
 		return want_provider(ssl, route->tls_names);
 	if (!t->n_names && c->host->is_ip)
@@ -171,11 +188,13 @@ static bool session_key(const struct conn *c, uint8_t key[32])
 	const struct dane *d = &c->x->dane;
 	EVP_MD_CTX *md = EVP_MD_CTX_new();
 	uint32_t level = c->level;
+	uint8_t by_sts = looks_by_sts(c);
 	bool ok = md && EVP_DigestInit_ex(md, EVP_sha256(), NULL);
 
 	if (ok) {
 		EVP_DigestUpdate(md, c->x->route->tls.id, sizeof(c->x->route->tls.id));
 		EVP_DigestUpdate(md, &level, sizeof(level));
+		EVP_DigestUpdate(md, &by_sts, sizeof(by_sts));
 		EVP_DigestUpdate(md, &c->addr.ip, sizeof(c->addr.ip));
 		EVP_DigestUpdate(md, &c->addr.port, sizeof(c->addr.port));
 		EVP_DigestUpdate(md, c->host->name, strlen(c->host->name) + 1);
@@ -218,7 +237,7 @@ static bool set_up(struct conn *c, struct tls *t)
 	SSL_set_connect_state(t->ssl);
 	/* Where nobody is verified a weak key is better than none. */
 	SSL_set_security_level(t->ssl, c->level >= TLS_POLICY_VERIFY ? 2 : 1);
-	if (c->level == TLS_POLICY_VERIFY && !want_names(c, t->ssl))
+	if ((c->level == TLS_POLICY_VERIFY || is_tested(c)) && !want_names(c, t->ssl))
 		return false;
 	if (c->level == TLS_POLICY_DANE && !want_records(c, t->ssl))
 		return false;
@@ -237,7 +256,8 @@ int tls_begin(struct conn *c)
 {
 	char why[160];
 	SSL_CTX *ctx = tls_context(c->d->tls, &c->x->route->tls, c->x->config->generation,
-				   c->level == TLS_POLICY_VERIFY, why, sizeof(why));
+				   c->level == TLS_POLICY_VERIFY || is_tested(c), why,
+				   sizeof(why));
 	struct tls *t = ctx ? calloc(1, sizeof(*t)) : NULL;
 
 	c->fault = TLS_FAULT_LOCAL;
@@ -278,6 +298,11 @@ static void handshake_over(struct conn *c)
 	c->facts.verified = c->level == TLS_POLICY_DANE	    ? DELIVER_VERIFIED_DANE
 			    : c->level == TLS_POLICY_VERIFY ? DELIVER_VERIFIED_NAME
 							    : DELIVER_VERIFIED_NO;
+	if (is_tested(c) && SSL_get_verify_result(ssl) != X509_V_OK) {
+		tls_why(c, "certificate: %s",
+			X509_verify_cert_error_string(SSL_get_verify_result(ssl)));
+		deliver_count(c->d, CTL_sts_testing_failed);
+	}
 	deliver_count(c->d, CTL_nexthop_tls);
 	if (c->facts.resumed)
 		deliver_count(c->d, CTL_nexthop_tls_resumed);

@@ -8,6 +8,8 @@
  * The policy of a route becomes the level of an attempt: "dane" is DANE where usable TLSA records
  * are, ENCRYPT where all are unusable, MAY where there are none. From there on only the level counts:
  *
+ * A policy of MTA-STS (RFC 8461) in mode enforce makes MAY and ENCRYPT into VERIFY.
+ *
  *   level      STARTTLS missing    handshake fails      certificate
  *   none       never asked for
  *   may        clear               clear, anew          not looked at
@@ -87,6 +89,10 @@ bool tls_prepare(struct conn *c);
 enum tls_step { TLS_STEP_CLEAR, TLS_STEP_START, TLS_STEP_REFUSE };
 /* EHLO was answered in clear; offered: with STARTTLS. */
 enum tls_step tls_next(struct conn *c, bool offered);
+/* The level is VERIFY only because a policy of MTA-STS says so: the name is that of the MX host. */
+bool tls_by_sts(const struct conn *c);
+/* May x go by this connection, which was made for another transaction of its host and route? */
+bool tls_fits(const struct conn *c, const struct xact *x);
 /* Adds to what the trace says. */
 void tls_why(struct conn *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* STARTTLS or the handshake failed: may the message go in clear? Then it is counted. */

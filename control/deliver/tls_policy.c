@@ -30,6 +30,11 @@ void tls_why(struct conn *c, const char *fmt, ...)
 	va_end(ap);
 }
 
+static bool sts_enforces(const struct xact *x)
+{
+	return x->sts && x->sts->mode == STS_ENFORCE;
+}
+
 /* RFC 7672 2.2: usable records bind; where all are unusable the channel is still encrypted; without
  * records there is nothing to go by. */
 static enum config_tls_policy level(const struct xact *x)
@@ -45,15 +50,39 @@ static enum config_tls_policy level(const struct xact *x)
 	return p == TLS_POLICY_DANE ? TLS_POLICY_MAY : TLS_POLICY_DANE_ONLY;
 }
 
+/* RFC 8461 2: DANE goes before it, and is not to be mended by it. */
+static enum config_tls_policy level_with_sts(const struct xact *x)
+{
+	enum config_tls_policy p = level(x);
+
+	return sts_enforces(x) && p < TLS_POLICY_VERIFY ? TLS_POLICY_VERIFY : p;
+}
+
+bool tls_by_sts(const struct conn *c)
+{
+	return c->level == TLS_POLICY_VERIFY && c->x->route->tls.policy != TLS_POLICY_VERIFY;
+}
+
+bool tls_fits(const struct conn *c, const struct xact *x)
+{
+	/* TLSA records, and names that go with them, are looked for behind the MX records of one domain. */
+	if (x->route->tls.policy >= TLS_POLICY_DANE && strcmp(c->domain, x->domain))
+		return false;
+	return !sts_enforces(x) || c->facts.verified != DELIVER_VERIFIED_NO;
+}
+
 bool tls_prepare(struct conn *c)
 {
 	static const char *const word[] = {TLS_POLICY_WORDS};
 	struct xact *x = c->x;
 
 	c->facts = (struct deliver_tls){.policy = word[x->route->tls.policy]};
+	snprintf(c->domain, sizeof(c->domain), "%s", x->domain);
+	if (x->sts_why[0])
+		tls_why(c, "%s", x->sts_why);
 	if (x->dane.why[0])
 		tls_why(c, "%s", x->dane.why);
-	c->level = level(x);
+	c->level = level_with_sts(x);
 	if (x->dane.state == DANE_FAILED) {
 		c->level = TLS_POLICY_DANE; /* clear text would be what the attacker wants */
 		c->fault = TLS_FAULT_LOOKUP;
@@ -81,8 +110,11 @@ enum tls_step tls_next(struct conn *c, bool offered)
 	if (offered)
 		return TLS_STEP_START;
 	tls_why(c, "STARTTLS is not offered");
-	if (c->level == TLS_POLICY_MAY)
+	if (c->level == TLS_POLICY_MAY) {
+		if (c->x->sts)
+			deliver_count(c->d, CTL_sts_testing_failed);
 		return TLS_STEP_CLEAR;
+	}
 	c->fault = TLS_FAULT_MISSING;
 	return TLS_STEP_REFUSE;
 }

@@ -11,18 +11,14 @@
 #include <cmocka.h>
 
 #include <arpa/inet.h>
-#include <event2/buffer.h>
-#include <event2/bufferevent.h>
-#include <event2/bufferevent_ssl.h>
 #include <event2/event.h>
-#include <event2/listener.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "control/deliver/fake_tls.h"
 #include "control/dns/dns_zone.h"
+#include "control/sts/fake_https.h"
 #include "control/sts/sts.h"
 #include "postern/limits.h"
 #include "postern/stats.h"
@@ -39,13 +35,7 @@ struct lab {
 	struct dns_zone *zone;
 	struct dns *dns;
 	struct sts *sts;
-	struct evconnlistener *listener;
-	SSL_CTX *ctx;
-	const char *says; /* NULL: nothing at all */
-	unsigned int requests;
-	char request[2048];
-	struct bufferevent *open[64];
-	size_t n_open;
+	struct fake_https *web;
 	uint64_t counters[POSTERN_CTL_COUNTER_COUNT];
 };
 
@@ -54,51 +44,6 @@ struct asked {
 	enum sts_mode mode; /* STS_NONE: no policy */
 	char mx[256], error[200];
 };
-
-static void on_request(struct bufferevent *bev, void *arg)
-{
-	struct lab *l = arg;
-	struct evbuffer *in = bufferevent_get_input(bev);
-	size_t n = evbuffer_get_length(in);
-
-	if (n >= sizeof(l->request))
-		n = sizeof(l->request) - 1;
-	evbuffer_copyout(in, l->request, n);
-	l->request[n] = '\0';
-	if (!strstr(l->request, "\r\n\r\n") || !l->says)
-		return;
-	evbuffer_drain(in, n);
-	l->requests++;
-	bufferevent_write(bev, l->says, strlen(l->says));
-}
-
-static void on_drained(struct bufferevent *bev, void *arg)
-{
-	struct lab *l = arg;
-
-	/* What has no length ends with the connection. */
-	if (l->requests && evbuffer_get_length(bufferevent_get_output(bev)) == 0)
-		SSL_shutdown(bufferevent_openssl_get_ssl(bev));
-	if (l->requests)
-		shutdown(bufferevent_getfd(bev), SHUT_WR);
-}
-
-static void on_accept(struct evconnlistener *ln, evutil_socket_t fd, struct sockaddr *sa, int len,
-		      void *arg)
-{
-	struct lab *l = arg;
-	struct bufferevent *bev = bufferevent_openssl_socket_new(
-		l->base, fd, SSL_new(l->ctx), BUFFEREVENT_SSL_ACCEPTING, BEV_OPT_CLOSE_ON_FREE);
-
-	(void)ln;
-	(void)sa;
-	(void)len;
-	assert_true(l->n_open < sizeof(l->open) / sizeof(l->open[0]));
-	l->open[l->n_open++] = bev;
-	bufferevent_openssl_set_allow_dirty_shutdown(bev, 1);
-	bufferevent_setcb(bev, on_request, on_drained, NULL, l);
-	bufferevent_enable(bev, EV_READ | EV_WRITE);
-}
 
 static void zone_add(struct lab *l, const char *name, uint16_t type, const char *text)
 {
@@ -119,23 +64,15 @@ static void zone_add(struct lab *l, const char *name, uint16_t type, const char 
 
 static void lab_new(struct lab *l, const struct fake_cert *cert, const char *says)
 {
-	struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t len = sizeof(in);
-
 	memset(l, 0, sizeof(*l));
 	l->base = event_base_new();
-	l->ctx = fake_server(cert, NULL);
-	l->says = says;
-	l->listener = evconnlistener_new_bind(l->base, on_accept, l, LEV_OPT_CLOSE_ON_FREE, 16,
-					      (struct sockaddr *)&in, sizeof(in));
-	assert_non_null(l->listener);
-	getsockname(evconnlistener_get_fd(l->listener), (struct sockaddr *)&in, &len);
+	l->web = fake_https_new(l->base, cert, says);
 	l->zone = dns_zone_new();
 	l->dns = dns_new_memory(l->base, l->zone, 1000);
 	l->sts = sts_new(l->base, l->dns, l->counters);
 	assert_non_null(l->sts);
 	sts_options(l->sts)->ca_file = ca_file;
-	sts_options(l->sts)->port = ntohs(in.sin_port);
+	sts_options(l->sts)->port = l->web->port;
 	zone_add(l, "mta-sts.example.com", DNS_A, "127.0.0.1");
 }
 
@@ -143,10 +80,7 @@ static void lab_free(struct lab *l)
 {
 	sts_free(l->sts);
 	dns_free(l->dns);
-	for (size_t i = 0; i < l->n_open; i++)
-		bufferevent_free(l->open[i]);
-	evconnlistener_free(l->listener);
-	SSL_CTX_free(l->ctx);
+	fake_https_free(l->web);
 	event_base_free(l->base);
 }
 
@@ -232,11 +166,11 @@ static void fetched_and_kept(void **state)
 	if (a.mode != STS_ENFORCE)
 		fail_msg("%s", a.error);
 	assert_string_equal(a.mx, "mx.example.net");
-	assert_non_null(strstr(l.request, "GET /.well-known/mta-sts.txt HTTP/1.1\r\n"));
-	assert_non_null(strstr(l.request, "Host: mta-sts.example.com"));
+	assert_non_null(strstr(l.web->request, "GET /.well-known/mta-sts.txt HTTP/1.1\r\n"));
+	assert_non_null(strstr(l.web->request, "Host: mta-sts.example.com"));
 	ask(&l, &a);
 	assert_int_equal(a.mode, STS_ENFORCE);
-	assert_int_equal(l.requests, 1);
+	assert_int_equal(l.web->requests, 1);
 	assert_int_equal(l.counters[CTL_sts_fetched], 1);
 	lab_free(&l);
 }
@@ -252,7 +186,7 @@ static void outlives_an_attack(void **state)
 	zone_add(&l, "_mta-sts.example.com", DNS_TXT, "v=STSv1; id=1;");
 	ask(&l, &a);
 	assert_int_equal(a.mode, STS_ENFORCE);
-	l.says = "HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n";
+	l.web->says = "HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n";
 	sts_options(l.sts)->skew_s = 86400 / 2 + 60;
 	ask(&l, &a); /* old enough to be fetched anew; meanwhile it is used */
 	assert_int_equal(a.mode, STS_ENFORCE);
@@ -278,7 +212,7 @@ static void renewed(void **state)
 	lab_new(&l, &good, OK POLICY);
 	zone_add(&l, "_mta-sts.example.com", DNS_TXT, "v=STSv1; id=1;");
 	ask(&l, &a);
-	l.says = OK TESTING;
+	l.web->says = OK TESTING;
 	sts_options(l.sts)->skew_s = 86400 / 2 + 60;
 	ask(&l, &a);
 	assert_int_equal(a.mode, STS_ENFORCE);
@@ -286,7 +220,7 @@ static void renewed(void **state)
 		run(&l, NULL, 20);
 	ask(&l, &a);
 	assert_int_equal(a.mode, STS_TESTING);
-	assert_int_equal(l.requests, 2);
+	assert_int_equal(l.web->requests, 2);
 	lab_free(&l);
 }
 
@@ -300,7 +234,7 @@ static void no_record(void **state)
 	ask(&l, &a);
 	assert_int_equal(a.mode, STS_NONE);
 	assert_string_equal(a.error, "");
-	assert_int_equal(l.requests, 0);
+	assert_int_equal(l.web->requests, 0);
 	assert_int_equal(sts_count(l.sts), 0);
 	lab_free(&l);
 }
@@ -345,7 +279,7 @@ static void failures(void **state)
 			fail_msg("%zu: %d %s", i, a.mode, a.error);
 		assert_int_equal(l.counters[CTL_sts_fetch_failed], 1);
 		/* Not again so soon; then it may have been mended. */
-		l.says = OK POLICY;
+		l.web->says = OK POLICY;
 		ask(&l, &a);
 		assert_int_equal(a.mode, STS_NONE);
 		assert_true(a.error[0]);
@@ -405,7 +339,7 @@ static void together(void **state)
 	run(&l, &a[4].done, 10000);
 	assert_false(a[1].done);
 	assert_int_equal(a[0].mode, STS_TESTING);
-	assert_int_equal(l.requests, 1);
+	assert_int_equal(l.web->requests, 1);
 	q[1] = sts_lookup(l.sts, STR("example.com"), on_result, &a[1]);
 	sts_cancel(q[1]);
 	run(&l, NULL, 20);
