@@ -142,11 +142,12 @@ static void on_mx(void *arg, const struct mx_result *r)
 		if (is_allowed(x, want.name))
 			add_target(x, &want, true);
 	}
-	if (x->n_targets || !x->sts)
+	if (x->n_targets || !x->sts) {
 		ready(x);
-	else
-		route_broken(x, CTL_sts_mx_refused, 4, "its MTA-STS policy names none of the hosts of its "
-			     "MX records");
+		return;
+	}
+	tls_facts(x, &x->tls);
+	route_broken(x, CTL_sts_refused, 4, "its MTA-STS policy names none of the hosts of its MX records");
 }
 
 static void ask_mx(struct xact *x)

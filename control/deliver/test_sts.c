@@ -170,7 +170,9 @@ static void hosts(void **state)
 	lab_run(&s.l, &m.done);
 	assert_int_equal(m.result.reply.code, 451);
 	assert_int_equal(s.h->accepted, 0);
-	assert_true(s.l.counters[CTL_sts_mx_refused] >= 1);
+	assert_int_equal(s.l.counters[CTL_sts_mx_refused], 1);
+	assert_int_equal(s.l.counters[CTL_sts_refused], 1);
+	assert_string_equal(m.result.tls.why, "mta-sts: enforce, without " NAME);
 	done(&s);
 
 	/* One of two is left. */

@@ -84,6 +84,8 @@ int dane_take(struct dane *d, const struct dns_answer *answer);
 
 /* ---- tls_policy.c ---- */
 
+/* What is known before there is a connection. */
+void tls_facts(const struct xact *x, struct deliver_tls *facts);
 /* A connection for c->x is about to be made: its level. False: there must be none (c->fault). */
 bool tls_prepare(struct conn *c);
 enum tls_step { TLS_STEP_CLEAR, TLS_STEP_START, TLS_STEP_REFUSE };

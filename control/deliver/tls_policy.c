@@ -71,15 +71,20 @@ bool tls_fits(const struct conn *c, const struct xact *x)
 	return !sts_enforces(x) || c->facts.verified != DELIVER_VERIFIED_NO;
 }
 
-bool tls_prepare(struct conn *c)
+void tls_facts(const struct xact *x, struct deliver_tls *facts)
 {
 	static const char *const word[] = {TLS_POLICY_WORDS};
+
+	*facts = (struct deliver_tls){.policy = word[x->route->tls.policy]};
+	snprintf(facts->why, sizeof(facts->why), "%s", x->sts_why);
+}
+
+bool tls_prepare(struct conn *c)
+{
 	struct xact *x = c->x;
 
-	c->facts = (struct deliver_tls){.policy = word[x->route->tls.policy]};
+	tls_facts(x, &c->facts);
 	snprintf(c->domain, sizeof(c->domain), "%s", x->domain);
-	if (x->sts_why[0])
-		tls_why(c, "%s", x->sts_why);
 	if (x->dane.why[0])
 		tls_why(c, "%s", x->dane.why);
 	c->level = level_with_sts(x);

@@ -321,6 +321,7 @@
 	X(sts_fetch_failed, D, "MTA-STS policies that a domain has and that could not be fetched or read") \
 	X(sts_enforced, C, "transactions under an MTA-STS policy in mode enforce") \
 	X(sts_mx_refused, D, "hosts of MX records that the MTA-STS policy of their domain does not name") \
+	X(sts_refused, D, "transactions deferred: their MTA-STS policy names no host of the MX records") \
 	X(sts_testing_failed, C, "what an MTA-STS policy in mode testing would have refused") \
 	X(trace_records, C, "trace records written") \
 	X(trace_failed, D, "trace records that could not be written") \
