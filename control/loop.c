@@ -64,6 +64,11 @@ const struct config_route *loop_route(const struct config *c, struct str mailbox
 	return config_route_for(c, domain);
 }
 
+void loop_way(const struct config_route *route, struct str mailbox, char out[MAIL_ALABEL])
+{
+	config_route_way(route, mailbox_domain(mailbox), out);
+}
+
 struct ctl_reply loop_refusal(struct str mailbox, const char *problem)
 {
 	struct str domain = mailbox_domain(mailbox);

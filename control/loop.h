@@ -41,6 +41,7 @@ struct session_question {
 	struct handoff_desc desc;
 	struct snapshot *snapshot;           /* it was active when this was asked */
 	const struct config_route *route;    /* of it; NULL: refused without */
+	char way[MAIL_ALABEL];               /* loop_way() */
 	struct deliver_question *callout;    /* under way */
 	struct deliver_reply reply;          /* code 0: none yet */
 	TAILQ_ENTRY(session_question) link;
@@ -57,6 +58,8 @@ struct session_work {
 	/* the transaction */
 	struct snapshot *snapshot;           /* of its first accepted recipient; NULL: none yet */
 	const struct config_route *route;
+	char way[MAIL_ALABEL];               /* of it: loop_way() */
+	uint32_t n_accepted;
 	uint32_t transaction;
 
 	struct session_questions questions;  /* its open recipients, in the order of asking */
@@ -102,6 +105,7 @@ struct message {
 	struct ctl_submission *sub;
 	struct judge *judge;
 	struct deliver_job *job;
+	struct deliver_client client;        /* the original sender */
 	uint64_t started_us;
 	struct hold *hold;                   /* hold.c: what is put into quarantine */
 	bool holding;                        /* it is being written */
@@ -185,6 +189,8 @@ void loop_activate(struct loop *l, struct snapshot *s); /* takes the reference *
 const char *loop_mailbox_problem(struct str mailbox);
 /* Route of a recipient, by the rules of docs/smtp.md; NULL: not ours. */
 const struct config_route *loop_route(const struct config *c, struct str mailbox);
+/* Beside its route: recipients of two ways share no transaction (config_route_way). */
+void loop_way(const struct config_route *route, struct str mailbox, char out[MAIL_ALABEL]);
 /* What a recipient hears for whom there is no route; problem: of loop_mailbox_problem(), or NULL. */
 struct ctl_reply loop_refusal(struct str mailbox, const char *problem);
 

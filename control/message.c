@@ -322,6 +322,30 @@ static bool has_8bit(const struct annotate_output *out)
 	return false;
 }
 
+/* Who sent it, as the next hop is told where its route says so. All of it lives as long as `m`. */
+static void origin_client(const struct message *m, struct deliver_client *c)
+{
+	const struct judgement *j = judge_result(m->judge);
+	const struct mail_envelope *e = &m->sub->envelope;
+	bool direct = !memcmp(&j->origin.ip, &e->peer, sizeof(e->peer));
+
+	*c = (struct deliver_client){
+		.ip = j->origin.ip,
+		.local = e->local,
+		.local_port = e->local_port,
+		.port = direct ? e->peer_port : 0,
+		.helo = str_c(j->origin.helo),
+		.name = str_c(j->origin_ptr.status == PTR_OK ? j->origin_ptr.name : ""),
+		.esmtp = e->proto != PROTO_SMTP,
+	};
+	if (!direct)
+		return; /* what a relay spoke with us says nothing of the client */
+	c->tls_version = e->tls_version;
+	c->tls_cipher = e->tls_cipher;
+	if (e->tls_flags & TLS_F_VERIFIED)
+		c->tls_client = e->tls_client;
+}
+
 static void deliver_it(struct message *m)
 {
 	const struct judgement *j = judge_result(m->judge);
@@ -340,10 +364,12 @@ static void deliver_it(struct message *m)
 		.bare_lf = e->flags & RECORD_F_BARE_LF,
 		.bare_cr = e->flags & RECORD_F_BARE_CR,
 		.smtputf8 = e->smtputf8,
+		.client = &m->client,
 		.wanted = wanted,
 	};
 	struct ctl_reply busy = {451, 4, 3, 0, STR("Local error, try again later")};
 
+	origin_client(m, &m->client);
 	m->job = deliver_start(m->loop->deliver, &req, on_delivered, m);
 	if (!m->job)
 		answer(m, &busy, TRACE_DEFERRED, NULL);
@@ -409,12 +435,16 @@ static void on_judged(void *arg, const struct judgement *j)
 static const struct config_route *common_route(const struct config *c, const struct mail_envelope *e)
 {
 	const struct config_route *route = NULL;
+	char way[MAIL_ALABEL], other[MAIL_ALABEL];
 
 	for (size_t i = 0; i < e->n_rcpts; i++) {
 		const struct config_route *r =
 			loop_mailbox_problem(e->rcpt[i]) ? NULL : loop_route(c, e->rcpt[i]);
 
 		if (!r || (route && r != route))
+			return NULL;
+		loop_way(r, e->rcpt[i], route ? other : way);
+		if (route && strcmp(way, other))
 			return NULL;
 		route = r;
 	}
@@ -425,6 +455,7 @@ static void start(struct message *m)
 {
 	struct ctl_reply gone = {451, 4, 3, 2, STR("Configuration changed, try again")};
 	struct ctl_reply busy = {451, 4, 3, 0, STR("Local error, try again later")};
+	struct ctl_reply too_big = {552, 5, 3, 4, STR("Message is too big for the mail service")};
 	struct judge_request req;
 
 	/* The route that RCPT was answered by; with another configuration in force meanwhile the
@@ -432,6 +463,11 @@ static void start(struct message *m)
 	m->route = common_route(m->snapshot->config, &m->sub->envelope);
 	if (!m->route) {
 		answer(m, &gone, TRACE_DEFERRED, NULL);
+		return;
+	}
+	if (m->route->max_message && m->sub->content.size > m->route->max_message) {
+		m->loop->counters[CTL_nexthop_unsendable]++;
+		answer(m, &too_big, TRACE_REJECTED, NULL);
 		return;
 	}
 	req = (struct judge_request){

@@ -58,9 +58,10 @@ static bool is_accepted(const struct session_question *q)
 	return q->reply.code / 100 == 2;
 }
 
-static bool same_route(const struct config_route *a, const struct config_route *b)
+/* Can both go in one transaction? Domains with MX records of their own cannot. */
+static bool same_way(const struct config_route *a, const char *way_a, const struct session_question *q)
 {
-	return strcmp(a->name, b->name) == 0;
+	return strcmp(a->name, q->route->name) == 0 && strcmp(way_a, q->way) == 0;
 }
 
 static void cancel_callout(struct session_work *k, struct session_question *q)
@@ -93,6 +94,18 @@ void session_drop_transaction(struct session_work *k)
 	snapshot_unref(k->snapshot);
 	k->snapshot = NULL;
 	k->route = NULL;
+	k->n_accepted = 0;
+}
+
+/* How many its transaction has got already is known only now. */
+static void join(struct session_work *k, struct session_question *q)
+{
+	struct loop *l = k->session->loop;
+	struct ctl_rcpt_question asked;
+
+	if (k->n_accepted && !ctl_rcpt_question(l->rings, &q->desc, &asked))
+		deliver_may_join(l->deliver, q->route, asked.mail_from, asked.rcpt, k->n_accepted,
+				 &q->reply);
 }
 
 /* The oldest is answered. */
@@ -100,13 +113,19 @@ static void send_verdict(struct session_work *k, struct session_question *q)
 {
 	struct session *s = k->session;
 	const struct deliver_reply *v = &q->reply;
-	struct ctl_reply r = {v->code, v->enh_class, v->enh_subject, v->enh_detail, str_c(v->text)};
+	struct ctl_reply r;
 
+	if (is_accepted(q))
+		join(k, q);
+	r = (struct ctl_reply){v->code, v->enh_class, v->enh_subject, v->enh_detail, str_c(v->text)};
 	if (is_accepted(q) && !k->route) {
 		k->snapshot = snapshot_ref(q->snapshot);
 		k->route = q->route;
+		memcpy(k->way, q->way, sizeof(k->way));
 	}
-	if (!is_accepted(q))
+	if (is_accepted(q))
+		k->n_accepted++;
+	else
 		s->rcpts_refused++;
 	sources_rcpt_refused(s->loop, s, &r);
 	s->loop->counters[CTL_rcpts]++;
@@ -123,14 +142,27 @@ static void on_verified(void *arg, const struct deliver_reply *v);
 static void start_callout(struct session_work *k, struct session_question *q)
 {
 	struct loop *l = k->session->loop;
+	const struct session *s = k->session;
 	struct ctl_rcpt_question asked;
+	struct deliver_client client;
+	struct deliver_ask ask;
 
 	if (ctl_rcpt_question(l->rings, &q->desc, &asked)) {
 		busy(q); /* stale: TXN_END is on its way */
 		return;
 	}
-	q->callout = deliver_verify(l->deliver, q->snapshot->config, q->route, asked.mail_from,
-				    asked.rcpt, asked.smtputf8, on_verified, q);
+	ask = (struct deliver_ask){
+		.config = q->snapshot->config, .route = q->route, .mail_from = asked.mail_from,
+		.rcpt = asked.rcpt, .smtputf8 = asked.smtputf8, .declared_size = asked.declared_size,
+		.client = &client,
+	};
+	client = (struct deliver_client){
+		.port = s->peer_port, .helo = asked.helo, .esmtp = asked.proto != PROTO_SMTP,
+		.tls_version = asked.tls_version,
+	};
+	memcpy(client.ip.a, asked.peer, sizeof(asked.peer));
+	memcpy(client.local.a, asked.local, sizeof(asked.local));
+	q->callout = deliver_verify(l->deliver, &ask, on_verified, q);
 	if (q->callout)
 		k->n_callouts++;
 	else
@@ -141,15 +173,18 @@ static void start_callout(struct session_work *k, struct session_question *q)
 static bool ask_waiting(struct session_work *k)
 {
 	const struct config_route *route = k->route;
+	const char *way = k->way;
 	struct session_question *q;
 	bool answered = false;
 
 	TAILQ_FOREACH(q, &k->questions, link) {
 		if (q->reply.code && !is_accepted(q))
 			continue;
-		if (!route)
+		if (!route) {
 			route = q->route;
-		if (!same_route(route, q->route)) {
+			way = q->way;
+		}
+		if (!same_way(route, way, q)) {
 			if (!k->route)
 				break;
 			k->session->loop->counters[CTL_rcpt_other_route]++;
@@ -197,8 +232,10 @@ static void judge(struct loop *l, struct session_question *q, const struct ctl_r
 	}
 	problem = loop_mailbox_problem(asked->rcpt);
 	q->route = problem ? NULL : loop_route(q->snapshot->config, asked->rcpt);
-	if (q->route)
+	if (q->route) {
+		loop_way(q->route, asked->rcpt, q->way);
 		return;
+	}
 	l->counters[CTL_relay_denied]++;
 	r = loop_refusal(asked->rcpt, problem);
 	answer(q, &r);

@@ -43,6 +43,7 @@ static struct {
 	char text[HANDOFF_MAX_TEXT + 1];
 	struct judgement judged;
 	bool no_callout, private_peer;
+	size_t rcpt_max;              /* of the next hop; 0: any */
 	uint8_t rcpt_peer;
 } t;
 
@@ -60,26 +61,44 @@ void snapshot_unref(struct snapshot *s)
 		s->refs--;
 }
 
-struct deliver_question *deliver_verify(struct deliver *d, struct config *config,
-					const struct config_route *route, struct str mail_from,
-					struct str rcpt, bool smtputf8,
+struct deliver_question *deliver_verify(struct deliver *d, const struct deliver_ask *ask,
 					deliver_verify_callback *cb, void *arg)
 {
 	struct deliver_question *q;
 
 	(void)d;
-	(void)mail_from;
-	(void)smtputf8;
 	if (t.no_callout)
 		return NULL;
 	assert_true(t.n_callouts < N_CALLOUTS);
-	assert_ptr_equal(route, loop_route(config, rcpt));
+	assert_ptr_equal(ask->route, loop_route(ask->config, ask->rcpt));
 	q = &t.callout[t.n_callouts++];
-	*q = (struct deliver_question){.cb = cb, .arg = arg, .config = config};
-	snprintf(q->rcpt, sizeof(q->rcpt), "%.*s", STR_FMT(rcpt));
+	*q = (struct deliver_question){.cb = cb, .arg = arg, .config = ask->config};
+	snprintf(q->rcpt, sizeof(q->rcpt), "%.*s", STR_FMT(ask->rcpt));
 	t.running++;
 	assert_true(t.running <= LIMIT_RCPT_CALLOUTS);
 	return q;
+}
+
+bool deliver_may_join(struct deliver *d, const struct config_route *route, struct str mail_from,
+		      struct str rcpt, size_t n, struct deliver_reply *why)
+{
+	(void)d;
+	(void)route;
+	(void)mail_from;
+	(void)rcpt;
+	if (!t.rcpt_max || n < t.rcpt_max)
+		return true;
+	*why = (struct deliver_reply){.code = 452};
+	return false;
+}
+
+/* Of names that begin with d each is a domain with MX records of its own. */
+void loop_way(const struct config_route *route, struct str mailbox, char out[MAIL_ALABEL])
+{
+	(void)route;
+	out[0] = '\0';
+	if (mailbox.n && mailbox.p[0] == 'd')
+		snprintf(out, MAIL_ALABEL, "%.*s", STR_FMT(str_cut(mailbox, 2)));
 }
 
 void deliver_verify_cancel(struct deliver_question *q)

@@ -295,11 +295,61 @@ static void test_source(void **state)
 	sources_free(t.l.sources);
 }
 
+/* Domains of one route that have MX records of their own are ways of their own. */
+static void test_ways_of_a_route(void **state)
+{
+	(void)state;
+	up();
+	rcpt(0, "d1-a");
+	rcpt(1, "d2-b");
+	rcpt(2, "d1-c");
+	assert_int_equal(t.running, 1);
+	verified_as(callout("d1-a"), 250);
+	hear("10:250 11:452 ");
+	verified_as(callout("d1-c"), 250);
+	hear("12:250 ");
+	assert_int_equal(t.l.counters[CTL_rcpt_other_route], 1);
+	over();
+	up();
+	rcpt(0, "d1-a");
+	rcpt(1, "d2-b");
+	verified_as(callout("d1-a"), 550);
+	verified_as(callout("d2-b"), 250);
+	hear("10:550 11:250 ");
+	over();
+}
+
+/* The next hop takes two at once: counted are those that were accepted, in the order of asking. */
+static void test_next_hop_takes_few(void **state)
+{
+	(void)state;
+	up();
+	t.rcpt_max = 2;
+	for (uint32_t n = 0; n < 5; n++) {
+		static const char *const name[] = {"a0", "a1", "a2", "a3", "a4"};
+
+		rcpt(n, name[n]);
+	}
+	verified_as(callout("a4"), 250);
+	verified_as(callout("a3"), 250);
+	verified_as(callout("a2"), 250);
+	verified_as(callout("a1"), 550);
+	verified_as(callout("a0"), 250);
+	hear("10:250 11:550 12:250 13:452 14:452 ");
+	/* The next transaction begins from nothing. */
+	rcpt_of(2, 5, "a5");
+	verified_as(callout("a5"), 250);
+	hear("15:250 ");
+	over();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_verdict_order),
 		cmocka_unit_test(test_route),
+		cmocka_unit_test(test_ways_of_a_route),
+		cmocka_unit_test(test_next_hop_takes_few),
 		cmocka_unit_test(test_bounds),
 		cmocka_unit_test(test_dropped),
 		cmocka_unit_test(test_reload),

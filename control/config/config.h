@@ -110,7 +110,8 @@ struct config_route_tls {
 
 enum config_verify {
 	VERIFY_CALLOUT,            /* ask the next hop at RCPT with the real MAIL FROM */
-	VERIFY_NONE,               /* accept at RCPT; its refusals come after DATA */
+	VERIFY_NONE,               /* accept at RCPT; its refusals come at delivery */
+	VERIFY_LIST,               /* accept who is in the route's list */
 };
 
 /* Fields of a stranger that claim the trust of another mail system. */
@@ -121,6 +122,18 @@ enum config_foreign {
 };
 
 enum config_switch { SWITCH_INHERIT, SWITCH_OFF, SWITCH_ON };
+
+/* When a route's own refusals are no longer believed (control/deliver/breaker.h). */
+struct config_breaker {
+	bool on;                   /* default */
+	unsigned int jump;         /* percent of what used to be taken; default 60 */
+	unsigned int samples;      /* default 50 */
+	unsigned int window_s;     /* default 600 */
+};
+
+struct config_recipients;
+
+enum config_proxy { PROXY_NONE, PROXY_V2 };
 
 enum config_family {
 	FAMILY_ANY,                /* IPv4 first */
@@ -159,6 +172,15 @@ struct config_route {
 	                                         are of, or of a name below; NULL: none is known */
 	struct ip_addr source[2];             /* if has_source: IPv4, IPv6 address we connect from */
 	bool has_source[2];
+	struct config_recipients *recipients; /* VERIFY_LIST */
+	bool list_exact;           /* of it: the case of a local part counts */
+	char list_delimiter;       /* of it: what stands behind this in a local part does not; 0: none */
+	bool trust_rcpt;           /* what RCPT is answered is the truth; default. Else refusals come
+	                              after DATA, and RCPT is asked for nothing */
+	struct config_breaker breaker;
+	bool xclient;              /* the client is named to the next hop, which must offer it */
+	bool xforward;             /* the same for its log, if it offers that */
+	enum config_proxy proxy;   /* a PROXY header begins each connection */
 	bool v6_plain;             /* "[2001:db8::1]" in Received instead of "[IPv6:...]" */
 	bool received_exchange;    /* "from HELO (IP) by" in Received */
 	char *header_prefix;       /* NULL: the global one */
@@ -313,6 +335,9 @@ void config_unref(struct config *c);
 /* Route of a recipient's domain (U-labels find their A-labels), NULL if it is not ours: there is no
  * default route. The most specific entry counts: the domain itself, else the nearest ".parent". */
 const struct config_route *config_route_for(const struct config *c, struct str domain);
+/* Is it in the list? Domains as A-labels; postmaster always is (RFC 5321 4.5.1). */
+bool config_recipients_has(const struct config_recipients *l, struct str mailbox);
+size_t config_recipients_count(const struct config_recipients *l);
 /* What recipients must share beside their route to share a transaction: "", or their domain where
  * its own MX records say where mail goes. */
 void config_route_way(const struct config_route *route, struct str domain, char out[MAIL_ALABEL]);

@@ -124,9 +124,12 @@ static void read_later(struct config_reader *r, const struct config_node *n,
 	config_is_section(r, n);
 }
 
-static const char *const verify_words[] = {[VERIFY_CALLOUT] = "callout", [VERIFY_NONE] = "none", NULL};
+static const char *const verify_words[] = {[VERIFY_CALLOUT] = "callout", [VERIFY_NONE] = "none",
+					   [VERIFY_LIST] = "list", NULL};
+static const char *const proxy_words[] = {[PROXY_NONE] = "none", [PROXY_V2] = "v2", NULL};
 static const char *const family_words[] = {[FAMILY_ANY] = "any", [FAMILY_V4] = "v4", [FAMILY_V6] = "v6",
 					   [FAMILY_PREFER_V6] = "prefer-v6", NULL};
+static const char *const case_words[] = {"ignore", "exact", NULL};
 static const char *const literal_words[] = {"tagged", "plain", NULL};
 static const char *const received_words[] = {"rfc5321", "exchange", NULL};
 static const char *const foreign_words[] = {
@@ -146,6 +149,17 @@ static const struct config_key route_keys[] = {
 	{"port", read_count, CONFIG_INT(struct config_route, port), 1, 65535},
 	{"family", read_choice, CONFIG_INT(struct config_route, family), .words = family_words},
 	{"verify", read_choice, CONFIG_INT(struct config_route, verify), .words = verify_words},
+	{"recipients", read_route_recipients, 0, 0},
+	{"recipients-case", read_choice, CONFIG_INT(struct config_route, list_exact), .words = case_words},
+	{"recipients-delimiter", read_delimiter, CONFIG_FIELD(struct config_route, list_delimiter)},
+	{"trust-rcpt", read_bool, CONFIG_FIELD(struct config_route, trust_rcpt)},
+	{"breaker", read_bool, CONFIG_FIELD(struct config_route, breaker.on)},
+	{"breaker-jump", read_count, CONFIG_INT(struct config_route, breaker.jump), 10, 100},
+	{"breaker-samples", read_count, CONFIG_INT(struct config_route, breaker.samples), 10, 100000},
+	{"breaker-window", read_seconds, CONFIG_INT(struct config_route, breaker.window_s), 60, 86400},
+	{"xclient", read_bool, CONFIG_FIELD(struct config_route, xclient)},
+	{"xforward", read_bool, CONFIG_FIELD(struct config_route, xforward)},
+	{"proxy", read_choice, CONFIG_INT(struct config_route, proxy), .words = proxy_words},
 	{"max-connections", read_count, CONFIG_INT(struct config_route, max_connections), 1, 10000},
 	{"messages-per-connection", read_count,
 	 CONFIG_INT(struct config_route, messages_per_connection), 0, 1000000},
@@ -203,8 +217,9 @@ void read_routes(struct config_reader *r, const struct config_node *n, const str
 			.name = config_dup(r->mem, str_c(e->key)),
 			.max_connections = 20, .messages_per_connection = 100,
 			.idle_timeout_s = 30, .connect_timeout_s = 10, .command_timeout_s = 60,
-			.queue_timeout_s = 60, .port = 25,
 			.tls.policy = TLS_POLICY_MAY,
+			.queue_timeout_s = 60, .port = 25, .trust_rcpt = true,
+			.breaker = {.on = true, .jump = 60, .samples = 50, .window_s = 600},
 		};
 		config_route_preset(route, config_child(e, "provider"));
 		config_read_section(r, e, route_keys, sizeof(route_keys) / sizeof(route_keys[0]),

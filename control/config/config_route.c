@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "control/config/config_value.h"
+#include "control/config/recipients.h"
 #include "postern/limits.h"
 
 /* ---- domains ------------------------------------------------------------------------------ */
@@ -195,6 +196,50 @@ void read_route_mx(struct config_reader *r, const struct config_node *n, const s
 	}
 }
 
+/* ---- recipients --------------------------------------------------------------------------- */
+
+/* Read when the other keys of the list are known: config_route_finish(). */
+void read_route_recipients(struct config_reader *r, const struct config_node *n,
+			   const struct config_key *k, void *field)
+{
+	char *path;
+
+	(void)field;
+	read_path(r, n, k, &path);
+}
+
+void read_delimiter(struct config_reader *r, const struct config_node *n, const struct config_key *k,
+		    void *field)
+{
+	(void)k;
+	if (!config_string(r, n))
+		return;
+	if (strlen(n->text) != 1 || !strchr("+-_=#.", n->text[0]))
+		config_fail(r->c, n, NULL, "expected one of + - _ = # . found \"%s\"", n->text);
+	else
+		*(char *)field = n->text[0];
+}
+
+static void finish_list(struct config_reader *r, const struct config_node *section,
+			struct config_route *route)
+{
+	const struct config_node *list = config_child(section, "recipients"),
+				 *verify = config_child(section, "verify");
+	static const char *const of_list[] = {"recipients-case", "recipients-delimiter"};
+
+	if (route->verify == VERIFY_LIST && !list)
+		config_fail(r->c, verify, NULL, "without recipients = \"/file\" nobody would be let in");
+	else if (list && route->verify != VERIFY_LIST)
+		config_fail(r->c, list, NULL, "only verify = list asks the list");
+	else if (list && list->kind == NODE_STRING && list->text[0] == '/')
+		route->recipients = config_recipients_load(r, list, list->text, route->list_exact,
+							   route->list_delimiter);
+	for (size_t i = 0; i < sizeof(of_list) / sizeof(of_list[0]) && !list; i++)
+		if (config_child(section, of_list[i]))
+			config_fail(r->c, config_child(section, of_list[i]), NULL, "there is no list: "
+				    "recipients is missing");
+}
+
 /* ---- sources ------------------------------------------------------------------------------ */
 
 static void set_source(struct config_reader *r, const struct config_node *n,
@@ -330,4 +375,5 @@ void config_route_finish(struct config_reader *r, const struct config_node *sect
 			    "hop says) or at least %u octets", LIMIT_ROUTE_HEADERS);
 	finish_hosts(r, section, route);
 	finish_sources(r, section, route);
+	finish_list(r, section, route);
 }

@@ -95,6 +95,7 @@ bool config_reply_text(struct config_reader *r, const struct config_node *n, siz
 
 /* Where a route's mail goes: config_route.c; field: struct config_route. */
 config_read read_route_domains, read_route_hosts, read_route_mx;
+config_read read_route_recipients, read_delimiter;
 config_read read_route_source, read_route_source_v4, read_route_source_v6;
 extern const char *const config_provider_words[];
 /* What a provider documents; before the keys of the section, which may say otherwise. */

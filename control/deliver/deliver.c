@@ -155,7 +155,8 @@ struct deliver *deliver_new(struct event_base *base, struct dns *dns, uint64_t *
 	d->refusals = memory_new(LIMIT_REFUSALS_KEPT);
 	d->unknown = memory_new(LIMIT_REFUSALS_KEPT);
 	d->known = memory_new(LIMIT_RECIPIENTS_KEPT);
-	if (!d->kick || !d->tls || !d->refusals || !d->unknown || !d->known ||
+	d->alone = memory_new(LIMIT_REFUSALS_KEPT);
+	if (!d->kick || !d->tls || !d->refusals || !d->unknown || !d->known || !d->alone ||
 	    getrandom(d->secret, sizeof(d->secret), 0) != (ssize_t)sizeof(d->secret) ||
 	    getrandom(&d->random, sizeof(d->random), 0) != (ssize_t)sizeof(d->random)) {
 		deliver_free(d);
@@ -183,6 +184,7 @@ void deliver_free(struct deliver *d)
 	memory_free(d->refusals);
 	memory_free(d->unknown);
 	memory_free(d->known);
+	memory_free(d->alone);
 	if (d->kick)
 		event_free(d->kick);
 	free(d);

@@ -54,21 +54,58 @@ struct deliver_alert {
 typedef void deliver_alert_callback(void *arg, const struct deliver_alert *a);
 void deliver_on_alert(struct deliver *d, deliver_alert_callback *cb, void *arg);
 
+/* Who sends, as far as it is known: for routes that tell their next hop (xclient, xforward, proxy).
+ * Texts are any octets. */
+struct deliver_client {
+	struct ip_addr ip, local;      /* local: ours that it connected to */
+	uint16_t port, local_port;     /* 0: not known */
+	struct str helo, name;         /* name: forward-confirmed; n == 0: none */
+	bool esmtp;
+	uint16_t tls_version;          /* as in struct mail_envelope; 0: clear */
+	struct str tls_cipher, tls_client; /* tls_client: name in a certificate that was verified */
+};
+
 /*
  * Is this recipient good? Order: refusal memory (route, MAIL FROM, RCPT), recipient-wide negative
- * memory, positive cache, then for VERIFY_CALLOUT a probe (EHLO, MAIL with the real reverse-path,
- * RCPT, RSET) on a pooled connection; one probe per (route, MAIL FROM, RCPT) in flight, the rest wait
- * for it; LIMIT_CALLOUT_S in all, then a stale positive entry, else 451 4.4.3. 250 2.1.5 accepts.
+ * memory, then by `verify` of the route: its list; or the positive cache and a probe (EHLO, MAIL with
+ * the real reverse-path, RCPT, RSET) on a pooled connection; one probe per (route, MAIL FROM, RCPT) in
+ * flight, the rest wait for it; LIMIT_CALLOUT_S in all, then a stale positive entry, else 451 4.4.3.
+ * 250 2.1.5 accepts. Where RCPT is not to be trusted nothing is asked. A declared size that the next
+ * hop cannot take is 550 5.3.4.
  * `route` belongs to `config`, which is referenced until the callback or the cancel. smtputf8: the
  * client's MAIL said so; the probe says it too, and a next hop that does not offer it is 553 5.6.7.
  */
+struct deliver_ask {
+	struct config *config;
+	const struct config_route *route;
+	struct str mail_from, rcpt;
+	bool smtputf8;
+	uint64_t declared_size;        /* SIZE= of MAIL; 0: it said none */
+	const struct deliver_client *client; /* copied; NULL: nobody is known */
+};
 struct deliver_question;
 typedef void deliver_verify_callback(void *arg, const struct deliver_reply *reply);
-struct deliver_question *deliver_verify(struct deliver *d, struct config *config,
-					const struct config_route *route, struct str mail_from,
-					struct str rcpt, bool smtputf8,
+struct deliver_question *deliver_verify(struct deliver *d, const struct deliver_ask *ask,
 					deliver_verify_callback *cb, void *arg);
 void deliver_verify_cancel(struct deliver_question *q);
+/* It is good; may it join `n` recipients that the transaction has already? False: *why says 452 4.5.3
+ * (the next hop takes no more at once, or this one has to be sent alone). */
+bool deliver_may_join(struct deliver *d, const struct config_route *route, struct str mail_from,
+		      struct str rcpt, size_t n, struct deliver_reply *why);
+
+/* The breaker of a route (control/deliver/breaker.h). */
+struct deliver_breaker_status {
+	const char *route;
+	bool open, by_known;           /* by_known: recipients that were good before opened it */
+	uint64_t open_s, opened;       /* for how long; how often since the start */
+	double share, base, limit;     /* of 5xx at RCPT in its window; 0 to 1 */
+	uint32_t samples;
+};
+size_t deliver_breakers(const struct deliver *d, const struct config *c,
+			struct deliver_breaker_status *out, size_t cap);
+/* An operator has seen it; 5xx are passed on again. learn: this share is normal from now on. 0,
+ * -ENOENT: no such route; -EALREADY: it is not open. */
+int deliver_breaker_ack(struct deliver *d, const struct config *c, const char *route, bool learn);
 
 enum deliver_outcome {
 	DELIVER_DELIVERED,   /* 2xx to the final dot or BDAT LAST; below, "dot" is both */
@@ -124,6 +161,7 @@ struct deliver_request {
 	bool bare_lf;                  /* it has bare LF: by BDAT or not at all */
 	bool bare_cr;                  /* it has bare CR; beside a dot or an LF the same holds */
 	bool smtputf8;                 /* the client's MAIL said SMTPUTF8; non-ASCII paths imply it */
+	const struct deliver_client *client; /* NULL: nobody is known */
 	const char *trace_id;          /* in our replies; NULL: the caller's side adds it */
 	/* Asked right before the final dot is written: false closes without it. `arg` is that of
 	 * deliver_start; must not call back into deliver. NULL: always wanted. */

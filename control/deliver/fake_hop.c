@@ -559,6 +559,7 @@ void lab_init(struct lab *l)
 	l->route.command_timeout_s = 20;
 	l->route.queue_timeout_s = 60;
 	l->route.port = 25;
+	l->route.trust_rcpt = true;
 	l->d = deliver_new(l->base, (struct dns *)l->base, l->counters);
 	assert_non_null(l->d);
 	deliver_tuning(l->d)->local_is_own = false; /* all of it is on this machine */
@@ -653,7 +654,7 @@ struct deliver_request sent_request(struct lab *l, struct sent *s, const char *t
 	struct deliver_request req = {
 		.config = &l->config, .route = &l->route, .mail_from = STR("sender@example.org"),
 		.rcpt = s->to, .n_rcpts = n_rcpts, .iov = s->iov, .n_iov = 2, .size = strlen(text),
-		.trace_id = "0123456789abcdef", .wanted = sent_wanted,
+		.client = l->client, .trace_id = "0123456789abcdef", .wanted = sent_wanted,
 	};
 	size_t half = strlen(text) / 2;
 
@@ -691,11 +692,15 @@ void asked_callback(void *arg, const struct deliver_reply *r)
 static struct deliver_question *ask_any(struct lab *l, struct asked *a, const char *from,
 					const char *rcpt, bool utf8)
 {
+	const struct deliver_ask ask = {
+		.config = &l->config, .route = &l->route, .mail_from = str_c(from),
+		.rcpt = str_c(rcpt), .smtputf8 = utf8, .declared_size = l->declared_size,
+		.client = l->client,
+	};
 	struct deliver_question *q;
 
 	memset(a, 0, sizeof(*a));
-	q = deliver_verify(l->d, &l->config, &l->route, str_c(from), str_c(rcpt), utf8,
-			   asked_callback, a);
+	q = deliver_verify(l->d, &ask, asked_callback, a);
 	assert_non_null(q);
 	assert_false(a->done);
 	return q;

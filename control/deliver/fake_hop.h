@@ -80,6 +80,8 @@ struct lab {
 	struct config config;
 	struct config_route route;
 	struct config_host host[3];
+	uint64_t declared_size;          /* of questions */
+	const struct deliver_client *client;
 	uint64_t counters[POSTERN_CTL_COUNTER_COUNT];
 };
 

@@ -24,6 +24,7 @@
 #include <event2/event_struct.h>
 #include <sys/queue.h>
 
+#include "control/deliver/breaker.h"
 #include "control/deliver/deliver.h"
 #include "control/deliver/memory.h"
 #include "control/deliver/mx.h"
@@ -105,6 +106,7 @@ struct xact {
 	const struct deliver_request *req; /* NULL: probe */
 	void *wanted_arg;
 	const char *trace_id;
+	const struct deliver_client *client;
 	struct deliver_rcpt_result *rcpt_result;
 	bool utf8;
 
@@ -215,6 +217,8 @@ struct host {
 	uint32_t caps;
 	uint64_t size;               /* 0: no bound */
 	unsigned int rcpt_max;       /* recipients of a transaction; 0: no bound is known */
+	unsigned int rcpt_learned;   /* the same from 4.5.3 at RCPT, until learned_until_s */
+	uint64_t learned_until_s;
 	TAILQ_HEAD(conn_list, conn) idle, busy; /* idle: used last in front */
 	uint64_t avoid_until_ms;
 	uint64_t delivered, rejected, deferred;
@@ -236,6 +240,7 @@ struct pool {
 	uint64_t filled_us;
 	struct event timer;          /* of those that wait: the next token, the end of patience */
 	struct route_alert alert;
+	struct breaker breaker;
 };
 
 /* Something to tell the user; run from the event loop. */
@@ -264,6 +269,7 @@ struct deliver {
 	struct memory *refusals;     /* (route, MAIL FROM, RCPT) → reply */
 	struct memory *unknown;      /* (route, RCPT) → reply */
 	struct memory *known;        /* (route, RCPT) taken */
+	struct memory *alone;        /* (route, MAIL FROM, RCPT): shares no transaction */
 	bool *gone;                  /* set when freed inside a callback */
 	deliver_alert_callback *on_alert;
 	void *alert_arg;
@@ -289,6 +295,30 @@ static inline void deliver_count(struct deliver *d, enum postern_ctl_counter c)
 /* job.c, verify.c: without callbacks, for deliver_free() */
 void jobs_drop(struct deliver *d);
 void probes_drop(struct deliver *d);
+
+/* truth.c: what is known of recipients, and what answers teach. */
+struct truth_keys {
+	struct memory_key pair, wide; /* (route, MAIL FROM, RCPT), (route, RCPT) */
+};
+struct truth_keys truth_keys(const struct deliver *d, const struct config_route *route,
+			     struct str from, struct str rcpt);
+/* What can be said without the next hop. */
+bool truth_answer(struct deliver *d, const struct deliver_ask *ask, const struct truth_keys *k,
+		  bool utf8, struct deliver_reply *r);
+void truth_accept(struct deliver_reply *r);
+/* The next hop is silent: what it last said of this recipient, if that was yes, counts for a day. */
+bool truth_stale(struct deliver *d, const struct truth_keys *k, struct deliver_reply *r);
+/* A callout was answered; *r is what the client hears. */
+void truth_of_probe(struct xact *x, const struct truth_keys *k, const struct deliver_reply *said,
+		    struct deliver_reply *r);
+/* A declared size that the next hops of the route cannot take. */
+bool truth_too_big(struct deliver *d, const struct deliver_ask *ask, struct deliver_reply *r);
+/* RCPT replies of a message. */
+void truth_learn(struct xact *x);
+/* The message was answered by something else than 2xx, or RCPT by 421. */
+void truth_of_content(struct xact *x, const struct ending *e, struct deliver_result *res);
+/* A 5xx of this route is not believed at the moment: *r says so. */
+bool truth_doubtful(const struct xact *x, struct deliver_reply *r);
 
 /* targets.c: next hops of a transaction, in its own order. */
 void targets_begin(struct xact *x); /* hosts or MX; then xact_ready() or x->final */
@@ -329,6 +359,8 @@ struct pool *pool_get(struct deliver *d, const char *route);
 /* Made if it is new; by name, port and source addresses. NULL: out of memory. */
 struct host *pool_host(struct pool *p, const struct config_route *route,
 		       const struct config_host *want, bool by_mx);
+/* The next hops of the route that are known, one after the other; NULL: no more. */
+struct host *pool_next(struct pool *p, const struct config_route *route, struct host *after);
 /* All next hops of the route said so in their last EHLO. */
 bool pool_offers(struct deliver *d, const struct config_route *route, uint32_t caps);
 bool pool_wait(struct xact *x, bool first); /* false: too many wait */

@@ -61,42 +61,6 @@ static void run(struct completion *c)
 		d->gone = outer;
 }
 
-/* What the refusals of this transaction teach about its recipients. */
-static void learn(struct xact *x)
-{
-	struct deliver *d = x->d;
-	uint64_t now = deliver_now_s(d);
-
-	for (size_t i = 0; i < x->n_rcpts; i++) {
-		const struct deliver_reply *r = &x->rcpt_result[i].next_hop;
-		struct memory_key wide = memory_key(d->secret, x->route->name, NULL, x->rcpt[i]);
-		struct memory_key pair =
-			memory_key(d->secret, x->route->name, &x->mail_from, x->rcpt[i]);
-		struct deliver_reply keep;
-		uint32_t ttl = LIMIT_REFUSAL_4XX_TTL_S;
-
-		switch (verdict_classify(x->config, STAGE_RCPT, r)) {
-		case VERDICT_OK:
-			memory_put(d->known, wide, now, LIMIT_KNOWN_RCPT_TTL_S, NULL);
-			continue;
-		case VERDICT_REJECT:
-			ttl = LIMIT_REFUSAL_5XX_TTL_S;
-			memory_drop(d->known, wide);
-			break;
-		case VERDICT_DEFER:
-		case VERDICT_THROTTLE:
-			break;
-		default:
-			continue; /* of the host or of us, not of the recipient */
-		}
-		verdict_pass(&keep, r, NULL);
-		memory_put(d->refusals, pair, now, ttl, &keep);
-		deliver_count(d, CTL_nexthop_rcpt_refused);
-		if (verdict_recipient_wide(r))
-			memory_put(d->unknown, wide, now, LIMIT_UNKNOWN_RCPT_TTL_S, &keep);
-	}
-}
-
 static void refused_rcpts(struct deliver_job *j)
 {
 	struct xact *x = &j->x;
@@ -105,7 +69,7 @@ static void refused_rcpts(struct deliver_job *j)
 	bool alert = false;
 	size_t at = 0;
 
-	learn(x);
+	truth_learn(x);
 	for (size_t i = 0; i < x->n_rcpts && !alert; i++)
 		if (verdict_classify(x->config, STAGE_RCPT, &j->rcpt[i].next_hop) == VERDICT_RELAY) {
 			alert = true;
@@ -138,7 +102,9 @@ static void final(struct xact *x, const struct ending *e)
 	} else {
 		xact_reply(x, e, &res->reply, &res->outcome, &res->alert);
 		if (e->kind == END_DELIVERED)
-			learn(x);
+			truth_learn(x);
+		else if (e->kind == END_REPLY)
+			truth_of_content(x, e, res);
 		for (size_t i = 0; i < x->n_rcpts; i++)
 			if (e->kind == END_DELIVERED ||
 			    (e->kind == END_REPLY && e->stage != STAGE_RCPT))
@@ -236,6 +202,7 @@ struct deliver_job *deliver_start(struct deliver *d, const struct deliver_reques
 	x->rcpt = req->rcpt;
 	x->n_rcpts = req->n_rcpts;
 	x->rcpt_result = j->rcpt;
+	x->client = req->client;
 	x->utf8 = req->smtputf8 || !verdict_path_is_ascii(req->mail_from);
 	for (size_t i = 0; i < req->n_rcpts && !x->utf8; i++)
 		x->utf8 = !verdict_path_is_ascii(req->rcpt[i]);

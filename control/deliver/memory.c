@@ -14,7 +14,8 @@ struct entry {
 	TAILQ_ENTRY(entry) lru;
 	struct entry *next;
 	struct memory_key key;
-	uint64_t made_s, until_s;
+	uint64_t made_s, until_s, untold_s;
+	bool told;
 	uint16_t code, enh_subject, enh_detail;
 	uint8_t enh_class;
 	uint16_t text_len;
@@ -114,7 +115,7 @@ void memory_free(struct memory *m)
 }
 
 int memory_put(struct memory *m, struct memory_key key, uint64_t now_s, uint32_t ttl_s,
-	       const struct deliver_reply *reply)
+	       uint32_t untold_s, const struct deliver_reply *reply)
 {
 	size_t text = reply ? strnlen(reply->text, sizeof(reply->text) - 1) : 0;
 	struct entry *e = malloc(sizeof(*e) + text), **at;
@@ -125,6 +126,7 @@ int memory_put(struct memory *m, struct memory_key key, uint64_t now_s, uint32_t
 	e->key = key;
 	e->made_s = now_s;
 	e->until_s = now_s + ttl_s;
+	e->untold_s = now_s + untold_s;
 	if (reply) {
 		e->code = reply->code;
 		e->enh_class = reply->enh_class;
@@ -153,10 +155,11 @@ bool memory_get(struct memory *m, struct memory_key key, uint64_t now_s,
 
 	if (!e)
 		return false;
-	if (now_s >= e->until_s) {
+	if (now_s >= e->until_s && (e->told || now_s >= e->untold_s)) {
 		drop(m, at);
 		return false;
 	}
+	e->told = true;
 	TAILQ_REMOVE(&m->lru, e, lru);
 	TAILQ_INSERT_HEAD(&m->lru, e, lru);
 	if (reply) {

@@ -26,9 +26,10 @@ struct memory_key memory_key(const uint8_t secret[16], const char *route, const 
 /* NULL: -ENOMEM. At most `cap` entries. */
 struct memory *memory_new(size_t cap);
 void memory_free(struct memory *m);
-/* reply NULL: the entry is a mere "yes". -ENOMEM leaves the table as it was. */
+/* reply NULL: the entry is a mere "yes". An entry that memory_get() has given to nobody yet is kept
+ * for untold_s, if that is longer than ttl_s. -ENOMEM leaves the table as it was. */
 int memory_put(struct memory *m, struct memory_key key, uint64_t now_s, uint32_t ttl_s,
-	       const struct deliver_reply *reply);
+	       uint32_t untold_s, const struct deliver_reply *reply);
 /* False if there is none or it has expired. reply, made_s may be NULL; an entry of a mere "yes"
  * leaves reply->code 0. */
 bool memory_get(struct memory *m, struct memory_key key, uint64_t now_s,

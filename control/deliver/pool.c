@@ -101,30 +101,40 @@ struct host *pool_host(struct pool *p, const struct config_route *route,
 	return h;
 }
 
+/* MX: which of them the records name now is not known here; all that they ever named. */
+static bool is_of_route(const struct host *h, const struct config_route *route)
+{
+	if (!same_sources(h, route))
+		return false;
+	if (route->mx)
+		return h->by_mx;
+	for (size_t i = 0; i < route->n_hosts; i++)
+		if (route->host[i].port == h->port && !strcmp(route->host[i].name, h->name))
+			return true;
+	return false;
+}
+
+struct host *pool_next(struct pool *p, const struct config_route *route, struct host *after)
+{
+	struct host *h = after ? TAILQ_NEXT(after, link) : TAILQ_FIRST(&p->hosts);
+
+	while (h && !is_of_route(h, route))
+		h = TAILQ_NEXT(h, link);
+	return h;
+}
+
 bool pool_offers(struct deliver *d, const struct config_route *route, uint32_t caps)
 {
 	struct pool *p = pool_get(d, route->name);
-	struct host *h;
-	bool any = false;
+	struct host *h = NULL;
+	size_t n = 0;
 
-	if (!p)
-		return false;
-	for (size_t i = 0; i < route->n_hosts; i++) {
-		h = pool_host(p, route, &route->host[i], false);
-		if (!h || !h->greeted || (h->caps & caps) != caps)
+	while (p && (h = pool_next(p, route, h))) {
+		if (!h->greeted || (h->caps & caps) != caps)
 			return false;
-		any = true;
+		n++;
 	}
-	/* Which of them MX records name now is not known here: all that ever were. */
-	if (route->mx)
-		TAILQ_FOREACH(h, &p->hosts, link) {
-			if (!h->by_mx)
-				continue;
-			if (!h->greeted || (h->caps & caps) != caps)
-				return false;
-			any = true;
-		}
-	return any;
+	return route->mx ? n : n && n == route->n_hosts;
 }
 
 /* ---- waiting ---------------------------------------------------------------------------------- */

@@ -35,9 +35,34 @@ static void keys(void **state)
 	assert_false(same(STR("a@b\xfc" "cher.example"), STR("a@b\xfd" "cher.example")));
 }
 
+/* What nobody has heard is kept longer, and then given once. */
+static void untold(void **state)
+{
+	struct memory_key k = memory_key(secret, "r", NULL, STR("a@example.com"));
+	struct deliver_reply r = {.code = 450, .text = "later"}, got;
+	struct memory *m = memory_new(4);
+
+	(void)state;
+	memory_put(m, k, 100, 10, 1000, &r);
+	assert_true(memory_get(m, k, 1099, &got, NULL));
+	assert_int_equal(got.code, 450);
+	assert_false(memory_get(m, k, 1099, &got, NULL));
+	memory_put(m, k, 100, 10, 1000, &r);
+	assert_true(memory_get(m, k, 105, NULL, NULL)); /* within its time: any number of times */
+	assert_true(memory_get(m, k, 109, NULL, NULL));
+	assert_false(memory_get(m, k, 110, NULL, NULL));
+	memory_put(m, k, 100, 10, 1000, &r);
+	assert_false(memory_get(m, k, 1100, NULL, NULL));
+	memory_put(m, k, 100, 0, 1000, &r);
+	assert_true(memory_get(m, k, 100, NULL, NULL));
+	assert_false(memory_get(m, k, 100, NULL, NULL));
+	assert_int_equal(memory_count(m), 0);
+	memory_free(m);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(keys)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(keys), cmocka_unit_test(untold)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -22,8 +22,8 @@ struct deliver_question {
 	struct probe *probe;
 	struct completion done;
 	struct event timer;
-	struct memory_key wide;
-	struct config *config;
+	struct truth_keys keys;
+	struct deliver_ask ask;      /* its texts are not kept */
 	struct deliver_reply reply;
 	deliver_verify_callback *cb;
 	void *arg;
@@ -33,12 +33,13 @@ struct probe {
 	TAILQ_ENTRY(probe) link;
 	struct completion done;
 	struct xact x;
-	struct memory_key pair, wide;
+	struct truth_keys keys;
+	struct deliver_client client;
 	struct event timer;
 	TAILQ_HEAD(, deliver_question) questions;
 	struct deliver_rcpt_result result;
 	struct str rcpt;
-	uint8_t text[]; /* MAIL FROM, RCPT */
+	uint8_t text[]; /* MAIL FROM, RCPT, those of the client */
 };
 
 #define PROBE_OF(ptr, member) ((struct probe *)((char *)(ptr)-offsetof(struct probe, member)))
@@ -79,7 +80,7 @@ static void question_free(struct deliver_question *q)
 	if (p)
 		TAILQ_REMOVE(&p->questions, q, waiting);
 	drop_unwanted(p);
-	config_unref(q->config);
+	config_unref(q->ask.config);
 	free(q);
 }
 
@@ -113,27 +114,16 @@ static void answer(struct deliver_question *q, const struct deliver_reply *r)
 	}
 	evtimer_del(&q->timer);
 	q->reply = *r;
+	/* Known only now, perhaps: the next hop said it in the EHLO of the probe. */
+	if (r->code / 100 == 2)
+		truth_too_big(q->d, &q->ask, &q->reply);
 	deliver_complete(q->d, &q->done);
 }
 
-static void accept_reply(struct deliver_reply *r)
-{
-	verdict_own(r, 250, 1, 5, "recipient ok", NULL);
-}
-
-/* The next hop is silent: what it last said of this recipient, if that was yes, counts for a day. */
-static bool stale_reply(struct deliver *d, struct memory_key wide, struct deliver_reply *r)
-{
-	if (!memory_get(d->known, wide, deliver_now_s(d), NULL, NULL))
-		return false;
-	accept_reply(r);
-	return true;
-}
-
-static void silent_reply(struct deliver *d, struct memory_key wide, struct deliver_reply *r)
+static void silent_reply(struct deliver *d, const struct truth_keys *k, struct deliver_reply *r)
 {
 	deliver_count(d, CTL_callout_failed);
-	if (!stale_reply(d, wide, r))
+	if (!truth_stale(d, k, r))
 		verdict_own(r, 451, 4, 3, "recipient cannot be checked now, try again later", NULL);
 }
 
@@ -145,7 +135,7 @@ static void question_timeout(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	silent_reply(q->d, q->wide, &r);
+	silent_reply(q->d, &q->keys, &r);
 	answer(q, &r);
 	drop_unwanted(p);
 }
@@ -159,30 +149,10 @@ static void probe_timeout(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	while ((q = TAILQ_FIRST(&p->questions))) {
-		silent_reply(p->x.d, p->wide, &r);
+		silent_reply(p->x.d, &p->keys, &r);
 		answer(q, &r);
 	}
 	probe_free(p);
-}
-
-/* RCPT was answered: what does the client hear, what is kept? */
-static void refused(struct probe *p, struct deliver_reply *r)
-{
-	struct xact *x = &p->x;
-	struct deliver *d = x->d;
-	struct ending e = {.kind = END_REPLY, .stage = STAGE_RCPT, .reply = p->result.next_hop};
-	enum verdict_class v = verdict_classify(x->config, STAGE_RCPT, &e.reply);
-	enum deliver_outcome outcome;
-	bool alert = false;
-
-	if (v == VERDICT_SERVICE && stale_reply(d, p->wide, r))
-		return;
-	xact_reply(x, &e, r, &outcome, &alert);
-	if (v != VERDICT_REJECT)
-		return;
-	memory_drop(d->known, p->wide);
-	if (verdict_recipient_wide(&e.reply))
-		memory_put(d->unknown, p->wide, deliver_now_s(d), LIMIT_UNKNOWN_RCPT_TTL_S, r);
 }
 
 static void final(struct xact *x, const struct ending *e)
@@ -196,15 +166,12 @@ static void final(struct xact *x, const struct ending *e)
 
 	switch (e->kind) {
 	case END_ACCEPTED:
-		memory_put(d->known, p->wide, deliver_now_s(d), LIMIT_KNOWN_RCPT_TTL_S, NULL);
-		accept_reply(&r);
-		break;
 	case END_RCPTS:
-		refused(p, &r);
+		truth_of_probe(x, &p->keys, &p->result.next_hop, &r);
 		break;
 	case END_REPLY:
 		if (verdict_classify(x->config, e->stage, &e->reply) == VERDICT_SERVICE &&
-		    stale_reply(d, p->wide, &r))
+		    truth_stale(d, &p->keys, &r))
 			break;
 		xact_reply(x, e, &r, &outcome, &alert);
 		break;
@@ -212,7 +179,7 @@ static void final(struct xact *x, const struct ending *e)
 		r = e->reply;
 		break;
 	default:
-		silent_reply(d, p->wide, &r);
+		silent_reply(d, &p->keys, &r);
 		break;
 	}
 	while ((q = TAILQ_FIRST(&p->questions)))
@@ -225,90 +192,71 @@ static struct probe *probe_find(struct deliver *d, struct memory_key pair, bool 
 	struct probe *p;
 
 	TAILQ_FOREACH(p, &d->probes, link)
-		if (p->pair.lo == pair.lo && p->pair.hi == pair.hi && p->x.utf8 == utf8 &&
+		if (p->keys.pair.lo == pair.lo && p->keys.pair.hi == pair.hi && p->x.utf8 == utf8 &&
 		    p->x.place != XACT_DONE)
 			return p;
 	return NULL;
 }
 
-static struct probe *probe_new(struct deliver *d, struct config *config,
-			       const struct config_route *route, struct str from, struct str rcpt,
-			       bool utf8)
+static struct str keep(uint8_t **at, struct str s)
 {
-	struct probe *p = calloc(1, sizeof(*p) + from.n + rcpt.n);
-	struct timeval life;
-	unsigned int ms = d->tuning.callout_ms * PROBE_LIFE;
+	struct str kept = str_make(*at, s.n);
 
-	if (!p || xact_init(&p->x, d, config, route)) {
+	if (s.n)
+		memcpy(*at, s.p, s.n);
+	*at += s.n;
+	return kept;
+}
+
+static void keep_client(struct probe *p, uint8_t *at, const struct deliver_client *client)
+{
+	if (!client)
+		return;
+	p->client = *client;
+	p->client.helo = keep(&at, client->helo);
+	p->client.name = keep(&at, client->name);
+	p->client.tls_cipher = keep(&at, client->tls_cipher);
+	p->client.tls_client = keep(&at, client->tls_client);
+	p->x.client = &p->client;
+}
+
+static struct probe *probe_new(struct deliver *d, const struct deliver_ask *ask, bool utf8)
+{
+	static const struct deliver_client nobody;
+	const struct deliver_client *c = ask->client ? ask->client : &nobody;
+	size_t n = ask->mail_from.n + ask->rcpt.n + c->helo.n + c->name.n + c->tls_cipher.n +
+		   c->tls_client.n;
+	struct probe *p = calloc(1, sizeof(*p) + n);
+	unsigned int ms = d->tuning.callout_ms * PROBE_LIFE;
+	struct timeval life = {.tv_sec = ms / 1000, .tv_usec = (ms % 1000) * 1000};
+	uint8_t *at;
+
+	if (!p || xact_init(&p->x, d, ask->config, ask->route)) {
 		free(p);
 		return NULL;
 	}
-	if (from.n)
-		memcpy(p->text, from.p, from.n);
-	memcpy(p->text + from.n, rcpt.p, rcpt.n);
-	p->rcpt = str_make(p->text + from.n, rcpt.n);
+	at = p->text;
+	p->x.mail_from = keep(&at, ask->mail_from);
+	p->rcpt = keep(&at, ask->rcpt);
+	keep_client(p, at, ask->client);
 	TAILQ_INIT(&p->questions);
 	p->done.run = probe_done;
 	p->x.probe = true;
-	p->x.mail_from = str_make(p->text, from.n);
 	p->x.rcpt = &p->rcpt;
 	p->x.n_rcpts = 1;
 	p->x.rcpt_result = &p->result;
 	p->x.utf8 = utf8;
 	p->x.final = final;
 	evtimer_assign(&p->timer, d->base, probe_timeout, p);
-	life.tv_sec = ms / 1000;
-	life.tv_usec = (ms % 1000) * 1000;
 	evtimer_add(&p->timer, &life);
 	TAILQ_INSERT_TAIL(&d->probes, p, link);
 	return p;
 }
 
-/* What can be said without the next hop. */
-static bool from_memory(struct deliver_question *q, const struct config_route *route,
-			struct memory_key pair, struct str from, struct str rcpt, bool utf8,
-			struct deliver_reply *r)
-{
-	struct deliver *d = q->d;
-	uint64_t now = deliver_now_s(d), made;
-
-	if (!rcpt.n || !verdict_path_is_safe(rcpt)) {
-		verdict_own(r, 501, 1, 3, "bad recipient address", NULL);
-		return true;
-	}
-	if (!verdict_path_is_safe(from)) {
-		verdict_own(r, 501, 1, 7, "bad sender address", NULL);
-		return true;
-	}
-	if (memory_get(d->refusals, pair, now, r, NULL) ||
-	    memory_get(d->unknown, q->wide, now, r, NULL)) {
-		deliver_count(d, CTL_rcpt_remembered);
-		return true;
-	}
-	/* That the recipient is good does not say that it can be sent to: RFC 6531 3.1, 3.5. */
-	if (route->verify == VERIFY_NONE ||
-	    (memory_get(d->known, q->wide, now, NULL, &made) &&
-	     now - made < LIMIT_KNOWN_RCPT_FRESH_S &&
-	     (!utf8 || pool_offers(d, route, EHLO_SMTPUTF8)))) {
-		accept_reply(r);
-		return true;
-	}
-	return false;
-}
-
-struct deliver_question *deliver_verify(struct deliver *d, struct config *config,
-					const struct config_route *route, struct str mail_from,
-					struct str rcpt, bool smtputf8,
-					deliver_verify_callback *cb, void *arg)
+static struct deliver_question *question_new(struct deliver *d, const struct deliver_ask *ask,
+					     deliver_verify_callback *cb, void *arg)
 {
 	struct deliver_question *q = calloc(1, sizeof(*q));
-	struct memory_key pair = memory_key(d->secret, route->name, &mail_from, rcpt);
-	struct timeval budget = {.tv_sec = d->tuning.callout_ms / 1000,
-				 .tv_usec = (d->tuning.callout_ms % 1000) * 1000};
-	struct deliver_reply r;
-	struct probe *p;
-	bool utf8 = smtputf8 || !verdict_path_is_ascii(mail_from) || !verdict_path_is_ascii(rcpt);
-	bool fresh;
 
 	if (!q)
 		return NULL;
@@ -316,18 +264,38 @@ struct deliver_question *deliver_verify(struct deliver *d, struct config *config
 	q->cb = cb;
 	q->arg = arg;
 	q->done.run = question_run;
-	q->wide = memory_key(d->secret, route->name, NULL, rcpt);
-	q->config = config_ref(config);
+	q->keys = truth_keys(d, ask->route, ask->mail_from, ask->rcpt);
+	q->ask = *ask;
+	q->ask.config = config_ref(ask->config);
+	q->ask.mail_from = q->ask.rcpt = STR_NONE;
+	q->ask.client = NULL;
 	evtimer_assign(&q->timer, d->base, question_timeout, q);
 	TAILQ_INSERT_TAIL(&d->questions, q, link);
-	if (from_memory(q, route, pair, mail_from, rcpt, utf8, &r)) {
+	return q;
+}
+
+struct deliver_question *deliver_verify(struct deliver *d, const struct deliver_ask *ask,
+					deliver_verify_callback *cb, void *arg)
+{
+	struct deliver_question *q = question_new(d, ask, cb, arg);
+	struct timeval budget = {.tv_sec = d->tuning.callout_ms / 1000,
+				 .tv_usec = (d->tuning.callout_ms % 1000) * 1000};
+	bool utf8 = ask->smtputf8 || !verdict_path_is_ascii(ask->mail_from) ||
+		    !verdict_path_is_ascii(ask->rcpt);
+	struct deliver_reply r;
+	struct probe *p;
+	bool fresh;
+
+	if (!q)
+		return NULL;
+	if (truth_answer(d, ask, &q->keys, utf8, &r)) {
 		answer(q, &r);
 		return q;
 	}
-	p = probe_find(d, pair, utf8);
+	p = probe_find(d, q->keys.pair, utf8);
 	fresh = !p;
 	if (fresh)
-		p = probe_new(d, config, route, mail_from, rcpt, utf8);
+		p = probe_new(d, ask, utf8);
 	if (!p) {
 		question_free(q);
 		return NULL;
@@ -336,8 +304,7 @@ struct deliver_question *deliver_verify(struct deliver *d, struct config *config
 	TAILQ_INSERT_TAIL(&p->questions, q, waiting);
 	evtimer_add(&q->timer, &budget);
 	if (fresh) {
-		p->pair = pair;
-		p->wide = q->wide;
+		p->keys = q->keys;
 		deliver_count(d, CTL_callouts);
 		xact_start(&p->x, NULL);
 	}

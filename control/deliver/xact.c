@@ -278,6 +278,8 @@ void xact_reply(const struct xact *x, const struct ending *e, struct deliver_rep
 			verdict_relay(reply, id);
 			return;
 		case VERDICT_REJECT:
+			if (truth_doubtful(x, reply))
+				return;
 			*outcome = DELIVER_REJECTED;
 			break;
 		default:

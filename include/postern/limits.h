@@ -139,6 +139,14 @@
 #define LIMIT_TLS_SESSIONS_KEPT 1024     /* ours: of next hops, the least recently used goes first */
 #define LIMIT_TLS_SESSION_S 3600         /* ours: then the certificate is looked at again */
 #define LIMIT_TLS_CLEAR_S 60             /* ours: TLS failed under "may": not tried again so soon */
+#define LIMIT_BREAKER_HALF_LIFE_S (24 * 3600) /* ours: of what a route's breaker takes for normal */
+#define LIMIT_BREAKER_KNOWN_SHARE 5     /* ours: of its samples; so many of known recipients are enough, */
+#define LIMIT_BREAKER_KNOWN_MIN 10      /* and these at least */
+#define LIMIT_BREAKER_OF_SOURCE 3       /* ours: refusals of one source that count, a tenth of its window */
+#define LIMIT_RECIPIENT_LIST 1000000u   /* ours: addresses in a route's list, 32 MB */
+#define LIMIT_RECIPIENT_FILE (256u * 1024 * 1024) /* ours: octets of it */
+#define LIMIT_REFUSAL_UNTOLD_S (24 * 3600) /* ours: a refusal that held up others waits for its retry */
+#define LIMIT_RCPT_LEARNED_S (24 * 3600) /* ours: how many recipients a next hop took before 4.5.3 */
 /* MTA-STS, RFC 8461 */
 #define LIMIT_STS_POLICY (64u * 1024)    /* 3.3: a suggestion */
 #define LIMIT_STS_MAX_AGE_S 31557600u    /* 3.2 */

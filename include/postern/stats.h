@@ -206,6 +206,11 @@
 	X(relay_denied, D, "recipients refused: not a configured domain") \
 	X(rcpt_remembered, D, "recipients refused from a remembered next-hop reply") \
 	X(rcpt_other_route, D, "recipients deferred: another route was taken (452 4.5.3)") \
+	X(rcpt_unlisted, D, "recipients refused: not in the list of their route") \
+	X(rcpt_too_big, D, "recipients refused: the declared size is over that of the next hop (550 5.3.4)") \
+	X(rcpt_too_many, D, "recipients deferred: the next hop takes them in smaller transactions (452 4.5.3)") \
+	X(breaker_opened, C, "breakers of routes that opened") \
+	X(breaker_deferred, D, "5xx of a next hop turned into 451 by an open breaker") \
 	X(callouts, C, "recipient callouts to next hops") \
 	X(callout_failed, C, "callouts without an answer in time") \
 	X(messages, C, "messages judged") \
@@ -307,6 +312,7 @@
 	X(nexthop_stale, C, "pooled connections found dead at MAIL, message sent on a fresh one") \
 	X(nexthop_garbage, C, "next-hop replies that were no SMTP") \
 	X(nexthop_rcpt_refused, C, "recipients refused at delivery and remembered") \
+	X(nexthop_split, C, "messages refused behind their content for a recipient, deferred to go one by one") \
 	X(nexthop_unsendable, D, "messages refused here: the next hop lacks the size or an extension") \
 	X(nexthop_bdat, C, "messages delivered by BDAT") \
 	X(nexthop_crlf_added, C, "messages delivered by DATA with a final CRLF that they lacked") \
