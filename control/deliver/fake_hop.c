@@ -30,6 +30,7 @@ struct hop_session {
 	struct event held;
 	bool holding, body, hung, tls;
 	bool garble;              /* what comes next is answered with no TLS */
+	bool late;                /* a recipient of the transaction is refused at its dot */
 	bool chunk, last;         /* BDAT: octets are awaited; these are the last */
 	size_t chunk_left;
 	unsigned int rcpts, mails, messages;
@@ -167,6 +168,7 @@ static bool command(struct hop_session *s, const char *line)
 		return say(s, k->helo, "250 hop.example.net");
 	if (is(line, "MAIL")) {
 		s->rcpts = 0;
+		s->late = false;
 		if (s->mails++ && k->die_at_second_mail) {
 			session_end(s, false);
 			return false;
@@ -175,6 +177,15 @@ static bool command(struct hop_session *s, const char *line)
 	}
 	if (is(line, "RCPT")) {
 		unsigned int i = s->rcpts++;
+
+		s->late |= k->refuse_late && strstr(line, k->refuse_late);
+		if (k->refuse && strstr(line, k->refuse)) {
+			/* Behind 421 nothing is answered any more; what comes is read, so that no RST takes
+			 * the reply back. */
+			say(s, k->refuse_with, NULL);
+			s->hung = !strncmp(k->refuse_with, "421", 3);
+			return !s->hung;
+		}
 
 		if (k->hold_rcpt && !s->holding)
 			hold(s, HOLD_MS);
@@ -218,6 +229,10 @@ static bool message_end(struct hop_session *s, const char *says)
 
 	s->body = false;
 	h->saw_dot = true;
+	if (s->late) {
+		evbuffer_drain(s->content, evbuffer_get_length(s->content));
+		return say(s, h->script.refuse_with, NULL);
+	}
 	h->messages++;
 	s->messages++;
 	free(h->content);

@@ -31,6 +31,9 @@ struct hop_script {
 	const char *banner, *ehlo, *helo, *mail, *rcpt[4], *data, *dot, *rset;
 	const char *chunk, *last;    /* BDAT: reply to the octets, to LAST; last NULL: as dot */
 	const char *mid_body;        /* said when the first content is in: a line, octets of a chunk */
+	const char *refuse;          /* RCPT of this mailbox hears refuse_with */
+	const char *refuse_late;     /* so does the dot of a transaction with this one */
+	const char *refuse_with;
 	unsigned int dot_after_ms;   /* the reply to the message comes so late */
 	bool no_read_body;           /* content is not read: the socket fills up */
 	bool hold_rcpt;              /* RCPT replies come late, all at once */

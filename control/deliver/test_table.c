@@ -105,12 +105,17 @@ static const struct cell cells[] = {
 	{"RCPT multi-line", RCPT0, "550-5.1.1 no\r\n550 5.1.1 body", 1, 550, 5, 1, 1, NO, "rcpt",
 	 .retry = 550},
 	/* RCPT 2 of 3 */
-	{"RCPT i 4xx", RCPT1, "452 4.5.3 too many", 3, 451, 4, 3, 0, LATER, "rcpt", .retry = 452},
+	{"RCPT i 4xx", RCPT1, "450 4.2.2 full", 3, 451, 4, 3, 0, LATER, "rcpt", .retry = 450},
+	/* of the transaction, not of the recipient: see test_truth.c */
+	{"RCPT i too many", RCPT1, "452 4.5.3 too many", 3, 451, 4, 3, 0, LATER, "rcpt"},
 	{"RCPT i 5xx", RCPT1, "550 5.1.1 nobody", 3, 451, 4, 3, 0, LATER, "rcpt", .retry = 550},
 	{"RCPT i 5xx one by one", RCPT1, "550 5.1.1 nobody", 3, 451, 4, 3, 0, LATER, "rcpt",
 	 .retry = 550, .no_pipelining = true},
-	{"RCPT i relay fault", RCPT1, "550 5.7.606 banned", 3, 451, 4, 4, 0, LATER, "rcpt", true},
-	{"RCPT i 421", RCPT1, "421 bye", 3, 451, 4, 0, 0, LATER, "rcpt"},
+	/* others were taken: deferred once, so that they go */
+	{"RCPT i relay fault", RCPT1, "550 5.7.606 banned", 3, 451, 4, 4, 0, LATER, "rcpt", true,
+	 .retry = 451},
+	{"RCPT i 4.3.2", RCPT1, "451 4.3.2 not now", 3, 451, 4, 3, 0, LATER, "rcpt", .retry = 451},
+	{"RCPT i 421", RCPT1, "421 bye", 3, 451, 4, 0, 0, LATER, "rcpt", .retry = 451},
 	{"RCPT i hang", RCPT1, HOP_HANG, 3, 451, 4, 4, 2, LATER, "rcpt"},
 	{"RCPT i reset", RCPT1, HOP_RESET, 3, 451, 4, 4, 2, LATER, "rcpt", .no_pipelining = true},
 	{"RCPT i over-long", RCPT1, HOP_LONG, 3, 451, 4, 5, 0, LATER, "rcpt"},
