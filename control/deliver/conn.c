@@ -281,6 +281,21 @@ int conn_queue(struct conn *c, const char *fmt, ...)
 	}
 }
 
+int conn_queue_raw(struct conn *c, const void *p, size_t n)
+{
+	if (c->out_cap - c->out_n < n) {
+		uint8_t *more = realloc(c->out, c->out_n + n + 1024);
+
+		if (!more)
+			return -ENOMEM;
+		c->out = more;
+		c->out_cap = c->out_n + n + 1024;
+	}
+	memcpy(c->out + c->out_n, p, n);
+	c->out_n += n;
+	return 0;
+}
+
 void conn_want_write(struct conn *c)
 {
 	if (!event_pending(&c->wr, EV_WRITE, NULL))
@@ -374,6 +389,7 @@ void conn_close(struct conn *c, bool abort)
 		pool_leave(c);
 	else
 		TAILQ_REMOVE(&c->d->quitting, c, link);
+	pool_left(c);
 	c->state = CONN_DEAD;
 	TAILQ_INSERT_TAIL(&c->d->dead, c, link);
 	deliver_kick(c->d);

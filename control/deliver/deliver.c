@@ -175,9 +175,9 @@ void deliver_free(struct deliver *d)
 		*d->gone = true;
 	jobs_drop(d);
 	probes_drop(d);
-	pools_free(d);
 	while ((c = TAILQ_FIRST(&d->quitting)))
 		conn_close(c, false);
+	pools_free(d);
 	free_list(&d->dead);
 	sts_free(d->sts);
 	tls_store_free(d->tls);

@@ -30,6 +30,8 @@ struct hop_session {
 	struct event held;
 	bool holding, body, hung, tls;
 	bool garble;              /* what comes next is answered with no TLS */
+	bool proxied;
+	unsigned int ehlos;
 	bool late;                /* a recipient of the transaction is refused at its dot */
 	bool chunk, last;         /* BDAT: octets are awaited; these are the last */
 	size_t chunk_left;
@@ -162,8 +164,12 @@ static bool command(struct hop_session *s, const char *line)
 	if (is(line, "EHLO") && !s->tls && !k->ehlo && (k->tls || k->starttls))
 		return say(s, NULL, "250-hop.example.net\r\n250-STARTTLS\r\n250 8BITMIME");
 	if (is(line, "EHLO"))
-		return say(s, k->ehlo, "250-hop.example.net\r\n250-PIPELINING\r\n250-SIZE 1000000\r\n"
+		return say(s, s->ehlos++ && k->ehlo_again ? k->ehlo_again : k->ehlo, "250-hop.example.net\r\n250-PIPELINING\r\n250-SIZE 1000000\r\n"
 				       "250-8BITMIME\r\n250-SMTPUTF8\r\n250 ENHANCEDSTATUSCODES");
+	if (is(line, "XCLIENT"))
+		return say(s, k->xclient, "220 hop.example.net again");
+	if (is(line, "XFORWARD"))
+		return say(s, k->xforward, "250 2.0.0 noted");
 	if (is(line, "HELO"))
 		return say(s, k->helo, "250 hop.example.net");
 	if (is(line, "MAIL")) {
@@ -272,6 +278,27 @@ static bool chunk(struct hop_session *s, struct evbuffer *in)
 	return say(s, k->chunk, "250 2.0.0 octets received");
 }
 
+/* False: not all of the header is here. */
+static bool proxy_header(struct hop_session *s, struct evbuffer *in)
+{
+	struct hop *h = s->hop;
+	uint8_t head[16];
+	size_t n;
+
+	if (s->proxied || !h->script.proxy)
+		return true;
+	if (evbuffer_copyout(in, head, sizeof(head)) < (ssize_t)sizeof(head))
+		return false;
+	n = sizeof(head) + ((size_t)head[14] << 8 | head[15]);
+	assert_true(n <= sizeof(h->header));
+	if (evbuffer_get_length(in) < n)
+		return false;
+	h->header_n = n;
+	evbuffer_remove(in, h->header, n);
+	s->proxied = true;
+	return say(s, h->script.banner, "220 hop.example.net ESMTP");
+}
+
 static void on_readable(struct bufferevent *bev, void *arg)
 {
 	struct hop_session *s = arg;
@@ -279,6 +306,8 @@ static void on_readable(struct bufferevent *bev, void *arg)
 	size_t n;
 	char *line;
 
+	if (!proxy_header(s, in))
+		return;
 	if (s->garble && evbuffer_get_length(in)) {
 		s->hung = true;
 		bufferevent_write(bev, s->hop->script.handshake, strlen(s->hop->script.handshake));
@@ -353,7 +382,8 @@ static void on_accept(evutil_socket_t fd, short what, void *arg)
 	h->accepted++;
 	if (++h->open > h->most_open)
 		h->most_open = h->open;
-	say(s, h->script.banner, "220 hop.example.net ESMTP");
+	if (!h->script.proxy)
+		say(s, h->script.banner, "220 hop.example.net ESMTP");
 }
 
 struct hop *hop_new(struct event_base *base)

@@ -31,6 +31,9 @@ struct hop_script {
 	const char *banner, *ehlo, *helo, *mail, *rcpt[4], *data, *dot, *rset;
 	const char *chunk, *last;    /* BDAT: reply to the octets, to LAST; last NULL: as dot */
 	const char *mid_body;        /* said when the first content is in: a line, octets of a chunk */
+	bool proxy;                  /* a PROXY header comes before the banner */
+	const char *xclient, *xforward;
+	const char *ehlo_again;      /* reply to the second EHLO of a connection; NULL: as ehlo */
 	const char *refuse;          /* RCPT of this mailbox hears refuse_with */
 	const char *refuse_late;     /* so does the dot of a transaction with this one */
 	const char *refuse_with;
@@ -65,6 +68,8 @@ struct hop {
 	uint64_t raw_body;           /* octets received in body state */
 	bool saw_dot;                /* or LAST */
 	char client[64];             /* address of the last that connected */
+	uint8_t header[2048];        /* PROXY, of the last connection */
+	size_t header_n;
 };
 
 struct hop *hop_new(struct event_base *base);

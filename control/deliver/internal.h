@@ -10,6 +10,7 @@
  *   xact.c            which address next, when to give up
  *   pool.c            slots of a route, waiting queue, idle connections
  *   session.c         the SMTP dialogue on a connection
+ *   identity.c        who the client is, told in front of banner or MAIL
  *   content.c         its last part: DATA or BDAT, content, dot or LAST
  *   conn.c            the socket: connect, read, write, deadline, close
  *   tls_conn.c        TLS on it; tls_ctx.c: contexts and sessions for it
@@ -32,6 +33,7 @@
 #include "control/deliver/stuff.h"
 #include "control/deliver/tls_out.h"
 #include "control/deliver/verdict.h"
+#include "control/hash/siphash.h"
 #include "control/sts/sts.h"
 #include "postern/limits.h"
 #include "postern/stats.h"
@@ -158,7 +160,7 @@ struct xact {
 
 enum conn_state {
 	CONN_RESOLVE, CONN_CONNECT, CONN_BANNER, CONN_EHLO, CONN_HELO, CONN_STARTTLS, CONN_TLS,
-	CONN_IDLE,
+	CONN_XCLIENT, CONN_XFORWARD, CONN_IDLE,
 	CONN_MAIL, CONN_RCPT, CONN_DATA, CONN_BODY, CONN_CHUNK, CONN_LAST, CONN_DOT, CONN_RSET,
 	CONN_QUIT, CONN_DEAD,
 	CONN_STATES,
@@ -167,6 +169,7 @@ enum conn_state {
 struct conn {
 	struct deliver *d;
 	struct host *host;           /* NULL once it left the pool (QUIT, dead) */
+	struct pool *slot;           /* then: whose slot it has until it is closed */
 	TAILQ_ENTRY(conn) link;      /* host's idle or busy list, or deliver's quitting, dead list */
 	enum conn_state state;
 	int fd;
@@ -178,6 +181,10 @@ struct conn {
 	struct xact *x;
 	bool counts_bulk;
 	bool reused;                 /* this is not its first transaction */
+	bool proxied, has_client;    /* a PROXY header began it, in the name of `client` */
+	bool identified;             /* XCLIENT named `client` */
+	bool forwarded;              /* XFORWARD was said for this transaction */
+	struct siphash128 client;    /* hash of who it was, under the secret */
 	enum config_tls_policy level; /* what the handshake must bring; of the attempt, not the route */
 	struct tls *tls;             /* NULL: in clear */
 	bool greeted;                /* EHLO was answered under TLS */
@@ -235,6 +242,7 @@ struct pool {
 	size_t n_waiting;
 	unsigned int n_conns;        /* connections and attempts that count against the route */
 	unsigned int n_bulk;         /* of these, busy with messages */
+	unsigned int n_leaving;      /* of these, about to be closed */
 	size_t n_hosts;
 	double tokens;               /* of the route's rate; filled up at filled_us */
 	uint64_t filled_us;
@@ -342,6 +350,8 @@ void xact_reply(const struct xact *x, const struct ending *e, struct deliver_rep
 void xact_alert(const struct xact *x, enum stage stage, const struct deliver_reply *said);
 /* The next hop itself is not as the route asks for. */
 void xact_warn(const struct xact *x, enum stage stage, const char *text);
+/* Something about the route itself: told once a LIMIT_ALERT_S. */
+void xact_route_alert(const struct xact *x, const char *text);
 /* The attempt is over and the connection is no longer ours. */
 void xact_ended(struct xact *x, const struct ending *e);
 /* A pooled connection died before MAIL was answered. */
@@ -366,15 +376,31 @@ bool pool_offers(struct deliver *d, const struct config_route *route, uint32_t c
 bool pool_wait(struct xact *x, bool first); /* false: too many wait */
 void pool_unwait(struct xact *x);
 void pool_dispatch(struct pool *p);
-void pool_leave(struct conn *c);      /* its slot is free */
+void pool_leave(struct conn *c);      /* it takes nothing more; its slot is free when it is closed: */
+void pool_left(struct conn *c);
 void pool_idle(struct conn *c);       /* transaction over, connection good */
 void pools_free(struct deliver *d);
+
+/* identity.c: XCLIENT, XFORWARD and PROXY. */
+#define IDENTITY_PROXY_MAX 1024
+/* In front of the banner. 0 or -ENOMEM. */
+int identity_connected(struct conn *c);
+/* May this pooled connection carry x? */
+bool identity_fits(const struct conn *c, const struct xact *x);
+/* In front of MAIL. True: it goes on when that is answered, or is over. */
+bool identity_begin(struct conn *c);
+struct str identity_helo(const struct conn *c);
+void identity_on_xclient(struct conn *c, const struct deliver_reply *r);
+void identity_on_xforward(struct conn *c, const struct deliver_reply *r);
+/* The header for a client, or NULL: for ourselves (LOCAL). Octets. */
+size_t identity_proxy(const struct deliver_client *client, uint8_t out[IDENTITY_PROXY_MAX]);
 
 /* conn.c */
 struct conn *conn_new(struct host *h);
 void conn_connect(struct conn *c, const struct address *a);
 void conn_deadline(struct conn *c, unsigned int ms);
 int conn_queue(struct conn *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+int conn_queue_raw(struct conn *c, const void *p, size_t n); /* 0 or -ENOMEM */
 void conn_flush(struct conn *c);
 void conn_want_write(struct conn *c);
 /* As recv(), send(), sendmsg(), through TLS if there is one: EAGAIN, EINTR; EPROTO: TLS is broken. */
@@ -398,7 +424,10 @@ void conn_free(struct conn *c);
 
 /* session.c */
 void session_connected(struct conn *c);
+void session_greet(struct conn *c);   /* EHLO again, as behind a connect */
 void session_begin(struct conn *c);   /* c->x set, EHLO done */
+/* It is of no use for c->x, which goes on with a new one. */
+void session_retire(struct conn *c);
 void session_reply(struct conn *c);   /* c->parser holds one */
 void session_secured(struct conn *c); /* the handshake is over and as it must be */
 void session_failed(struct conn *c, enum ending_kind kind); /* LOST, TIMEOUT, GARBAGE, CONNECT */

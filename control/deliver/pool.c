@@ -252,7 +252,7 @@ static bool reuse(struct host *h, struct xact *x)
 
 	for (c = TAILQ_FIRST(&h->idle); c; c = next) {
 		next = TAILQ_NEXT(c, link);
-		if (xact_tried(x, &c->addr) || !tls_fits(c, x))
+		if (xact_tried(x, &c->addr) || !identity_fits(c, x) || !tls_fits(c, x))
 			continue;
 		if (!conn_alive(c)) {
 			conn_close(c, false);
@@ -277,7 +277,7 @@ static bool reuse(struct host *h, struct xact *x)
 }
 
 /* Makes room by closing the connection that is idle for the longest, of whatever host. */
-static bool evict(struct pool *p)
+static void evict(struct pool *p)
 {
 	struct host *h;
 
@@ -286,10 +286,9 @@ static bool evict(struct pool *p)
 
 		if (c) {
 			conn_quit(c);
-			return true;
+			return;
 		}
 	}
-	return false;
 }
 
 /* Messages leave some slots to callouts, which have five seconds and a client waiting at RCPT. */
@@ -313,8 +312,12 @@ static bool place(struct pool *p, struct xact *x)
 		return false;
 	if (!x->fresh_only && reuse(h, x))
 		return true;
-	if (p->n_conns >= max && !evict(p))
+	if (p->n_conns >= max) {
+		/* Its slot is free when it is closed: a next hop counts what is open. */
+		if (p->n_leaving < p->n_waiting)
+			evict(p);
 		return false;
+	}
 	c = conn_new(h);
 	if (!c)
 		return false;
@@ -360,8 +363,18 @@ void pool_leave(struct conn *c)
 	if (!c->host)
 		return;
 	unlink_conn(c);
-	c->host->pool->n_conns--;
+	c->slot = c->host->pool;
+	c->slot->n_leaving++;
 	c->host = NULL;
+}
+
+void pool_left(struct conn *c)
+{
+	if (!c->slot)
+		return;
+	c->slot->n_conns--;
+	c->slot->n_leaving--;
+	c->slot = NULL;
 	deliver_kick(c->d);
 }
 

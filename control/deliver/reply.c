@@ -174,6 +174,30 @@ static void limits(struct ehlo *e, struct str params)
 	}
 }
 
+static uint32_t attributes(struct str params)
+{
+	static const struct {
+		struct str name;
+		uint32_t bit;
+	} known[] = {
+		{STR("NAME"), IDENTITY_NAME}, {STR("ADDR"), IDENTITY_ADDR}, {STR("PORT"), IDENTITY_PORT},
+		{STR("PROTO"), IDENTITY_PROTO}, {STR("HELO"), IDENTITY_HELO},
+		{STR("DESTADDR"), IDENTITY_DESTADDR}, {STR("DESTPORT"), IDENTITY_DESTPORT},
+		{STR("IDENT"), IDENTITY_IDENT}, {STR("SOURCE"), IDENTITY_SOURCE},
+	};
+	uint32_t bits = 0;
+
+	while (params.n) {
+		struct str word = str_cut(params, str_find(params, ' '));
+
+		for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+			if (str_ieq(word, known[i].name))
+				bits |= known[i].bit;
+		params = str_trim(str_skip(params, word.n));
+	}
+	return bits;
+}
+
 void ehlo_line(struct ehlo *e, struct str text)
 {
 	static const struct {
@@ -195,6 +219,10 @@ void ehlo_line(struct ehlo *e, struct str text)
 	text = str_trim(text);
 	word = str_cut(text, str_find(text, ' '));
 	param = str_trim(str_skip(text, word.n));
+	if (str_ieq(word, STR("XCLIENT")))
+		e->xclient |= attributes(param);
+	else if (str_ieq(word, STR("XFORWARD")))
+		e->xforward |= attributes(param);
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
 		if (!str_ieq(word, known[i].name))
 			continue;

@@ -52,10 +52,22 @@ size_t reply_enhanced(struct str s, uint8_t *cls, uint16_t *subject, uint16_t *d
 #define EHLO_LIMITS (1u << 6)
 #define EHLO_STARTTLS (1u << 7)
 
+/* Attributes of XCLIENT and XFORWARD. */
+#define IDENTITY_NAME (1u << 0)
+#define IDENTITY_ADDR (1u << 1)
+#define IDENTITY_PORT (1u << 2)
+#define IDENTITY_PROTO (1u << 3)
+#define IDENTITY_HELO (1u << 4)
+#define IDENTITY_DESTADDR (1u << 5)
+#define IDENTITY_DESTPORT (1u << 6)
+#define IDENTITY_IDENT (1u << 7)
+#define IDENTITY_SOURCE (1u << 8)
+
 struct ehlo {
 	uint32_t caps;
 	uint64_t size; /* largest message; 0: no bound told */
 	unsigned int rcpt_max, mail_max; /* RFC 9422; 0: no bound told */
+	uint32_t xclient, xforward; /* IDENTITY_*: attributes offered to us */
 };
 
 /* One line behind the first of an EHLO reply. */

@@ -15,7 +15,8 @@
 static const enum stage state_stage[CONN_STATES] = {
 	[CONN_RESOLVE] = STAGE_CONNECT, [CONN_CONNECT] = STAGE_CONNECT, [CONN_BANNER] = STAGE_BANNER,
 	[CONN_EHLO] = STAGE_EHLO, [CONN_HELO] = STAGE_EHLO, [CONN_STARTTLS] = STAGE_TLS,
-	[CONN_TLS] = STAGE_TLS, [CONN_MAIL] = STAGE_MAIL,
+	[CONN_TLS] = STAGE_TLS, [CONN_XCLIENT] = STAGE_EHLO, [CONN_XFORWARD] = STAGE_EHLO,
+	[CONN_MAIL] = STAGE_MAIL,
 	[CONN_RCPT] = STAGE_RCPT, [CONN_DATA] = STAGE_DATA, [CONN_BODY] = STAGE_BODY,
 	[CONN_CHUNK] = STAGE_CHUNK, [CONN_LAST] = STAGE_CHUNK, [CONN_DOT] = STAGE_DOT,
 };
@@ -138,7 +139,8 @@ void session_end_with(struct conn *c, enum ending_kind kind, const struct delive
 	if (kind == END_REPLY) {
 		note_error(c, e.stage, r->text);
 		/* Some say "421 timeout" only when they are spoken to again. */
-		stale = c->reused && r->code == 421 && e.stage == STAGE_MAIL;
+		stale = c->reused && r->code == 421 &&
+			(e.stage == STAGE_MAIL || e.stage == STAGE_EHLO);
 	}
 	if ((r && r->code == 421) || e.stage < STAGE_MAIL || open) {
 		c->x = NULL;
@@ -155,6 +157,16 @@ void session_end_with(struct conn *c, enum ending_kind kind, const struct delive
 		xact_stale(x, &e);
 	else
 		xact_ended(x, &e);
+}
+
+void session_retire(struct conn *c)
+{
+	struct xact *x = c->x;
+	struct ending e = {.kind = END_LOST, .stage = session_stage(c)};
+
+	c->x = NULL;
+	conn_quit(c);
+	xact_stale(x, &e);
 }
 
 void session_send(struct conn *c, int err)
@@ -174,7 +186,7 @@ void session_connected(struct conn *c)
 	c->born_us = deliver_now_us();
 	reply_reset(&c->parser);
 	c->state = CONN_BANNER;
-	conn_deadline(c, session_command_ms(c));
+	session_send(c, identity_connected(c));
 }
 
 static void on_ehlo_line(void *arg, unsigned int index, struct str text)
@@ -188,7 +200,13 @@ static void say_ehlo(struct conn *c)
 	c->state = CONN_EHLO;
 	c->parser.on_line = on_ehlo_line;
 	c->parser.arg = &c->ehlo;
-	session_send(c, conn_queue(c, "EHLO %s\r\n", c->x->config->hostname));
+	session_send(c, conn_queue(c, "EHLO %.*s\r\n", STR_FMT(identity_helo(c))));
+}
+
+void session_greet(struct conn *c)
+{
+	memset(&c->ehlo, 0, sizeof(c->ehlo));
+	say_ehlo(c);
 }
 
 static void on_banner(struct conn *c, const struct deliver_reply *r)
@@ -253,9 +271,8 @@ static void on_starttls(struct conn *c, const struct deliver_reply *r)
 void session_secured(struct conn *c)
 {
 	/* RFC 3207 4.2: what was said in clear is forgotten. */
-	memset(&c->ehlo, 0, sizeof(c->ehlo));
 	reply_reset(&c->parser);
-	say_ehlo(c);
+	session_greet(c);
 }
 
 static void on_ehlo(struct conn *c, const struct deliver_reply *r)
@@ -270,7 +287,7 @@ static void on_ehlo(struct conn *c, const struct deliver_reply *r)
 	/* RFC 5321 3.2: a server without extensions does not know the word. */
 	if (r->code == 500 || r->code == 501 || r->code == 502 || r->code == 504) {
 		c->state = CONN_HELO;
-		session_send(c, conn_queue(c, "HELO %s\r\n", c->x->config->hostname));
+		session_send(c, conn_queue(c, "HELO %.*s\r\n", STR_FMT(identity_helo(c))));
 		return;
 	}
 	if (r->code / 100 == 3)
@@ -343,8 +360,9 @@ void session_begin(struct conn *c)
 		memset(&x->rcpt_result[i], 0, sizeof(x->rcpt_result[i]));
 	snprintf(x->last_host, sizeof(x->last_host), "%s [%s]:%u", c->host->name, c->ip_text,
 		 c->addr.port);
-	if (unsendable(c))
+	if (unsendable(c) || identity_begin(c))
 		return;
+	c->forwarded = false;
 	if (req && (c->ehlo.caps & EHLO_SIZE))
 		snprintf(size, sizeof(size), " SIZE=%zu", req->size);
 	c->state = CONN_MAIL;
@@ -460,6 +478,8 @@ static void (*const on_reply[CONN_STATES])(struct conn *, const struct deliver_r
 	[CONN_EHLO] = on_ehlo,     /* 2xx: STARTTLS or MAIL; unknown word: HELO */
 	[CONN_HELO] = on_helo,     /* 2xx: MAIL */
 	[CONN_STARTTLS] = on_starttls, /* 2xx: the handshake, then EHLO */
+	[CONN_XCLIENT] = identity_on_xclient,   /* 220: EHLO again */
+	[CONN_XFORWARD] = identity_on_xforward, /* whatever: MAIL */
 	[CONN_IDLE] = on_close,    /* "421 idle too long" */
 	[CONN_MAIL] = on_mail,     /* then RCPT */
 	[CONN_RCPT] = on_rcpt,     /* all in and none refused: DATA or BDAT */

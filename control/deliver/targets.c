@@ -82,11 +82,8 @@ static void ready(struct xact *x)
 static void route_broken(struct xact *x, enum postern_ctl_counter counter, uint16_t detail,
 			 const char *text)
 {
-	struct deliver_alert a = {.route = x->route->name, .text = text};
-
 	deliver_count(x->d, counter);
-	if (deliver_alert_due(x->d, &x->pool->alert, &a.untold))
-		x->d->on_alert(x->d->alert_arg, &a);
+	xact_route_alert(x, text);
 	xact_refuse(x, 451, 4, detail, "no way to the mail service is known, try again later");
 }
 

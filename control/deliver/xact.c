@@ -248,6 +248,14 @@ static void tell(const struct xact *x, enum stage stage, const struct deliver_re
 		x->d->on_alert(x->d->alert_arg, &a);
 }
 
+void xact_route_alert(const struct xact *x, const char *text)
+{
+	struct deliver_alert a = {.route = x->route->name, .text = text};
+
+	if (deliver_alert_due(x->d, &x->pool->alert, &a.untold))
+		x->d->on_alert(x->d->alert_arg, &a);
+}
+
 void xact_alert(const struct xact *x, enum stage stage, const struct deliver_reply *said)
 {
 	deliver_count(x->d, CTL_nexthop_relay_fault);

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "postern/crc32c.h"
 #include "postern/limits.h"
 #include "postern/proxy_tlv.h"
 
@@ -127,19 +128,6 @@ static long v1(const uint8_t *p, size_t n, struct proxy_header *out)
 static unsigned int get16(const uint8_t *p)
 {
 	return (unsigned int)p[0] << 8 | p[1];
-}
-
-/* 2.2.3: CRC32c of the whole header, its own four octets taken as zero. */
-static uint32_t crc32c(const uint8_t *p, size_t n, size_t zero)
-{
-	uint32_t c = UINT32_MAX;
-
-	for (size_t i = 0; i < n; i++) {
-		c ^= i >= zero && i < zero + 4 ? 0 : p[i];
-		for (unsigned int k = 0; k < 8; k++)
-			c = c >> 1 ^ (0x82f63b78u & (0u - (c & 1)));
-	}
-	return ~c;
 }
 
 /* 2.2.5: client flags, four octets of verification, sub-TLVs. */
