@@ -411,12 +411,17 @@ static void on_judged(void *arg, const struct judgement *j)
 	struct ctl_reply r = {p->code, p->enh_class, p->enh_subject, p->enh_detail, str_c(p->text)};
 
 	if (j->error) {
+		bool loops = j->error == -ELOOP;
 		bool bad = j->error == -EBADMSG; /* its own fault: another try would meet the same */
 
 		r = bad ? (struct ctl_reply){554, 5, 6, 0, STR("Message refused: malformed or oversized header")}
 			: (struct ctl_reply){451, 4, 3, 0, STR("Message could not be judged, try again later")};
 		fprintf(stderr, "control: message %s: %s\n", m->sub->envelope.trace_id, j->error_text);
-		answer(m, &r, bad ? TRACE_REJECTED : TRACE_DEFERRED, NULL);
+		if (loops) {
+			r = (struct ctl_reply){554, 5, 4, 6, STR("Routing loop: this message was here before")};
+			m->loop->counters[CTL_loops]++;
+		}
+		answer(m, &r, bad || loops ? TRACE_REJECTED : TRACE_DEFERRED, NULL);
 	} else if (p->action == POLICY_REJECT) {
 		answer(m, &r, TRACE_REJECTED, NULL);
 	} else if (p->action == POLICY_DEFER) {

@@ -160,6 +160,8 @@ static void start_callout(struct session_work *k, struct session_question *q)
 		.port = s->peer_port, .helo = asked.helo, .esmtp = asked.proto != PROTO_SMTP,
 		.tls_version = asked.tls_version,
 	};
+	if (asked.listener < q->snapshot->config->n_listeners)
+		client.local_port = q->snapshot->config->listener[asked.listener].smtp_port;
 	memcpy(client.ip.a, asked.peer, sizeof(asked.peer));
 	memcpy(client.local.a, asked.local, sizeof(asked.local));
 	q->callout = deliver_verify(l->deliver, &ask, on_verified, q);

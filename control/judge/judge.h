@@ -99,7 +99,8 @@ struct judgement {
 	bool spf_field_left_out;       /* Received-SPF: a signature wants it absent */
 	struct reverify_result reverify; /* may come after the callback; done: it came */
 	int error;                     /* 0, or -errno: the message could not be judged (451);
-	                                  -EBADMSG: its header must not be passed on (554) */
+	                                  -EBADMSG: its header must not be passed on (554);
+	                                  -ELOOP: it goes round (554 5.4.6) */
 	char error_text[160];
 	bool timed_out;                /* LIMIT_JUDGE_S passed: what was open is temperror */
 	uint64_t judge_us;

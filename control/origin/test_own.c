@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+
+/* Which Received fields make a loop, and which are a forward. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "control/origin/origin.h"
+#include "postern/limits.h"
+
+#define BY(name, to) "Received: from a.example.org (unknown [203.0.113.7])\r\n\tby " name \
+	" (Postern) with ESMTP id 0123456789ABCDEF" to ";\r\n\tFri, 27 Nov 2026 10:00:00 +0000\r\n"
+#define US BY("mx.example.net", "")
+#define US_FOR(who) BY("MX.Example.NET", "\r\n\tfor <" who ">")
+#define OTHER BY("mx.example.com", "")
+#define FORGED "Received: by mx.example.net\r\n"
+
+static bool loops(const char *fields, size_t n_rcpts)
+{
+	static const struct str rcpt[] = {STR("user@example.com"), STR("other@example.com")};
+	static char text[64 * 1024];
+	struct iovec iov = {text, 0};
+	struct mail_bytes content = {&iov, 1, 0};
+	struct headers h;
+	bool is;
+
+	content.size = iov.iov_len = (size_t)snprintf(text, sizeof(text), "%sSubject: a\r\n\r\nb\r\n", fields);
+	assert_int_equal(headers_parse(&h, &content), 0);
+	is = origin_is_loop(&h, STR("mx.example.net"), rcpt, n_rcpts);
+	headers_free(&h);
+	return is;
+}
+
+static void rows(void **state)
+{
+	(void)state;
+	assert_false(loops("", 1));
+	assert_false(loops(OTHER OTHER OTHER, 1));
+	/* Once: a mailbox here forwards to another one here. */
+	assert_false(loops(US OTHER, 1));
+	assert_false(loops(OTHER US_FOR("someone@example.com"), 1));
+	assert_false(loops(US_FOR("User@example.com"), 1)); /* RFC 5321 2.4: another mailbox */
+	/* Back again for the same recipient. */
+	assert_true(loops(OTHER US_FOR("user@EXAMPLE.com"), 1));
+	/* Several recipients: our line named none of them. */
+	assert_false(loops(OTHER US_FOR("user@example.com"), 2));
+	/* Twice is a loop for whoever. */
+	assert_true(loops(US OTHER US, 2));
+	assert_true(loops(OTHER US_FOR("x@example.com") OTHER US_FOR("y@example.com"), 1));
+	/* What is not written as we write it was not written by us. */
+	assert_false(loops(FORGED FORGED FORGED, 1));
+	assert_false(loops(BY("amx.example.net", "") BY("mx.example.net.example", ""), 1));
+}
+
+static void hops(void **state)
+{
+	static char text[64 * 1024];
+	size_t n = 0;
+
+	(void)state;
+	for (unsigned int i = 0; i < LIMIT_RECEIVED_HOPS; i++)
+		n += (size_t)snprintf(text + n, sizeof(text) - n, "%s", OTHER);
+	assert_false(loops(text, 1));
+	snprintf(text + n, sizeof(text) - n, "%s", FORGED);
+	assert_true(loops(text, 1));
+}
+
+/* Two nodes that send to each other: the first one sees it the second time. */
+static void two_nodes(void **state)
+{
+	const struct str rcpt = STR("user@example.com");
+	static char text[4096], more[8192];
+	struct iovec iov = {text, 0};
+	struct mail_bytes content = {&iov, 1, 0};
+	unsigned int hop;
+
+	(void)state;
+	snprintf(text, sizeof(text), "Subject: a\r\n\r\nb\r\n");
+	for (hop = 1; hop < 10; hop++) {
+		const char *own = hop % 2 ? "one.example.net" : "two.example.net";
+		struct headers h;
+		bool is;
+
+		content.size = iov.iov_len = strlen(text);
+		assert_int_equal(headers_parse(&h, &content), 0);
+		is = origin_is_loop(&h, str_c(own), &rcpt, 1);
+		headers_free(&h);
+		if (is)
+			break;
+		snprintf(more, sizeof(more), "Received: from a.example.org (unknown [203.0.113.7])\r\n"
+			 "\tby %s (Postern) with ESMTP id 0123456789ABCDEF\r\n\tfor <user@example.com>;\r\n"
+			 "\tFri, 27 Nov 2026 10:00:00 +0000\r\n%s", own, text);
+		memcpy(text, more, sizeof(text));
+	}
+	assert_int_equal(hop, 3);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {cmocka_unit_test(rows), cmocka_unit_test(hops),
+					   cmocka_unit_test(two_nodes)};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
