@@ -312,5 +312,7 @@ const struct api_command commands[] = {
 	{"quarantine show", commands_quarantine_show},
 	{"quarantine delete", commands_quarantine_delete},
 	{"quarantine release", commands_quarantine_release},
+	{"breaker show", commands_show_breaker},
+	{"breaker ack", commands_ack_breaker},
 };
 const size_t n_commands = sizeof(commands) / sizeof(commands[0]);

@@ -204,6 +204,8 @@ api_handler commands_quarantine_release;
 bool commands_has_quarantine(const struct loop *l, struct api_request *req);
 /* commands_sources.c */
 api_handler commands_show_sources, commands_forgive_source;
+/* commands_breaker.c */
+api_handler commands_show_breaker, commands_ack_breaker;
 /* main.c */
 int main_reload(struct loop *l, struct snapshot_report *report);
 void main_reload_done(struct loop *l, int error, const char *text);

@@ -16,6 +16,8 @@ static const char usage_text[] =
 	"  show drops [--all]                       what was refused or dropped, and why\n"
 	"  show sources [ADDRESS]                   the worst and the busiest prefixes, or one\n"
 	"  sources forgive ADDRESS                  forget its failures\n"
+	"  breaker show                             routes whose refusals are watched\n"
+	"  breaker ack ROUTE [--learn]              pass its 5xx on again; --learn: they are normal\n"
 	"  trace [--trace-id ID] [--message-id ID] [--from ADDR] [--rcpt ADDR] [--origin IP]\n"
 	"        [--outcome WORD] [--limit N]       what became of messages (ADDR: or @domain)\n"
 	"  quarantine list [--rcpt ADDR] [--from ADDR] [--limit N]\n"
@@ -200,6 +202,20 @@ static int sources(const struct cli *cli, const char *command, const char *addre
 	return ask(cli, command, req);
 }
 
+/* "show", or "ack ROUTE [--learn]". */
+static int breaker(const struct cli *cli, int argc, char **argv)
+{
+	bool learn = argc == 3 && !strcmp(argv[2], "--learn");
+	json_t *req;
+
+	if (is(argc, argv, "show", NULL) && argc == 1)
+		return ask(cli, "breaker show", json_object());
+	if (!is(argc, argv, "ack", NULL) || argc < 2 || argc > 3 || (argc == 3 && !learn))
+		return usage("breaker show, or breaker ack ROUTE [--learn]");
+	req = json_pack("{s:s, s:b}", "route", argv[1], "learn", learn);
+	return ask(cli, "breaker ack", req);
+}
+
 static int show(const struct cli *cli, int argc, char **argv)
 {
 	static const char *const what[] = {"status", "workers", "sessions", "stats", "drops"};
@@ -237,6 +253,8 @@ int main(int argc, char **argv)
 		return sources(&cli, "show sources", n == 3 ? a[2] : NULL);
 	if (is(n, a, "show", NULL))
 		return show(&cli, n - 1, a + 1);
+	if (is(n, a, "breaker", NULL))
+		return breaker(&cli, n - 1, a + 1);
 	if (is(n, a, "sources", "forgive") && n == 3)
 		return sources(&cli, "sources forgive", a[2]);
 	if (is(n, a, "trace", NULL))

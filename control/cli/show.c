@@ -198,6 +198,25 @@ static void source_list(const json_t *list, const char *what)
 		source(v);
 }
 
+static void breakers(const json_t *a)
+{
+	const json_t *b;
+	size_t i;
+
+	printf("%-20s %-8s %8s %8s %7s %7s %7s\n", "ROUTE", "BREAKER", "FOR", "SAMPLES", "5XX", "USUAL",
+	       "LIMIT");
+	json_array_foreach(json_object_get(a, "breakers"), i, b) {
+		bool open = json_is_true(json_object_get(b, "open"));
+		char since[32] = "";
+
+		if (open)
+			duration((double)n(b, "open_s"), since, sizeof(since));
+		printf("%-20s %-8s %8s %8lld %6.1f%% %6.1f%% %6.1f%%\n", s(b, "route"),
+		       open ? "OPEN" : "closed", since, n(b, "samples"), 100 * f(b, "share"),
+		       100 * f(b, "base"), 100 * f(b, "limit"));
+	}
+}
+
 static void sources(const json_t *a)
 {
 	if (json_object_get(a, "sources")) {
@@ -331,6 +350,11 @@ void show_answer(const char *command, const json_t *answer)
 		sessions(answer);
 	else if (!strcmp(command, "show sources"))
 		sources(answer);
+	else if (!strcmp(command, "breaker show"))
+		breakers(answer);
+	else if (!strcmp(command, "breaker ack"))
+		printf("route %s: its 5xx are passed on again%s\n", s(answer, "route"),
+		       json_is_true(json_object_get(answer, "learned")) ? ", and are normal from now on" : "");
 	else if (!strcmp(command, "sources forgive"))
 		printf("%lld source(s) forgiven\n", n(answer, "forgiven"));
 	else if (!strcmp(command, "show stats") || !strcmp(command, "show drops"))

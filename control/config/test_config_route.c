@@ -192,6 +192,187 @@ static void announced_size(void **state)
 	config_unref(c);
 }
 
+/* ---- lists of recipients -------------------------------------------------------------------- */
+
+static char list_path[64];
+
+static void write_list(const char *text, size_t n)
+{
+	FILE *f;
+	int fd;
+
+	strcpy(list_path, "/tmp/postern-list-XXXXXX");
+	fd = mkstemp(list_path);
+	assert_true(fd >= 0);
+	f = fdopen(fd, "w");
+	assert_int_equal(fwrite(text, 1, n, f), n);
+	fclose(f);
+}
+
+static struct config *with_list(const char *text, const char *keys, struct config_error *err, size_t *n)
+{
+	char conf[1024];
+	struct config *c = NULL;
+
+	write_list(text, strlen(text));
+	snprintf(conf, sizeof(conf), ROUTE(HOSTS "verify = list; recipients = \"%s\"\n%s"), list_path,
+		 keys);
+	config_parse("test.conf", conf, strlen(conf), 1, &c, err, 4, n);
+	remove(list_path);
+	return c;
+}
+
+static bool listed(const struct config *c, const char *mailbox)
+{
+	return config_recipients_has(c->route[0].recipients, str_c(mailbox));
+}
+
+static void a_list(void **state)
+{
+	struct config_error err[4];
+	struct config *c;
+	size_t n;
+
+	(void)state;
+	c = with_list("# people\r\nAnn@Example.com # boss\n\n  bob@example.com\t\nann@EXAMPLE.com\n"
+		      "@all.example.com\n\"quo ted\"@example.com\n\"plain\"@example.com\n#tag@example.com\n"
+		      "o#h@example.com\nj\xc3\xb6rg@b\xc3\xbc" "cher.example", "", err, &n);
+	assert_non_null(c);
+	assert_int_equal(config_recipients_count(c->route[0].recipients), 7);
+	assert_true(listed(c, "ann@example.com"));
+	assert_true(listed(c, "ANN@example.COM"));
+	assert_true(listed(c, "bob@example.com"));
+	assert_false(listed(c, "bo@example.com"));
+	assert_false(listed(c, "bob@example.org"));
+	assert_false(listed(c, "bob+tag@example.com"));
+	assert_true(listed(c, "anybody@all.example.com"));
+	assert_false(listed(c, "anybody@sub.all.example.com"));
+	/* RFC 5321 4.1.2: the quotes are not part of the name. */
+	assert_true(listed(c, "plain@example.com"));
+	assert_true(listed(c, "\"b\\ob\"@example.com"));
+	assert_true(listed(c, "\"quo ted\"@example.com"));
+	assert_false(listed(c, "\"b@ob\"@example.com"));
+	assert_true(listed(c, "o#h@example.com"));
+	assert_false(listed(c, "#tag@example.com")); /* that line is a comment */
+	assert_true(listed(c, "j\xc3\xb6rg@xn--bcher-kva.example"));
+	assert_true(listed(c, "postmaster@example.com"));
+	assert_true(listed(c, "Postmaster"));
+	assert_false(listed(c, "bob"));
+	assert_false(listed(c, ""));
+	config_unref(c);
+}
+
+static void a_list_with_case_and_tags(void **state)
+{
+	struct config_error err[4];
+	struct config *c;
+	size_t n;
+
+	(void)state;
+	c = with_list("Ann@example.com\n+odd@example.com\n", "recipients-case = exact\n"
+		      "recipients-delimiter = \"+\"", err, &n);
+	assert_non_null(c);
+	assert_true(listed(c, "Ann@EXAMPLE.com"));
+	assert_false(listed(c, "ann@example.com"));
+	assert_true(listed(c, "Ann+news@example.com"));
+	assert_true(listed(c, "Ann+a+b@example.com"));
+	assert_true(listed(c, "+odd@example.com"));
+	assert_false(listed(c, "+@example.com"));
+	assert_false(listed(c, "\"Ann+x\"@example.com"));
+	config_unref(c);
+}
+
+static const struct {
+	const char *text;
+	unsigned int line;
+	const char *reason;
+} bad_lists[] = {
+	{"", 0, "not one address"}, {"# nobody\n", 0, "not one address"},
+	{"a@example.com\nbob\n", 2, "expected an address"}, {"a@example.com\n\n@\n", 3, "expected an address"},
+	{"a b@example.com\n", 1, "no spaces"}, {"a@example.com, b@example.com\n", 1, "no spaces"},
+	{"a@b..example\n", 1, "no valid domain"}, {"a@-example.com", 1, "no valid domain"},
+	{"a@[192.0.2.1]", 1, "no valid domain"}, {"a\x01@example.com\n", 1, "no control"},
+	{"<a@example.com>\n", 1, "no valid domain"},
+};
+
+static void lists_that_are_wrong(void **state)
+{
+	char long_line[2000];
+	struct config_error err[4];
+	size_t n = 0;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad_lists) / sizeof(bad_lists[0]); i++) {
+		assert_null(with_list(bad_lists[i].text, "", err, &n));
+		if (n != 1 || err[0].line != bad_lists[i].line || strcmp(err[0].file, list_path) ||
+		    !strstr(err[0].reason, bad_lists[i].reason))
+			fail_msg("%zu: %zu errors, %s:%u: %s", i, n, err[0].file, err[0].line,
+				 err[0].reason);
+	}
+	assert_null(with_list("a@example.com\n", "recipients-case = lower", err, &n));
+	assert_int_equal(n, 1);
+	assert_null(with_list("a@example.com\n", "recipients-delimiter = \"++\"", err, &n));
+	assert_int_equal(n, 1);
+	memset(long_line, 'a', sizeof(long_line) - 1);
+	memcpy(long_line + 1000, "@example.com", 13);
+	assert_null(with_list(long_line, "", err, &n));
+	assert_int_equal(n, 1);
+	/* A wrong file is told of a few times, not a million. */
+	for (size_t i = 0; i + 2 < sizeof(long_line); i += 2)
+		memcpy(long_line + i, "x\n", 3);
+	assert_null(with_list(long_line, "", err, &n));
+	assert_in_range(n, 2, 30);
+}
+
+static void a_million(void **state)
+{
+	size_t n = 0, lines = 1000000;
+	char *text = malloc(lines * 28), conf[512], who[64];
+	struct config *c;
+
+	(void)state;
+	assert_non_null(text);
+	for (size_t i = 0; i < lines; i++)
+		n += (size_t)sprintf(text + n, "user%zu@example.com\n", i);
+	write_list(text, n);
+	free(text);
+	snprintf(conf, sizeof(conf), ROUTE(HOSTS "verify = list; recipients = \"%s\""), list_path);
+	c = parse(conf);
+	remove(list_path);
+	assert_int_equal(config_recipients_count(c->route[0].recipients), lines);
+	for (size_t i = 0; i < lines; i += 997) {
+		snprintf(who, sizeof(who), "user%zu@example.com", i);
+		assert_true(listed(c, who));
+		snprintf(who, sizeof(who), "user%zu@example.com", i + lines);
+		assert_false(listed(c, who));
+	}
+	config_unref(c);
+}
+
+static void truth_and_identity_keys(void **state)
+{
+	struct config *c = parse(ROUTE(HOSTS "trust-rcpt = no; breaker = off; breaker-jump = 80\n"
+				       "breaker-samples = 100; breaker-window = 20min; xclient = yes\n"
+				       "xforward = yes; proxy = v2"));
+
+	(void)state;
+	assert_false(c->route[0].trust_rcpt);
+	assert_false(c->route[0].breaker.on);
+	assert_int_equal(c->route[0].breaker.jump, 80);
+	assert_int_equal(c->route[0].breaker.samples, 100);
+	assert_int_equal(c->route[0].breaker.window_s, 1200);
+	assert_true(c->route[0].xclient);
+	assert_true(c->route[0].xforward);
+	assert_int_equal(c->route[0].proxy, PROXY_V2);
+	config_unref(c);
+	c = parse(ROUTE(HOSTS));
+	assert_true(c->route[0].trust_rcpt);
+	assert_true(c->route[0].breaker.on);
+	assert_int_equal(c->route[0].breaker.jump, 60);
+	assert_int_equal(c->route[0].proxy, PROXY_NONE);
+	config_unref(c);
+}
+
 static const struct bad {
 	const char *text;
 	unsigned int line;
@@ -235,6 +416,17 @@ static const struct bad {
 	{ROUTE(HOSTS "rate = -1"), 5, "route.r.rate", "out of bounds"},
 	{ROUTE(HOSTS "queue-timeout = 0"), 5, "route.r.queue-timeout", "out of bounds"},
 	{ROUTE(HOSTS "max-message = 10kb"), 5, "route.r.max-message", "at least 65536"},
+	{ROUTE(HOSTS "verify = list"), 5, "route.r.verify", "nobody would be let in"},
+	{ROUTE(HOSTS "recipients = \"/x\""), 5, "route.r.recipients", "only verify = list"},
+	{ROUTE(HOSTS "verify = list\nrecipients = x"), 6, "route.r.recipients", "absolute path"},
+	{ROUTE(HOSTS "verify = list\nrecipients = \"/nowhere/x\""), 6, "route.r.recipients",
+	 "No such file"},
+	{ROUTE(HOSTS "verify = list\nrecipients = \"/tmp\""), 6, "route.r.recipients", "no regular file"},
+	{ROUTE(HOSTS "recipients-case = exact"), 5, "route.r.recipients-case", "there is no list"},
+	{ROUTE(HOSTS "breaker-jump = 5"), 5, "route.r.breaker-jump", "10 to 100"},
+	{ROUTE(HOSTS "breaker-window = 5"), 5, "route.r.breaker-window", "out of bounds"},
+	{ROUTE(HOSTS "proxy = v1"), 5, "route.r.proxy", "\"none\" or \"v2\""},
+	{ROUTE(HOSTS "xclient = maybe"), 5, "route.r.xclient", "true or false"},
 	{ROUTE(HOSTS "port = 0"), 5, "route.r.port", "1 to 65535"},
 };
 
@@ -272,6 +464,11 @@ int main(void)
 		cmocka_unit_test(providers),
 		cmocka_unit_test(sources_and_families),
 		cmocka_unit_test(announced_size),
+		cmocka_unit_test(a_list),
+		cmocka_unit_test(a_list_with_case_and_tags),
+		cmocka_unit_test(lists_that_are_wrong),
+		cmocka_unit_test(a_million),
+		cmocka_unit_test(truth_and_identity_keys),
 		cmocka_unit_test(bad_routes),
 	};
 
