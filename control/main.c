@@ -119,6 +119,7 @@ static void activate(struct loop *l, struct snapshot *s)
 	loop_activate(l, s);
 	if (l->quarantine)
 		quarantine_set(l->quarantine, &opt);
+	deliver_check_routes(l->deliver, s->config);
 }
 
 void main_reload_done(struct loop *l, int error, const char *text)

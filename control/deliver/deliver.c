@@ -150,6 +150,7 @@ struct deliver *deliver_new(struct event_base *base, struct dns *dns, uint64_t *
 	TAILQ_INIT(&d->jobs);
 	TAILQ_INIT(&d->probes);
 	TAILQ_INIT(&d->questions);
+	TAILQ_INIT(&d->checks);
 	d->kick = event_new(base, -1, 0, on_kick, d);
 	d->tls = tls_store_new();
 	d->refusals = memory_new(LIMIT_REFUSALS_KEPT);
@@ -175,6 +176,7 @@ void deliver_free(struct deliver *d)
 		*d->gone = true;
 	jobs_drop(d);
 	probes_drop(d);
+	route_checks_drop(d);
 	while ((c = TAILQ_FIRST(&d->quitting)))
 		conn_close(c, false);
 	pools_free(d);

@@ -54,6 +54,9 @@ struct deliver_alert {
 typedef void deliver_alert_callback(void *arg, const struct deliver_alert *a);
 void deliver_on_alert(struct deliver *d, deliver_alert_callback *cb, void *arg);
 
+/* Looks the MX records of its routes up, and tells of those that lead back here or nowhere. */
+void deliver_check_routes(struct deliver *d, struct config *config);
+
 /* Who sends, as far as it is known: for routes that tell their next hop (xclient, xforward, proxy).
  * Texts are any octets. */
 struct deliver_client {

@@ -270,6 +270,7 @@ struct deliver {
 	TAILQ_HEAD(, deliver_job) jobs;
 	TAILQ_HEAD(, probe) probes;
 	TAILQ_HEAD(, deliver_question) questions;
+	TAILQ_HEAD(, route_check) checks;
 	uint8_t secret[16];
 	uint64_t random;             /* state of deliver_random() */
 	struct tls_store *tls;
@@ -334,6 +335,9 @@ void targets_free(struct xact *x);
 void xact_ready(struct xact *x);
 /* In our own words, without the next hop. */
 void xact_refuse(struct xact *x, uint16_t code, uint16_t subject, uint16_t detail, const char *text);
+
+/* route_check.c */
+void route_checks_drop(struct deliver *d);
 
 /* xact.c */
 int xact_init(struct xact *x, struct deliver *d, struct config *config,

@@ -310,6 +310,37 @@ static void hosts_are_forgotten(void **state)
 	assert_int_equal(deliver_status(l.d, st, LIMIT_MX_HOSTS + 8), 1);
 }
 
+/* What a new configuration has wrong in DNS is told before the first message. */
+static void routes_are_checked(void **state)
+{
+	static char *domains[] = {(char *)(uintptr_t)"self.example", (char *)(uintptr_t)"good.example",
+				  (char *)(uintptr_t)".example.net"};
+
+	(void)state;
+	name_hosts();
+	l.route.domain = domains;
+	l.route.n_domains = 3;
+	fake_dns_add("self.example", DNS_MX, DNS_OK, "10 us.example.net");
+	fake_dns_add("good.example", DNS_MX, DNS_OK, "10 mx1.example.net");
+	deliver_check_routes(l.d, &l.config);
+	lab_spin(&l, 30);
+	assert_int_equal(told.n, 1);
+	assert_string_equal(told.route, "office");
+	assert_non_null(strstr(told.text, "self.example has MX records that lead back here"));
+	assert_int_equal(l.config.refs, 1);
+	/* A name for all of them; and the check under way is given up for the next, or with the rest. */
+	l.route.mx_domain = (char *)(uintptr_t)"gone.example";
+	fake_dns_add("gone.example", DNS_MX, DNS_NXDOMAIN, NULL);
+	deliver_check_routes(l.d, &l.config);
+	deliver_check_routes(l.d, &l.config);
+	lab_spin(&l, 30);
+	assert_int_equal(told.n, 2);
+	assert_non_null(strstr(told.text, "gone.example does not exist"));
+	deliver_check_routes(l.d, &l.config);
+	l.route.mx = false;
+	assert_int_equal(hop[0]->accepted, 0);
+}
+
 /* ---- hosts --------------------------------------------------------------------------------------- */
 
 static void weights(void **state)
@@ -533,7 +564,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(mx_table), T(this_machine_is_ourselves), T(egress_is_ourselves),
 		T(equals_share), T(a_dead_host_is_passed_over), T(ways_are_not_mixed),
-		T(cancelled_while_dns_is_asked), T(hosts_are_forgotten), T(weights),
+		T(cancelled_while_dns_is_asked), T(hosts_are_forgotten), T(routes_are_checked), T(weights),
 		T(order_of_the_list), T(several_addresses_and_families), T(source_addresses),
 		T(an_old_connection_takes_nothing_more), T(an_age_within_a_transaction),
 		T(messages_of_a_connection), T(recipients_of_a_transaction), T(rate),

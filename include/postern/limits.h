@@ -139,6 +139,7 @@
 #define LIMIT_TLS_SESSIONS_KEPT 1024     /* ours: of next hops, the least recently used goes first */
 #define LIMIT_TLS_SESSION_S 3600         /* ours: then the certificate is looked at again */
 #define LIMIT_TLS_CLEAR_S 60             /* ours: TLS failed under "may": not tried again so soon */
+#define LIMIT_ROUTE_CHECKS 256          /* ours: domains whose MX records are looked up at a reload */
 #define LIMIT_BREAKER_HALF_LIFE_S (24 * 3600) /* ours: of what a route's breaker takes for normal */
 #define LIMIT_BREAKER_KNOWN_SHARE 5     /* ours: of its samples; so many of known recipients are enough, */
 #define LIMIT_BREAKER_KNOWN_MIN 10      /* and these at least */
