@@ -204,21 +204,31 @@ static struct str read_list(struct config_reader *r, const struct config_node *a
 	return out;
 }
 
+struct config_recipients *config_recipients_parse(struct config_reader *r, const struct config_node *at,
+						  const char *path, struct str text, bool exact,
+						  char delimiter)
+{
+	struct config_recipients *l = config_alloc(r->mem, sizeof(*l));
+
+	if (!l)
+		return NULL;
+	l->exact = exact;
+	l->delimiter = delimiter;
+	if (getrandom(l->secret, sizeof(l->secret), 0) != (ssize_t)sizeof(l->secret)) {
+		config_fail(r->c, at, NULL, "no random numbers: %s", strerror(errno));
+		return NULL;
+	}
+	return make_slots(r, l, count_lines(text)) && read_lines(r, l, path, text) ? l : NULL;
+}
+
 struct config_recipients *config_recipients_load(struct config_reader *r, const struct config_node *at,
 						 const char *path, bool exact, char delimiter)
 {
-	struct config_recipients *l = config_alloc(r->mem, sizeof(*l));
 	struct str text = read_list(r, at, path);
-	bool good = false;
+	struct config_recipients *l = NULL;
 
-	if (l && text.p) {
-		l->exact = exact;
-		l->delimiter = delimiter;
-		if (getrandom(l->secret, sizeof(l->secret), 0) != (ssize_t)sizeof(l->secret))
-			config_fail(r->c, at, NULL, "no random numbers: %s", strerror(errno));
-		else
-			good = make_slots(r, l, count_lines(text)) && read_lines(r, l, path, text);
-	}
+	if (text.p)
+		l = config_recipients_parse(r, at, path, text, exact, delimiter);
 	free((void *)(uintptr_t)text.p);
-	return good ? l : NULL;
+	return l;
 }

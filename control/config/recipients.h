@@ -15,6 +15,10 @@
 
 struct config_recipients;
 
-/* Reads `path`; what is wrong is an error with the file's own line. In r->mem. NULL: an error. */
+/* `text` is that of the file `path`. In r->mem. NULL: an error. */
+struct config_recipients *config_recipients_parse(struct config_reader *r, const struct config_node *at,
+						  const char *path, struct str text, bool exact,
+						  char delimiter);
+/* Reads `path`; what is wrong is an error with the file's own line. */
 struct config_recipients *config_recipients_load(struct config_reader *r, const struct config_node *at,
 						 const char *path, bool exact, char delimiter);

@@ -21,39 +21,55 @@
 #include "postern/crc32c.h"
 #include "postern/proxy_tlv.h"
 
-#define LINE_MAX_OCTETS (LIMIT_COMMAND_LINE - sizeof("XFORWARD\r\n") + 1)
 #define VALUE_MAX 255 /* XFORWARD: decoded octets of a value */
 
 /* ---- commands ------------------------------------------------------------------------------- */
 
 struct line {
-	char text[LINE_MAX_OCTETS + 1];
+	char text[IDENTITY_LINE];
 	size_t n;
 };
+
+static bool is_plain(uint8_t c)
+{
+	return ascii_is_vchar(c) && c != '+' && c != '=';
+}
 
 /* xtext (RFC 3461 4). False: it does not fit, and nothing of it is there. */
 static bool add(struct line *l, const char *attribute, struct str value)
 {
 	static const char hex[] = "0123456789ABCDEF";
-	size_t n = l->n;
-	int k = snprintf(l->text + n, sizeof(l->text) - n, " %s=", attribute);
+	size_t n = l->n + strlen(attribute) + 2, need = n;
 
-	if (k < 0 || (n += (size_t)k) >= sizeof(l->text) || value.n > VALUE_MAX)
+	for (size_t i = 0; i < value.n && i <= VALUE_MAX; i++)
+		need += is_plain(value.p[i]) ? 1 : 3;
+	if (value.n > VALUE_MAX || need >= sizeof(l->text))
 		return false;
+	snprintf(l->text + l->n, sizeof(l->text) - l->n, " %s=", attribute);
 	for (size_t i = 0; i < value.n; i++) {
 		uint8_t c = value.p[i];
-		bool plain = c > 0x20 && c < 0x7f && c != '+' && c != '=';
 
-		if (n + (plain ? 1 : 3) >= sizeof(l->text))
-			return false;
-		if (!plain) {
-			l->text[n++] = '+';
-			l->text[n++] = hex[c >> 4];
+		if (is_plain(c)) {
+			l->text[n++] = (char)c;
+			continue;
 		}
-		l->text[n++] = plain ? (char)c : hex[c & 15];
+		l->text[n++] = '+';
+		l->text[n++] = hex[c >> 4];
+		l->text[n++] = hex[c & 15];
 	}
+	l->text[n] = '\0';
 	l->n = n;
 	return true;
+}
+
+/* One printable word, as HELO should be. Servers answer 501 to others, and the client's mail would wait
+ * for ever; what it really said is in our trace. */
+static struct str word(struct str s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (!ascii_is_vchar(s.p[i]))
+			return STR_NONE;
+	return s;
 }
 
 static void attribute(struct line *l, uint32_t offered, uint32_t bit, const char *name,
@@ -93,8 +109,8 @@ static void attributes(struct line *l, uint32_t offered, const struct deliver_cl
 		attribute(l, offered, IDENTITY_DESTADDR, "DESTADDR", address(&c->local, local));
 		attribute(l, offered, IDENTITY_DESTPORT, "DESTPORT", port(c->local_port, lp));
 	}
-	attribute(l, offered, IDENTITY_HELO, "HELO", c->helo);
-	attribute(l, offered, IDENTITY_NAME, "NAME", c->name);
+	attribute(l, offered, IDENTITY_HELO, "HELO", word(c->helo));
+	attribute(l, offered, IDENTITY_NAME, "NAME", word(c->name));
 }
 
 /* The word of EHLO: the client's own where it is one that no server minds. */
@@ -113,6 +129,14 @@ struct str identity_helo(const struct conn *c)
 static bool same(struct siphash128 a, struct siphash128 b)
 {
 	return a.lo == b.lo && a.hi == b.hi;
+}
+
+void identity_xclient(const struct deliver_client *c, uint32_t offered, char out[IDENTITY_LINE])
+{
+	struct line l = {.n = 0};
+
+	attributes(&l, offered, c);
+	memcpy(out, l.text, sizeof(l.text));
 }
 
 /* Clients that the next hop could tell apart have different ones. proxy: by a PROXY header. */
@@ -153,7 +177,7 @@ static void not_offered(struct conn *c)
 static bool begin_xclient(struct conn *c)
 {
 	struct xact *x = c->x;
-	struct line l = {.n = 0};
+	char line[IDENTITY_LINE];
 	struct siphash128 key;
 
 	if (!x->client && c->identified) {
@@ -162,7 +186,7 @@ static bool begin_xclient(struct conn *c)
 	}
 	if (!x->route->xclient || !x->client)
 		return false;
-	attributes(&l, c->ehlo.xclient, x->client);
+	identity_xclient(x->client, c->ehlo.xclient, line);
 	/* What the next hop offers to the client that it takes us for may be less. */
 	if (!(c->ehlo.xclient & IDENTITY_ADDR)) {
 		if (!c->identified)
@@ -178,7 +202,7 @@ static bool begin_xclient(struct conn *c)
 		return false;
 	c->client = key;
 	c->state = CONN_XCLIENT;
-	session_send(c, conn_queue(c, "XCLIENT%s\r\n", l.text));
+	session_send(c, conn_queue(c, "XCLIENT%s\r\n", line));
 	return true;
 }
 

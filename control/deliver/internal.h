@@ -396,6 +396,10 @@ bool identity_begin(struct conn *c);
 struct str identity_helo(const struct conn *c);
 void identity_on_xclient(struct conn *c, const struct deliver_reply *r);
 void identity_on_xforward(struct conn *c, const struct deliver_reply *r);
+/* " NAME=value ..." of a client, for an XCLIENT that offers these: with the longest command word and
+ * CRLF it fits LIMIT_COMMAND_LINE. */
+#define IDENTITY_LINE (LIMIT_COMMAND_LINE - sizeof("XFORWARD\r\n") + 2)
+void identity_xclient(const struct deliver_client *client, uint32_t offered, char out[IDENTITY_LINE]);
 /* The header for a client, or NULL: for ourselves (LOCAL). Octets. */
 size_t identity_proxy(const struct deliver_client *client, uint8_t out[IDENTITY_PROXY_MAX]);
 

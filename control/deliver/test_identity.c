@@ -47,7 +47,7 @@ static int setup(void **state)
 				      .name = STR("out.example.org"), .esmtp = true};
 	parse_ip("203.0.113.7", &one.ip);
 	parse_ip("192.0.2.25", &one.local);
-	two = (struct deliver_client){.port = 0, .helo = STR("win pc+=\xff")};
+	two = (struct deliver_client){.port = 0, .helo = STR("win+pc=")};
 	parse_ip("2001:db8::7", &two.ip);
 	l.client = &one;
 	return 0;
@@ -97,10 +97,14 @@ static void xclient(void **state)
 	l.client = &two;
 	deliver();
 	assert_int_equal(h->accepted, 1);
+	two.helo = STR("win pc");
+	deliver();
 	assert_int_equal(hop_count(h, "XCLIENT ADDR=IPV6:2001:db8::7 PORT=[UNAVAILABLE] PROTO=SMTP "
-				      "HELO=win+20pc+2B+3D+FF NAME=[UNAVAILABLE]"), 1);
-	assert_int_equal(hop_count(h, "EHLO relay.example.org"), 2);
-	assert_int_equal(h->messages, 3);
+				      "HELO=[UNAVAILABLE] NAME=[UNAVAILABLE]"), 1);
+	assert_int_equal(hop_count(h, "XCLIENT ADDR=IPV6:2001:db8::7 PORT=[UNAVAILABLE] PROTO=SMTP "
+				      "HELO=win+2Bpc+3D NAME=[UNAVAILABLE]"), 1);
+	assert_int_equal(hop_count(h, "EHLO relay.example.org"), 3);
+	assert_int_equal(h->messages, 4);
 }
 
 static void xclient_at_callouts(void **state)
