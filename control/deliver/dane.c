@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include <openssl/evp.h>
 #include <openssl/x509.h>
@@ -121,20 +122,40 @@ int dane_take(struct dane *d, const struct dns_answer *a)
 	}
 }
 
+static void on_tlsa(void *arg, const struct dns_answer *a);
+
+static void ask(struct xact *x, const char *base)
+{
+	struct dane *d = &x->dane;
+	char name[LIMIT_DNS_NAME + 20];
+
+	snprintf(d->base, sizeof(d->base), "%s", base);
+	snprintf(name, sizeof(name), "_%u._tcp.%s", x->conn->host->port, base);
+	d->query = dns_resolve(x->d->dns, str_c(name), DNS_TLSA, on_tlsa, x);
+	if (!d->query) {
+		d->state = DANE_FAILED;
+		snprintf(d->why, sizeof(d->why), "TLSA records: out of memory");
+		xact_resolved(x);
+	}
+}
+
 static void on_tlsa(void *arg, const struct dns_answer *a)
 {
 	struct xact *x = arg;
+	struct dane *d = &x->dane;
 
-	x->dane.query = NULL;
-	dane_take(&x->dane, a);
-	xact_resolved(x);
+	d->query = NULL;
+	dane_take(d, a);
+	/* RFC 7672 2.2.3: of the name that an alias leads to, or else of the alias. */
+	if (d->state == DANE_NONE && strcasecmp(d->base, x->conn->host->name))
+		ask(x, x->conn->host->name);
+	else
+		xact_resolved(x);
 }
 
 void dane_start(struct xact *x, bool secure)
 {
 	struct dane *d = &x->dane;
-	const struct host *h = x->conn->host;
-	char name[300];
 
 	if (x->route->tls.policy < TLS_POLICY_DANE || !x->n_found) {
 		xact_resolved(x);
@@ -153,11 +174,5 @@ void dane_start(struct xact *x, bool secure)
 		xact_resolved(x);
 		return;
 	}
-	snprintf(name, sizeof(name), "_%u._tcp.%s", h->port, h->name);
-	d->query = dns_resolve(x->d->dns, str_c(name), DNS_TLSA, on_tlsa, x);
-	if (!d->query) {
-		d->state = DANE_FAILED;
-		snprintf(d->why, sizeof(d->why), "TLSA records: out of memory");
-		xact_resolved(x);
-	}
+	ask(x, x->alias[0] ? x->alias : x->conn->host->name);
 }

@@ -521,7 +521,8 @@ static void on_answer(evutil_socket_t fd, short what, void *arg)
 	struct dns_query *q = arg;
 	struct dns_rr rr[FAKE_RECORDS];
 	bool v6 = q->type == DNS_AAAA, listed = false;
-	struct dns_answer a = {.status = DNS_NODATA, .rr = rr, .reason = "test"};
+	struct dns_answer a = {.status = DNS_NODATA, .rr = rr, .reason = "test",
+			       .alias = fake_dns.alias ? fake_dns.alias : ""};
 
 	(void)fd;
 	(void)what;
@@ -541,7 +542,10 @@ static void on_answer(evutil_socket_t fd, short what, void *arg)
 		if (r->len)
 			rr[a.n++] = (struct dns_rr){r->data, r->len};
 	}
-	if (!listed && q->type == DNS_TLSA) {
+	if (!listed && q->type == DNS_TLSA && fake_dns.tlsa_at &&
+	    !strstr(q->name, fake_dns.tlsa_at)) {
+		a.status = DNS_NXDOMAIN;
+	} else if (!listed && q->type == DNS_TLSA) {
 		a.status = fake_dns.tlsa;
 		a.n = fake_dns.n_tlsa;
 		for (size_t i = 0; i < a.n; i++)

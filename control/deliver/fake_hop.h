@@ -136,6 +136,8 @@ struct deliver_question *ask_utf8(struct lab *l, struct asked *a, const char *fr
 extern struct fake_dns {
 	enum dns_status a, aaaa, tlsa;
 	bool a_secure, aaaa_secure, tlsa_secure, mx_secure;
+	const char *alias;           /* the addresses are there */
+	const char *tlsa_at;         /* NULL: at every name */
 	char tlsa_name[256];         /* last one asked for */
 	uint8_t tlsa_data[4][1024];
 	size_t tlsa_len[4], n_tlsa;

@@ -130,6 +130,7 @@ struct xact {
 	enum dns_status dns[2];
 	bool dns_failed;             /* DNS did not answer, or with what DNSSEC refuses */
 	bool unsigned_addr;          /* some of `found` came without DNSSEC */
+	char alias[LIMIT_DNS_NAME + 1]; /* where `found` are; "": at the host's own name */
 	struct address tried[LIMIT_ONWARD_ATTEMPTS];
 	size_t n_tried;
 	struct address cur;          /* of the attempt that runs, if has_cur */

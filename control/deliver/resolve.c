@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 The Postern Authors */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "control/deliver/internal.h"
@@ -41,6 +42,8 @@ static void take(struct xact *x, unsigned int which, const struct dns_answer *an
 	x->dns[which] = answer->status;
 	x->dns_failed |= answer->status == DNS_TEMPFAIL || answer->status == DNS_BOGUS;
 	x->unsigned_addr |= answer->status == DNS_OK && !answer->secure;
+	if (answer->status == DNS_OK && answer->alias)
+		snprintf(x->alias, sizeof(x->alias), "%s", answer->alias);
 	for (size_t i = 0; answer->status == DNS_OK && i < answer->n; i++) {
 		struct ip_addr ip = {.a = {[10] = 0xff, [11] = 0xff}};
 
@@ -82,6 +85,7 @@ int resolve_start(struct xact *x)
 
 	x->n_found = 0;
 	x->unsigned_addr = false;
+	x->alias[0] = '\0';
 	dane_reset(&x->dane);
 	x->dns[0] = x->dns[1] = DNS_NODATA;
 	if (h->is_ip) {

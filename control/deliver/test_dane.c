@@ -368,6 +368,31 @@ static void by_mx(void **state)
 	fake_cert_free(&of_domain);
 }
 
+/* RFC 7672 2.2.3, 3.2.2: the records of what the alias leads to, or its own; both names are good. */
+static void by_alias(void **state)
+{
+	static const char real[] = "real.example.org";
+
+	(void)state;
+	for (int at_alias = 0; at_alias < 2; at_alias++)
+		for (enum cert c = GOOD; c <= WRONG_NAME; c++) {
+			struct lab l;
+			struct hop *h;
+
+			dane_lab(&l, &h, false, c);
+			fake_dns.alias = real;
+			fake_dns.tlsa_at = at_alias ? NAME : real;
+			record(&ca, 2, 0, 1);
+			if (c == GOOD)
+				expect(&l, h, DANE, true, 0, 0, "usable");
+			else
+				expect(&l, h, NO, false, 7, 5, "hostname mismatch");
+			if (c == GOOD)
+				assert_string_equal(h->sni, at_alias ? NAME : real);
+			done(&l, h);
+		}
+}
+
 static void given_up(void **state)
 {
 	(void)state;
@@ -403,6 +428,7 @@ int main(void)
 		cmocka_unit_test(other_host_is_tried),
 		cmocka_unit_test(sessions_follow_records),
 		cmocka_unit_test(by_mx),
+		cmocka_unit_test(by_alias),
 		cmocka_unit_test(given_up),
 	};
 

@@ -677,6 +677,57 @@ static void idle_close_is_seen(void **state)
 	done(&l, h);
 }
 
+/* The store alone: bounded, and no longer than an hour from the handshake that looked. */
+static void sessions_kept(void **state)
+{
+	struct tls_store *s = tls_store_new();
+	SSL_SESSION *made = SSL_SESSION_new(), *got;
+	uint8_t key[32] = {0};
+
+	(void)state;
+	SSL_SESSION_set1_id(made, (const unsigned char *)"id", 2);
+	for (unsigned int i = 0; i < LIMIT_TLS_SESSIONS_KEPT + 10; i++) {
+		memcpy(key, &i, sizeof(i));
+		tls_session_put(s, key, 100, SSL_SESSION_dup(made), false);
+	}
+	assert_int_equal(tls_session_count(s), LIMIT_TLS_SESSIONS_KEPT);
+	got = tls_session_get(s, key, 100);
+	assert_non_null(got);
+	SSL_SESSION_free(got);
+	/* A ticket of a resumed connection does not begin the hour anew. */
+	tls_session_put(s, key, 100 + LIMIT_TLS_SESSION_S - 1, SSL_SESSION_dup(made), true);
+	assert_null(tls_session_get(s, key, 100 + LIMIT_TLS_SESSION_S));
+	tls_session_put(s, key, 100 + LIMIT_TLS_SESSION_S, SSL_SESSION_dup(made), true);
+	assert_null(tls_session_get(s, key, 100 + LIMIT_TLS_SESSION_S));
+	memset(key, 0, sizeof(key)); /* the first one went for the last */
+	assert_null(tls_session_get(s, key, 100));
+	SSL_SESSION_free(made);
+	tls_store_free(s);
+}
+
+/* What a reload replaced goes, but for the configuration before this one. */
+static void contexts_kept(void **state)
+{
+	struct tls_store *s = tls_store_new();
+	struct config_route_tls t = {.policy = ENCRYPT};
+	char why[160];
+	SSL_CTX *first, *second;
+
+	(void)state;
+	first = tls_context(s, &t, 1, false, why, sizeof(why));
+	assert_non_null(first);
+	assert_ptr_equal(tls_context(s, &t, 1, false, why, sizeof(why)), first);
+	second = tls_context(s, &t, 2, false, why, sizeof(why));
+	assert_ptr_not_equal(second, first);
+	assert_ptr_equal(tls_context(s, &t, 1, false, why, sizeof(why)), first);
+	assert_non_null(tls_context(s, &t, 3, true, why, sizeof(why)));
+	assert_ptr_equal(tls_context(s, &t, 2, false, why, sizeof(why)), second);
+	t.ca = STR("nothing");
+	assert_null(tls_context(s, &t, 4, true, why, sizeof(why)));
+	assert_non_null(strstr(why, "CA certificates"));
+	tls_store_free(s);
+}
+
 static void our_own_fault(void **state)
 {
 	struct lab l;
@@ -712,6 +763,8 @@ int main(void)
 		cmocka_unit_test(callouts),
 		cmocka_unit_test(given_up),
 		cmocka_unit_test(idle_close_is_seen),
+		cmocka_unit_test(sessions_kept),
+		cmocka_unit_test(contexts_kept),
 		cmocka_unit_test(our_own_fault),
 	};
 

@@ -155,11 +155,13 @@ static bool want_records(struct conn *c, SSL *ssl)
 	size_t taken = 0;
 
 	/* RFC 7672 3.1.1: with DANE-EE(3) neither name nor time of the certificate counts. */
-	if (SSL_dane_enable(ssl, c->host->name) <= 0)
+	if (SSL_dane_enable(ssl, d->base) <= 0)
 		return false;
 	SSL_dane_set_flags(ssl, DANE_FLAG_NO_DANE_EE_NAMECHECKS);
 	SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-	/* RFC 7672 3.2.2: by signed MX records the domain that they are of is as good a name. */
+	/* RFC 7672 3.2.2: names that signed records led from are as good: the alias, the MX domain. */
+	if (!SSL_add1_host(ssl, c->host->name))
+		return false;
 	if (c->x->domain[0] && !SSL_add1_host(ssl, c->x->domain))
 		return false;
 	for (size_t i = 0; i < d->n; i++)
@@ -198,8 +200,10 @@ static bool session_key(const struct conn *c, uint8_t key[32])
 		EVP_DigestUpdate(md, &c->addr.ip, sizeof(c->addr.ip));
 		EVP_DigestUpdate(md, &c->addr.port, sizeof(c->addr.port));
 		EVP_DigestUpdate(md, c->host->name, strlen(c->host->name) + 1);
-		if (level == TLS_POLICY_DANE)
+		if (level == TLS_POLICY_DANE) {
+			EVP_DigestUpdate(md, d->base, strlen(d->base) + 1);
 			EVP_DigestUpdate(md, c->x->domain, strlen(c->x->domain) + 1);
+		}
 		for (size_t i = 0; level == TLS_POLICY_DANE && i < d->n; i++) {
 			EVP_DigestUpdate(md, &d->rec[i].len, sizeof(d->rec[i].len));
 			EVP_DigestUpdate(md, &d->rec[i].usage, 1);

@@ -71,6 +71,7 @@ struct dane {
 	uint8_t *data;                 /* of the records; owned */
 	struct dane_record rec[LIMIT_TLSA_RECORDS];
 	size_t n, n_seen;              /* usable; in the answer */
+	char base[LIMIT_DNS_NAME + 1]; /* the host that they are of: RFC 7672 2.2.3 */
 	char why[120];
 };
 

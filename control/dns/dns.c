@@ -106,6 +106,7 @@ static void deliver(evutil_socket_t fd, short what, void *arg)
 		.ttl = parsed.ttl,
 		.rr = parsed.rr,
 		.n = parsed.n,
+		.alias = parsed.alias,
 		.reason = parsed.reason,
 	};
 	cb(cb_arg, &a);

@@ -48,6 +48,7 @@ struct dns_answer {
 	uint32_t ttl;         /* seconds; of the answer or of the negative answer */
 	const struct dns_rr *rr; /* of the asked type only; bounded to 64 */
 	size_t n;
+	const char *alias;    /* name at the end of the CNAMEs, where the records are; "": no CNAME */
 	const char *reason;   /* for TEMPFAIL and BOGUS: short text; never NULL then */
 };
 

@@ -263,6 +263,7 @@ int dns_packet_parse(struct dns_parsed *a, const uint8_t *pkt, size_t n,
 			return bad(a, "malformed reply: answer");
 		if (!moved)
 			break;
+		dns_parsed_alias(a, &name);
 		if (i >= DNS_MAX_CHAIN) {
 			dns_parsed_fail(a, "CNAME chain too long");
 			return 0;

@@ -179,6 +179,12 @@ void dns_parsed_seal(struct dns_parsed *a)
 		a->rr[i].data = a->data ? a->data + a->off[i] : none;
 }
 
+void dns_parsed_alias(struct dns_parsed *a, const struct dns_wire_name *w)
+{
+	if (dns_wire_to_text(w->b, w->len, a->alias, sizeof(a->alias)) < 0)
+		a->alias[0] = '\0';
+}
+
 void dns_parsed_fail(struct dns_parsed *a, const char *reason)
 {
 	a->status = DNS_TEMPFAIL;

@@ -38,6 +38,7 @@ struct dns_parsed {
 	enum dns_status status;
 	bool secure;
 	uint32_t ttl;
+	char alias[DNS_WIRE_NAME + 1]; /* text; "" also where it has none */
 	char reason[96];
 	struct dns_rr rr[DNS_MAX_RRS];
 	size_t n;
@@ -51,6 +52,7 @@ void dns_parsed_free(struct dns_parsed *a);
 /* -ENOMEM; -E2BIG when 64 records are there already (the caller may ignore it). */
 int dns_parsed_add(struct dns_parsed *a, const uint8_t *rdata, size_t n);
 void dns_parsed_seal(struct dns_parsed *a);
+void dns_parsed_alias(struct dns_parsed *a, const struct dns_wire_name *w);
 void dns_parsed_fail(struct dns_parsed *a, const char *reason);
 
 /* Reads the reply to (qname, type). 0, -EBADMSG (a->reason says why), -ENOMEM. */

@@ -271,6 +271,7 @@ int dns_zone_lookup(const struct dns_zone *z, const struct dns_wire_name *name, 
 		memcpy(w.b, cname->data, cname->n);
 		w.len = (uint8_t)cname->n;
 		dns_wire_lower(&w);
+		dns_parsed_alias(out, &w);
 		if (i == DNS_MAX_CHAIN) {
 			dns_parsed_fail(out, "CNAME chain too long");
 			return 0;

@@ -97,6 +97,7 @@ static void test_lookup(void **state)
 	expect(z, "1.2.0.192.in-addr.arpa", DNS_PTR, DNS_OK, 1);
 	expect(z, "loop.example.com", DNS_A, DNS_TEMPFAIL, 0);
 	ask(z, "alias.example.com", DNS_TXT, &a);
+	assert_string_equal(a.alias, "txt.example.com");
 	n = dns_txt(&a.rr[0], (uint8_t *)text, sizeof(text));
 	assert_true(str_eq(str_make(text, (size_t)n), STR("a \"quoted\" ; stringplainA;b")));
 	assert_int_equal(dns_txt(&a.rr[0], (uint8_t *)text, 5), -ENOSPC);
@@ -255,6 +256,7 @@ static void test_packet(void **state)
 	assert_int_equal(a.ttl, 30);
 	assert_true(dns_name(&a.rr[0], 2, text, sizeof(text)) > 0);
 	assert_string_equal(text, "m.example");
+	assert_string_equal(a.alias, "b.example");
 	dns_parsed_free(&a);
 	assert_int_equal(packet(reply, sizeof(reply), "x.example", DNS_MX, &a), -EBADMSG);
 	assert_int_equal(packet(reply, sizeof(reply), "a.example", DNS_A, &a), -EBADMSG);

@@ -82,6 +82,7 @@ ns IN A {labs.DNS4}
         text += f"{host} IN A {labs.NEXTHOP4}\n"
         if cert:
             text += f"_25._tcp.{host} IN TLSA 3 1 1 {spki_sha256(pki / (cert + '.pem'))}\n"
+    text += "alias IN CNAME dane\n"
     (d / "plain").write_text(text)
     key = labs.run("ldns-keygen", "-a", "ECDSAP256SHA256", "-k", ZONE, cwd=d).stdout.split()[-1]
     labs.run("ldns-signzone", "-o", ZONE, "-f", d / "signed", d / "plain", key, cwd=d)
@@ -145,6 +146,7 @@ CASES = {
                "tls-key = \"@relay.key\"", "tls", "name", ""),
     "nocert": (f"tls = verify; hosts = [\"hop.example.org:{STRICT}\"]", "451 4.7.1", "name", ""),
     "dane": ("tls = dane; hosts = [\"dane.example.org\"]", "tls", "dane", "1 of 1 TLSA records are usable"),
+    "danealias": ("tls = dane; hosts = [\"alias.example.org\"]", "tls", "dane", "1 of 1 TLSA records are usable"),
     "danewrong": ("tls = dane; hosts = [\"wrong.example.org\"]", "451 4.7.5", "no", "certificate: "),
     "danebogus": ("tls = dane; hosts = [\"bogus.example.org\"]", "451 4.4.3", "no", "bogus"),
     "danenone": ("tls = dane; hosts = [\"none.example.org\"]", "tls", "no", "no TLSA records"),
