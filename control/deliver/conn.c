@@ -361,8 +361,13 @@ bool conn_alive(struct conn *c)
 	uint8_t b;
 
 	/* An octet is as bad as the end: nothing was asked (mostly it is "421 idle too long"). */
-	if (c->tls)
-		return tls_quiet(c);
+	if (c->tls) {
+		if (tls_quiet(c))
+			return true;
+		/* Looking took it from the socket, which will not tell of it any more. */
+		event_active(&c->rd, EV_READ, 0);
+		return false;
+	}
 	return recv(c->fd, &b, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
 }
 

@@ -47,6 +47,7 @@ struct hop_script {
 	const char *injected;        /* sent in clear right behind the 220, a whole line */
 	const char *handshake;       /* HOP_HANG, HOP_CLOSE, HOP_RESET instead of it; or octets that
 	                                answer its first message */
+	const char *chunk_apart;     /* under TLS: behind the reply to a chunk, in a record of its own */
 	const char *ehlo_tls;        /* reply to EHLO under TLS; NULL: as in clear */
 };
 

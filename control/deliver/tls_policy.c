@@ -118,6 +118,7 @@ enum tls_step tls_next(struct conn *c, bool offered)
 	if (c->level == TLS_POLICY_MAY) {
 		if (c->x->sts)
 			deliver_count(c->d, CTL_sts_testing_failed);
+		c->level = TLS_POLICY_NONE; /* behind an XCLIENT it is not asked again */
 		return TLS_STEP_CLEAR;
 	}
 	c->fault = TLS_FAULT_MISSING;
