@@ -271,7 +271,7 @@ static const struct bad {
 	{HOST("224.0.0.1"), 4, "route.b.hosts", "a multicast address"},
 	{HOST("192.0.2.1\", \"192.0.2.1:25"), 4, "route.b.hosts", "is listed twice"},
 	{H L "route b { domains = [\"example.com\"]; hosts = [\"192.0.2.1\"]\nverify = maybe }", 4,
-	 "route.b.verify", "expected \"callout\" or \"none\", found a string maybe"},
+	 "route.b.verify", "expected \"callout\" or \"none\" or \"list\", found a string maybe"},
 	{H L "route b { domains = [\"example.com\"]; hosts = [\"192.0.2.1\"]\nv6-literal = true }", 4,
 	 "route.b.v6-literal", "expected \"tagged\" or \"plain\""},
 	{H L "route b { domains = [\"example.com\"]; hosts = [\"192.0.2.1\"]\nreceived-format = gmail }",
