@@ -86,7 +86,8 @@ static bool far_past(const struct breaker *b, const struct config_breaker *rules
 	breaker_look(b, rules, &v);
 	if (known_samples < LIMIT_BREAKER_KNOWN_MIN)
 		known_samples = LIMIT_BREAKER_KNOWN_MIN;
-	*by_known = v.known_samples >= known_samples && v.known_share * 100 >= rules->jump;
+	*by_known = b->known_streak >= known_samples ||
+		    (v.known_samples >= known_samples && v.known_share * 100 >= rules->jump);
 	return *by_known || (v.samples >= rules->samples && v.share >= v.limit);
 }
 
@@ -109,6 +110,7 @@ bool breaker_note(struct breaker *b, const struct config_breaker *rules, uint64_
 	c->refused += refused;
 	c->known_taken += known && !refused;
 	c->known_refused += known && refused;
+	b->known_streak = refused ? b->known_streak + known : 0;
 	if (b->open || !refused || !far_past(b, rules, &b->by_known))
 		return false;
 	b->open = true;
@@ -136,6 +138,7 @@ bool breaker_ack(struct breaker *b, const struct config_breaker *rules, uint64_t
 		b->base_n = n > 0 ? weight : 0;
 		b->base_refused = n > 0 ? weight * s.refused / n : 0;
 	}
+	b->known_streak = 0;
 	memset(b->bucket, 0, sizeof(b->bucket));
 	memset(b->source, 0, sizeof(b->source));
 	return true;

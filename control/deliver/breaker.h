@@ -9,8 +9,9 @@
  *   of all recipients   share of 5xx in the window >= base + jump * (1 - base): so much of what was
  *                       taken before is refused now; base is the share before the window, fading with
  *                       a half-life of a day
- *   of known ones       the same with base 0, of recipients that the next hop took within a day: a
- *                       guesser never meets these, so few are enough
+ *   of known ones       the same with base 0, of recipients that the next hop took within a day, or so
+ *                       many of them one after the other: a guesser never meets these, so few are
+ *                       enough, and a window full of good answers does not hide that they ended
  *
  * One source counts with a few refusals only, so that a guesser alone does not open it. It stays open
  * until an operator says that he has seen it. No clock, no I/O.
@@ -32,6 +33,7 @@ struct breaker {
 	unsigned int at;
 	double base_n, base_refused; /* before the window, faded */
 	uint8_t source[BREAKER_SOURCES]; /* refusals of sources in the current bucket */
+	unsigned int known_streak;   /* known ones refused since anybody was taken */
 	bool open, by_known;
 	uint64_t opened_s, opened;   /* when last; how often */
 	uint64_t suspect_from_s, suspect_to_s; /* what was refused then is not believed afterwards */

@@ -107,6 +107,19 @@ static void known_recipients_need_few(void **state)
 	assert_int_equal(run(100, 500, 50, true), 0);
 }
 
+/* The minutes before were full of good answers: that they ended is seen all the same. */
+static void a_sudden_end_is_seen_at_once(void **state)
+{
+	(void)state;
+	assert_int_equal(run(1000, 500, 2, true), 0);
+	assert_int_equal(run(8, 9, 100, true), 0); /* and the last of those before */
+	assert_int_equal(run(1, 1, 0, false), 0); /* one is taken: it is not over */
+	assert_int_equal(run(9, 9, 100, true), 0);
+	assert_int_equal(run(1, 1, 100, false), 0); /* a stranger says nothing of it */
+	assert_int_equal(run(1, 1, 100, true), 1);
+	assert_true(b.by_known);
+}
+
 static void one_guesser_does_not_open_it(void **state)
 {
 	(void)state;
@@ -182,7 +195,8 @@ int main(void)
 #define T(t) cmocka_unit_test_setup(t, setup)
 	const struct CMUnitTest tests[] = {
 		T(a_jump_opens_it), T(everything_refused_opens_it_soon), T(a_high_base_is_a_base),
-		T(few_samples_say_nothing), T(known_recipients_need_few), T(one_guesser_does_not_open_it),
+		T(few_samples_say_nothing), T(known_recipients_need_few),
+		T(a_sudden_end_is_seen_at_once), T(one_guesser_does_not_open_it),
 		T(an_operator_closes_it), T(an_operator_says_so_shall_it_be), T(off_is_off), T(clocks),
 	};
 
