@@ -119,7 +119,8 @@ static void activate(struct loop *l, struct snapshot *s)
 	loop_activate(l, s);
 	if (l->quarantine)
 		quarantine_set(l->quarantine, &opt);
-	deliver_check_routes(l->deliver, s->config);
+	if (l->deliver) /* at the start: with the first link */
+		deliver_check_routes(l->deliver, s->config);
 }
 
 void main_reload_done(struct loop *l, int error, const char *text)
