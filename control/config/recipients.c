@@ -107,7 +107,7 @@ static const char *add(struct config_recipients *l, struct str line)
 	h = siphash128(l->secret, key, n);
 	slot = find(l, h);
 	if (is_free(slot)) {
-		if (l->n == l->slots / 4 * 3)
+		if (l->n == LIMIT_RECIPIENT_LIST)
 			return "more addresses than are possible";
 		*slot = h;
 		l->n++;

@@ -160,9 +160,12 @@ bool truth_answer(struct deliver *d, const struct deliver_ask *ask, const struct
 bool truth_too_big(struct deliver *d, const struct deliver_ask *ask, struct deliver_reply *r)
 {
 	const struct config_route *route = ask->route;
-	struct pool *p = pool_get(d, route->name);
+	struct pool *p;
 	uint64_t limit = route->max_message;
 
+	if (!ask->declared_size)
+		return false;
+	p = pool_get(d, route->name);
 	for (struct host *h = NULL; p && !limit && (h = pool_next(p, route, h));)
 		if (h->greeted && h->size > route->size_margin &&
 		    (!limit || h->size - route->size_margin < limit))
