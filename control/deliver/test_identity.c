@@ -263,7 +263,7 @@ static struct str tlvs(size_t addresses)
 static struct str tlv(struct str rest, uint8_t want)
 {
 	struct str value, found = STR_NONE;
-	uint8_t type;
+	uint8_t type = 0;
 
 	while (rest.n) {
 		assert_true(proxy_tlv_next(&rest, &type, &value));

@@ -70,6 +70,9 @@ static void add_answer(struct spf_key k)
 	a->status = octet() % 8 < 6 ? SPF_ANSWER_OK : (uint8_t)(octet() % 4);
 	a->width = width_of(k.kind);
 	a->count = octet() % 4 ? octet() % 4 : octet() % (SPF_WIRE_ADDRESSES + 1);
+	/* Control hands on no more names of the client than may be looked at (RFC 7208 4.6.4). */
+	if (k.kind == SPF_KEY_PTR && a->count > LIMIT_SPF_PTR)
+		a->count = LIMIT_SPF_PTR;
 	for (size_t i = 0; i < (size_t)a->count * a->width; i++)
 		own[i] = octet();
 	/* Now and then it is the client's. */
