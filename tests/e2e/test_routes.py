@@ -165,15 +165,14 @@ def refuse(lab, hop, pattern):
 
 
 def loops(lab):
-    """Here for this recipient before, or twice: a loop. Once for another is a forward."""
+    """Here twice: a loop. Once is a forward."""
     ours = ("Received: from a.example.org (unknown [203.0.113.7])\r\n\tby mx.example.com (Postern) with ESMTP id "
-            "0123456789ABCDEF\r\n\tfor <{}>; Fri, 27 Nov 2026 10:00:00 +0000\r\n")
+            "0123456789ABCDEF\r\n\tfor <x@example.com>; Fri, 27 Nov 2026 10:00:00 +0000\r\n")
     to = "known@list.example.com"
-    assert send(lab, to, "forward", fields=ours.format("x@example.com"))[1].startswith("250")
-    for mid, fields in (("again", ours.format(to)), ("twice", ours.format("x@example.com") * 2)):
-        final = send(lab, to, mid, fields=fields)[1]
-        print(final)
-        assert final.startswith("554 5.4.6"), final
+    assert send(lab, to, "forward", fields=ours)[1].startswith("250")
+    final = send(lab, to, "twice", fields=ours * 2)[1]
+    print(final)
+    assert final.startswith("554 5.4.6"), final
 
 
 def breaker(lab, hop):
