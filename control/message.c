@@ -482,6 +482,7 @@ static void start(struct message *m)
 		.content = &m->sub->content,
 		.match = m->sub->match,
 		.n_matches = m->sub->n_matches,
+		.refuse_loops = true,
 	};
 	m->judge = judge_start(&m->loop->judge_env, &req, on_judged, m);
 	if (!m->judge)

@@ -560,8 +560,8 @@ struct judge *judge_start(const struct judge_env *env, const struct judge_reques
 		return NULL;
 	}
 	rc = read_headers(j);
-	if (!rc && origin_is_loop(&j->result.headers, str_c(req->config->hostname), req->env->rcpt,
-				  req->env->n_rcpts))
+	if (!rc && req->refuse_loops &&
+	    origin_is_loop(&j->result.headers, str_c(req->config->hostname)))
 		rc = -ELOOP;
 	if (!rc)
 		rc = judge_chain_read(j, &later);

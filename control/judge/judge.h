@@ -50,6 +50,7 @@ struct judge_request {
 	size_t n_matches;
 	const char *hostname;          /* NULL: config->hostname */
 	enum judge_reverify reverify;
+	bool refuse_loops;             /* what was here twice is -ELOOP; a file that is looked at is not */
 };
 
 #define JUDGE_FOREIGN_NAMES 8

@@ -88,9 +88,8 @@ struct received {
 int received_parse_strict(struct str value, uint8_t *scratch, size_t cap, struct received *out,
 			  const char **why);
 
-/* Has it been here before, for this recipient, or twice? Or over LIMIT_RECEIVED_HOPS hops? `own`: our
- * name as it stands behind "by". */
-bool origin_is_loop(const struct headers *h, struct str own, const struct str *rcpt, size_t n_rcpts);
+/* Has it been here twice, or over LIMIT_RECEIVED_HOPS hops? `own`: our name as it stands behind "by". */
+bool origin_is_loop(const struct headers *h, struct str own);
 
 /* What is said of a hop; words that are empty were not there or cannot be shown. */
 struct origin_hop {

@@ -214,7 +214,7 @@
 	X(callouts, C, "recipient callouts to next hops") \
 	X(callout_failed, C, "callouts without an answer in time") \
 	X(messages, C, "messages judged") \
-	X(loops, D, "messages refused: they were here before, or over too many hops (554 5.4.6)") \
+	X(loops, D, "messages refused: they were here twice, or over too many hops (554 5.4.6)") \
 	X(delivered, C, "messages delivered") \
 	X(indoubt_entries, G, "recipients of delivered messages whose client may not know") \
 	X(indoubt_kept, C, "recipients whose 250 was not acknowledged") \

@@ -62,7 +62,7 @@ smtpd_reject_unlisted_recipient = no
 """, services)
 
 
-def send(lab, to, mid, helo="client.example.net"):
+def send(lab, to, mid, helo="client.example.net", fields=""):
     """RCPT reply, then that to the message, or None."""
     with labs.in_netns(lab.ns["client"]):
         c = smtplib.SMTP(labs.GATEWAY4, 25, local_hostname=helo, timeout=60)
@@ -73,7 +73,7 @@ def send(lab, to, mid, helo="client.example.net"):
     if code != 250:
         c.close()
         return rcpt, None
-    code, text = c.data(f"From: a@example.net\r\nMessage-ID: <{mid}@example.net>\r\n\r\nbody\r\n")
+    code, text = c.data(f"{fields}From: a@example.net\r\nMessage-ID: <{mid}@example.net>\r\n\r\nbody\r\n")
     c.quit()
     return rcpt, f"{code} {text.decode()}"
 
@@ -164,6 +164,17 @@ def refuse(lab, hop, pattern):
         h["connections"] == 0 for h in lab.status()["hosts"] if h["route"] == "mx"))
 
 
+def loops(lab):
+    """Here twice: a loop. Once is a forward."""
+    ours = ("Received: from a.example.org (unknown [203.0.113.7])\r\n\tby mx.example.com (Postern) with ESMTP id "
+            "0123456789ABCDEF\r\n\tfor <x@example.com>; Fri, 27 Nov 2026 10:00:00 +0000\r\n")
+    to = "known@list.example.com"
+    assert send(lab, to, "forward", fields=ours)[1].startswith("250")
+    final = send(lab, to, "twice", fields=ours * 2)[1]
+    print(final)
+    assert final.startswith("554 5.4.6"), final
+
+
 def breaker(lab, hop):
     """All at once nobody is known: no client hears 5xx, until an operator says so."""
     people = [f"p{i}@m.example.com" for i in range(16)]
@@ -210,6 +221,7 @@ def main():
             identities(lab)
             limits(lab)
             lists(lab)
+            loops(lab)
             breaker(lab, hop)
         finally:
             hop.stop()
