@@ -16,7 +16,7 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import lab as labs  # noqa: E402
 
-ROUNDS = int(os.environ.get("POSTERN_KILL_ROUNDS", "20"))
+ROUNDS = int(os.environ.get("POSTERN_KILL_ROUNDS", "10"))
 CLIENTS = 6
 RECOVERY = 10.0  # seconds; a bound against hanging, not a measurement
 
