@@ -72,6 +72,7 @@ struct annotate_input {
 	const char *received_spf;   /* complete Received-SPF field with CRLF; NULL: none */
 	double score;
 	const char *action;         /* "accept" "tag" ... */
+	const char *would;          /* in a dry run: what would have been done; else NULL */
 	const char *const *rule;    /* names of rules hit */
 	size_t n_rules;
 	bool v6_plain;              /* "[2001:db8::1]" instead of "[IPv6:2001:db8::1]" */

@@ -161,6 +161,10 @@ static void put_verdict(struct text *t, const struct annotate_input *in)
 
 	field_start(t, in, "-Verdict: ");
 	put_word(t, in->action);
+	if (in->would) {
+		put_c(t, "; would=");
+		put_word(t, in->would);
+	}
 	for (size_t i = 0; i < in->n_rules && !t->error; i++) {
 		put_c(t, i ? "," : "; rules=");
 		if (t->n - line + strlen(in->rule[i]) + 1 > FOLD_AT) {

@@ -258,8 +258,10 @@ static void print_human(const struct judge *j)
 	for (size_t i = 0; i < r->n_hits; i++)
 		printf("rule     %6.2f  %s  %s\n", r->hit[i].score, r->hit[i].rule->name,
 		       r->hit[i].rule->describe);
-	printf("score    %.2f\naction   %s  %s\n", r->policy.score, policy_action_name(r->policy.action),
-	       r->policy.reason);
+	printf("score    %.2f\naction   %s", r->policy.score, policy_action_name(r->policy.action));
+	if (r->policy.would != r->policy.action)
+		printf(" (dry run: %s)", policy_action_name(r->policy.would));
+	printf("  %s\n", r->policy.reason);
 	printf("removed  %u forged header(s)\n\n%.*s", (unsigned int)r->n_forged, (int)r->out.block_len,
 	       r->out.block ? r->out.block : "");
 }

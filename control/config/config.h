@@ -234,6 +234,7 @@ struct config_listing {
 };
 
 struct config_policy {
+	bool dry_run;              /* nothing is refused, deferred or held back by policy */
 	double tag_score;          /* default 5 */
 	double quarantine_score;   /* 0: off */
 	double reject_score;       /* 0: off (default) */

@@ -77,6 +77,7 @@ static const char *const testing_words[] = {"unsigned", "pass", NULL};
 #define POLICY(member)     CONFIG_FIELD(struct config_policy, member)
 
 static const struct config_key policy_keys[] = {
+	{"dry-run", read_bool, POLICY(dry_run)},
 	{"tag-score", read_double, POLICY(tag_score), 0, 10000},
 	{"quarantine-score", read_double, POLICY(quarantine_score), 0, 10000},
 	{"reject-score", read_double, POLICY(reject_score), 0, 10000},

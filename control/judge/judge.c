@@ -137,6 +137,8 @@ static int make_block(struct judge *j)
 		.received_spf = spf,
 		.score = r->policy.score,
 		.action = policy_action_name(r->policy.action),
+		.would = r->policy.would != r->policy.action ? policy_action_name(r->policy.would)
+							     : NULL,
 		.rule = name,
 		.n_rules = r->n_hits,
 		.v6_plain = j->route && j->route->v6_plain,
@@ -197,6 +199,7 @@ static void finish(struct judge *j)
 	};
 	policy_decide(&in, &r->policy);
 	judge_foreign_decide(j);
+	policy_dry_run(r->policy_config, &r->policy);
 	if (!rc)
 		rc = make_block(j);
 	if (rc) {

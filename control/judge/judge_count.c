@@ -36,6 +36,7 @@ static void count_policy(const struct policy_verdict *v, uint64_t *c)
 	/* 0 is the first counter of all, which is none of these. */
 	if (v->action >= POLICY_DEFER && refused[v->cause])
 		c[refused[v->cause]]++;
+	c[CTL_policy_spared] += v->would != v->action;
 	c[CTL_dmarc_tagged] += v->cause == POLICY_BY_DMARC && v->action == POLICY_TAG;
 	c[CTL_dmarc_overridden_forwarder] += v->lifted && v->lift == POLICY_LIFT_FORWARDER;
 	c[CTL_dmarc_overridden_sealer] += v->lifted && v->lift == POLICY_LIFT_SEALER;

@@ -259,6 +259,17 @@ static json_t *headers_json(const struct annotate_output *out)
 	return a;
 }
 
+/* Of a dry run: what it spared the client. */
+static json_t *would_json(const struct policy_verdict *v)
+{
+	json_t *o = json_pack("{s:s}", "action", policy_action_name(v->would));
+
+	if (v->would >= POLICY_DEFER)
+		json_object_set_new(o, "reply", json_sprintf("%u %u.%u.%u %s", v->code, v->enh_class,
+							      v->enh_subject, v->enh_detail, v->text));
+	return o;
+}
+
 json_t *judge_json(const struct judge *j)
 {
 	const struct judgement *r = &j->result;
@@ -274,6 +285,8 @@ json_t *judge_json(const struct judge *j)
 	json_object_set_new(o, "matches", matches_json(r));
 	json_object_set_new(o, "score", json_real(r->policy.score));
 	json_object_set_new(o, "action", json_string(policy_action_name(r->policy.action)));
+	if (r->policy.would != r->policy.action)
+		json_object_set_new(o, "would", would_json(&r->policy));
 	json_object_set_new(o, "cause", json_string(policy_cause_name(r->policy.cause)));
 	json_object_set_new(o, "reason", ctext(r->policy.reason));
 	json_object_set_new(o, "headers", headers_json(&r->out));

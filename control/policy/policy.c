@@ -188,6 +188,13 @@ static void by_dnsbl(const struct policy_input *in, struct policy_verdict *out)
 		out->action = (enum policy_action)l->action;
 }
 
+void policy_dry_run(const struct config_policy *config, struct policy_verdict *v)
+{
+	v->would = v->action;
+	if (config->dry_run && v->action >= POLICY_QUARANTINE && v->cause != POLICY_BY_ORIGIN)
+		v->action = POLICY_ACCEPT;
+}
+
 void policy_decide(const struct policy_input *in, struct policy_verdict *out)
 {
 	*out = (struct policy_verdict){.action = POLICY_ACCEPT};

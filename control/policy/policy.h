@@ -69,6 +69,7 @@ struct policy_input {
 
 struct policy_verdict {
 	enum policy_action action;
+	enum policy_action would; /* the same, but for a dry run: what would have been done */
 	enum policy_cause cause;
 	double score;
 	/* for DEFER and REJECT: the reply */
@@ -89,3 +90,6 @@ struct policy_verdict {
  * found the strictest stands. A quarantine that has no place to go is a deferral (451 4.7.1) that
  * says so. Of the pointers only config and origin must be there. */
 void policy_decide(const struct policy_input *in, struct policy_verdict *out);
+/* Behind everything that decides: with policy.dry-run nothing is refused, deferred or held back but
+ * what has no known sender, which must never be delivered. Reply and reason stay. */
+void policy_dry_run(const struct config_policy *config, struct policy_verdict *v);

@@ -114,6 +114,45 @@ static void quarantine(void **state)
 	}
 }
 
+static void dry_run(void **state)
+{
+	static const struct {
+		enum origin_status origin;
+		enum rule_action rule;
+		enum policy_action action, would;
+	} t[] = {
+		{ORIGIN_DIRECT, RULE_REJECT, POLICY_ACCEPT, POLICY_REJECT},
+		{ORIGIN_DIRECT, RULE_DEFER, POLICY_ACCEPT, POLICY_DEFER},
+		{ORIGIN_DIRECT, RULE_QUARANTINE, POLICY_ACCEPT, POLICY_QUARANTINE},
+		{ORIGIN_DIRECT, RULE_TAG, POLICY_TAG, POLICY_TAG},
+		{ORIGIN_DIRECT, RULE_SCORE, POLICY_ACCEPT, POLICY_ACCEPT},
+		{ORIGIN_UNRESOLVED, RULE_SCORE, POLICY_DEFER, POLICY_DEFER},
+		{ORIGIN_PRIVATE_PEER, RULE_REJECT, POLICY_DEFER, POLICY_DEFER},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		struct config_policy c = {.tag_score = 5, .dry_run = true};
+		struct origin o = {.status = t[i].origin};
+		char name[] = "R";
+		struct rule r = {.name = name, .action = t[i].rule};
+		struct rule_hit h = {.rule = &r, .count = 1};
+		struct policy_input in = {.config = &c, .origin = &o, .hit = &h, .n_hits = 1,
+					  .quarantine = true};
+		struct policy_verdict v;
+
+		policy_decide(&in, &v);
+		policy_dry_run(&c, &v);
+		assert_int_equal(v.action, t[i].action);
+		assert_int_equal(v.would, t[i].would);
+		c.dry_run = false;
+		policy_decide(&in, &v);
+		policy_dry_run(&c, &v);
+		assert_int_equal(v.action, t[i].would);
+		assert_int_equal(v.would, t[i].would);
+	}
+}
+
 #define ENFORCE CONFIG_DMARC_ENFORCE
 #define MONITOR CONFIG_DMARC_MONITOR
 #define STRICT CONFIG_DMARC_STRICT
@@ -411,6 +450,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(table),
 		cmocka_unit_test(quarantine),
+		cmocka_unit_test(dry_run),
 		cmocka_unit_test(dmarc),
 		cmocka_unit_test(evidence),
 		cmocka_unit_test(listing_as_evidence),

@@ -280,6 +280,7 @@
 	X(policy_reverse_dns, D, "messages refused or deferred: policy.reverse-dns") \
 	X(policy_arc, D, "messages refused or deferred: policy.arc-fail") \
 	X(policy_null_mx, D, "messages refused or deferred: policy.null-mx") \
+	X(policy_spared, C, "messages that a dry run let pass") \
 	X(policy_several, D, "messages refused or deferred: more than one of these") \
 	X(origin_unresolved, D, "messages deferred: a relay's Received line did not parse or fit") \
 	X(origin_unproven, D, "messages from a relay's address without its certificate or tenant's header") \
