@@ -57,27 +57,39 @@ static uint8_t width_of(uint8_t kind)
 	return kind == SPF_KEY_PTR ? 1 : octet() % 8 == 0 ? 0 : q->v6 ? 16 : octet() % 8 ? 4 : 16;
 }
 
-static void add_answer(struct spf_key k)
+static bool is_mx(struct spf_key k)
+{
+	const struct spf_node *nd = k.node < f.tree.n ? &f.tree.node[k.node] : NULL;
+
+	return k.kind == SPF_KEY_TARGET && nd && nd->state == SPF_NODE_OK &&
+	       k.term < nd->rec.n_terms && nd->rec.term[k.term].mech == SPF_MECH_MX;
+}
+
+/* False: there is no room for more, where control ends the check. */
+static bool add_answer(struct spf_key k)
 {
 	struct spf_wire_request *q = &f.request;
 	struct spf_wire_answer *a = &q->answer[q->n_answers];
 	uint8_t *own = f.data[q->n_answers];
 
 	if (q->n_answers == SPF_WIRE_ANSWERS)
-		return;
+		return false;
 	q->n_answers++;
 	*a = (struct spf_wire_answer){.key = k, .data = own};
 	a->status = octet() % 8 < 6 ? SPF_ANSWER_OK : (uint8_t)(octet() % 4);
 	a->width = width_of(k.kind);
 	a->count = octet() % 4 ? octet() % 4 : octet() % (SPF_WIRE_ADDRESSES + 1);
-	/* Control hands on no more names of the client than may be looked at (RFC 7208 4.6.4). */
+	/* Control hands on no more names than may be looked at (RFC 7208 4.6.4). */
 	if (k.kind == SPF_KEY_PTR && a->count > LIMIT_SPF_PTR)
 		a->count = LIMIT_SPF_PTR;
+	if (is_mx(k) && a->count > LIMIT_SPF_MX)
+		a->count = LIMIT_SPF_MX;
 	for (size_t i = 0; i < (size_t)a->count * a->width; i++)
 		own[i] = octet();
 	/* Now and then it is the client's. */
 	if (a->count && a->width >= 4 && octet() % 4 == 0)
 		memcpy(own, f.ip.a + 16 - a->width, a->width);
+	return true;
 }
 
 /* One evaluation. True: it wants to be asked again. */
@@ -106,12 +118,14 @@ static bool evaluate(struct SPF_server_struct *server, uint32_t seq)
 	if (r.outcome == SPF_OUT_REFUSED || r.outcome == SPF_OUT_INTERNAL)
 		abort();
 	for (size_t i = 0; i < r.n_missing; i++) {
-		if (r.missing[i].kind != SPF_KEY_RECORD)
-			add_answer(r.missing[i]);
-		else if (f.tree.n < SPF_NODES_MAX)
+		if (r.missing[i].kind != SPF_KEY_RECORD) {
+			if (!add_answer(r.missing[i]))
+				return false;
+		} else if (f.tree.n < SPF_NODES_MAX) {
 			add_record(r.missing[i]);
-		else
+		} else {
 			return false;
+		}
 	}
 	return r.outcome == SPF_OUT_MISSING;
 }
