@@ -6,7 +6,7 @@
  * with the daemon's resolver and jail. CPU time is that of this process and of the jail's workers;
  * a first pass over the list, which fills the resolver's cache, is not in it.
  *
- *   bench-judge --config FILE --list FILE [--forwarder IP@PORT] [--messages N] [--open N]
+ *   bench-judge --config FILE --list FILE [--forwarder IP@PORT] [--messages N] [--open N] [--no-caches]
  *
  * A line of the list: message file, client address, HELO, MAIL FROM, with tabs between. Prints one
  * line of JSON with the tallies of the verdicts, so that whoever reads it sees what was done.
@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "control/judge/judge.h"
+#include "postern/limits.h"
 #include "postern/stats.h"
 
 #define MAX_MESSAGES 4096
@@ -234,13 +235,15 @@ int main(int argc, char **argv)
 {
 	static const struct option opts[] = {{"config", 1, 0, 'c'},	{"list", 1, 0, 'l'},
 					     {"forwarder", 1, 0, 'f'}, {"messages", 1, 0, 'n'},
-					     {"open", 1, 0, 'o'},	{0}};
+					     {"open", 1, 0, 'o'},
+					     {"no-caches", 0, 0, 'x'}, {0}};
 	const char *config = NULL, *list = NULL, *forwarder = NULL;
 	struct config_error err;
 	struct dns_options dopt;
 	struct spf_options sopt = {0};
 	char why[256] = "";
 	size_t n = 0, messages = 10000;
+	bool bare = false;
 	int c;
 
 	b.n_slots = 64;
@@ -250,6 +253,7 @@ int main(int argc, char **argv)
 		case 'l': list = optarg; break;
 		case 'f': forwarder = optarg; break;
 		case 'n': messages = strtoul(optarg, NULL, 10); break;
+		case 'x': bare = true; break;
 		case 'o': b.n_slots = strtoul(optarg, NULL, 10); break;
 		default: return 2;
 		}
@@ -264,11 +268,17 @@ int main(int argc, char **argv)
 		dopt.n_forwarders = 1;
 	}
 	sopt.n_workers = b.config->spf_workers;
+	sopt.no_cache = bare;
 	b.env.base = event_base_new();
 	b.env.counters = b.counters;
 	b.env.dns = dns_new(b.env.base, &dopt, why, sizeof(why));
 	if (!b.env.dns)
 		die("dns", why);
+	if (!bare) {
+		b.env.keys = dkim_keys_new(LIMIT_DKIM_KEYS);
+		if (!b.env.keys)
+			die("keys", "out of memory");
+	}
 	b.env.spf = spf_jail_new(b.env.base, b.env.dns, &sopt, why, sizeof(why));
 	if (!b.env.spf)
 		die("spf", why);
@@ -276,6 +286,7 @@ int main(int argc, char **argv)
 	measure(messages);
 	event_free(b.pump);
 	spf_jail_free(b.env.spf);
+	dkim_keys_free(b.env.keys);
 	dns_free(b.env.dns);
 	event_base_free(b.env.base);
 	for (size_t i = 0; i < b.n_messages; i++) {
