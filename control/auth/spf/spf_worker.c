@@ -157,6 +157,8 @@ static SPF_dns_rr_t *lookup(SPF_dns_server_t *dns, const char *name, ns_type typ
 	if (!a) {
 		if (k.kind == SPF_KEY_MX)
 			missing_all(k, SPF_KEY_TARGET);
+		else if (k.kind == SPF_KEY_PTR_HOST)
+			missing_all(k, SPF_KEY_PTR);
 		else
 			missing(k);
 		return reply(dns, name, type, TRY_AGAIN);

@@ -93,6 +93,10 @@ static void make_zone(void)
 	add_hosts("m10", 10, 10);
 	add_hosts("m11", 11, 1);
 	add("p TXT \"v=spf1 ptr:example.com -all\"\n");
+	add("pp TXT \"v=spf1\"");
+	for (int i = 0; i < 9; i++)
+		add(" \" ptr:n%d.example.com\"", i);
+	add(" \" ptr:example.com -all\"\n");
 	add_reverse("1.2.0.192", "pt", 10, 10, 1);
 	add_reverse("2.2.0.192", "pu", 11, 11, 2);
 }
@@ -144,6 +148,9 @@ static void test_limits(void **state)
 		/* RFC 7208 5.5: names behind the tenth are not looked at. */
 		{"192.0.2.1", "a@p.example.com", SPF_PASS, "", 1},
 		{"192.0.2.2", "a@p.example.com", SPF_FAIL, "", 1},
+		/* Ten terms, ten names each. */
+		{"192.0.2.1", "a@pp.example.com", SPF_PASS, "", 10},
+		{"192.0.2.2", "a@pp.example.com", SPF_FAIL, "", 10},
 	};
 	struct spf_lab l;
 
