@@ -194,6 +194,7 @@ static void next_group(struct release *r)
 {
 	const struct quarantine_message *m = r->message;
 	const struct config_route *route = NULL;
+	char way[MAIL_ALABEL], other[MAIL_ALABEL];
 	int rc;
 
 	r->n_rcpts = 0;
@@ -204,6 +205,11 @@ static void next_group(struct release *r)
 			continue;
 		own = loop_route(r->snapshot->config, m->rcpt[i]);
 		if (route && own != route)
+			continue;
+		/* One route may lead to another MX for each domain. */
+		if (own)
+			loop_way(own, m->rcpt[i], route ? other : way);
+		if (route && strcmp(way, other))
 			continue;
 		r->open[i] = 0;
 		if (!own) {

@@ -112,6 +112,25 @@ def refused_release(lab):
     print("refused at release: stays, the other has it; deleted: ok", flush=True)
 
 
+def other_ways(lab):
+    """Held by hosts for two domains, released when their route goes by MX: each domain to its own."""
+    send(lab, message("held back by a word, three"), ["user@example.com", "user@example.org"])
+    m, = held(lab)
+    text = lab.conf.read_text()
+    lab.conf.write_text(text.replace(f'hosts = ["{labs.NEXTHOP4}:25"]', "mx = true").replace(
+        'verify = "none"', 'verify = "none"; tls = none'))
+    assert "mx = true" in lab.conf.read_text()
+    lab.ctl("config", "reload")
+    before = set(lab.inbox())
+    r = quarantine(lab, "release", m["id"])
+    assert r["ok"], r
+    new = sorted(envelope(p)[1:] for p in set(lab.inbox()) - before)
+    assert new == [["user@example.com"], ["user@example.org"]], new
+    lab.conf.write_text(text)
+    lab.ctl("config", "reload")
+    print("released by MX: each domain goes its own way: ok", flush=True)
+
+
 def full(lab):
     """The disk is full: 452, and the next that fits is taken."""
     codes = []
@@ -133,15 +152,17 @@ def main():
         disk.mkdir()
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "none", disk], check=True)
         try:
-            lab.start_dns({"example.net": f'@ IN TXT "v=spf1 ip4:{labs.CLIENT4} -all"\n'})
+            mx = f"@ IN MX 10 hop\nhop IN A {labs.NEXTHOP4}\n"
+            lab.start_dns({"example.net": f'@ IN TXT "v=spf1 ip4:{labs.CLIENT4} -all"\n', "example.com": mx, "example.org": mx})
             lab.start_sink("--rule", "rcpt:<later-nobody=550 5.1.1 no such user here")
             (lab.dir / "demo.cf").write_text(RULES)
-            lab.write_config(verify="none", extra=f'quarantine {{ directory = "{disk}/q"; min-free = 100k }}')
+            lab.write_config(("example.com", "example.org"), verify="none", extra=f'quarantine {{ directory = "{disk}/q"; min-free = 100k }}')
             lab.start_dataplane()
             lab.start_control()
             lab.wait_ready()
             hold_and_release(lab)
             refused_release(lab)
+            other_ways(lab)
             full(lab)
             c = {x["name"]: x["value"] for x in lab.stats()["control"]}
             assert c["quarantined"] > 3 and c["quarantine_failed"] > 0, c
