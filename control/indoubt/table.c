@@ -225,7 +225,7 @@ bool indoubt_identify(const struct headers *h, const struct mail_bytes *content,
 	return ok;
 }
 
-/* Of one recipient; its domain and, as most next hops have it, its local part without case. */
+/* Of one recipient, octet by octet: a retry says the same, and two mailboxes may differ in case. */
 static void key_of(const struct indoubt *t, const struct indoubt_id *id, struct str rcpt,
 		   uint8_t key[16])
 {
@@ -234,8 +234,8 @@ static void key_of(const struct indoubt *t, const struct indoubt_id *id, struct 
 	struct siphash128 h;
 
 	memcpy(text, id->digest, sizeof(id->digest));
-	for (size_t i = 0; i < n; i++)
-		text[sizeof(id->digest) + i] = ascii_lower(rcpt.p[i]);
+	if (n)
+		memcpy(text + sizeof(id->digest), rcpt.p, n);
 	h = siphash128(t->header->secret, text, sizeof(id->digest) + n);
 	memcpy(key, &h.lo, 8);
 	memcpy(key + 8, &h.hi, 8);

@@ -167,12 +167,14 @@ static void lost_is_answered_once(void **state)
 static void one_that_is_not_known(void **state)
 {
 	static const struct str more[] = {STR("a@example.com"), STR("c@example.com")};
+	static const struct str upper[] = {STR("A@example.com")};
 	struct indoubt_ticket *k = begin(MESSAGE, one, 1);
 
 	(void)state;
 	indoubt_taken(k);
 	indoubt_keep(k);
 	assert_null(claim(MESSAGE, more, 2, NOW));
+	assert_null(claim(MESSAGE, upper, 1, NOW));
 	k = claim(MESSAGE, one, 1, NOW); /* the attempt took nothing away */
 	assert_non_null(k);
 	indoubt_keep(k);
