@@ -422,12 +422,12 @@ static void on_judged(void *arg, const struct judgement *j)
 			m->loop->counters[CTL_loops]++;
 		}
 		answer(m, &r, bad || loops ? TRACE_REJECTED : TRACE_DEFERRED, NULL);
+	} else if (taken_before(m)) {
+		return; /* whatever is thought of it now: a refusal would bounce what was delivered */
 	} else if (p->action == POLICY_REJECT) {
 		answer(m, &r, TRACE_REJECTED, NULL);
 	} else if (p->action == POLICY_DEFER) {
 		answer(m, &r, TRACE_DEFERRED, NULL);
-	} else if (taken_before(m)) {
-		return;
 	} else if (p->action == POLICY_QUARANTINE) {
 		hold_it(m);
 	} else {

@@ -74,6 +74,7 @@ def client_resets(lab):
 def others_are_not_answered(lab):
     """Another body, sender or recipient is another message."""
     before = len(lab.inbox())
+    labs.wait_for("nothing is in doubt", lambda: control_counters(lab)["indoubt_entries"] == 0, 10)
     c = begin(lab, ["slow@example.com"], "slow@example.net")
     c.send(message("other") + ".\r\n")
     labs.wait_for("the next hop has it", lambda: len(lab.inbox()) == before + 1, 10)
@@ -88,6 +89,28 @@ def others_are_not_answered(lab):
     assert len(lab.inbox()) == before + 1
     assert "before" in send(lab, message("other"), ["slow@example.com"], "slow@example.net")[1]
     print("other bodies, senders, recipients: delivered: ok", flush=True)
+
+
+def policy_changed(lab):
+    """Delivered, its 250 lost, and rules that would refuse it now: a bounce of what is in the mailbox would be a lie."""
+    before = len(lab.inbox())
+    rules = lab.dir / "demo.cf"
+    text = rules.read_text()
+    labs.wait_for("nothing is in doubt", lambda: control_counters(lab)["indoubt_entries"] == 0, 10)
+    c = begin(lab, ["slow@example.com"], "slow@example.net")
+    c.send(message("policy", "now forbidden") + ".\r\n")
+    labs.wait_for("the next hop has it", lambda: len(lab.inbox()) == before + 1, 10)
+    reset(c)
+    labs.wait_for("in doubt", lambda: control_counters(lab)["indoubt_entries"] == 1, 10)
+    rules.write_text(text + "full FORBIDDEN /now forbidden/\nscore FORBIDDEN 1\naction FORBIDDEN reject\n")
+    lab.ctl("config", "reload")
+    assert send(lab, message("policy2", "now forbidden"), ["slow@example.com"], "slow@example.net")[0] == 550
+    code, line = send(lab, message("policy", "now forbidden"), ["slow@example.com"], "slow@example.net")
+    assert code == 250 and "before" in line, line
+    assert len(lab.inbox()) == before + 1
+    rules.write_text(text)
+    lab.ctl("config", "reload")
+    print("a policy that changed meanwhile: the retry is answered: ok", flush=True)
 
 
 def killed(lab, who):
@@ -127,6 +150,7 @@ def main():
         twice(lab)
         client_resets(lab)
         others_are_not_answered(lab)
+        policy_changed(lab)
         killed(lab, "control")
         killed(lab, "dataplane")
         print(f"{time.monotonic() - start:.1f} s", flush=True)
