@@ -558,10 +558,37 @@ static void waiting_ends(void **state)
 	assert_false(a.done);
 }
 
+/* The first host says later, the second breaks off at the same place, the third has no address: the
+ * reply of the first went with the second attempt, and the client hears one all the same. */
+static void reply_that_went(void **state)
+{
+	struct sent s;
+	struct asked a = {0};
+
+	(void)state;
+	l.route.mx = false;
+	lab_add(&l, "127.0.0.1", hop[0]->port);
+	lab_add(&l, "127.0.0.2", hop[0]->port);
+	lab_add_name(&l, "nowhere.example.net", hop[0]->port);
+	fake_dns_add("nowhere.example.net", DNS_A, DNS_NXDOMAIN, NULL);
+	fake_dns_add("nowhere.example.net", DNS_AAAA, DNS_NXDOMAIN, NULL);
+	hop[0]->script.rcpt[0] = "451 4.3.2 not now";
+	hop[1]->script.rcpt[0] = HOP_CLOSE;
+	sent_start(&l, &s, TEXT, 1);
+	lab_run(&l, &s.done);
+	assert_int_equal(hop[1]->accepted, 1);
+	assert_int_equal(s.result.reply.code, 451);
+	assert_int_equal(s.result.outcome, DELIVER_DEFERRED);
+	ask(&l, &a, "s@example.org", "user0@example.com");
+	lab_run(&l, &a.done);
+	assert_int_equal(a.reply.code / 100, 4);
+}
+
 int main(void)
 {
 #define T(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(reply_that_went, setup, teardown),
 		cmocka_unit_test(mx_table), T(this_machine_is_ourselves), T(egress_is_ourselves),
 		T(equals_share), T(a_dead_host_is_passed_over), T(ways_are_not_mixed),
 		T(cancelled_while_dns_is_asked), T(hosts_are_forgotten), T(routes_are_checked), T(weights),

@@ -176,6 +176,17 @@ static bool is_telling(const struct ending *e)
 	return e->kind == END_REPLY || e->kind == END_TLS;
 }
 
+static bool has_refusal(const struct xact *x)
+{
+	for (size_t i = 0; i < x->n_rcpts; i++) {
+		uint16_t code = x->rcpt_result[i].next_hop.code;
+
+		if (code && code / 100 != 2)
+			return true;
+	}
+	return false;
+}
+
 void xact_ended(struct xact *x, const struct ending *ending)
 {
 	struct ending e = *ending;
@@ -203,6 +214,9 @@ void xact_ended(struct xact *x, const struct ending *ending)
 					      e.kind != END_RCPTS)))
 			e = x->best;
 	}
+	/* The replies that it speaks of went when a later attempt began, which broke off. */
+	if (e.kind == END_RCPTS && !has_refusal(x))
+		e = (struct ending){.kind = END_LOST, .stage = STAGE_RCPT};
 	finish(x, &e);
 }
 
