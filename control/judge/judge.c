@@ -518,6 +518,8 @@ void judge_failed(struct judge *j, int rc)
 	j->result.error = rc;
 	snprintf(j->result.error_text, sizeof(j->result.error_text), "reading the message: %s",
 		 strerror(-rc));
+	/* It may be due in this very turn, and one callback is all there is. */
+	event_del(j->timer);
 	event_active(j->failed, 0, 0);
 }
 

@@ -154,8 +154,13 @@ static struct str before_semicolon(struct str s)
 static bool searched(struct str region, struct str id)
 {
 	struct fold with = {0}, without = {0};
+	unsigned int unclosed = 0;
 
-	/* Once with the comments' text, for readers that know no comments, once without. */
+	/* Once with the comments' text, for readers that know no comments, once without. The first
+	 * bounds what the second can cost: a comment that never closes is looked for to the end. */
+	fold_text(&with, region);
+	if (with.overflow)
+		return true;
 	for (size_t i = 0, start; i < region.n;) {
 		size_t k;
 
@@ -165,10 +170,11 @@ static bool searched(struct str region, struct str id)
 		if (i == region.n)
 			break;
 		k = authres_comment_len(region, i);
+		if (!k && ++unclosed > LIMIT_AUTHRES_NESTING)
+			return true;
 		i += k ? k : 1;
 	}
-	fold_text(&with, region);
-	return with.overflow || without.overflow || contains(fold_str(&with), id) ||
+	return without.overflow || contains(fold_str(&with), id) ||
 	       contains(fold_str(&without), id);
 }
 

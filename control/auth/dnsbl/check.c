@@ -282,8 +282,10 @@ struct dnsbl_check *dnsbl_check(struct dns *dns, struct event_base *base,
 		else
 			say(e, DNSBL_FAILED, "out of memory");
 	}
-	if (!c->open)
+	if (!c->open) {
+		event_del(c->deadline);
 		event_active(c->done, 0, 0);
+	}
 	return c;
 }
 
