@@ -56,6 +56,7 @@ struct spf_check {
 	struct spf_check_list followers;
 	struct spf_check *leader;
 	struct siphash128 key;               /* with a cache */
+	bool alone;                          /* a leader's result was not for it: by itself now */
 	bool leading, answered;              /* answered: verdict came from cache or leader */
 	bool unsure;                         /* a lookup failed: another day, another result */
 	struct spf_jail *jail;

@@ -41,6 +41,11 @@ bool spf_share_ask(struct spf_check *c)
 		c->answered = true;
 		return true;
 	}
+	/* Else those whose results cannot be shared would go one behind the other. */
+	if (c->alone) {
+		j->stats.cache_misses++;
+		return false;
+	}
 	LIST_FOREACH (other, &j->leader[c->key.hi % SPF_LEADERS], lead)
 		if (other->key.lo == c->key.lo && other->key.hi == c->key.hi) {
 			c->leader = other;
@@ -72,8 +77,10 @@ void spf_share_tell(struct spf_check *c)
 
 		next = LIST_NEXT(f, follow);
 		/* An error of the moment is not handed on: the next try may be without. */
-		if (!v->cacheable && (v->result == SPF_TEMPERROR || !identical(c, f)))
+		if (!v->cacheable && (v->result == SPF_TEMPERROR || !identical(c, f))) {
+			f->alone = true;
 			continue;
+		}
 		f->verdict = *v;
 		f->verdict.identity = own.identity;
 		memcpy(f->verdict.domain, own.domain, sizeof(own.domain));
