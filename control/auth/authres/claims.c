@@ -170,7 +170,8 @@ static bool searched(struct str region, struct str id)
 		if (i == region.n)
 			break;
 		k = authres_comment_len(region, i);
-		if (!k && ++unclosed > LIMIT_AUTHRES_NESTING)
+		/* In a long value that takes too long, and no honest one is like that. */
+		if (!k && ++unclosed > LIMIT_AUTHRES_NESTING && region.n > 2 * MAX_ID)
 			return true;
 		i += k ? k : 1;
 	}

@@ -78,7 +78,7 @@ void spf_share_tell(struct spf_check *c)
 		next = LIST_NEXT(f, follow);
 		/* An error of the moment is not handed on: the next try may be without. */
 		if (!v->cacheable && (v->result == SPF_TEMPERROR || !identical(c, f))) {
-			f->alone = true;
+			f->alone = v->result != SPF_TEMPERROR;
 			continue;
 		}
 		f->verdict = *v;
