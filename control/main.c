@@ -142,7 +142,8 @@ void main_reload_done(struct loop *l, int error, const char *text)
 int main_reload(struct loop *l, struct snapshot_report *report)
 {
 	struct snapshot *s;
-	static const char *const what[] = {"sockets", "loops", "dns", "spf", "trace", "quarantine"};
+	static const char *const what[] = {"sockets", "loops", "dns", "spf", "trace", "quarantine",
+					   "in-doubt-file"};
 	unsigned int restart;
 	int rc = snapshot_load(l->active->config->path, next_generation(), &s, report);
 

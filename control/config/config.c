@@ -275,5 +275,8 @@ unsigned int config_restart_needed(const struct config *running, const struct co
 	if (strcmp(running->quarantine.directory ? running->quarantine.directory : "",
 		   next->quarantine.directory ? next->quarantine.directory : ""))
 		bits |= CONFIG_RESTART_QUARANTINE;
+	/* By default it goes with the socket. */
+	if (!(bits & CONFIG_RESTART_SOCKETS) && strcmp(running->indoubt_file, next->indoubt_file))
+		bits |= CONFIG_RESTART_INDOUBT;
 	return bits;
 }

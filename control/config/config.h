@@ -367,4 +367,5 @@ void config_tls_forget(void *packed, size_t len);
 #define CONFIG_RESTART_SPF (1u << 3)
 #define CONFIG_RESTART_TRACE (1u << 4)
 #define CONFIG_RESTART_QUARANTINE (1u << 5) /* its directory */
+#define CONFIG_RESTART_INDOUBT (1u << 6)
 unsigned int config_restart_needed(const struct config *running, const struct config *next);

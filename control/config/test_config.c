@@ -396,6 +396,12 @@ static void references_and_restart(void **state)
 	snprintf(text, sizeof(text), "%strace { file = /tmp/x }\nspf { workers = 3 }\n", minimal);
 	c = parse(text);
 	assert_int_equal(config_restart_needed(a, c), CONFIG_RESTART_TRACE | CONFIG_RESTART_SPF);
+	config_unref(c);
+	snprintf(text, sizeof(text), "%sin-doubt-file = /tmp/x\nquarantine { directory = /tmp/q }\n",
+		 minimal);
+	c = parse(text);
+	assert_int_equal(config_restart_needed(a, c),
+			 CONFIG_RESTART_INDOUBT | CONFIG_RESTART_QUARANTINE);
 	config_unref(a);
 	config_unref(b);
 	config_unref(c);
