@@ -34,6 +34,8 @@
 #define LIMIT_HEADER_BLOCK (256 * 1024) /* ours (design: content views) */
 #define LIMIT_HEADER_FIELD (64 * 1024)  /* ours */
 #define LIMIT_HEADER_FIELDS 2000        /* ours */
+#define LIMIT_MIME_NESTING 64           /* ours (design: content views) */
+#define LIMIT_MIME_PARTS 1000           /* ours */
 #define LIMIT_FOREIGN_TRUST_HEADERS 64  /* ours: names of foreign-trust-headers */
 #define LIMIT_OWN_BLOCK (128 * 1024)    /* ours: what our fields add to the header of a message */
 #define LIMIT_OWN_FIELDS 16             /* ours */

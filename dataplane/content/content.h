@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+#pragma once
+
+/*
+ * Views of a message: the texts that rules look at, made of the octets in one pass, resumable at
+ * any split, in bounded memory and without malloc. Knows no rules, no Hyperscan, no sockets; the
+ * dataplane and control make the same views of the same octets.
+ *
+ *   octets → mime.h (structure, fields, transfer decoding: decode.h)
+ *              ├ fields  → words.h (RFC 2047, 2231) → header selectors
+ *              ├ text    → charset.h → html.h → folding → body, uri.h → uri
+ *              │         └ rawbody
+ *              └ any part → attach.h → attachment
+ *
+ * Every view is given out in runs of at most CONTENT_RUN octets. One that fits in a single run is
+ * given once, with FIRST and LAST, and can be scanned as a block; of a larger one the runs follow
+ * each other, and together they are the view, wherever the input was split.
+ *
+ * What cannot be told (a bound was met, a charset nobody knows, an encoding that is broken) is a
+ * mark, never a guess; the octets are then in `full` only. Nothing here changes the message.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "postern/handoff.h"
+#include "postern/limits.h"
+#include "postern/str.h"
+
+#define CONTENT_RUN (64u * 1024)
+#define CONTENT_MAX_SELECTORS 512u
+
+/* What of a header is one selector's text. Values of fields of one name are joined by LF, in the
+ * order of the message, each without its final line end. */
+enum content_form {
+	CONTENT_DECODED,  /* unfolded, RFC 2047 words decoded, UTF-8 */
+	CONTENT_RAW,      /* as it stands, folding included */
+	CONTENT_ADDR,     /* the addresses of the mailboxes, comma and space between */
+	CONTENT_NAME,     /* their display names, decoded */
+};
+
+enum content_source {
+	CONTENT_FIELD,      /* fields of that name in the header of the message */
+	CONTENT_ALL,        /* the whole header block, "Name: value" lines; form DECODED or RAW */
+	CONTENT_TOCC,       /* To and Cc */
+	CONTENT_MESSAGEID,  /* Message-Id, Resent-Message-Id, X-Message-Id */
+	CONTENT_MIMEFIELD,  /* fields of that name in the headers of parts */
+};
+
+#define CONTENT_PICK_ALL 0
+#define CONTENT_PICK_FIRST 1
+#define CONTENT_PICK_LAST 2
+
+struct content_selector {
+	uint8_t source;   /* enum content_source */
+	uint8_t form;     /* enum content_form */
+	uint8_t pick;     /* CONTENT_PICK_* */
+	struct str name;  /* lower case; of FIELD and MIMEFIELD */
+};
+
+/* What is wanted. Immutable while messages use it; views that nobody wants are not made. */
+struct content_plan {
+	uint32_t views;                           /* bit (1 << enum handoff_view) */
+	const struct content_selector *selector;
+	unsigned int n_selectors;
+	bool hash;                                /* SHA-256 of parts, in the attachment view */
+};
+
+/* Slots: a view by its enum handoff_view, selector i as CONTENT_SLOT_SELECTOR + i. */
+#define CONTENT_SLOT_SELECTOR VIEW_COUNT
+
+#define CONTENT_RUN_FIRST 1u
+#define CONTENT_RUN_LAST 2u
+
+struct content_sink {
+	/* n may be 0 with LAST. A view or selector that is empty (no such field) is not given at all;
+	 * a field that is there and has no value is given as 0 octets, FIRST | LAST. */
+	void (*run)(void *ctx, unsigned int slot, const uint8_t *p, size_t n, unsigned int flags);
+	void *ctx;
+};
+
+/* Marks: what the message did to its reader. Counted as content_NAME. */
+#define CONTENT_M_HEADER_CUT (1u << 0)     /* header block or field past its bound */
+#define CONTENT_M_NESTING (1u << 1)        /* deeper than LIMIT_MIME_NESTING */
+#define CONTENT_M_PARTS (1u << 2)          /* more than LIMIT_MIME_PARTS */
+#define CONTENT_M_NO_END (1u << 3)         /* a multipart without its closing delimiter */
+#define CONTENT_M_BAD_BOUNDARY (1u << 4)   /* none, empty, over-long or given twice */
+#define CONTENT_M_BAD_ENCODING (1u << 5)   /* octets that base64 or quoted-printable cannot hold */
+#define CONTENT_M_UNKNOWN_ENCODING (1u << 6)
+#define CONTENT_M_UNKNOWN_CHARSET (1u << 7)
+#define CONTENT_M_BAD_CHARSET (1u << 8)    /* octets its charset cannot hold */
+#define CONTENT_M_NUL (1u << 9)            /* NUL in a header or in text */
+#define CONTENT_M_8BIT_HEADER (1u << 10)
+#define CONTENT_M_HTML_CUT (1u << 11)      /* nesting or attribute past its bound */
+#define CONTENT_M_URI_CUT (1u << 12)       /* more or longer URIs than are kept */
+#define CONTENT_M_DUPLICATE_FIELD (1u << 13) /* Content-Type or -Transfer-Encoding twice */
+#define CONTENT_M_BAD_FIELD (1u << 14)     /* a line in a header that is no field */
+#define CONTENT_M_ARCHIVE (1u << 15)       /* an archive whose directory cannot be read */
+
+/* State of one message; size and alignment for pools. A fresh or finished one may be begun. */
+struct content;
+size_t content_size(void);
+/* mem: content_size() octets, 64-byte aligned, owned by the caller; nothing else is held. */
+struct content *content_init(void *mem);
+void content_begin(struct content *c, const struct content_plan *plan,
+		   const struct content_sink *sink);
+/* The next octets of the message, of any size; dot-unstuffed, CRLF line ends (bare LF or CR from
+ * BDAT are taken as they are). The `full` view is not made here: its octets are the input's. */
+void content_feed(struct content *c, const uint8_t *p, size_t n);
+/* The last runs. */
+void content_end(struct content *c);
+uint32_t content_marks(const struct content *c);
