@@ -3,10 +3,11 @@
 
 /*
  * A normal client that measures how long it waits: one session, a message every --every-ms, each
- * timed from its MAIL to the reply to its final dot. What it prints are percentiles of that, which
- * two runs of it, with something going on beside it and without, are compared by.
+ * timed from its MAIL, and from when its final dot was written, to the last reply. What it prints are
+ * percentiles of these, which two runs of it, with something going on beside it and without, are
+ * compared by.
  *
- *   bystander ADDRESS PORT MESSAGES EVERY_MS OCTETS
+ *   bystander ADDRESS PORT MESSAGES EVERY_MS OCTETS [RCPT]
  */
 
 #include <arpa/inet.h>
@@ -103,17 +104,21 @@ static void connect_to(const char *ip, int port)
 	expect(250);
 }
 
-static double message(const char *content, size_t n)
+/* us: whole transaction; *dot_us: from the final dot. */
+static double message(const char *rcpt, const char *content, size_t n, double *dot_us)
 {
-	static const char head[] = "MAIL FROM:<a@example.net>\r\nRCPT TO:<b@example.com>\r\nDATA\r\n";
-	double start = now_us();
+	char head[512];
+	double start = now_us(), dot;
 
-	put(head, sizeof(head) - 1);
+	snprintf(head, sizeof(head), "MAIL FROM:<a@example.net>\r\nRCPT TO:<%.256s>\r\nDATA\r\n", rcpt);
+	put(head, strlen(head));
 	expect(250);
 	expect(250);
 	expect(354);
 	put(content, n);
+	dot = now_us();
 	expect(250);
+	*dot_us = now_us() - dot;
 	return now_us() - start;
 }
 
@@ -124,15 +129,23 @@ static int by_value(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+static void print(const char *prefix, double *us, long n)
+{
+	qsort(us, (size_t)n, sizeof(*us), by_value);
+	printf("\"%sp50_us\": %.0f, \"%sp90_us\": %.0f, \"%sp99_us\": %.0f, \"%sp999_us\": %.0f, "
+	       "\"%smax_us\": %.0f", prefix, us[n / 2], prefix, us[n * 9 / 10], prefix, us[n * 99 / 100],
+	       prefix, us[n * 999 / 1000], prefix, us[n - 1]);
+}
+
 int main(int argc, char **argv)
 {
 	long messages, every, octets;
-	double *us, due;
+	double *us, *dot, due;
 	char *content;
 	size_t n = 0;
 
-	if (argc != 6) {
-		fprintf(stderr, "usage: bystander ADDRESS PORT MESSAGES EVERY_MS OCTETS\n");
+	if (argc != 6 && argc != 7) {
+		fprintf(stderr, "usage: bystander ADDRESS PORT MESSAGES EVERY_MS OCTETS [RCPT]\n");
 		return 2;
 	}
 	messages = atol(argv[3]);
@@ -141,8 +154,9 @@ int main(int argc, char **argv)
 	if (messages < 1 || every < 0 || octets < 0 || octets > 10000000)
 		return 2;
 	us = calloc((size_t)messages, sizeof(*us));
+	dot = calloc((size_t)messages, sizeof(*dot));
 	content = malloc((size_t)octets + 200);
-	if (!us || !content)
+	if (!us || !dot || !content)
 		return 1;
 	n += (size_t)sprintf(content, "From: a@example.net\r\nSubject: bystander\r\n\r\n");
 	while ((long)n < octets)
@@ -155,16 +169,17 @@ int main(int argc, char **argv)
 
 		if (wait > 0)
 			usleep((useconds_t)wait);
-		us[i] = message(content, n);
+		us[i] = message(argc == 7 ? argv[6] : "b@example.com", content, n, &dot[i]);
 		due += (double)every * 1000;
 		if (due < now_us())
 			due = now_us(); /* closed loop: one message at a time, no debt */
 	}
 	put("QUIT\r\n", 6);
 	expect(221);
-	qsort(us, (size_t)messages, sizeof(*us), by_value);
-	printf("{\"messages\": %ld, \"p50_us\": %.0f, \"p90_us\": %.0f, \"p99_us\": %.0f, \"max_us\": %.0f}\n",
-	       messages, us[messages / 2], us[messages * 9 / 10], us[messages * 99 / 100],
-	       us[messages - 1]);
+	printf("{\"messages\": %ld, ", messages);
+	print("", us, messages);
+	printf(", ");
+	print("dot_", dot, messages);
+	printf("}\n");
 	return 0;
 }
