@@ -9,18 +9,10 @@
 
 static int make_scan(const struct dp_push *push, struct generation *g, char *err, size_t err_len)
 {
-	struct scan_input in[VIEW_COUNT];
-	unsigned int n = 0;
-
-	for (uint32_t i = 0; i < push->n_databases && n < VIEW_COUNT; i++)
-		in[n++] = (struct scan_input){
-			.view = push->database[i].view,
-			.blob = push->database[i].p,
-			.len = push->database[i].n,
-		};
-	if (!n)
+	if (!push->rules)
 		return 0;
-	return -scan_generation_new(in, n, (uint32_t)push->generation, &g->scan, err, err_len);
+	return -scan_generation_new(push->rules, push->rules_len, (uint32_t)push->generation, &g->scan,
+				    err, err_len);
 }
 
 static struct str tls_text(const struct handoff_tls *t, struct handoff_tls_ref r)

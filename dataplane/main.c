@@ -181,8 +181,8 @@ static int on_push(void *arg, const struct dp_push *push, char *text, size_t cap
 	g->older = dp.newest;
 	dp.newest = g;
 	atomic_store_explicit(&dp.published, g, memory_order_release);
-	note("configuration %llu in force: %u listeners, %u databases",
-	     (unsigned long long)push->generation, push->config->n_listeners, push->n_databases);
+	note("configuration %llu in force: %u listeners, %zu KiB of rules",
+	     (unsigned long long)push->generation, push->config->n_listeners, push->rules_len >> 10);
 	return 0;
 }
 

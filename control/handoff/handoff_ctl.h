@@ -60,16 +60,12 @@ void ctl_link_free(struct ctl_link *l);
 /* NULL while down; borrowed. */
 struct ctl_epoch *ctl_link_epoch(const struct ctl_link *l);
 
-struct ctl_database {
-	uint8_t view; /* enum handoff_view, each at most once */
-	const void *p;
-	size_t n;
-};
-/* Copies into sealed memfds and sends them; `tls`: a struct handoff_tls of tls_len octets, or NULL.
+/* Copies into sealed memfds and sends them; `tls`: a struct handoff_tls of tls_len octets, or NULL;
+ * `rules`: a struct scan_bundle, or NULL.
  * 0: an ack will come (or on_down). -ENOTCONN, -EINVAL, -EAGAIN: the socket is full, or -errno.
  * config->magic, size and generation are filled in here. */
 int ctl_link_push(struct ctl_link *l, uint64_t generation, const struct handoff_config *config,
-		  const void *tls, size_t tls_len, const struct ctl_database *db, size_t n_db);
+		  const void *tls, size_t tls_len, const void *rules, size_t rules_len);
 int ctl_link_drain(struct ctl_link *l, bool drain);
 /* Answered by on_ports. */
 int ctl_link_ports(struct ctl_link *l);

@@ -337,11 +337,10 @@ static int send_push(struct ctl_link *l, const struct link_push *p, const int *f
 	return sendmsg(l->fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? -errno : 0;
 }
 
-static int add_file(struct link_push *p, int *fd, uint8_t kind, uint8_t view, const void *data,
-		    size_t n)
+static int add_file(struct link_push *p, int *fd, uint8_t kind, const void *data, size_t n)
 {
 	static const char *const name[] = {[PUSH_CONFIG] = "postern-config",
-					   [PUSH_DATABASE] = "postern-database",
+					   [PUSH_RULES] = "postern-rules",
 					   [PUSH_TLS] = "postern-tls"};
 	int rc = ctl_memfd(name[kind], data, n);
 
@@ -349,30 +348,29 @@ static int add_file(struct link_push *p, int *fd, uint8_t kind, uint8_t view, co
 		return rc;
 	fd[p->n_fds] = rc;
 	p->fd[p->n_fds].kind = kind;
-	p->fd[p->n_fds].view = view;
 	p->fd[p->n_fds++].size = n;
 	return 0;
 }
 
 int ctl_link_push(struct ctl_link *l, uint64_t generation, const struct handoff_config *config,
-		  const void *tls, size_t tls_len, const struct ctl_database *db, size_t n_db)
+		  const void *tls, size_t tls_len, const void *rules, size_t rules_len)
 {
 	struct link_push p = {.head = {.type = LINK_PUSH, .generation = generation}};
 	struct handoff_config c = *config;
-	int fd[16], rc;
+	int fd[3], rc;
 
 	if (!l->epoch)
 		return -ENOTCONN;
-	if (!generation || n_db > 14)
+	if (!generation)
 		return -EINVAL;
 	c.magic = HANDOFF_MAGIC;
 	c.size = sizeof(c);
 	c.generation = generation;
-	rc = add_file(&p, fd, PUSH_CONFIG, 0, &c, sizeof(c));
+	rc = add_file(&p, fd, PUSH_CONFIG, &c, sizeof(c));
 	if (rc == 0 && tls)
-		rc = add_file(&p, fd, PUSH_TLS, 0, tls, tls_len);
-	for (size_t i = 0; rc == 0 && i < n_db; i++)
-		rc = add_file(&p, fd, PUSH_DATABASE, db[i].view, db[i].p, db[i].n);
+		rc = add_file(&p, fd, PUSH_TLS, tls, tls_len);
+	if (rc == 0 && rules)
+		rc = add_file(&p, fd, PUSH_RULES, rules, rules_len);
 	if (rc == 0)
 		rc = send_push(l, &p, fd);
 	for (uint32_t i = 0; i < p.n_fds; i++)

@@ -137,7 +137,7 @@ static bool take_matches(struct ctl_submission *s, const struct handoff_record *
 			 const struct layout *l)
 {
 	for (uint32_t i = 0; i < r->n_matches; i++)
-		if (l->match[i].view >= VIEW_COUNT)
+		if (l->match[i].slot >= HANDOFF_SLOTS)
 			return false;
 	s->match = l->match;
 	s->n_matches = r->n_matches;

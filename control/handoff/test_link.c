@@ -80,7 +80,6 @@ static void on_desc(void *arg, struct ctl_loop *l, const struct handoff_desc *d)
 static void on_up(void *arg, struct ctl_epoch *e)
 {
 	struct control *c = arg;
-	struct ctl_database db[] = {{VIEW_BODY, "body db", 7}, {VIEW_URI, "uri db", 6}};
 	struct handoff_config config = {
 		.hostname = "mx.example.org", .max_message = 1000, .max_rcpt = 10,
 		.max_errors = 1, .max_transactions = 1, .command_timeout_s = 1,
@@ -89,7 +88,7 @@ static void on_up(void *arg, struct ctl_epoch *e)
 
 	if (ctl_epoch_id(e) == 0 || ctl_loop_new(e, 0, c->base, c->counters, on_desc, c, &c->loop))
 		die(10);
-	if (ctl_link_push(c->link, ++c->generation, &config, NULL, 0, db, 2))
+	if (ctl_link_push(c->link, ++c->generation, &config, NULL, 0, "rules of a set", 14))
 		die(11);
 }
 
@@ -171,10 +170,8 @@ static int take_push(void *arg, const struct dp_push *p, char *text, size_t cap)
 	assert_int_equal(p->generation, f->pushes);
 	assert_int_equal(p->config->generation, f->pushes);
 	assert_string_equal(p->config->hostname, "mx.example.org");
-	assert_int_equal(p->n_databases, 2);
-	assert_int_equal(p->database[1].view, VIEW_URI);
-	assert_int_equal(p->database[1].n, 6);
-	assert_memory_equal(p->database[0].p, "body db", 7);
+	assert_int_equal(p->rules_len, 14);
+	assert_memory_equal(p->rules, "rules of a set", 14);
 	if (f->push_error)
 		snprintf(text, cap, "no such platform");
 	return f->push_error;

@@ -162,7 +162,7 @@ static inline void pair_message(struct pair_fix *f, struct dp_msg *m, size_t n, 
 			abort();
 		n -= k;
 	}
-	rec->match[0] = (struct handoff_match){.rule = 42, .view = VIEW_BODY, .count = 1, .end = 3};
+	rec->match[0] = (struct handoff_match){.rule = 42, .slot = VIEW_BODY, .count = 1, .end = 3};
 	rec->n_matches = 1;
 	dp_msg_data_end(f->w, m);
 }

@@ -179,7 +179,7 @@ static void test_invalid_records(void **state)
 	BAD(rec->chunk[1] = f->epoch->n_chunks);
 	BAD(rec->chunk[0] = UINT32_MAX);
 	BAD(rec->n_matches = HANDOFF_MAX_MATCHES + 1);
-	BAD(rec->match[0].view = VIEW_COUNT);
+	BAD(rec->match[0].slot = HANDOFF_SLOTS);
 	BAD(rec->header_size = HANDOFF_CHUNK + 2);
 	BAD(rec->n_rcpts = 0);
 	BAD(rec->n_rcpts = HANDOFF_MAX_RCPTS + 1);

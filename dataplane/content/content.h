@@ -30,7 +30,7 @@
 #include "postern/str.h"
 
 #define CONTENT_RUN (64u * 1024)
-#define CONTENT_MAX_SELECTORS 512u
+#define CONTENT_MAX_SELECTORS HANDOFF_MAX_SELECTORS
 
 /* What of a header is one selector's text. Values of fields of one name are joined by LF, in the
  * order of the message, each without its final line end. */

@@ -173,12 +173,9 @@ struct dp_push {
 	uint64_t generation;
 	const struct handoff_config *config; /* private copy, validated */
 	const struct handoff_tls *tls; /* checked: refs lie within tls->size octets; NULL: no STARTTLS */
-	uint32_t n_databases;
-	struct {
-		uint8_t view;        /* enum handoff_view, each at most once */
-		const void *p;       /* read-only, sealed against writing; page aligned */
-		size_t n;
-	} database[15];
+	/* A struct scan_bundle, as it came: read-only, sealed against writing, page aligned. NULL: none. */
+	const void *rules;
+	size_t rules_len;
 };
 
 /* All run in dp_link_poll(). Pointers are valid during the call only. Any may be NULL. */
@@ -202,7 +199,7 @@ struct dp_link_opts {
 	int allow_gid;           /* primary group of the peer; -1: no group */
 	uint32_t heartbeat_ms;   /* 0: 2000 */
 	uint32_t grace_ms;       /* between socket EOF and SIGKILL; 0: 1000 */
-	uint64_t max_database;   /* octets of one pushed database; 0: 1 GiB */
+	uint64_t max_rules;      /* octets of a pushed rule set; 0: 1 GiB */
 	/* SIGKILL by pidfd where the caller has a stronger means; NULL: pidfd_send_signal here. */
 	int (*kill)(void *arg, int pidfd);
 	void *arg;               /* of kill and of ops */

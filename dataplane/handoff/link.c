@@ -370,7 +370,7 @@ int dp_link_new(const struct dp_link_opts *opts, struct dp_arena *arena, struct 
 	l->opts.path = l->addr.sun_path;
 	l->opts.heartbeat_ms = opts->heartbeat_ms ? opts->heartbeat_ms : 2000;
 	l->opts.grace_ms = opts->grace_ms ? opts->grace_ms : 1000;
-	l->opts.max_database = opts->max_database ? opts->max_database : (uint64_t)1 << 30;
+	l->opts.max_rules = opts->max_rules ? opts->max_rules : (uint64_t)1 << 30;
 	l->addr.sun_family = AF_UNIX;
 	memcpy(l->addr.sun_path, opts->path, n);
 	l->arena = arena;

@@ -18,11 +18,11 @@
 #include "postern/limits.h"
 
 #define PUSH_SEALS (F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW)
-#define MAX_DATABASES 15u
+#define MAX_FILES 3u /* configuration, TLS, rules */
 #define MAX_TLS (64u * 1024 * 1024)
 
 _Static_assert(sizeof(((struct link_push *)0)->fd) / sizeof(((struct link_push *)0)->fd[0]) ==
-	       MAX_DATABASES + 1, "fds of a push");
+	       MAX_FILES, "fds of a push");
 
 static int say(char *text, size_t cap, int error, const char *what)
 {
@@ -127,17 +127,15 @@ static int check_packet(const struct link_push *p, size_t n, size_t n_fd, char *
 {
 	uint32_t seen = 0;
 
-	if (n != sizeof(*p) || p->n_fds < 1 || p->n_fds > MAX_DATABASES + 1 || p->n_fds != n_fd)
+	if (n != sizeof(*p) || p->n_fds < 1 || p->n_fds > MAX_FILES || p->n_fds != n_fd)
 		return say(text, cap, EPROTO, "push of wrong size or number of files");
 	if (p->head.generation == 0 || p->fd[0].kind != PUSH_CONFIG)
 		return say(text, cap, EPROTO, "push without generation or configuration");
 	for (uint32_t i = 1; i < p->n_fds; i++) {
-		if (i == 1 && p->fd[i].kind == PUSH_TLS)
-			continue;
-		if (p->fd[i].kind != PUSH_DATABASE || p->fd[i].view >= VIEW_COUNT ||
-		    seen & 1u << p->fd[i].view)
-			return say(text, cap, EPROTO, "push with a wrong or doubled database");
-		seen |= 1u << p->fd[i].view;
+		if ((p->fd[i].kind != PUSH_RULES && p->fd[i].kind != PUSH_TLS) ||
+		    seen & 1u << p->fd[i].kind)
+			return say(text, cap, EPROTO, "push with a wrong or doubled file");
+		seen |= 1u << p->fd[i].kind;
 	}
 	return 0;
 }
@@ -210,20 +208,16 @@ int dp_push_take(const struct dp_link_opts *opts, uint64_t max_message, const ui
 				error = dp_tls_check(push.tls, tls_size, text, cap);
 			continue;
 		}
-		error = map_fd(fd[i], p.fd[i].size, opts->max_database, &m, text, cap);
-		if (error)
-			break;
-		push.database[push.n_databases].view = p.fd[i].view;
-		push.database[push.n_databases].p = m;
-		push.database[push.n_databases].n = (size_t)p.fd[i].size;
-		push.n_databases++;
+		error = map_fd(fd[i], p.fd[i].size, opts->max_rules, &m, text, cap);
+		push.rules = m;
+		push.rules_len = m ? (size_t)p.fd[i].size : 0;
 	}
 	if (error == 0)
 		error = opts->ops.on_push ? opts->ops.on_push(opts->arg, &push, text, cap)
 					  : say(text, cap, ENOSYS, "pushes are not taken");
 	if (push.tls)
 		munmap((void *)(uintptr_t)push.tls, tls_size);
-	for (uint32_t i = 0; i < push.n_databases; i++)
-		munmap((void *)(uintptr_t)push.database[i].p, push.database[i].n);
+	if (push.rules)
+		munmap((void *)(uintptr_t)push.rules, push.rules_len);
 	return error < 0 ? -error : error;
 }

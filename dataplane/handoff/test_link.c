@@ -35,9 +35,8 @@ struct fix {
 	bool drain, child_was_gone;
 	uint64_t epoch;
 	struct handoff_config config;
-	uint8_t views[16];
-	char database[16][8];
-	uint32_t n_databases;
+	char rules[8];
+	size_t rules_len;
 	int push_error, kill_error;
 	unsigned int kills;
 };
@@ -69,12 +68,8 @@ static int on_push(void *arg, const struct dp_push *push, char *text, size_t cap
 
 	f->pushes++;
 	f->config = *push->config;
-	f->n_databases = push->n_databases;
-	for (uint32_t i = 0; i < push->n_databases; i++) {
-		f->views[i] = push->database[i].view;
-		memcpy(f->database[i], push->database[i].p,
-		       push->database[i].n < 8 ? push->database[i].n : 8);
-	}
+	f->rules_len = push->rules_len;
+	memcpy(f->rules, push->rules, push->rules_len < 8 ? push->rules_len : 8);
 	if (f->push_error)
 		snprintf(text, cap, "databases of another platform");
 	return f->push_error;
@@ -109,7 +104,7 @@ static int open_link(struct fix *f, bool hook)
 {
 	struct dp_link_opts o = {
 		.path = f->path, .group = -1, .allow_uid = -1, .allow_gid = -1,
-		.heartbeat_ms = 1500, .grace_ms = 50, .max_database = 100000,
+		.heartbeat_ms = 1500, .grace_ms = 50, .max_rules = 100000,
 		.kill = hook ? on_kill : NULL, .arg = f,
 		.ops = {on_start, on_end, on_push, on_drain, on_ports, NULL},
 	};
@@ -608,8 +603,7 @@ static void pushes(struct peer *p)
 		int seals = SEALS, fds[2], want = i ? -1 : 0;
 
 		m.fd[0].size = sizeof(c);
-		m.fd[1].kind = PUSH_DATABASE;
-		m.fd[1].view = VIEW_BODY;
+		m.fd[1].kind = PUSH_RULES;
 		m.fd[1].size = 5;
 		switch (i) {
 		case 1: seals = 0; break;
@@ -617,10 +611,10 @@ static void pushes(struct peer *p)
 		case 3: seals = SEALS & ~F_SEAL_SHRINK; break;
 		case 4: m.fd[0].size++; break;
 		case 5: m.fd[1].size = 4; break;
-		case 6: m.fd[1].view = VIEW_COUNT; break;
-		case 7: m.fd[0].kind = PUSH_DATABASE; break;
+		case 6: m.fd[1].kind = PUSH_TLS + 1; break;
+		case 7: m.fd[0].kind = PUSH_RULES; break;
 		case 8: m.n_fds = 1; break;
-		case 9: m.n_fds = 17; break;
+		case 9: m.n_fds = 5; break;
 		case 10: m.head.generation = 4; break;
 		case 11: c.max_message = 1u << 30; break;
 		case 12: c.n_listeners = HANDOFF_MAX_LISTENERS + 1; break;
@@ -655,9 +649,8 @@ static void test_push(void **state)
 	assert_int_equal(WEXITSTATUS(status), 0);
 	assert_int_equal(f->pushes, 1); /* none of the wrong ones came through */
 	assert_string_equal(f->config.hostname, "mx.example.org");
-	assert_int_equal(f->n_databases, 1);
-	assert_int_equal(f->views[0], VIEW_BODY);
-	assert_memory_equal(f->database[0], "hello", 5);
+	assert_int_equal(f->rules_len, 5);
+	assert_memory_equal(f->rules, "hello", 5);
 	dp_link_stats(f->link, &s);
 	assert_int_equal(s.pushes, 14);
 	assert_int_equal(s.pushes_refused, 13);

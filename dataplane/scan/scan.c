@@ -42,12 +42,12 @@ struct scan_target {
 	uint32_t *n;
 	uint32_t cap;
 	uint32_t flags;
-	uint8_t view;
+	uint16_t slot;
 };
 
 static bool is_match(const struct scan_target *t, uint32_t i, uint32_t rule)
 {
-	return i < *t->n && t->match[i].rule == rule && t->match[i].view == t->view;
+	return i < *t->n && t->match[i].rule == rule && t->match[i].slot == t->slot;
 }
 
 static struct handoff_match *find_match(struct scan_target *t, uint32_t rule)
@@ -87,7 +87,7 @@ static int on_match(unsigned int id, unsigned long long from, unsigned long long
 		return 0;
 	}
 	t->match[(*t->n)++] = (struct handoff_match){
-		.rule = id, .view = t->view, .count = 1, .end = to};
+		.rule = id, .slot = t->slot, .count = 1, .end = to};
 	t->w->counters[CNT_scan_matches]++;
 	return 0;
 }
@@ -103,9 +103,9 @@ static uint32_t outcome(struct scan_target *t, hs_error_t e)
 
 static void open_pool(struct scan_worker *w, unsigned int view, int *ret)
 {
-	const struct scan_view *v = &w->g->view[view];
+	const struct scan_slot *v = scan_slot(w->g, view);
 
-	if (*ret || !v->stream || !w->max_streams)
+	if (*ret || !v || !v->stream || !w->max_streams)
 		return;
 	w->slot[view] = calloc(w->max_streams, sizeof(*w->slot[view]));
 	if (!w->slot[view]) {
@@ -169,34 +169,36 @@ unsigned int scan_worker_busy(const struct scan_worker *w)
 	return w->busy;
 }
 
-uint32_t scan_block(struct scan_worker *w, uint8_t view, const uint8_t *p, size_t n,
+uint32_t scan_block(struct scan_worker *w, unsigned int slot, const uint8_t *p, size_t n,
 		    struct handoff_match *match, uint32_t *n_matches, uint32_t cap)
 {
-	struct scan_target t = {w, match, n_matches, cap, 0, view};
+	struct scan_target t = {w, match, n_matches, cap, 0, (uint16_t)slot};
+	const struct scan_slot *s = scan_slot(w->g, slot);
 
-	if (view >= VIEW_COUNT || !w->g->view[view].block)
+	if (!s)
 		return 0;
 	if (n > UINT_MAX)
 		return outcome(&t, HS_INVALID);
 	w->counters[CNT_scan_runs]++;
 	w->counters[CNT_scan_bytes] += n;
-	/* Hyperscan takes no NULL, but a view may be empty, and a rule may match that. */
-	return outcome(&t, hs_scan(w->g->view[view].block, p ? (const char *)p : "",
+	/* Hyperscan takes no NULL, but a text may be empty, and a rule may match that. */
+	return outcome(&t, hs_scan(s->block, p ? (const char *)p : "",
 				   (unsigned int)n, 0, w->scratch, on_match, &t));
 }
 
-struct scan_message *scan_open(struct scan_worker *w, uint8_t view)
+struct scan_message *scan_open(struct scan_worker *w, unsigned int slot)
 {
+	const struct scan_slot *s = scan_slot(w->g, slot);
 	struct scan_message *m;
 
-	if (view >= VIEW_COUNT || !w->g->view[view].stream)
+	if (slot >= VIEW_COUNT || !s || !s->stream)
 		return NULL;
-	m = w->free[view];
+	m = w->free[slot];
 	if (!m) {
 		w->counters[CNT_scan_no_stream]++;
 		return NULL;
 	}
-	w->free[view] = m->next_free;
+	w->free[slot] = m->next_free;
 	m->failed = false;
 	m->open = true;
 	w->busy++;

@@ -3,48 +3,33 @@
 #pragma once
 
 /*
- * Matches views of a message against Hyperscan databases that control compiled. Links the runtime
- * only. One struct scan_generation holds the databases of one push; every worker has a struct
- * scan_worker with scratch and stream pool for it. A message is scanned by one generation from its
- * first to its last octet.
+ * Matches the texts of a message's slots (views and header selectors: dataplane/content/content.h)
+ * against Hyperscan databases that control compiled. Links the runtime only. One struct
+ * scan_generation holds the databases of one push; every worker has a struct scan_worker with
+ * scratch and stream pool for it. A message is scanned by one generation from its first to its last
+ * octet.
  *
- * A database blob is a struct scan_blob_head, the streaming database, and the block database, both
- * as hs_serialize_database() made them. It is trusted code; what is checked is platform, version,
- * sizes and alignment, so that a wrong one is refused and not run.
+ * What is pushed is a bundle (bundle.h). Its databases are trusted code; what is checked is platform,
+ * version, sizes and alignment, so that a wrong one is refused and not run.
  */
 
 #include <stddef.h>
 #include <stdint.h>
 
+#include "dataplane/content/content.h"
 #include "postern/handoff.h"
-
-#define SCAN_BLOB_MAGIC 0x50534442u /* "PSDB" */
-
-struct scan_blob_head {
-	uint32_t magic;
-	uint32_t n_patterns;
-	uint64_t block_off, block_len;     /* serialized HS_MODE_BLOCK database; 64-byte aligned */
-	uint64_t stream_off, stream_len;   /* serialized HS_MODE_STREAM database */
-	uint8_t rules_sha256[32];
-	char hs_version[64];
-};
 
 struct scan_generation;
 
-/* Deserializes the databases of a push. `err` (>= 256 octets) says why on failure.
- * views: array of n (view, blob) pairs. -EINVAL wrong blob, -ENOTSUP platform, -ENOMEM. */
-struct scan_input {
-	uint8_t view; /* enum handoff_view */
-	const void *blob;
-	size_t len;
-};
-int scan_generation_new(const struct scan_input *in, unsigned int n, uint32_t generation,
+/* Deserializes the databases of a bundle; NULL: no rules. `err` (>= 256 octets) says why on failure.
+ * -EINVAL wrong bundle, -ENOTSUP platform, -ENOMEM. Nothing of the bundle is referred to later. */
+int scan_generation_new(const void *bundle, size_t len, uint32_t generation,
 			struct scan_generation **out, char *err, size_t err_len);
 /* Only after every worker has let go of it. */
 void scan_generation_free(struct scan_generation *g);
 uint32_t scan_generation_id(const struct scan_generation *g);
-/* Views that have rules: bit (1 << enum handoff_view). Views without rules are not made. */
-uint32_t scan_generation_views(const struct scan_generation *g);
+/* What views and selectors have rules; the others need not be made. Lives as long as g. */
+const struct content_plan *scan_generation_plan(const struct scan_generation *g);
 /* For the memory table. */
 void scan_generation_sizes(const struct scan_generation *g, size_t *databases, size_t *scratch,
 			   size_t *stream_state);
@@ -57,14 +42,15 @@ void scan_worker_free(struct scan_worker *w);
 /* Open messages of this generation in this worker; 0: it can go. */
 unsigned int scan_worker_busy(const struct scan_worker *w);
 
-struct scan_message; /* scan state of one message that is larger than one run */
+struct scan_message; /* scan state of one view that is larger than one run */
 
-/* The whole view in one run: block mode. Appends to match[*n_matches], bounded by cap.
+/* The whole text of a slot in one run: block mode. Appends to match[*n_matches], bounded by cap.
  * Returns RECORD_F_SCAN_PARTIAL / RECORD_F_MATCHES_CUT or 0. */
-uint32_t scan_block(struct scan_worker *w, uint8_t view, const uint8_t *p, size_t n,
+uint32_t scan_block(struct scan_worker *w, unsigned int slot, const uint8_t *p, size_t n,
 		    struct handoff_match *match, uint32_t *n_matches, uint32_t cap);
-/* Run by run. NULL: no stream left (counted); the caller marks the message partial. */
-struct scan_message *scan_open(struct scan_worker *w, uint8_t view);
+/* Run by run. NULL: no stream left (counted), or the slot is a selector, whose texts are scanned as
+ * blocks only; the caller marks the message partial. */
+struct scan_message *scan_open(struct scan_worker *w, unsigned int slot);
 uint32_t scan_run(struct scan_message *m, const uint8_t *p, size_t n,
 		  struct handoff_match *match, uint32_t *n_matches, uint32_t cap);
 /* Matches that hang on the end of data come here. Frees m. */

@@ -11,18 +11,28 @@
 
 #include "dataplane/scan/scan.h"
 
-/* Databases of one view; block == NULL: the view has no rules. */
-struct scan_view {
+/* Databases of one slot. */
+struct scan_slot {
 	hs_database_t *block;
-	hs_database_t *stream;
+	hs_database_t *stream;    /* NULL: of a selector */
 };
 
 struct scan_generation {
 	uint32_t id;
-	uint32_t views;           /* bit (1 << enum handoff_view) */
+	uint16_t at[HANDOFF_SLOTS];  /* 1 + index in slot, 0: the slot has no rules */
+	struct scan_slot *slot;
+	unsigned int n_slots;
+	struct content_plan plan;
+	struct content_selector *selector;
+	uint8_t *names;           /* of selectors */
 	hs_scratch_t *scratch;    /* prototype, fits every database; workers have clones */
 	size_t database_bytes;
 	size_t scratch_bytes;
 	size_t stream_bytes;      /* of one stream in every view */
-	struct scan_view view[VIEW_COUNT];
 };
+
+/* NULL: no rules. */
+static inline const struct scan_slot *scan_slot(const struct scan_generation *g, unsigned int slot)
+{
+	return slot < HANDOFF_SLOTS && g->at[slot] ? &g->slot[g->at[slot] - 1] : NULL;
+}

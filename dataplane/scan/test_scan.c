@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 The Postern Authors */
 
-/* Streams against block mode at random splits; blobs that must be refused. */
+/* Streams against block mode at random splits; bundles that must be refused. */
 
 #include <errno.h>
 #include <setjmp.h>
@@ -14,6 +14,7 @@
 #include <cmocka.h>
 #include <hs/hs.h>
 
+#include "dataplane/scan/bundle.h"
 #include "dataplane/scan/scan.h"
 #include "postern/stats.h"
 
@@ -60,24 +61,60 @@ struct blob {
 	size_t n;
 };
 
-static struct blob make_blob(unsigned int first, unsigned int second)
+static uint64_t up(uint64_t n)
 {
+	return (n + SCAN_BUNDLE_ALIGN - 1) / SCAN_BUNDLE_ALIGN * SCAN_BUNDLE_ALIGN;
+}
+
+#define SELECTOR CONTENT_SLOT_SELECTOR
+
+static struct scan_bundle_slot *slots_of(const struct blob *b)
+{
+	const struct scan_bundle *h = (const void *)b->p;
+
+	return (void *)(b->p + h->slots);
+}
+
+static struct scan_bundle_selector *selectors_of(const struct blob *b)
+{
+	const struct scan_bundle *h = (const void *)b->p;
+
+	return (void *)(b->p + h->selectors);
+}
+
+/* The same patterns in the slots of two views and one header field. */
+static struct blob make_bundle(unsigned int first, unsigned int second)
+{
+	static const uint32_t slot[3] = {VIEW_BODY, VIEW_FULL, SELECTOR + 1};
 	size_t bn, sn;
 	char *b = serialize(first, &bn), *s = serialize(second, &sn);
-	struct scan_blob_head h = {.magic = SCAN_BLOB_MAGIC, .n_patterns = N_PATTERNS};
+	struct scan_bundle h = {.magic = SCAN_BUNDLE_MAGIC, .n_slots = 3, .n_selectors = 2};
 	struct blob out;
+	uint64_t names, block, stream;
 
-	h.block_off = (sizeof(h) + 63) / 64 * 64;
-	h.block_len = bn;
-	h.stream_off = (h.block_off + bn + 63) / 64 * 64;
-	h.stream_len = sn;
+	h.slots = up(sizeof(h));
+	h.selectors = up(h.slots + 3 * sizeof(struct scan_bundle_slot));
+	names = up(h.selectors + 2 * sizeof(struct scan_bundle_selector));
+	block = up(names + 16);
+	stream = up(block + bn);
+	h.size = stream + sn;
 	strncpy(h.hs_version, hs_version(), sizeof(h.hs_version) - 1);
-	out.n = h.stream_off + sn;
-	out.p = calloc(1, out.n);
+	out.n = h.size;
+	out.p = aligned_alloc(SCAN_BUNDLE_ALIGN, up(out.n));
 	assert_non_null(out.p);
+	memset(out.p, 0, out.n);
 	memcpy(out.p, &h, sizeof(h));
-	memcpy(out.p + h.block_off, b, bn);
-	memcpy(out.p + h.stream_off, s, sn);
+	memcpy(out.p + names, "subjectx-mailer", 15);
+	for (int i = 0; i < 3; i++)
+		slots_of(&out)[i] = (struct scan_bundle_slot){
+			.slot = slot[i], .n_patterns = N_PATTERNS, .block = block, .block_len = bn,
+			.stream = slot[i] < VIEW_COUNT ? stream : 0,
+			.stream_len = slot[i] < VIEW_COUNT ? sn : 0};
+	selectors_of(&out)[0] = (struct scan_bundle_selector){CONTENT_FIELD, CONTENT_RAW, 0, 0, 7, names};
+	selectors_of(&out)[1] = (struct scan_bundle_selector){CONTENT_FIELD, CONTENT_DECODED,
+							      CONTENT_PICK_LAST, 0, 8, names + 7};
+	memcpy(out.p + block, b, bn);
+	memcpy(out.p + stream, s, sn);
 	free(b);
 	free(s);
 	return out;
@@ -90,13 +127,10 @@ static struct scan_worker *worker;
 static int setup(void **state)
 {
 	char err[256] = "";
-	struct scan_input in[2];
 
 	(void)state;
-	good = make_blob(HS_MODE_BLOCK, HS_MODE_STREAM);
-	in[0] = (struct scan_input){VIEW_FULL, good.p, good.n};
-	in[1] = (struct scan_input){VIEW_BODY, good.p, good.n};
-	if (scan_generation_new(in, 2, 7, &gen, err, sizeof(err)) != 0)
+	good = make_bundle(HS_MODE_BLOCK, HS_MODE_STREAM);
+	if (scan_generation_new(good.p, good.n, 7, &gen, err, sizeof(err)) != 0)
 		fail_msg("%s", err);
 	assert_int_equal(scan_worker_new(gen, 3, counters, &worker), 0);
 	return 0;
@@ -125,7 +159,7 @@ static void same(struct handoff_match *a, uint32_t na, struct handoff_match *b, 
 	qsort(b, nb, sizeof(*b), by_rule);
 	for (uint32_t i = 0; i < na; i++) {
 		assert_int_equal(a[i].rule, b[i].rule);
-		assert_int_equal(a[i].view, b[i].view);
+		assert_int_equal(a[i].slot, b[i].slot);
 		assert_int_equal(a[i].count, b[i].count);
 		assert_int_equal(a[i].end, b[i].end);
 		assert_true(i == 0 || a[i].rule != a[i - 1].rule);
@@ -196,10 +230,13 @@ static void test_matches(void **state)
 	assert_int_equal(m[0].end, 8);
 	assert_int_equal(m[1].count, 3);
 	assert_int_equal(m[1].end, 1);
-	/* The same rules in another view are entries of their own. */
+	/* The same rules in another slot are entries of their own. */
 	assert_int_equal(scan_block(worker, VIEW_FULL, (const uint8_t *)"q", 1, m, &n, 4), 0);
 	assert_int_equal(n, 3);
-	assert_int_equal(m[2].view, VIEW_FULL);
+	assert_int_equal(m[2].slot, VIEW_FULL);
+	assert_int_equal(scan_block(worker, SELECTOR + 1, (const uint8_t *)"q", 1, m, &n, 4), 0);
+	assert_int_equal(n, 4);
+	assert_int_equal(m[3].slot, SELECTOR + 1);
 }
 
 static void test_bounds(void **state)
@@ -225,7 +262,12 @@ static void test_bounds(void **state)
 	assert_int_equal(scan_block(worker, VIEW_URI, many, 10, m, &n, 2), 0);
 	assert_int_equal(n, 0);
 	assert_null(scan_open(worker, VIEW_URI));
-	assert_null(scan_open(worker, VIEW_COUNT));
+	assert_null(scan_open(worker, SELECTOR));
+	assert_null(scan_open(worker, SELECTOR + 1));
+	assert_null(scan_open(worker, HANDOFF_SLOTS));
+	assert_int_equal(scan_block(worker, HANDOFF_SLOTS, many, 10, m, &n, 2), 0);
+	assert_int_equal(scan_block(worker, SELECTOR, many, 10, m, &n, 2), 0);
+	assert_int_equal(n, 0);
 }
 
 static void test_pool(void **state)
@@ -264,10 +306,9 @@ static void test_pool(void **state)
 
 static int try_blob(const uint8_t *p, size_t n)
 {
-	struct scan_input in = {VIEW_FULL, p, n};
 	struct scan_generation *g = NULL;
 	char err[256] = "";
-	int ret = scan_generation_new(&in, 1, 1, &g, err, sizeof(err));
+	int ret = scan_generation_new(p, n, 1, &g, err, sizeof(err));
 
 	assert_true((ret == 0) == (g != NULL));
 	assert_true((ret == 0) == (err[0] == '\0'));
@@ -275,66 +316,94 @@ static int try_blob(const uint8_t *p, size_t n)
 	return ret;
 }
 
-static void test_wrong_blob(void **state)
+static struct blob copy_of_good(void)
 {
-	struct scan_blob_head *h, was;
-	struct scan_input twice[2], unknown;
-	struct scan_generation *g;
-	struct blob b;
-	char err[256];
+	struct blob b = {aligned_alloc(SCAN_BUNDLE_ALIGN, up(good.n)), good.n};
 
-	(void)state;
-	b = (struct blob){malloc(good.n), good.n};
 	assert_non_null(b.p);
 	memcpy(b.p, good.p, good.n);
-	h = (struct scan_blob_head *)(void *)b.p;
-	was = *h;
+	return b;
+}
+
+#define WRONG(place, field, value) \
+	do { \
+		(place)->field = (value); \
+		assert_int_equal(try_blob(b.p, b.n), -EINVAL); \
+		memcpy(b.p, good.p, good.n); \
+	} while (0)
+
+static void test_wrong_head(void **state)
+{
+	struct blob b = copy_of_good();
+	struct scan_bundle *h = (void *)b.p;
+
+	(void)state;
 	assert_int_equal(try_blob(b.p, b.n), 0);
 	assert_int_equal(try_blob(b.p, 0), -EINVAL);
 	assert_int_equal(try_blob(b.p, sizeof(*h) - 1), -EINVAL);
 	assert_int_equal(try_blob(b.p, sizeof(*h)), -EINVAL);
 	assert_int_equal(try_blob(b.p, b.n - 1), -EINVAL);
-#define WRONG(field, value) \
-	do { \
-		h->field = (value); \
-		assert_int_equal(try_blob(b.p, b.n), -EINVAL); \
-		*h = was; \
-	} while (0)
-	WRONG(magic, 1);
-	WRONG(n_patterns, 0);
-	WRONG(block_off, 8);
-	WRONG(block_off, was.block_off + 1);
-	WRONG(block_off, UINT64_MAX - 63);
-	WRONG(block_len, 0);
-	WRONG(block_len, UINT64_MAX);
-	WRONG(block_len, was.block_len - 1);
-	WRONG(stream_off, b.n / 64 * 64 + 64);
-	WRONG(stream_len, was.stream_len + 1);
-	WRONG(stream_off, was.block_off);
-	h->hs_version[0] ^= 1;
-	assert_int_equal(try_blob(b.p, b.n), -EINVAL);
+	WRONG(h, magic, 1);
+	WRONG(h, flags, 2);
+	WRONG(h, size, b.n + 1);
+	WRONG(h, n_slots, 0);
+	WRONG(h, n_slots, HANDOFF_SLOTS + 1);
+	WRONG(h, n_selectors, CONTENT_MAX_SELECTORS + 1);
+	WRONG(h, n_selectors, 1);
+	WRONG(h, slots, 0);
+	WRONG(h, slots, h->slots + 8);
+	WRONG(h, slots, UINT64_MAX - 63);
+	WRONG(h, selectors, up(b.n));
+	WRONG(h, hs_version[0], 'x');
 	memset(h->hs_version, 'x', sizeof(h->hs_version));
 	assert_int_equal(try_blob(b.p, b.n), -EINVAL);
-	*h = was;
+	free(b.p);
+}
+
+static void test_wrong_tables(void **state)
+{
+	struct blob b = copy_of_good();
+	struct scan_bundle_selector *c = selectors_of(&b);
+	struct scan_bundle_slot *s = slots_of(&b);
+
+	(void)state;
+	WRONG(s, slot, VIEW_FULL);
+	WRONG(s + 2, slot, VIEW_COUNT + 2);
+	WRONG(s + 2, slot, UINT32_MAX);
+	WRONG(s, block, 8);
+	WRONG(s, block, s->block + 1);
+	WRONG(s, block, UINT64_MAX - 63);
+	WRONG(s, block_len, 0);
+	WRONG(s, block_len, UINT64_MAX);
+	WRONG(s, block_len, s->block_len - 1);
+	WRONG(s, stream, b.n / 64 * 64 + 64);
+	WRONG(s, stream_len, s->stream_len + 1);
+	WRONG(s, stream_len, 0);
+	WRONG(s, stream, s->block);
+	WRONG(c, name, UINT64_MAX);
+	WRONG(c, name_len, UINT32_MAX);
+	WRONG(c, name_len, LIMIT_SELECTOR_NAME + 1);
+	WRONG(c, name_len, 0);
+	WRONG(c, source, CONTENT_MIMEFIELD + 1);
+	WRONG(c, source, CONTENT_ALL); /* has a name */
+	WRONG(c, form, CONTENT_NAME + 1);
+	WRONG(c, pick, CONTENT_PICK_LAST + 1);
 	/* The checksum of the bytecode. */
-	b.p[was.stream_off + was.stream_len / 2] ^= 0x40;
+	b.p[s->stream + s->stream_len / 2] ^= 0x40;
 	assert_int_equal(try_blob(b.p, b.n), -EINVAL);
 	free(b.p);
 	/* Modes exchanged. */
-	b = make_blob(HS_MODE_STREAM, HS_MODE_BLOCK);
+	b = make_bundle(HS_MODE_STREAM, HS_MODE_BLOCK);
 	assert_int_equal(try_blob(b.p, b.n), -EINVAL);
 	free(b.p);
-	b = make_blob(HS_MODE_STREAM, HS_MODE_STREAM);
+	b = make_bundle(HS_MODE_STREAM, HS_MODE_STREAM);
 	assert_int_equal(try_blob(b.p, b.n), -EINVAL);
 	free(b.p);
-	twice[0] = twice[1] = (struct scan_input){VIEW_FULL, good.p, good.n};
-	assert_int_equal(scan_generation_new(twice, 2, 1, &g, err, sizeof(err)), -EINVAL);
-	unknown = (struct scan_input){VIEW_COUNT, good.p, good.n};
-	assert_int_equal(scan_generation_new(&unknown, 1, 1, &g, err, sizeof(err)), -EINVAL);
 }
 
 static void test_facts(void **state)
 {
+	const struct content_plan *plan;
 	size_t db, scratch, stream;
 	struct scan_generation *g;
 	struct scan_worker *w;
@@ -343,7 +412,13 @@ static void test_facts(void **state)
 
 	(void)state;
 	assert_int_equal(scan_generation_id(gen), 7);
-	assert_int_equal(scan_generation_views(gen), 1u << VIEW_FULL | 1u << VIEW_BODY);
+	plan = scan_generation_plan(gen);
+	assert_int_equal(plan->views, 1u << VIEW_FULL | 1u << VIEW_BODY);
+	assert_int_equal(plan->n_selectors, 2);
+	assert_false(plan->hash);
+	assert_int_equal(plan->selector[1].pick, CONTENT_PICK_LAST);
+	assert_true(str_eq(plan->selector[0].name, STR("subject")));
+	assert_true(str_eq(plan->selector[1].name, STR("x-mailer")));
 	scan_generation_sizes(gen, &db, &scratch, &stream);
 	assert_true(db > 0 && scratch > 0 && stream > 0);
 	/* No rules at all is a generation as well. */
@@ -360,7 +435,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_oracle), cmocka_unit_test(test_matches),
 		cmocka_unit_test(test_bounds), cmocka_unit_test(test_pool),
-		cmocka_unit_test(test_wrong_blob), cmocka_unit_test(test_facts),
+		cmocka_unit_test(test_wrong_head), cmocka_unit_test(test_wrong_tables),
+		cmocka_unit_test(test_facts),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

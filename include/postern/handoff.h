@@ -50,7 +50,7 @@ enum link_type {
 	LINK_HELLO = 1,   /* ctl -> dp: first packet */
 	LINK_WELCOME,     /* dp -> ctl: with fds arena, counters, rings, loop doorbells, worker doorbells */
 	LINK_REFUSED,     /* dp -> ctl: text says why; then the socket is closed */
-	LINK_PUSH,        /* ctl -> dp: one generation: config memfd, then one memfd per database */
+	LINK_PUSH,        /* ctl -> dp: one generation: memfds of configuration, TLS, rules */
 	LINK_PUSH_ACK,    /* dp -> ctl: error 0, or errno and text; the old generation then stays */
 	LINK_DRAIN,       /* ctl -> dp: arg 1: new connections get 421; 0: back to normal */
 	LINK_PORTS,       /* ctl -> dp: asks; answered with LINK_PORTS_REPLY (text: JSON) */
@@ -95,18 +95,17 @@ struct link_welcome {
 
 /* Followed by text_len octets of text in REFUSED, PUSH_ACK, PORTS_REPLY. */
 
-/* What the fds of a LINK_PUSH are, in order. */
-enum push_kind { PUSH_CONFIG = 0, PUSH_DATABASE = 1, PUSH_TLS = 2 };
+/* What the fds of a LINK_PUSH are, in order. Rules: dataplane/scan/bundle.h. */
+enum push_kind { PUSH_CONFIG = 0, PUSH_RULES = 1, PUSH_TLS = 2 };
 
 struct link_push {
 	struct link_msg head;
-	uint32_t n_fds;       /* 1 + number of databases */
+	uint32_t n_fds;
 	struct {
-		uint8_t kind; /* enum push_kind */
-		uint8_t view; /* enum handoff_view, for databases */
-		uint8_t pad[6];
+		uint8_t kind; /* enum push_kind, each once at most */
+		uint8_t pad[7];
 		uint64_t size;
-	} fd[16];
+	} fd[3];
 };
 
 /* ---- configuration pushed to the dataplane ------------------------------------------------ */
@@ -313,6 +312,11 @@ enum handoff_view {
 	VIEW_COUNT
 };
 
+/* Texts that are scanned: a view by its number, header selector i as VIEW_COUNT + i
+ * (dataplane/content/content.h). */
+#define HANDOFF_MAX_SELECTORS 512u
+#define HANDOFF_SLOTS (VIEW_COUNT + HANDOFF_MAX_SELECTORS)
+
 struct handoff_ref { /* octets in handoff_record.text */
 	uint16_t off;
 	uint16_t len;
@@ -326,9 +330,9 @@ struct handoff_rcpt {
 
 struct handoff_match {
 	uint32_t rule;     /* pattern id in the database */
-	uint16_t view;     /* enum handoff_view */
+	uint16_t slot;     /* below HANDOFF_SLOTS */
 	uint16_t count;    /* saturating */
-	uint64_t end;      /* offset behind the first match, in the view */
+	uint64_t end;      /* offset behind the first match, in the text of the slot */
 };
 
 enum handoff_proto { PROTO_SMTP, PROTO_ESMTP, PROTO_ESMTPS, PROTO_UTF8SMTP, PROTO_UTF8SMTPS };

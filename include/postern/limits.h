@@ -34,6 +34,7 @@
 #define LIMIT_HEADER_BLOCK (256 * 1024) /* ours (design: content views) */
 #define LIMIT_HEADER_FIELD (64 * 1024)  /* ours */
 #define LIMIT_HEADER_FIELDS 2000        /* ours */
+#define LIMIT_SELECTOR_NAME 256         /* ours: name of a header field that rules look at */
 #define LIMIT_MIME_NESTING 64           /* ours (design: content views) */
 #define LIMIT_MIME_PARTS 1000           /* ours */
 #define LIMIT_FOREIGN_TRUST_HEADERS 64  /* ours: names of foreign-trust-headers */

@@ -51,7 +51,7 @@ static void read_submission(const struct ctl_submission *s)
 	for (size_t i = 0; i < s->envelope.n_rcpts; i++)
 		read_all(s->envelope.rcpt[i]);
 	for (size_t i = 0; i < s->n_matches; i++)
-		if (s->match[i].view >= VIEW_COUNT)
+		if (s->match[i].slot >= HANDOFF_SLOTS)
 			abort();
 	for (size_t i = 0; i < s->content.n_iov; i++) {
 		const uint8_t *c = s->content.iov[i].iov_base;
