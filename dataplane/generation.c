@@ -72,6 +72,12 @@ static int make_workers(struct generation *g, const struct generation_options *o
 				 o->streams, i);
 			return error;
 		}
+		error = -scan_views_new(o->streams, o->counters[i], &g->worker[i].views);
+		if (error) {
+			snprintf(err, err_len, "no memory for views of %u messages of worker %u",
+				 o->streams, i);
+			return error;
+		}
 	}
 	return 0;
 }
@@ -108,6 +114,7 @@ void generation_free(struct generation *g)
 	for (unsigned int i = 0; i < g->n_workers; i++) {
 		smtp_config_free(g->worker[i].smtp);
 		scan_worker_free(g->worker[i].scan);
+		scan_views_free(g->worker[i].views);
 	}
 	scan_generation_free(g->scan);
 	tls_context_unref(g->tls);

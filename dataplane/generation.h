@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 #include "dataplane/handoff/handoff_dp.h"
-#include "dataplane/scan/scan.h"
+#include "dataplane/scan/scan_views.h"
 #include "dataplane/smtp/smtp.h"
 #include "dataplane/tls/tls.h"
 #include "postern/handoff.h"
@@ -26,6 +26,7 @@ struct generation {
 	struct {
 		struct smtp_config *smtp;
 		struct scan_worker *scan; /* NULL: no rules */
+		struct scan_views *views; /* NULL: no rules */
 	} worker[HANDOFF_MAX_WORKERS];
 	struct generation *older;     /* main lcore: not freed yet */
 };

@@ -3,7 +3,7 @@
 
 /*
  * The transaction of a session: MAIL takes a record, DATA takes chunks, each full chunk of a large
- * message is one run of the scan stream, the end of data makes the descriptor. Content is copied
+ * message goes to the scan, the end of data makes the descriptor. Content is copied
  * once, from the packet into the arena, and never again.
  */
 
@@ -113,6 +113,21 @@ static uint32_t *scans_of(struct worker *w, const struct generation *g)
 	return g == w->current ? &w->scanning : &w->scanning_previous;
 }
 
+static struct scan_worker *scanner(const struct session *s)
+{
+	return s->txn->generation->worker[s->worker->opt.index].scan;
+}
+
+static struct scan_views *views(const struct session *s)
+{
+	return s->txn->generation->worker[s->worker->opt.index].views;
+}
+
+static struct scan_target target(struct handoff_record *rec)
+{
+	return (struct scan_target){rec->match, &rec->n_matches, HANDOFF_MAX_MATCHES};
+}
+
 static void scan_begin(struct session *s)
 {
 	struct worker *w = s->worker;
@@ -120,9 +135,7 @@ static void scan_begin(struct session *s)
 	struct generation *g = w->current;
 
 	t->generation = g;
-	t->scanner = g && g->scan && (scan_generation_views(g->scan) & (1u << VIEW_FULL))
-			     ? g->worker[w->opt.index].scan
-			     : NULL;
+	t->scans = g && g->scan;
 	if (g)
 		++*scans_of(w, g);
 }
@@ -131,12 +144,12 @@ static void scan_end(struct session *s)
 {
 	struct transaction *t = s->txn;
 
-	if (t->stream)
-		scan_abort(t->stream);
+	if (t->large)
+		scan_large_abort(t->large);
 	if (t->generation)
 		--*scans_of(s->worker, t->generation);
-	t->stream = NULL;
-	t->scanner = NULL;
+	t->large = NULL;
+	t->scans = false;
 	t->generation = NULL;
 }
 
@@ -196,28 +209,27 @@ size_t message_data_room(void *owner)
 	return dp_msg_room(s->worker->arena, &s->txn->msg);
 }
 
-/* Gives the stream every chunk that is full, or at the end of data all that is left. */
+/* Scans every chunk that is full, or at the end of data all that is left. */
 static void scan_chunks(struct session *s, bool last)
 {
 	struct worker *w = s->worker;
 	struct transaction *t = s->txn;
-	struct handoff_record *rec = dp_msg_record(w->arena, &t->msg);
+	const struct scan_target to = target(dp_msg_record(w->arena, &t->msg));
 	const uint8_t *p;
 	size_t n;
 
-	if (!t->stream) {
-		t->stream = scan_open(t->scanner, VIEW_FULL);
-		if (!t->stream) {
-			t->scan_flags |= RECORD_F_SCAN_PARTIAL;
-			t->scanner = NULL;
+	if (!t->large) {
+		t->large = scan_views_open(views(s), scanner(s), &to);
+		if (!t->large) {
+			t->scan.flags |= RECORD_F_SCAN_PARTIAL;
+			t->scans = false;
 			return;
 		}
 	}
 	while ((p = dp_msg_chunk(w->arena, &t->msg, t->scanned, &n)) && n) {
 		if (n < HANDOFF_CHUNK && !last)
 			break;
-		t->scan_flags |= scan_run(t->stream, p, n, rec->match, &rec->n_matches,
-					  HANDOFF_MAX_MATCHES);
+		scan_large_run(t->large, p, n);
 		t->scanned++;
 	}
 }
@@ -237,8 +249,8 @@ void message_data(void *owner, const uint8_t *p, size_t n)
 	}
 	content_header_end_feed(&t->header, p, n);
 	/* A message of up to one chunk is one run in block mode at its end. */
-	if (t->scanner && t->msg.size > HANDOFF_CHUNK &&
-	    (t->msg.size / HANDOFF_CHUNK != chunks || !t->stream))
+	if (t->scans && t->msg.size > HANDOFF_CHUNK &&
+	    (t->msg.size / HANDOFF_CHUNK != chunks || !t->large))
 		scan_chunks(s, false);
 }
 
@@ -246,20 +258,19 @@ static void scan_finish(struct session *s, struct handoff_record *rec)
 {
 	struct transaction *t = s->txn;
 
-	if (t->scanner && t->msg.size <= HANDOFF_CHUNK) {
+	if (t->scans && t->msg.size <= HANDOFF_CHUNK) {
+		const struct scan_target to = target(rec);
 		size_t n = 0;
 		const uint8_t *p = dp_msg_chunk(s->worker->arena, &t->msg, 0, &n);
 
-		if (p && n)
-			t->scan_flags |= scan_block(t->scanner, VIEW_FULL, p, n, rec->match,
-						    &rec->n_matches, HANDOFF_MAX_MATCHES);
-	} else if (t->scanner) {
+		t->scan = scan_views_block(views(s), scanner(s), p, p ? n : 0, &to);
+	} else if (t->scans) {
 		scan_chunks(s, true);
-		if (t->stream)
-			t->scan_flags |= scan_close(t->stream, rec->match, &rec->n_matches,
-						    HANDOFF_MAX_MATCHES);
-		t->stream = NULL;
+		if (t->large)
+			t->scan = scan_large_close(t->large);
+		t->large = NULL;
 	}
+	rec->content_marks = t->scan.marks;
 	scan_end(s);
 }
 
@@ -293,7 +304,7 @@ int message_submit(void *owner, const struct smtp_data_facts *facts)
 	scan_finish(s, rec);
 	dp_msg_data_end(w->arena, &t->msg);
 	rec->header_size = (uint32_t)t->header.size;
-	rec->flags |= facts->flags | t->scan_flags | smtp_session_flags(s->smtp);
+	rec->flags |= facts->flags | t->scan.flags | smtp_session_flags(s->smtp);
 	rec->data_done_ns = worker_realtime_ns(w);
 	fill_facts(s, rec);
 	return session_ask(s, DESC_SUBMIT); /* -> message_submitted(), now or later */

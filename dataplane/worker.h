@@ -25,7 +25,7 @@
 #include "dataplane/generation.h"
 #include "dataplane/handoff/handoff_dp.h"
 #include "dataplane/net/net.h"
-#include "dataplane/scan/scan.h"
+#include "dataplane/scan/scan_views.h"
 #include "dataplane/smtp/smtp.h"
 #include "dataplane/tcp/tcp.h"
 #include "dataplane/tls/tls.h"
@@ -55,11 +55,11 @@ struct transaction {
 	struct session *session;
 	struct dp_msg msg;
 	struct content_header_end header;
-	struct scan_worker *scanner; /* generation that scans this message */
-	struct generation *generation; /* the same; counted in worker.scanning */
-	struct scan_message *stream; /* a message over one chunk */
-	uint32_t scanned;            /* chunks given to the stream */
-	uint32_t scan_flags;
+	struct generation *generation; /* that scans this message; counted in worker.scanning */
+	bool scans;                  /* it has rules */
+	struct scan_large *large;    /* a message over one chunk */
+	uint32_t scanned;            /* chunks given to it */
+	struct scan_outcome scan;
 	uint32_t rcpt;               /* index of the recipient asked for last */
 	bool held;                   /* in worker.held: DATA waits for room */
 	uint64_t held_ms;            /* since when */

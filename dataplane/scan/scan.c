@@ -36,7 +36,7 @@ struct scan_worker {
 };
 
 /* One call: where its matches go. */
-struct scan_target {
+struct scan_call {
 	struct scan_worker *w;
 	struct handoff_match *match;
 	uint32_t *n;
@@ -45,12 +45,12 @@ struct scan_target {
 	uint16_t slot;
 };
 
-static bool is_match(const struct scan_target *t, uint32_t i, uint32_t rule)
+static bool is_match(const struct scan_call *t, uint32_t i, uint32_t rule)
 {
 	return i < *t->n && t->match[i].rule == rule && t->match[i].slot == t->slot;
 }
 
-static struct handoff_match *find_match(struct scan_target *t, uint32_t rule)
+static struct handoff_match *find_match(struct scan_call *t, uint32_t rule)
 {
 	uint16_t *hint = &t->w->hint[(rule * 2654435761u) >> 22];
 
@@ -68,7 +68,7 @@ static struct handoff_match *find_match(struct scan_target *t, uint32_t rule)
 static int on_match(unsigned int id, unsigned long long from, unsigned long long to,
 		    unsigned int flags, void *ctx)
 {
-	struct scan_target *t = ctx;
+	struct scan_call *t = ctx;
 	struct handoff_match *m = find_match(t, id);
 
 	(void)from;
@@ -92,7 +92,7 @@ static int on_match(unsigned int id, unsigned long long from, unsigned long long
 	return 0;
 }
 
-static uint32_t outcome(struct scan_target *t, hs_error_t e)
+static uint32_t outcome(struct scan_call *t, hs_error_t e)
 {
 	if (e != HS_SUCCESS) {
 		t->w->counters[CNT_scan_error]++;
@@ -164,6 +164,11 @@ void scan_worker_free(struct scan_worker *w)
 	free(w);
 }
 
+const struct content_plan *scan_worker_plan(const struct scan_worker *w)
+{
+	return &w->g->plan;
+}
+
 unsigned int scan_worker_busy(const struct scan_worker *w)
 {
 	return w->busy;
@@ -172,7 +177,7 @@ unsigned int scan_worker_busy(const struct scan_worker *w)
 uint32_t scan_block(struct scan_worker *w, unsigned int slot, const uint8_t *p, size_t n,
 		    struct handoff_match *match, uint32_t *n_matches, uint32_t cap)
 {
-	struct scan_target t = {w, match, n_matches, cap, 0, (uint16_t)slot};
+	struct scan_call t = {w, match, n_matches, cap, 0, (uint16_t)slot};
 	const struct scan_slot *s = scan_slot(w->g, slot);
 
 	if (!s)
@@ -208,7 +213,7 @@ struct scan_message *scan_open(struct scan_worker *w, unsigned int slot)
 uint32_t scan_run(struct scan_message *m, const uint8_t *p, size_t n,
 		  struct handoff_match *match, uint32_t *n_matches, uint32_t cap)
 {
-	struct scan_target t = {m->w, match, n_matches, cap, 0, m->view};
+	struct scan_call t = {m->w, match, n_matches, cap, 0, m->view};
 	hs_error_t e = HS_SUCCESS;
 
 	/* A stream that failed once has lost its place: what it found later would be nonsense. */
@@ -241,7 +246,7 @@ static void put_back(struct scan_message *m)
 uint32_t scan_close(struct scan_message *m, struct handoff_match *match, uint32_t *n_matches,
 		    uint32_t cap)
 {
-	struct scan_target t = {m->w, match, n_matches, cap, 0, m->view};
+	struct scan_call t = {m->w, match, n_matches, cap, 0, m->view};
 	uint32_t flags;
 
 	if (m->failed) {

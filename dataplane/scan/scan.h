@@ -39,6 +39,7 @@ struct scan_worker;
 int scan_worker_new(struct scan_generation *g, unsigned int max_streams, uint64_t *counters,
 		    struct scan_worker **out);
 void scan_worker_free(struct scan_worker *w);
+const struct content_plan *scan_worker_plan(const struct scan_worker *w);
 /* Open messages of this generation in this worker; 0: it can go. */
 unsigned int scan_worker_busy(const struct scan_worker *w);
 

@@ -401,7 +401,7 @@ struct handoff_record {
 	struct handoff_ref tls_cipher;
 	uint32_t scan_generation;      /* of the databases */
 	uint32_t transaction;
-	uint32_t pad2;
+	uint32_t content_marks;        /* CONTENT_M_* (dataplane/content/content.h) */
 
 	/* line 3: facts of TLS and of the PROXY header */
 	uint8_t tls_client_sha256[32]; /* of the client's certificate, with TLS_F_CLIENT */

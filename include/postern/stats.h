@@ -176,6 +176,23 @@
 	X(scan_matches, C, "matches reported") \
 	X(scan_error, D, "scans that failed; message marked partial") \
 	X(scan_no_stream, D, "large messages not scanned whole: no stream left") \
+	/* content: marks of messages whose views were made */ \
+	X(content_header_cut, D, "messages with a header block or field past its bound") \
+	X(content_nesting, D, "messages with parts nested too deep") \
+	X(content_parts, D, "messages with too many parts") \
+	X(content_no_end, C, "messages with a multipart that does not end") \
+	X(content_bad_boundary, D, "messages with a boundary that is missing, empty, too long or doubled") \
+	X(content_bad_encoding, C, "messages with octets that base64 or quoted-printable cannot hold") \
+	X(content_unknown_encoding, C, "messages with an unknown transfer encoding") \
+	X(content_unknown_charset, C, "messages with an unknown charset") \
+	X(content_bad_charset, C, "messages with octets that their charset cannot hold") \
+	X(content_nul, C, "messages with NUL in a header or in text") \
+	X(content_8bit_header, C, "messages with 8-bit octets in a header") \
+	X(content_html_cut, D, "messages with HTML past a bound") \
+	X(content_uri_cut, D, "messages with more or longer URIs than are kept") \
+	X(content_duplicate_field, C, "messages with a doubled Content-Type or -Transfer-Encoding") \
+	X(content_bad_field, C, "messages with a line in a header that is no field") \
+	X(content_archive, C, "messages with an archive whose directory is not as it should be") \
 	/* handoff */ \
 	X(handoff_submit, C, "descriptors put on submit rings") \
 	X(handoff_ring_full, C, "times a submit ring was full and the session waited") \
