@@ -204,6 +204,7 @@
 #define LIMIT_RULES_SCORE 10000      /* absolute value of one score */
 #define LIMIT_RULES_ISSUES 5000      /* kept; what comes behind is only counted */
 #define LIMIT_RULES_NESTING 32       /* if inside if */
+#define LIMIT_RULES_TEXT (2 * 1024 * 1024) /* ours: of a view, that control looks at itself */
 #define LIMIT_RULES_PCRE_MATCH 2000000   /* PCRE2 match limit of one confirmation */
 #define LIMIT_RULES_PCRE_DEPTH 20000
 #define LIMIT_RULES_PCRE_HEAP_KB 20000
