@@ -34,9 +34,13 @@ struct scan_bundle {
 	char hs_version[64];      /* NUL-terminated */
 };
 
+/* That there is such a text is reported as well, as a match of HANDOFF_PRESENT. */
+#define SCAN_SLOT_PRESENT 1u
+
 struct scan_bundle_slot {
 	uint32_t slot;
-	uint32_t n_patterns;
+	uint32_t flags;              /* SCAN_SLOT_* */
+	uint64_t n_patterns;         /* 0: no databases, their lengths are 0 */
 	uint64_t block, block_len;   /* as hs_serialize_database() made it, HS_MODE_BLOCK */
 	uint64_t stream, stream_len; /* HS_MODE_STREAM; of views only, selectors have 0 */
 	uint64_t gate, gate_len;     /* an automaton of gates beside the databases; 0: none */

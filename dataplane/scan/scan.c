@@ -92,6 +92,13 @@ static int on_match(unsigned int id, unsigned long long from, unsigned long long
 	return 0;
 }
 
+/* The text of this slot begins. */
+static void note_presence(struct scan_call *t, const struct scan_slot *s)
+{
+	if (s->present)
+		on_match(HANDOFF_PRESENT, 0, 0, 0, t);
+}
+
 static uint32_t outcome(struct scan_call *t, hs_error_t e)
 {
 	if (e != HS_SUCCESS) {
@@ -182,6 +189,9 @@ uint32_t scan_block(struct scan_worker *w, unsigned int slot, const uint8_t *p, 
 
 	if (!s)
 		return 0;
+	note_presence(&t, s);
+	if (!s->block)
+		return t.flags;
 	if (n > UINT_MAX)
 		return outcome(&t, HS_INVALID);
 	w->counters[CNT_scan_runs]++;
@@ -189,6 +199,24 @@ uint32_t scan_block(struct scan_worker *w, unsigned int slot, const uint8_t *p, 
 	/* Hyperscan takes no NULL, but a text may be empty, and a rule may match that. */
 	return outcome(&t, hs_scan(s->block, p ? (const char *)p : "",
 				   (unsigned int)n, 0, w->scratch, on_match, &t));
+}
+
+bool scan_has_patterns(const struct scan_worker *w, unsigned int slot)
+{
+	const struct scan_slot *s = scan_slot(w->g, slot);
+
+	return s && s->block;
+}
+
+uint32_t scan_present(struct scan_worker *w, unsigned int slot, struct handoff_match *match,
+		      uint32_t *n_matches, uint32_t cap)
+{
+	struct scan_call t = {w, match, n_matches, cap, 0, (uint16_t)slot};
+	const struct scan_slot *s = scan_slot(w->g, slot);
+
+	if (s)
+		note_presence(&t, s);
+	return t.flags;
 }
 
 struct scan_message *scan_open(struct scan_worker *w, unsigned int slot)

@@ -49,6 +49,11 @@ struct scan_message; /* scan state of one view that is larger than one run */
  * Returns RECORD_F_SCAN_PARTIAL / RECORD_F_MATCHES_CUT or 0. */
 uint32_t scan_block(struct scan_worker *w, unsigned int slot, const uint8_t *p, size_t n,
 		    struct handoff_match *match, uint32_t *n_matches, uint32_t cap);
+bool scan_has_patterns(const struct scan_worker *w, unsigned int slot);
+/* A text that comes run by run begins: reports that it is there, where that is wanted. scan_block()
+ * does so itself. */
+uint32_t scan_present(struct scan_worker *w, unsigned int slot, struct handoff_match *match,
+		      uint32_t *n_matches, uint32_t cap);
 /* Run by run. NULL: no stream left (counted), or the slot is a selector, whose texts are scanned as
  * blocks only; the caller marks the message partial. */
 struct scan_message *scan_open(struct scan_worker *w, unsigned int slot);

@@ -128,8 +128,14 @@ static int load_slot(struct reader *r, const struct scan_bundle_slot *in, struct
 	struct scan_generation *g = r->g;
 	bool streams = in->slot < VIEW_COUNT;
 	size_t state = 0, n = 0;
-	hs_error_t e = load(r, in->block, in->block_len, &s->block);
+	hs_error_t e;
 
+	if (in->flags & ~SCAN_SLOT_PRESENT || (!in->n_patterns && (!in->flags || in->block_len)))
+		return wrong(r, "a slot without use, or with unknown flags");
+	s->present = in->flags & SCAN_SLOT_PRESENT;
+	if (!in->n_patterns)
+		return 0;
+	e = load(r, in->block, in->block_len, &s->block);
 	if (e == HS_SUCCESS && streams)
 		e = load(r, in->stream, in->stream_len, &s->stream);
 	/* A database run in the wrong mode gives an error a message; better none at all. */
@@ -210,7 +216,8 @@ int scan_generation_new(const void *bundle, size_t len, uint32_t generation,
 		scan_generation_free(r.g);
 		return ret;
 	}
-	hs_scratch_size(r.g->scratch, &r.g->scratch_bytes);
+	if (r.g->scratch)
+		hs_scratch_size(r.g->scratch, &r.g->scratch_bytes);
 	*out = r.g;
 	return 0;
 }

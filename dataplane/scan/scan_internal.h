@@ -13,8 +13,9 @@
 
 /* Databases of one slot. */
 struct scan_slot {
-	hs_database_t *block;
-	hs_database_t *stream;    /* NULL: of a selector */
+	hs_database_t *block;     /* NULL: only whether there is a text is of interest */
+	hs_database_t *stream;    /* NULL: of a selector, or as above */
+	bool present;             /* which is reported */
 };
 
 struct scan_generation {

@@ -56,11 +56,16 @@ static void close_stream(struct scan_large *l, unsigned int slot)
 static void stream(struct scan_large *l, unsigned int slot, const uint8_t *p, size_t n, bool first)
 {
 	if (first) {
+		l->flags |= scan_present(l->w, slot, l->target.match, l->target.n_matches, l->target.cap);
+		if (!scan_has_patterns(l->w, slot))
+			return;
 		l->stream[slot] = scan_open(l->w, slot);
 		if (l->stream[slot])
 			l->open |= 1u << slot;
 	}
 	if (!(l->open & 1u << slot)) {
+		if (!scan_has_patterns(l->w, slot))
+			return;
 		l->flags |= RECORD_F_SCAN_PARTIAL;
 		return;
 	}

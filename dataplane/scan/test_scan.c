@@ -85,15 +85,15 @@ static struct scan_bundle_selector *selectors_of(const struct blob *b)
 /* The same patterns in the slots of two views and one header field. */
 static struct blob make_bundle(unsigned int first, unsigned int second)
 {
-	static const uint32_t slot[3] = {VIEW_BODY, VIEW_FULL, SELECTOR + 1};
+	static const uint32_t slot[4] = {VIEW_BODY, VIEW_FULL, VIEW_ATTACHMENT, SELECTOR + 1};
 	size_t bn, sn;
 	char *b = serialize(first, &bn), *s = serialize(second, &sn);
-	struct scan_bundle h = {.magic = SCAN_BUNDLE_MAGIC, .n_slots = 3, .n_selectors = 2};
+	struct scan_bundle h = {.magic = SCAN_BUNDLE_MAGIC, .n_slots = 4, .n_selectors = 2};
 	struct blob out;
 	uint64_t names, block, stream;
 
 	h.slots = up(sizeof(h));
-	h.selectors = up(h.slots + 3 * sizeof(struct scan_bundle_slot));
+	h.selectors = up(h.slots + 4 * sizeof(struct scan_bundle_slot));
 	names = up(h.selectors + 2 * sizeof(struct scan_bundle_selector));
 	block = up(names + 16);
 	stream = up(block + bn);
@@ -105,11 +105,12 @@ static struct blob make_bundle(unsigned int first, unsigned int second)
 	memset(out.p, 0, out.n);
 	memcpy(out.p, &h, sizeof(h));
 	memcpy(out.p + names, "subjectx-mailer", 15);
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < 4; i++)
 		slots_of(&out)[i] = (struct scan_bundle_slot){
 			.slot = slot[i], .n_patterns = N_PATTERNS, .block = block, .block_len = bn,
 			.stream = slot[i] < VIEW_COUNT ? stream : 0,
 			.stream_len = slot[i] < VIEW_COUNT ? sn : 0};
+	slots_of(&out)[2] = (struct scan_bundle_slot){.slot = VIEW_ATTACHMENT, .flags = SCAN_SLOT_PRESENT};
 	selectors_of(&out)[0] = (struct scan_bundle_selector){CONTENT_FIELD, CONTENT_RAW, 0, 0, 7, names};
 	selectors_of(&out)[1] = (struct scan_bundle_selector){CONTENT_FIELD, CONTENT_DECODED,
 							      CONTENT_PICK_LAST, 0, 8, names + 7};
@@ -237,6 +238,26 @@ static void test_matches(void **state)
 	assert_int_equal(scan_block(worker, SELECTOR + 1, (const uint8_t *)"q", 1, m, &n, 4), 0);
 	assert_int_equal(n, 4);
 	assert_int_equal(m[3].slot, SELECTOR + 1);
+}
+
+static void test_present(void **state)
+{
+	struct handoff_match m[4];
+	uint32_t n = 0;
+
+	(void)state;
+	assert_int_equal(scan_block(worker, VIEW_ATTACHMENT, (const uint8_t *)"q", 1, m, &n, 4), 0);
+	assert_int_equal(scan_block(worker, VIEW_ATTACHMENT, NULL, 0, m, &n, 4), 0);
+	assert_int_equal(n, 1);
+	assert_int_equal(m[0].rule, HANDOFF_PRESENT);
+	assert_int_equal(m[0].slot, VIEW_ATTACHMENT);
+	assert_int_equal(m[0].count, 2);
+	assert_null(scan_open(worker, VIEW_ATTACHMENT));
+	assert_false(scan_has_patterns(worker, VIEW_ATTACHMENT));
+	assert_int_equal(scan_present(worker, VIEW_BODY, m, &n, 4), 0);
+	assert_int_equal(scan_present(worker, VIEW_ATTACHMENT, m, &n, 4), 0);
+	assert_int_equal(n, 1);
+	assert_int_equal(m[0].count, 3);
 }
 
 static void test_bounds(void **state)
@@ -368,8 +389,11 @@ static void test_wrong_tables(void **state)
 
 	(void)state;
 	WRONG(s, slot, VIEW_FULL);
-	WRONG(s + 2, slot, VIEW_COUNT + 2);
-	WRONG(s + 2, slot, UINT32_MAX);
+	WRONG(s + 3, slot, VIEW_COUNT + 2);
+	WRONG(s + 3, slot, UINT32_MAX);
+	WRONG(s, flags, 2);
+	WRONG(s, n_patterns, 0);
+	WRONG(s + 2, flags, 0);
 	WRONG(s, block, 8);
 	WRONG(s, block, s->block + 1);
 	WRONG(s, block, UINT64_MAX - 63);
@@ -413,7 +437,7 @@ static void test_facts(void **state)
 	(void)state;
 	assert_int_equal(scan_generation_id(gen), 7);
 	plan = scan_generation_plan(gen);
-	assert_int_equal(plan->views, 1u << VIEW_FULL | 1u << VIEW_BODY);
+	assert_int_equal(plan->views, 1u << VIEW_FULL | 1u << VIEW_BODY | 1u << VIEW_ATTACHMENT);
 	assert_int_equal(plan->n_selectors, 2);
 	assert_false(plan->hash);
 	assert_int_equal(plan->selector[1].pick, CONTENT_PICK_LAST);
@@ -434,7 +458,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_oracle), cmocka_unit_test(test_matches),
-		cmocka_unit_test(test_bounds), cmocka_unit_test(test_pool),
+		cmocka_unit_test(test_bounds), cmocka_unit_test(test_present),
+		cmocka_unit_test(test_pool),
 		cmocka_unit_test(test_wrong_head), cmocka_unit_test(test_wrong_tables),
 		cmocka_unit_test(test_facts),
 	};

@@ -328,8 +328,10 @@ struct handoff_rcpt {
 	uint16_t pad;
 };
 
+#define HANDOFF_PRESENT UINT32_MAX /* in place of a pattern: the slot has a text */
+
 struct handoff_match {
-	uint32_t rule;     /* pattern id in the database */
+	uint32_t rule;     /* pattern id in the database, or HANDOFF_PRESENT */
 	uint16_t slot;     /* below HANDOFF_SLOTS */
 	uint16_t count;    /* saturating */
 	uint64_t end;      /* offset behind the first match, in the text of the slot */
