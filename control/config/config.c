@@ -189,6 +189,7 @@ void config_unref(struct config *c)
 	if (!c->priv)
 		return;
 	config_arc_free(&c->arc);
+	config_lists_free(c);
 	config_mem_free(&c->priv->mem);
 	free(c->priv);
 	free(c);

@@ -16,8 +16,10 @@
 #include <stdint.h>
 
 #include "control/admission/admission.h"
+#include "control/attachments/attachments.h"
 #include "control/auth/dnsbl/dnsbl.h"
 #include "control/dns/dns.h"
+#include "control/lists/list.h"
 #include "control/mail/mail.h"
 #include "control/origin/origin.h"
 #include "postern/handoff.h"
@@ -258,6 +260,29 @@ struct config_policy {
 	struct admission_nets allow; /* no limit on sources holds for these */
 };
 
+/* What is found counts as a rule of this name. */
+struct config_finding {
+	const char *name;          /* "list.NAME", "attachment.NAME" */
+	const char *describe;      /* NULL: none */
+	double score;              /* default 1 */
+	enum config_action action; /* CONFIG_ACCEPT: the score alone */
+};
+
+/* URIs, their hosts, or hashes of parts, looked up in a file. */
+struct config_list {
+	struct config_finding finding;
+	unsigned int kind;         /* enum list_kind */
+	unsigned int below;        /* of domains: what lies below them as well; default */
+	char *file;
+	struct list *list;         /* owned */
+};
+
+struct config_attachment {
+	struct config_finding finding;
+	struct attachment_rule rule;
+	struct list *hashes;       /* owned; NULL: none */
+};
+
 /* Where messages are held back; directory NULL: nowhere. */
 struct config_quarantine {
 	char *directory;
@@ -301,6 +326,10 @@ struct config {
 	struct dns_options dns;
 	char **rules_file;         /* globs already expanded, in order */
 	size_t n_rules_files;
+	struct config_list *list;
+	size_t n_lists;
+	struct config_attachment *attachment;
+	size_t n_attachments;
 	struct config_policy policy;
 	struct config_quarantine quarantine;
 	struct admission_rules sources;
@@ -314,6 +343,9 @@ struct config {
 	struct config_private *priv;     /* of config.c: memory, index of domains; NULL in a struct
 	                                    that a test filled by hand */
 };
+
+/* SHA-256 of parts is looked up somewhere. */
+bool config_wants_hashes(const struct config *c);
 
 /* One problem of a file; line 0: of the file as a whole. */
 struct config_error {

@@ -322,6 +322,8 @@ static const struct config_key top_keys[] = {
 	{"rules", read_rules, 0, 0},
 	{"policy", read_policy, CONFIG_FIELD(struct config, policy)},
 	{"dnsbl", read_dnsbls, CONFIG_FIELD(struct config, policy), .named = true},
+	{"list", read_lists, 0, 0, .named = true},
+	{"attachment", read_attachments, 0, 0, .named = true},
 	{"relay-fault-codes", read_fault_codes, 0, 0},
 	{"limits", read_limits, 0, 0},
 	{"sources", read_sources, CONFIG_FIELD(struct config, sources)},

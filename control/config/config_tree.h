@@ -66,5 +66,6 @@ const char *config_kind_name(const struct config_node *n);
 
 /* config_check.c: fills `out` (defaults included) from the tree; strings go to `mem`. */
 void config_arc_free(struct config_arc *arc); /* config_arc.c: the keys of OpenSSL */
+void config_lists_free(struct config *c);     /* config_lists.c */
 void config_check(struct config_ctx *c, const struct config_node *root, struct config_mem *mem,
 		  struct config *out);

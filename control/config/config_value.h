@@ -105,7 +105,7 @@ void config_route_finish(struct config_reader *r, const struct config_node *sect
 			 struct config_route *route);
 
 /* Sections: config_net.c, config_relay.c, config_chain.c, config_tls.c, config_route_tls.c,
- * config_arc.c, config_sources.c, config_policy.c, config_dnsbl.c. */
+ * config_arc.c, config_sources.c, config_policy.c, config_dnsbl.c, config_lists.c. */
 config_read read_listeners;
 config_read read_routes;
 config_read read_relays;
@@ -120,6 +120,7 @@ void config_route_tls(struct config_reader *r, const struct config_node *n,
 config_read read_sources;
 config_read read_policy_nets; /* field: struct admission_nets */
 config_read read_policy, read_dnsbls; /* field: struct config_policy */
+config_read read_lists, read_attachments;
 void config_sources_defaults(struct admission_rules *rules);
 void config_policy_defaults(struct config_policy *policy);
 /* Behind the whole file: the policy of each route that has one of its own. */

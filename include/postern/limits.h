@@ -203,6 +203,9 @@
 #define LIMIT_RULES_DESCRIBE 240
 #define LIMIT_RULES_SCORE 10000      /* absolute value of one score */
 #define LIMIT_RULES_ISSUES 5000      /* kept; what comes behind is only counted */
+#define LIMIT_LISTS 64               /* ours: sections list */
+#define LIMIT_ATTACHMENT_RULES 64    /* ours: sections attachment */
+#define LIMIT_ATTACHMENT_WORDS 1000  /* ours: names, types or extensions of one */
 #define LIMIT_LIST_ENTRIES 16000000  /* ours: of one list of domains, URIs or hashes */
 #define LIMIT_LIST_LINE 4096         /* ours: octets of an entry */
 #define LIMIT_LIST_OCTETS (1024L * 1024 * 1024) /* ours: of its file */
