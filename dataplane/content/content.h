@@ -17,6 +17,14 @@
  * given once, with FIRST and LAST, and can be scanned as a block; of a larger one the runs follow
  * each other, and together they are the view, wherever the input was split.
  *
+ * The attachment view has a line, LF behind it, for each part that is neither multipart nor text
+ * without a file name, when the part is over; lines of members of an archive come before that of
+ * their part (attach.h). Words are separated by one space; name is UTF-8 in which octets below 0x21,
+ * DEL, '"' and '%' are %XX; what is not known is left out:
+ *
+ *   member part=3 encrypted name="invoice.exe"
+ *   part part=3 type=application/zip is=zip size=1234 sha256=… broken name="invoice.zip"
+ *
  * What cannot be told (a bound was met, a charset nobody knows, an encoding that is broken) is a
  * mark, never a guess; the octets are then in `full` only. Nothing here changes the message.
  */
