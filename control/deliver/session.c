@@ -79,6 +79,7 @@ void session_failed(struct conn *c, enum ending_kind kind)
 		note_error(c, e.stage, "connection lost");
 		break;
 	case END_TIMEOUT:
+		deliver_count(c->d, CTL_nexthop_timeout);
 		note_error(c, e.stage, "no answer in time");
 		break;
 	case END_GARBAGE:

@@ -304,12 +304,14 @@
 	X(nexthop_reused, C, "messages sent on a pooled connection") \
 	X(nexthop_relay_fault, D, "refusals that speak of the relay, answered 451") \
 	X(nexthop_reset, C, "connections lost in a transaction") \
+	X(nexthop_timeout, C, "next hops that did not answer, or took nothing, in time") \
 	X(nexthop_in_doubt, C, "onward dots without a reply") \
 	X(nexthop_queue_full, D, "transactions deferred: too many wait for a connection of the route") \
 	X(nexthop_queue_timeout, D, "transactions deferred: no connection of the route in its queue-timeout") \
 	X(route_null_mx, D, "transactions refused: the recipient's domain has a null MX") \
 	X(route_mx_self, D, "transactions deferred: the MX records of the route lead back here") \
 	X(route_mx_nowhere, D, "transactions deferred: no domain or no host behind the MX records of the route") \
+	X(route_mx_failed, D, "look-ups of MX records that failed: no answer, or bogus") \
 	X(nexthop_failover, C, "transactions taken to another address of the next hop") \
 	X(nexthop_stale, C, "pooled connections found dead at MAIL, message sent on a fresh one") \
 	X(nexthop_garbage, C, "next-hop replies that were no SMTP") \
