@@ -59,7 +59,7 @@ struct session_work {
 	struct snapshot *snapshot;           /* of its first accepted recipient; NULL: none yet */
 	const struct config_route *route;
 	char way[MAIL_ALABEL];               /* of it: loop_way() */
-	uint32_t n_accepted;
+	struct deliver_joined accepted;
 	uint32_t transaction;
 
 	struct session_questions questions;  /* its open recipients, in the order of asking */

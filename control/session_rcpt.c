@@ -94,18 +94,20 @@ void session_drop_transaction(struct session_work *k)
 	snapshot_unref(k->snapshot);
 	k->snapshot = NULL;
 	k->route = NULL;
-	k->n_accepted = 0;
+	k->accepted = (struct deliver_joined){0};
 }
 
-/* How many its transaction has got already is known only now. */
+/* What its transaction has got already is known only now. */
 static void join(struct session_work *k, struct session_question *q)
 {
 	struct loop *l = k->session->loop;
 	struct ctl_rcpt_question asked;
 
-	if (k->n_accepted && !ctl_rcpt_question(l->rings, &q->desc, &asked))
-		deliver_may_join(l->deliver, q->route, asked.mail_from, asked.rcpt, k->n_accepted,
-				 &q->reply);
+	if (ctl_rcpt_question(l->rings, &q->desc, &asked))
+		k->accepted.n++; /* stale: TXN_END is on its way */
+	else if (deliver_may_join(l->deliver, q->route, asked.mail_from, asked.rcpt, &k->accepted,
+				  &q->reply))
+		deliver_join(l->deliver, &k->accepted, asked.rcpt);
 }
 
 /* The oldest is answered. */
@@ -123,9 +125,7 @@ static void send_verdict(struct session_work *k, struct session_question *q)
 		k->route = q->route;
 		memcpy(k->way, q->way, sizeof(k->way));
 	}
-	if (is_accepted(q))
-		k->n_accepted++;
-	else
+	if (!is_accepted(q))
 		s->rcpts_refused++;
 	sources_rcpt_refused(s->loop, s, &r);
 	s->loop->counters[CTL_rcpts]++;

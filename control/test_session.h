@@ -80,16 +80,23 @@ struct deliver_question *deliver_verify(struct deliver *d, const struct deliver_
 }
 
 bool deliver_may_join(struct deliver *d, const struct config_route *route, struct str mail_from,
-		      struct str rcpt, size_t n, struct deliver_reply *why)
+		      struct str rcpt, const struct deliver_joined *have, struct deliver_reply *why)
 {
 	(void)d;
 	(void)route;
 	(void)mail_from;
 	(void)rcpt;
-	if (!t.rcpt_max || n < t.rcpt_max)
+	if (!t.rcpt_max || have->n < t.rcpt_max)
 		return true;
 	*why = (struct deliver_reply){.code = 452};
 	return false;
+}
+
+void deliver_join(struct deliver *d, struct deliver_joined *have, struct str rcpt)
+{
+	(void)d;
+	(void)rcpt;
+	have->n++;
 }
 
 /* Of names that begin with d each is a domain with MX records of its own. */

@@ -17,6 +17,7 @@
 #include "control/config/config.h"
 #include "control/dns/dns.h"
 #include "control/mail/mail.h"
+#include "postern/limits.h"
 
 struct event_base;
 struct deliver;      /* per loop: pools by (route, host), refusal memory, positive cache */
@@ -91,10 +92,17 @@ typedef void deliver_verify_callback(void *arg, const struct deliver_reply *repl
 struct deliver_question *deliver_verify(struct deliver *d, const struct deliver_ask *ask,
 					deliver_verify_callback *cb, void *arg);
 void deliver_verify_cancel(struct deliver_question *q);
-/* It is good; may it join `n` recipients that the transaction has already? False: *why says 452 4.5.3
- * (the next hop takes no more at once, or this one has to be sent alone). */
+/* Recipients that a transaction has already; begins as zeros. */
+struct deliver_joined {
+	size_t n;
+	uint64_t domain[LIMIT_RCPT_DOMAINS]; /* keyed hashes of their domains */
+	unsigned int n_domains;
+};
+/* It is good; may it join them? False: *why says 452 4.5.3 (the next hop takes no more at once, or none
+ * of another domain, or this one has to be sent alone). */
 bool deliver_may_join(struct deliver *d, const struct config_route *route, struct str mail_from,
-		      struct str rcpt, size_t n, struct deliver_reply *why);
+		      struct str rcpt, const struct deliver_joined *have, struct deliver_reply *why);
+void deliver_join(struct deliver *d, struct deliver_joined *have, struct str rcpt);
 
 /* The breaker of a route (control/deliver/breaker.h). */
 struct deliver_breaker_status {

@@ -225,6 +225,7 @@ struct host {
 	uint32_t caps;
 	uint64_t size;               /* 0: no bound */
 	unsigned int rcpt_max;       /* recipients of a transaction; 0: no bound is known */
+	unsigned int domain_max;     /* their domains; 0: the same */
 	unsigned int rcpt_learned;   /* the same from 4.5.3 at RCPT, until learned_until_s */
 	uint64_t learned_until_s;
 	TAILQ_HEAD(conn_list, conn) idle, busy; /* idle: used last in front */
@@ -316,6 +317,8 @@ struct truth_keys truth_keys(const struct deliver *d, const struct config_route 
 bool truth_answer(struct deliver *d, const struct deliver_ask *ask, const struct truth_keys *k,
 		  bool utf8, struct deliver_reply *r);
 void truth_accept(struct deliver_reply *r);
+/* Different domains among the recipients; more than LIMIT_RCPT_DOMAINS are not told apart. */
+unsigned int truth_domains(const struct xact *x);
 /* The next hop is silent: what it last said of this recipient, if that was yes, counts for a day. */
 bool truth_stale(struct deliver *d, const struct truth_keys *k, struct deliver_reply *r);
 /* A callout was answered; *r is what the client hears. */

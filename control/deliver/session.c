@@ -239,6 +239,7 @@ static void greeted(struct conn *c)
 		c->host->caps = c->ehlo.caps;
 		c->host->size = c->ehlo.size;
 		c->host->rcpt_max = c->ehlo.rcpt_max;
+		c->host->domain_max = c->ehlo.domain_max;
 		c->host->greeted = true;
 		session_begin(c);
 	}
@@ -329,6 +330,10 @@ static bool unsendable(struct conn *c)
 	else if (c->ehlo.rcpt_max && x->n_rcpts > c->ehlo.rcpt_max)
 		/* RFC 9422 3.2. Not known when they were accepted; the retry hears it at RCPT. */
 		verdict_own(&e.reply, 451, 5, 3, "too many recipients for the mail service, send fewer",
+			    x->trace_id);
+	else if (c->ehlo.domain_max && x->n_rcpts > c->ehlo.domain_max &&
+		 truth_domains(x) > c->ehlo.domain_max)
+		verdict_own(&e.reply, 451, 5, 3, "too many domains for the mail service, send fewer",
 			    x->trace_id);
 	else
 		return false;

@@ -125,6 +125,7 @@
 #define LIMIT_ONWARD_PROGRESS_S 60
 #define LIMIT_CALLOUT_S 5
 #define LIMIT_RCPT_CALLOUTS 8        /* ours: callouts of one transaction at once, of a route's 20 */
+#define LIMIT_RCPT_DOMAINS 16        /* ours: of a transaction, told apart where RCPTDOMAINMAX bounds them */
 #define LIMIT_WINDOW_CLOSED_S 60     /* ours (design: handoff contract, memory) */
 #define LIMIT_REFUSAL_5XX_TTL_S (24 * 3600)
 #define LIMIT_REFUSAL_4XX_TTL_S (15 * 60)
