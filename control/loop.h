@@ -23,6 +23,7 @@
 #include "control/quarantine/quarantine.h"
 #include "control/snapshot.h"
 #include "control/sources.h"
+#include "control/state/state.h"
 #include "control/trace/trace.h"
 #include "postern/stats.h"
 
@@ -130,6 +131,8 @@ struct loop {
 	struct trace *trace;
 	struct quarantine *quarantine;       /* NULL: there is none */
 	struct indoubt *indoubt;             /* NULL in tests only */
+	struct state *state;                 /* persist.c */
+	uint64_t breakers_saved_s, sts_saved_s, sts_saved; /* when, monotonic; at how many changes */
 	struct sources *sources;             /* NULL: nothing is limited by source */
 	struct api *api;
 	uint64_t counters[POSTERN_CTL_COUNTER_COUNT];
@@ -206,6 +209,10 @@ bool commands_has_quarantine(const struct loop *l, struct api_request *req);
 api_handler commands_show_sources, commands_forgive_source;
 /* commands_breaker.c */
 api_handler commands_show_breaker, commands_ack_breaker;
+/* persist.c */
+int persist_start(struct loop *l, char *err, size_t err_len);
+void persist_second(struct loop *l);
+void persist_stop(struct loop *l);
 /* main.c */
 int main_reload(struct loop *l, struct snapshot_report *report);
 void main_reload_done(struct loop *l, int error, const char *text);

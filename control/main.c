@@ -143,7 +143,7 @@ int main_reload(struct loop *l, struct snapshot_report *report)
 {
 	struct snapshot *s;
 	static const char *const what[] = {"sockets", "loops", "dns", "spf", "trace", "quarantine",
-					   "in-doubt-file"};
+					   "in-doubt-file", "state-directory"};
 	unsigned int restart;
 	int rc = snapshot_load(l->active->config->path, next_generation(), &s, report);
 
@@ -338,6 +338,7 @@ static void on_second(evutil_socket_t fd, short what, void *arg)
 	l->counters[CTL_indoubt_entries] = doubt.doubt;
 	l->counters[CTL_indoubt_kept] = doubt.kept;
 	l->counters[CTL_indoubt_pushed_out] = doubt.pushed_out;
+	persist_second(l);
 	if (!l->quarantine)
 		return;
 	quarantine_stats(l->quarantine, &held);
@@ -434,12 +435,15 @@ static int start(struct loop *l, const struct spf_helper *helper)
 	l->indoubt = indoubt_open(c->indoubt_file, err, sizeof(err));
 	if (!l->indoubt)
 		return die("in-doubt table", err);
+	if (persist_start(l, err, sizeof(err)))
+		return die("state directory", err);
 	return start_quarantine(l);
 }
 
 static void stop(struct loop *l)
 {
 	api_free(l->api);
+	persist_stop(l);
 	deliver_free(l->deliver);
 	quarantine_free(l->quarantine); /* it reads from messages */
 	message_free_all(l);

@@ -278,5 +278,8 @@ unsigned int config_restart_needed(const struct config *running, const struct co
 	/* By default it goes with the socket. */
 	if (!(bits & CONFIG_RESTART_SOCKETS) && strcmp(running->indoubt_file, next->indoubt_file))
 		bits |= CONFIG_RESTART_INDOUBT;
+	if (!(bits & CONFIG_RESTART_SOCKETS) &&
+	    strcmp(running->state_directory, next->state_directory))
+		bits |= CONFIG_RESTART_STATE;
 	return bits;
 }

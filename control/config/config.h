@@ -283,6 +283,7 @@ struct config {
 	char *dataplane_socket;    /* default /run/postern/dataplane.sock */
 	char *api_socket;          /* default /run/postern/control.sock */
 	char *indoubt_file;        /* default: in-doubt, beside the api socket */
+	char *state_directory;     /* default: state, there */
 	char *trace_file;          /* JSON lines; default /var/log/postern/trace.jsonl */
 	unsigned int loops;        /* event loops of control; only 1 is built */
 	unsigned int spf_workers;  /* jailed evaluators; default 2 */
@@ -368,4 +369,5 @@ void config_tls_forget(void *packed, size_t len);
 #define CONFIG_RESTART_TRACE (1u << 4)
 #define CONFIG_RESTART_QUARANTINE (1u << 5) /* its directory */
 #define CONFIG_RESTART_INDOUBT (1u << 6)
+#define CONFIG_RESTART_STATE (1u << 7)
 unsigned int config_restart_needed(const struct config *running, const struct config *next);

@@ -10,6 +10,7 @@
  * Everything runs on one event loop. No callback runs inside the call that started it.
  */
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -117,6 +118,22 @@ size_t deliver_breakers(const struct deliver *d, const struct config *c,
 /* An operator has seen it; 5xx are passed on again. learn: this share is normal from now on. 0,
  * -ENOENT: no such route; -EALREADY: it is not open. */
 int deliver_breaker_ack(struct deliver *d, const struct config *c, const char *route, bool learn);
+
+/* What has to outlive a restart, as documents for control/state/; real_s: CLOCK_REALTIME. NULL: out of
+ * memory, or of MTA-STS that it was never asked for. */
+json_t *deliver_breakers_save(const struct deliver *d, uint64_t real_s);
+json_t *deliver_sts_save(const struct deliver *d, uint64_t real_s);
+/* Before the first message. How many breakers are open, policies are valid; -EBADMSG: it is no such
+ * document; what stands before the place that is wrong is taken. */
+int deliver_breakers_load(struct deliver *d, const struct config *c, const json_t *j, uint64_t real_s);
+int deliver_sts_load(struct deliver *d, const json_t *j, uint64_t real_s);
+/* Nobody knows which breakers were open: all are, until they are acknowledged. */
+void deliver_breakers_doubt(struct deliver *d, const struct config *c);
+/* One opened, or was acknowledged: what was saved is old. Not from inside a call above. */
+typedef void deliver_breaker_callback(void *arg);
+void deliver_on_breaker(struct deliver *d, deliver_breaker_callback *cb, void *arg);
+/* Grows with each policy that is fetched. */
+uint64_t deliver_sts_changes(const struct deliver *d);
 
 enum deliver_outcome {
 	DELIVER_DELIVERED,   /* 2xx to the final dot or BDAT LAST; below, "dot" is both */

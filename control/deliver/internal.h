@@ -284,10 +284,18 @@ struct deliver {
 	bool *gone;                  /* set when freed inside a callback */
 	deliver_alert_callback *on_alert;
 	void *alert_arg;
+	deliver_breaker_callback *on_breaker;
+	void *breaker_arg;
 };
 
 /* deliver.c */
 void deliver_kick(struct deliver *d);
+/* A breaker opened or was acknowledged. */
+static inline void deliver_breaker_changed(struct deliver *d)
+{
+	if (d->on_breaker)
+		d->on_breaker(d->breaker_arg);
+}
 void deliver_complete(struct deliver *d, struct completion *c);
 void deliver_uncomplete(struct deliver *d, struct completion *c);
 struct sts *deliver_sts(struct deliver *d); /* made when it is needed first; NULL: out of memory */

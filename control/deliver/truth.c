@@ -85,6 +85,7 @@ static void note(struct xact *x, struct memory_key wide, bool refused)
 	if (!breaker_note(b, &x->route->breaker, now, refused, known, source_of(x, wide)))
 		return;
 	deliver_count(d, CTL_breaker_opened);
+	deliver_breaker_changed(d);
 	/* However much else was told of this route: this is told. */
 	if (d->on_alert)
 		d->on_alert(d->alert_arg, &a);

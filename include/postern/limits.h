@@ -143,6 +143,9 @@
 #define LIMIT_TLS_SESSION_S 3600         /* ours: then the certificate is looked at again */
 #define LIMIT_TLS_CLEAR_S 60             /* ours: TLS failed under "may": not tried again so soon */
 #define LIMIT_ROUTE_CHECKS 256          /* ours: domains whose MX records are looked up at a reload */
+#define LIMIT_STATE_DOC (8u * 1024 * 1024) /* ours: octets of a document of control/state */
+#define LIMIT_STATE_RETRY_S 10          /* ours: after a write of one that failed */
+#define LIMIT_BREAKER_SAVE_S 600u       /* ours: what is usual on a route is written so often */
 #define LIMIT_BREAKER_HALF_LIFE_S (24 * 3600) /* ours: of what a route's breaker takes for normal */
 #define LIMIT_BREAKER_KNOWN_SHARE 5     /* ours: of its samples; so many of known recipients are enough, */
 #define LIMIT_BREAKER_KNOWN_MIN 10      /* and these at least */
@@ -159,6 +162,8 @@
 #define LIMIT_STS_REFRESH_S 86400u       /* ours: an older policy is fetched anew, in use meanwhile */
 #define LIMIT_STS_CHECK_S 3600u          /* ours: the record is asked for again, whatever its TTL */
 #define LIMIT_STS_MX 128                 /* ours: patterns of one policy */
+#define LIMIT_STS_KEPT (4u * 1024 * 1024) /* ours: octets of policies on disk, of those used last */
+#define LIMIT_STS_SAVE_S 30u             /* ours: between two writes of them */
 #define LIMIT_STS_DOMAINS 4096           /* ours: policies kept; the one used longest ago goes first */
 #define LIMIT_REFUSALS_KEPT 32768       /* ours: about 10 MB at 300 octets each */
 #define LIMIT_RECIPIENTS_KEPT 131072    /* ours: about 10 MB */

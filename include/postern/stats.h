@@ -334,6 +334,8 @@
 	X(sts_mx_refused, D, "hosts of MX records that the MTA-STS policy of their domain does not name") \
 	X(sts_refused, D, "transactions deferred: their MTA-STS policy names no host of the MX records") \
 	X(sts_testing_failed, C, "what an MTA-STS policy in mode testing would have refused") \
+	X(state_failed, D, "writes of the state directory that failed; they are tried again") \
+	X(state_damaged, D, "documents of the state directory that could not be read at the start") \
 	X(trace_records, C, "trace records written") \
 	X(trace_failed, D, "trace records that could not be written") \
 	X(api_requests, C, "requests on the control socket") \
