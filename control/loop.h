@@ -120,6 +120,7 @@ struct message {
 	TAILQ_ENTRY(message) all;
 };
 TAILQ_HEAD(message_all, message);
+TAILQ_HEAD(release_all, release);
 
 struct loop {
 	struct event_base *base;
@@ -148,6 +149,7 @@ struct loop {
 	struct session_slots workers[HANDOFF_MAX_WORKERS];
 	struct session_works works;
 	struct message_all messages;
+	struct release_all releases;         /* of messages in quarantine, under way */
 	size_t n_sessions, n_messages;
 	bool stopping;              /* SIGTERM came: what is under way is finished, nothing new begun */
 	uint64_t started_ns, linked_ns;
@@ -205,6 +207,8 @@ api_handler commands_quarantine_list, commands_quarantine_show, commands_quarant
 api_handler commands_quarantine_release;
 /* A handler's first question: is there one? Else the request is answered. */
 bool commands_has_quarantine(const struct loop *l, struct api_request *req);
+/* Nobody calls back any more. */
+void release_free_all(struct loop *l);
 /* commands_sources.c */
 api_handler commands_show_sources, commands_forgive_source;
 /* commands_breaker.c */

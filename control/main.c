@@ -446,6 +446,7 @@ static void stop(struct loop *l)
 	persist_stop(l);
 	deliver_free(l->deliver);
 	quarantine_free(l->quarantine); /* it reads from messages */
+	release_free_all(l);
 	message_free_all(l);
 	session_end_all(l);
 	sources_free(l->sources);
@@ -479,6 +480,7 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	TAILQ_INIT(&l->works);
 	TAILQ_INIT(&l->messages);
+	TAILQ_INIT(&l->releases);
 	/* Before there is a thread, and before keys are read: what runs libspf2 has none of them. */
 	rc = args.check ? 0 : spf_helper_start(&helper);
 	if (rc)

@@ -227,6 +227,12 @@ static void get(struct quarantine *q, struct job *j)
 		return;
 	}
 	rc = store_read(&q->store, j->id, g->message.content.size, &data);
+	if (rc == -ENOENT) {
+		/* Not to be taken for a message that is not there: this one was acknowledged. */
+		j->error = -ESTALE;
+		snprintf(j->why, sizeof(j->why), "message file: held/%s.eml is gone", j->id);
+		return;
+	}
 	if (rc) {
 		failed(q, j, rc, "message file");
 		return;

@@ -255,6 +255,25 @@ static void ids(void **state)
 	stop();
 }
 
+/* One that was acknowledged and whose file somebody took away is not one that never was. */
+static void the_file_is_gone(void **state)
+{
+	char path[200];
+	struct seen s;
+
+	(void)state;
+	start(options());
+	assert_int_equal(put("00000000000000A1", "one").error, 0);
+	snprintf(path, sizeof(path), "%s/held/00000000000000A1.eml", directory);
+	assert_int_equal(unlink(path), 0);
+	s = get("00000000000000A1");
+	assert_int_equal(s.error, -ESTALE);
+	assert_string_equal(s.why, "message file: held/00000000000000A1.eml is gone");
+	s = get("00000000000000A2");
+	assert_int_equal(s.error, -ENOENT);
+	stop();
+}
+
 static void release_by_recipient(void **state)
 {
 	static const uint8_t second[] = {0, 1, 0}, rest[] = {1, 0, 1};
@@ -390,7 +409,7 @@ static void damaged(void **state)
 	assert_int_equal(truncate(path, 3), 0);
 	assert_int_equal(get("00000000000000A1").error, -EBADMSG);
 	assert_int_equal(unlink(path), 0);
-	assert_int_equal(get("00000000000000A1").error, -ENOENT);
+	assert_int_equal(get("00000000000000A1").error, -ESTALE);
 	/* A link that somebody laid there is not followed. */
 	assert_int_equal(symlink("/etc/hostname", path), 0);
 	assert_int_equal(get("00000000000000A1").error, -ELOOP);
@@ -518,6 +537,7 @@ int main(void)
 		cmocka_unit_test_setup(as_it_was_put, fresh_directory),
 		cmocka_unit_test_setup(one_owner, fresh_directory),
 		cmocka_unit_test_setup(ids, fresh_directory),
+		cmocka_unit_test_setup(the_file_is_gone, fresh_directory),
 		cmocka_unit_test_setup(release_by_recipient, fresh_directory),
 		cmocka_unit_test_setup(filters, fresh_directory),
 		cmocka_unit_test_setup(bounds, fresh_directory),

@@ -226,6 +226,7 @@
 	X(quarantine_bytes, G, "octets of messages in quarantine") \
 	X(quarantine_expired, C, "messages in quarantine deleted for their age") \
 	X(quarantine_released, C, "messages released from quarantine, for one recipient or more") \
+	X(quarantine_release_busy, D, "releases refused: the message is being released already") \
 	X(deferred, C, "messages answered 4xx") \
 	X(rejected, C, "messages answered 5xx") \
 	X(aborted, C, "messages given up before the onward dot (client gone, cancel)") \
