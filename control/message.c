@@ -417,10 +417,9 @@ static void on_judged(void *arg, const struct judgement *j)
 		r = bad ? (struct ctl_reply){554, 5, 6, 0, STR("Message refused: malformed or oversized header")}
 			: (struct ctl_reply){451, 4, 3, 0, STR("Message could not be judged, try again later")};
 		fprintf(stderr, "control: message %s: %s\n", m->sub->envelope.trace_id, j->error_text);
-		if (loops) {
+		if (loops)
 			r = (struct ctl_reply){554, 5, 4, 6, STR("Routing loop: this message was here before")};
-			m->loop->counters[CTL_loops]++;
-		}
+		m->loop->counters[loops ? CTL_loops : bad ? CTL_headers_malformed : CTL_not_judged]++;
 		answer(m, &r, bad || loops ? TRACE_REJECTED : TRACE_DEFERRED, NULL);
 	} else if (taken_before(m)) {
 		return; /* whatever is thought of it now: a refusal would bounce what was delivered */

@@ -215,6 +215,8 @@
 	X(callout_failed, C, "callouts without an answer in time") \
 	X(messages, C, "messages judged") \
 	X(loops, D, "messages refused: they were here twice, or over too many hops (554 5.4.6)") \
+	X(headers_malformed, D, "messages refused: malformed or oversized header (554 5.6.0)") \
+	X(not_judged, D, "messages deferred: they could not be judged (451 4.3.0)") \
 	X(delivered, C, "messages delivered") \
 	X(indoubt_entries, G, "recipients of delivered messages whose client may not know") \
 	X(indoubt_kept, C, "recipients whose 250 was not acknowledged") \
