@@ -58,7 +58,7 @@ struct row {
 	unsigned int kept;           /* code; 0: nothing */
 	unsigned int kept_s, kept_all_s; /* 0: once; nobody else hears it */
 	enum deliver_outcome outcome;
-	char counted[ROW_CELL];      /* " name name " */
+	char counted[ROW_CELL];      /* names, with or without their "nexthop_" */
 };
 
 /* Fails the test, with file and line, where something is not understood or missing. */

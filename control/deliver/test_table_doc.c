@@ -215,7 +215,7 @@ static void read_counted(struct row *r, char *cell)
 		row_fail(r, "no counters: %s", cell);
 	if (n)
 		cell[n - 1] = '\0';
-	snprintf(r->counted, sizeof(r->counted), " %s ", n ? cell + 1 : "");
+	snprintf(r->counted, sizeof(r->counted), "%s", n ? cell + 1 : "");
 }
 
 static void read_row(struct row *r, char *line)
