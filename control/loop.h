@@ -127,6 +127,7 @@ struct loop {
 	struct dns *dns;
 	struct spf_jail *spf;
 	struct dkim_keys *keys;
+	struct arc_pool *seals;
 	bool spf_gone;                       /* its workers, for good; noted once */
 	struct deliver *deliver;
 	struct trace *trace;

@@ -19,6 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "control/auth/arc/pool.h"
 #include "control/loop.h"
 #include "control/sandbox.h"
 #include "postern/limits.h"
@@ -431,6 +432,10 @@ static int start(struct loop *l, const struct spf_helper *helper)
 		return die(c->dataplane_socket, strerror(-rc));
 	if (sandbox_enter(args.user, err, sizeof(err)))
 		return die("sandbox", err);
+	l->seals = arc_pool_new(l->base, LIMIT_ARC_THREADS, err, sizeof(err));
+	if (!l->seals)
+		return die("sealing", err);
+	l->judge_env.seals = l->seals;
 	/* As the user that it will run as, who owns the directories. */
 	l->indoubt = indoubt_open(c->indoubt_file, err, sizeof(err));
 	if (!l->indoubt)
@@ -449,6 +454,7 @@ static void stop(struct loop *l)
 	release_free_all(l);
 	message_free_all(l);
 	session_end_all(l);
+	arc_pool_free(l->seals); /* no judgement is left */
 	sources_free(l->sources);
 	indoubt_close(l->indoubt);
 	if (l->rings)

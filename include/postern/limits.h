@@ -181,6 +181,8 @@
 #define LIMIT_ALERT_S 60             /* ours: a line of the log a next hop and minute */
 #define LIMIT_PEM_FILE (256u * 1024)  /* ours: certificates, keys, CA list */
 #define LIMIT_TLS_CERTIFICATES 64    /* HANDOFF_MAX_CERTIFICATES */
+#define LIMIT_ARC_THREADS 2          /* ours: that seal beside the event loop */
+#define LIMIT_ARC_QUEUE 256          /* ours: messages that wait for them; about 0.1 s */
 #define LIMIT_ARC_KEYS 64            /* ours: keys of configuration that seal */
 #define LIMIT_ARC_RSA_BITS 2048      /* RFC 8301 3.2: signers SHOULD use at least so many */
 #define LIMIT_ARC_PEM_LINES 128      /* ours: a key of 4096 bits has 52 */

@@ -262,6 +262,7 @@
 	X(arc_none, C, "messages without a chain") \
 	X(arc_sealed, C, "messages that our set was put on") \
 	X(arc_seal_failed, C, "messages that went out unsealed: no key, or it could not be done") \
+	X(arc_seal_waited, C, "messages sealed on the event loop: too many waited for the threads that seal") \
 	X(arc_seal_skipped, C, "messages not sealed: the chain has ended or 50 sets") \
 	X(dmarc_pass, C, "dmarc=pass") X(dmarc_fail, C, "dmarc=fail") \
 	X(dmarc_none, C, "dmarc=none") X(dmarc_temperror, C, "dmarc=temperror") \
