@@ -3,10 +3,10 @@
 
 /*
  * `quarantine release`: the original octets, envelope and header block as they would have gone out, to
- * the next hop that is configured for the recipients now. A message is released by one request at a
- * time: two that began together would both find its recipients held, and both deliver. What a next hop took is taken off the
+ * the next hop that is configured for the recipients now. What a next hop took is taken off the
  * message's list, before the operator hears so; with nobody left the message is deleted. A crash between
- * the two makes a duplicate, never a loss.
+ * the two makes a duplicate, never a loss. A message is released by one request at a time: two that
+ * began together would both find its recipients held, and both deliver.
  */
 
 #include <errno.h>

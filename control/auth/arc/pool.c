@@ -154,7 +154,8 @@ void arc_pool_free(struct arc_pool *p)
 	free(p);
 }
 
-struct arc_pool *arc_pool_new(struct event_base *base, unsigned int threads, char *err, size_t err_len)
+struct arc_pool *arc_pool_new(struct event_base *base, unsigned int threads, char *err,
+			      size_t err_len)
 {
 	struct arc_pool *p = calloc(1, sizeof(*p));
 

@@ -3,8 +3,8 @@
 #pragma once
 
 /*
- * Sealing beside the event loop: two RSA signatures are most of a millisecond, which nobody else on the
- * loop should wait. A few threads run arc_seal(), the results come back through an eventfd.
+ * Sealing beside the event loop: two RSA signatures are most of a millisecond, which nobody else on
+ * the loop should wait. A few threads run arc_seal(), the results come back through an eventfd.
  */
 
 #include "control/auth/arc/arc.h"
@@ -17,12 +17,14 @@ struct arc_job;
 typedef void arc_job_callback(void *arg, long n);
 
 /* NULL: err (>= 256 octets) says why. */
-struct arc_pool *arc_pool_new(struct event_base *base, unsigned int threads, char *err, size_t err_len);
+struct arc_pool *arc_pool_new(struct event_base *base, unsigned int threads, char *err,
+			      size_t err_len);
 /* No job may be open. */
 void arc_pool_free(struct arc_pool *p);
 
-/* Whatever the arguments point to, and buf, is the job's until its callback or arc_job_cancel(): nobody
- * may change it. NULL: LIMIT_ARC_QUEUE jobs are open, or no memory; then the caller seals by himself. */
+/* Whatever the arguments point to, and buf, is the job's until its callback or arc_job_cancel():
+ * nobody may change it. NULL: LIMIT_ARC_QUEUE jobs are open, or no memory; then the caller seals by
+ * himself. */
 struct arc_job *arc_pool_seal(struct arc_pool *p, const struct arc_seal_request *req,
 			      const struct mail_bytes *content, const struct arc_results *chain,
 			      char *buf, size_t cap, arc_job_callback *cb, void *arg);

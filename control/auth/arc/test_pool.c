@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 The Postern Authors */
 
-/* Sealing by threads: the octets of arc_seal(), each job once, and none that is read behind its cancel. */
+/* Sealing by threads: the octets of arc_seal(), each job once, none that is read behind its cancel. */
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -97,7 +97,8 @@ static void one_new(struct one *o, unsigned int i)
 	assert_non_null(o->text);
 	assert_non_null(o->set);
 	o->iov.iov_base = o->text;
-	o->iov.iov_len = (size_t)snprintf(o->text, 200, "From: a@example.org\r\nSubject: %u\r\n\r\nbody %u\r\n", i, i);
+	o->iov.iov_len = (size_t)snprintf(o->text, 200,
+					  "From: a@example.org\r\nSubject: %u\r\n\r\nbody %u\r\n", i, i);
 	o->content = (struct mail_bytes){&o->iov, 1, o->iov.iov_len};
 	o->req = (struct arc_seal_request){
 		.key = key, .domain = "example.com", .selector = "s", .authserv_id = "mx.example.com",
