@@ -234,6 +234,10 @@ static void on_refused(void *arg, int error, const char *text)
 static void on_alert(void *arg, const struct deliver_alert *a)
 {
 	(void)arg;
+	if (a->over) {
+		note("route %s: %s", a->route, a->text);
+		return;
+	}
 	if (a->text && a->host) {
 		note("ALERT route %s: %s port %u, %s: %s (%llu more before, not told)", a->route, a->host,
 		     a->port, a->stage, a->text, (unsigned long long)a->untold);

@@ -131,6 +131,15 @@ struct config_breaker {
 	unsigned int window_s;     /* default 600 */
 };
 
+/* How much of a route may be under way (control/deliver/load.h). */
+struct config_overload {
+	bool on;                      /* default */
+	unsigned int max_outstanding; /* transactions; 0: no fixed bound, default */
+	unsigned int wait_s;          /* for a connection, that is not too long; default 5 */
+	unsigned int factor;          /* so many times what is usual is slow; default 4 */
+	unsigned int arena_share;     /* percent that the route may come to hold; default 50 */
+};
+
 struct config_recipients;
 
 enum config_proxy { PROXY_NONE, PROXY_V2 };
@@ -178,6 +187,7 @@ struct config_route {
 	bool trust_rcpt;           /* what RCPT is answered is the truth; default. Else refusals come
 	                              after DATA, and RCPT is asked for nothing */
 	struct config_breaker breaker;
+	struct config_overload overload;
 	bool xclient;              /* the client is named to the next hop, which must offer it */
 	bool xforward;             /* the same for its log, if it offers that */
 	enum config_proxy proxy;   /* a PROXY header begins each connection */

@@ -157,6 +157,12 @@ static const struct config_key route_keys[] = {
 	{"breaker-jump", read_count, CONFIG_INT(struct config_route, breaker.jump), 10, 100},
 	{"breaker-samples", read_count, CONFIG_INT(struct config_route, breaker.samples), 10, 100000},
 	{"breaker-window", read_seconds, CONFIG_INT(struct config_route, breaker.window_s), 60, 86400},
+	{"overload", read_bool, CONFIG_FIELD(struct config_route, overload.on)},
+	{"overload-wait", read_seconds, CONFIG_INT(struct config_route, overload.wait_s), 1, 300},
+	{"overload-factor", read_count, CONFIG_INT(struct config_route, overload.factor), 2, 100},
+	{"max-outstanding", read_count, CONFIG_INT(struct config_route, overload.max_outstanding), 0,
+	 LIMIT_ONWARD_WAITING},
+	{"arena-share", read_count, CONFIG_INT(struct config_route, overload.arena_share), 1, 100},
 	{"xclient", read_bool, CONFIG_FIELD(struct config_route, xclient)},
 	{"xforward", read_bool, CONFIG_FIELD(struct config_route, xforward)},
 	{"proxy", read_choice, CONFIG_INT(struct config_route, proxy), .words = proxy_words},
@@ -220,6 +226,7 @@ void read_routes(struct config_reader *r, const struct config_node *n, const str
 			.tls.policy = TLS_POLICY_MAY,
 			.queue_timeout_s = 60, .port = 25, .trust_rcpt = true,
 			.breaker = {.on = true, .jump = 60, .samples = 50, .window_s = 600},
+			.overload = {.on = true, .wait_s = 5, .factor = 4, .arena_share = 50},
 		};
 		config_route_preset(route, config_child(e, "provider"));
 		config_read_section(r, e, route_keys, sizeof(route_keys) / sizeof(route_keys[0]),

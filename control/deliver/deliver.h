@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "control/config/config.h"
+#include "control/deliver/load.h"
 #include "control/dns/dns.h"
 #include "control/mail/mail.h"
 #include "postern/limits.h"
@@ -52,6 +53,7 @@ struct deliver_alert {
 	const char *stage;
 	const struct deliver_reply *said;
 	uint64_t untold;               /* since the last of this next hop or route */
+	bool over;                     /* good news: what was told before is no more; text only */
 };
 typedef void deliver_alert_callback(void *arg, const struct deliver_alert *a);
 void deliver_on_alert(struct deliver *d, deliver_alert_callback *cb, void *arg);
@@ -104,6 +106,33 @@ struct deliver_joined {
 bool deliver_may_join(struct deliver *d, const struct config_route *route, struct str mail_from,
 		      struct str rcpt, const struct deliver_joined *have, struct deliver_reply *why);
 void deliver_join(struct deliver *d, struct deliver_joined *have, struct str rcpt);
+
+/*
+ * May a transaction of this route begin (control/deliver/load.h)? To be asked before anything is asked of
+ * its next hop; with a ticket of this route the answer is yes. False: *why is 451 4.4.5, or 421 if that
+ * has been so for long and this session was refused before. A ticket of another route is given back.
+ */
+struct deliver_entry {
+	const struct config_route *route;
+	struct load_room room;
+	uint64_t declared_size;        /* as in struct deliver_ask */
+	const char *trace_id;          /* "": none yet */
+	bool again;                    /* this session heard 451 4.4.5 before */
+};
+bool deliver_admit(struct deliver *d, const struct deliver_entry *e, struct load_ticket *t,
+		   struct deliver_reply *why);
+/* load_submit() for a message of this route; from: its transaction's ticket, NULL: it has none. */
+void deliver_submitted(struct deliver *d, const struct config_route *route, uint32_t worker, uint64_t size,
+		       struct load_ticket *from, struct load_ticket *to);
+
+struct deliver_load_status {
+	const char *route;
+	unsigned int waiting, connections, max_connections;
+	struct load_view load;
+};
+/* Of the routes of `c` that were used. */
+size_t deliver_loads(const struct deliver *d, const struct config *c, struct deliver_load_status *out,
+		     size_t cap);
 
 /* The breaker of a route (control/deliver/breaker.h). */
 struct deliver_breaker_status {

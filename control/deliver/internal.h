@@ -13,6 +13,7 @@
  *   identity.c        who the client is, told in front of banner or MAIL
  *   content.c         its last part: DATA or BDAT, content, dot or LAST
  *   conn.c            the socket: connect, read, write, deadline, close
+ *   overload.c        how much of a route may be under way: tickets, the second's tick; load.c, pure
  *   tls_conn.c        TLS on it; tls_ctx.c: contexts and sessions for it
  *   tls_policy.c      what TLS an attempt must have, and what becomes of it if it fails; dane.c
  *
@@ -27,6 +28,7 @@
 
 #include "control/deliver/breaker.h"
 #include "control/deliver/deliver.h"
+#include "control/deliver/load.h"
 #include "control/deliver/memory.h"
 #include "control/deliver/mx.h"
 #include "control/deliver/reply.h"
@@ -122,6 +124,9 @@ struct xact {
 	struct sts_policy *sts;      /* MTA-STS of that domain; referenced, NULL: none */
 	char sts_why[200];
 	uint64_t waits_until_us;     /* for a connection; 0: it never waited */
+	uint64_t queued_us;          /* it waits since, or waited the last time */
+	uint64_t attached_us;        /* it got its last connection; 0: none */
+	uint64_t asked_us;           /* MAIL, then the dot, went out */
 	bool rated;                  /* it has had its turn by the rate of the route */
 	struct address found[16];    /* addresses of the current host */
 	size_t n_found;
@@ -194,6 +199,7 @@ struct conn {
 	char domain[MAIL_ALABEL];    /* x->domain of the attempt that made it */
 	unsigned int transactions;
 	unsigned int idle_ms;
+	uint64_t asked_us;           /* connect began; 0: it is over, and EHLO and TLS as well */
 	uint64_t born_us, age_us;    /* connected; may begin a transaction so long, 0: for ever */
 	struct ehlo ehlo;
 	struct reply_parser parser;
@@ -251,6 +257,10 @@ struct pool {
 	struct event timer;          /* of those that wait: the next token, the end of patience */
 	struct route_alert alert;
 	struct breaker breaker;
+	struct load load;
+	struct load_rules rules;     /* of the configuration that was used last */
+	struct route_alert shedding; /* alerts of that */
+	bool shedding_told;          /* it began, and its end was not told yet */
 };
 
 /* Something to tell the user; run from the event loop. */
@@ -266,6 +276,7 @@ struct deliver {
 	uint64_t *counters;
 	struct deliver_tuning tuning;
 	struct event *kick;
+	struct event *second;        /* overload.c; runs while a route is busy */
 	TAILQ_HEAD(, pool) pools;
 	TAILQ_HEAD(completion_list, completion) done;
 	struct conn_list quitting, dead;
@@ -340,6 +351,15 @@ void truth_learn(struct xact *x);
 void truth_of_content(struct xact *x, const struct ending *e, struct deliver_result *res);
 /* A 5xx of this route is not believed at the moment: *r says so. */
 bool truth_doubtful(const struct xact *x, struct deliver_reply *r);
+
+/* overload.c */
+int overload_init(struct deliver *d); /* 0 or -ENOMEM */
+void overload_free(struct deliver *d);
+/* The route is used: its rules are these now. */
+void overload_rules(struct pool *p, const struct config_route *route);
+void overload_attached(struct xact *x);  /* it has got a connection */
+void overload_ended(struct xact *x, const struct ending *e);
+void overload_stage(struct conn *c, enum load_stage stage, uint64_t asked_us);
 
 /* targets.c: next hops of a transaction, in its own order. */
 void targets_begin(struct xact *x); /* hosts or MX; then xact_ready() or x->final */

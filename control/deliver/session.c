@@ -241,6 +241,9 @@ static void greeted(struct conn *c)
 		c->host->rcpt_max = c->ehlo.rcpt_max;
 		c->host->domain_max = c->ehlo.domain_max;
 		c->host->greeted = true;
+		if (c->asked_us)
+			overload_stage(c, LOAD_CONNECT, c->asked_us);
+		c->asked_us = 0;
 		session_begin(c);
 	}
 }
@@ -372,6 +375,7 @@ void session_begin(struct conn *c)
 	if (req && (c->ehlo.caps & EHLO_SIZE))
 		snprintf(size, sizeof(size), " SIZE=%zu", req->size);
 	c->state = CONN_MAIL;
+	x->asked_us = deliver_now_us();
 	err = conn_queue(c, "MAIL FROM:<%.*s>%s%s%s\r\n", STR_FMT(x->mail_from), size,
 			 req && (c->ehlo.caps & EHLO_8BITMIME) &&
 					 (req->has_8bit || req->body == BODY_8BITMIME)
@@ -415,6 +419,7 @@ static void all_rcpts_answered(struct conn *c)
 {
 	struct xact *x = c->x;
 
+	overload_stage(c, LOAD_RCPT, x->asked_us);
 	if (x->mail_reply.code / 100 != 2) {
 		struct deliver_reply r = x->mail_reply;
 

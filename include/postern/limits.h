@@ -150,6 +150,11 @@
 #define LIMIT_BREAKER_KNOWN_SHARE 5     /* ours: of its samples; so many of known recipients are enough, */
 #define LIMIT_BREAKER_KNOWN_MIN 10      /* and these at least */
 #define LIMIT_BREAKER_OF_SOURCE 3       /* ours: refusals of one source that count, a tenth of its window */
+#define LIMIT_LOAD_LEAST 2              /* ours: transactions of a route that always may be under way */
+#define LIMIT_LOAD_FAILED 5             /* ours: in a row; then nobody answers there */
+#define LIMIT_LOAD_GOOD 5               /* ours: seconds without trouble until a route is well again */
+#define LIMIT_LOAD_OPEN_S 60            /* ours: who was let in and sends nothing counts no longer */
+#define LIMIT_LOAD_LASTS_S 30           /* ours: so long refused, who insists is sent away */
 #define LIMIT_RECIPIENT_LIST 1000000u   /* ours: addresses in a route's list, 32 MB */
 #define LIMIT_RECIPIENT_FILE (256u * 1024 * 1024) /* ours: octets of it */
 #define LIMIT_REFUSAL_UNTOLD_S (24 * 3600) /* ours: a refusal that held up others waits for its retry */

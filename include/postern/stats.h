@@ -211,6 +211,10 @@
 	X(rcpt_too_many, D, "recipients deferred: the next hop takes them in smaller transactions (452 4.5.3)") \
 	X(breaker_opened, C, "breakers of routes that opened") \
 	X(breaker_deferred, D, "5xx of a next hop turned into 451 by an open breaker") \
+	X(overload_deferred, D, "recipients deferred: their route is at its bound (451 4.4.5)") \
+	X(overload_memory, D, "recipients deferred: their route holds its share of the arena (451 4.4.5)") \
+	X(overload_closed, D, "sessions ended that insisted on a route that is shedding (421 4.4.5)") \
+	X(overload_opened, C, "times a route began to shed") \
 	X(callouts, C, "recipient callouts to next hops") \
 	X(callout_failed, C, "callouts without an answer in time") \
 	X(messages, C, "messages judged") \
