@@ -62,6 +62,7 @@ struct session_work {
 	char way[MAIL_ALABEL];               /* of it: loop_way() */
 	struct deliver_joined accepted;
 	uint32_t transaction;
+	struct load_ticket ticket;           /* of its route, from its first question to the end */
 
 	struct session_questions questions;  /* its open recipients, in the order of asking */
 	unsigned int n_questions, n_callouts;
@@ -85,6 +86,7 @@ struct session {
 	uint16_t worker, peer_port;
 	uint16_t listener;
 	uint8_t via;                         /* enum handoff_via */
+	bool shed;                           /* it heard that a route takes no more at the moment */
 };
 _Static_assert(sizeof(struct session) <= 72, "a million of them are 72 MB");
 
@@ -104,6 +106,7 @@ struct message {
 	struct snapshot *snapshot;
 	const struct config_route *route;
 	struct ctl_submission *sub;
+	struct load_ticket load;             /* of the route */
 	struct judge *judge;
 	struct deliver_job *job;
 	struct deliver_client client;        /* the original sender */
@@ -214,6 +217,8 @@ void release_free_all(struct loop *l);
 api_handler commands_show_sources, commands_forgive_source;
 /* commands_breaker.c */
 api_handler commands_show_breaker, commands_ack_breaker;
+/* commands_routes.c */
+api_handler commands_show_routes;
 /* persist.c */
 int persist_start(struct loop *l, char *err, size_t err_len);
 void persist_second(struct loop *l);

@@ -187,6 +187,7 @@ static void message_free(struct message *m)
 		indoubt_keep(m->ticket);
 	else
 		indoubt_drop(m->ticket);
+	load_leave(&m->load);
 	judge_free(m->judge);
 	hold_free(m->hold);
 	ctl_submission_free(m->sub);
@@ -469,6 +470,8 @@ static void start(struct message *m)
 		answer(m, &gone, TRACE_DEFERRED, NULL);
 		return;
 	}
+	deliver_submitted(m->loop->deliver, m->route, m->sub->desc.worker, m->sub->content.size,
+			  m->session ? &m->session->work->ticket : NULL, &m->load);
 	if (m->route->max_message && m->sub->content.size > m->route->max_message) {
 		m->loop->counters[CTL_nexthop_unsendable]++;
 		answer(m, &too_big, TRACE_REJECTED, NULL);

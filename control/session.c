@@ -52,6 +52,7 @@ static void free_work(struct session *s)
 	/* Nobody will tell any more whether these were heard. */
 	for (unsigned int i = 0; i < SESSION_FINALS; i++)
 		indoubt_keep(s->work->final[i].ticket);
+	load_leave(&s->work->ticket);
 	TAILQ_REMOVE(&s->loop->works, s->work, all);
 	free(s->work);
 	s->work = NULL;

@@ -15,6 +15,9 @@
  * A refusal may be one too many for its source: then it is 421, with which the session ends, and
  * what is open behind it is nobody's.
  *
+ * Before the first callout of a transaction its route is asked for a ticket (control/deliver/load.h). Where
+ * that has more under way than it gets through, the recipient is deferred before there is any content.
+ *
  * Each question keeps the snapshot that was active when it came, and is answered by it; a reload in
  * between may give recipients of one transaction different ones. Routes are the same if their names
  * are.
@@ -91,6 +94,7 @@ static void drop_questions(struct session_work *k)
 void session_drop_transaction(struct session_work *k)
 {
 	drop_questions(k);
+	load_leave(&k->ticket);
 	snapshot_unref(k->snapshot);
 	k->snapshot = NULL;
 	k->route = NULL;
@@ -138,6 +142,31 @@ static void send_verdict(struct session_work *k, struct session_question *q)
 
 static void on_verified(void *arg, const struct deliver_reply *v);
 
+/* Is there room for the transaction in its route? Else the recipient is answered. */
+static bool is_admitted(struct session_work *k, struct session_question *q,
+			const struct ctl_rcpt_question *asked)
+{
+	struct session *s = k->session;
+	struct loop *l = s->loop;
+	struct deliver_entry e = {
+		.route = q->route, .declared_size = asked->declared_size, .trace_id = asked->trace_id,
+		.again = s->shed,
+	};
+	struct ctl_room room;
+
+	/* Counters that cannot be read say nothing, and bind nobody. */
+	e.room.worker = s->worker;
+	if (ctl_epoch_room(ctl_loop_epoch(l->rings), s->worker, &room)) {
+		e.room.chunks_free = room.chunks;
+		e.room.records_free = room.records;
+		e.room.shared = q->snapshot->config->n_routes > 1;
+	}
+	if (deliver_admit(l->deliver, &e, &k->ticket, &q->reply))
+		return true;
+	s->shed = true;
+	return false;
+}
+
 /* The strings are read again from the record, which lives as long as the transaction. */
 static void start_callout(struct session_work *k, struct session_question *q)
 {
@@ -151,6 +180,8 @@ static void start_callout(struct session_work *k, struct session_question *q)
 		busy(q); /* stale: TXN_END is on its way */
 		return;
 	}
+	if (!is_admitted(k, q, &asked))
+		return;
 	ask = (struct deliver_ask){
 		.config = q->snapshot->config, .route = q->route, .mail_from = asked.mail_from,
 		.rcpt = asked.rcpt, .smtputf8 = asked.smtputf8, .declared_size = asked.declared_size,
@@ -208,6 +239,9 @@ static void advance(struct session_work *k)
 		while ((q = TAILQ_FIRST(&k->questions)) && q->reply.code)
 			send_verdict(k, q);
 	} while (ask_waiting(k));
+	/* Nobody was accepted: the client may leave it at that for long. */
+	if (!k->route && TAILQ_EMPTY(&k->questions))
+		load_leave(&k->ticket);
 	session_work_done(k->session);
 }
 

@@ -45,6 +45,9 @@ static struct {
 	bool no_callout, private_peer;
 	size_t rcpt_max;              /* of the next hop; 0: any */
 	uint8_t rcpt_peer;
+	struct load load[2];          /* of the routes */
+	struct load_rules rules;
+	bool lasts;                   /* it has been shedding for long */
 } t;
 
 /* ---- the neighbours -------------------------------------------------------------------------- */
@@ -77,6 +80,36 @@ struct deliver_question *deliver_verify(struct deliver *d, const struct deliver_
 	t.running++;
 	assert_true(t.running <= LIMIT_RCPT_CALLOUTS);
 	return q;
+}
+
+struct ctl_epoch *ctl_loop_epoch(const struct ctl_loop *l)
+{
+	(void)l;
+	return NULL;
+}
+
+bool ctl_epoch_room(const struct ctl_epoch *e, uint32_t worker, struct ctl_room *out)
+{
+	(void)e;
+	(void)worker;
+	*out = (struct ctl_room){.records = 100, .chunks = 1000};
+	return true;
+}
+
+/* As overload.c does; t.rules.config.max_outstanding is the bound. */
+bool deliver_admit(struct deliver *d, const struct deliver_entry *e, struct load_ticket *ticket,
+		   struct deliver_reply *why)
+{
+	struct load *l = &t.load[e->route - t.route];
+
+	(void)d;
+	if (ticket->load == l)
+		return true;
+	load_leave(ticket);
+	if (load_admit(l, &t.rules, 1, &e->room, e->declared_size, ticket) == LOAD_ADMITTED)
+		return true;
+	*why = (struct deliver_reply){.code = e->again && t.lasts ? 421 : 451};
+	return false;
 }
 
 bool deliver_may_join(struct deliver *d, const struct config_route *route, struct str mail_from,
@@ -231,6 +264,7 @@ void message_submit(struct loop *l, struct session *s, const struct handoff_desc
 	t.sub.desc = *d;
 	t.message = (struct message){.session = s, .sub = &t.sub};
 	k->message = &t.message;
+	load_submit(&t.load[0], 1, d->worker, 1, &k->ticket, &t.message.load);
 }
 
 void message_cancel(struct message *m)
@@ -251,6 +285,7 @@ static inline void message_answered(void)
 
 	session_remember_final(s, t.sub.desc.question, "0123456789ABCDEF", NULL);
 	s->work->message = NULL;
+	load_leave(&t.message.load);
 	session_work_done(s);
 }
 
@@ -267,6 +302,10 @@ static inline void up(void)
 	t.l.active = &t.active;
 	t.route[0].name = office;
 	t.route[1].name = other;
+	t.rules = (struct load_rules){.config = {.on = true, .wait_s = 5, .factor = 4, .arena_share = 100},
+				      .connections = 1};
+	load_init(&t.load[0]);
+	load_init(&t.load[1]);
 }
 
 static inline void send_desc(uint8_t kind, uint16_t worker, uint32_t slot, uint32_t question)

@@ -84,6 +84,11 @@ uint64_t ctl_epoch_id(const struct ctl_epoch *e);
 uint32_t ctl_epoch_workers(const struct ctl_epoch *e);
 uint32_t ctl_epoch_loops(const struct ctl_epoch *e);
 uint64_t ctl_epoch_max_message(const struct ctl_epoch *e);
+/* What is free of a worker's part of the arena, as its counters say. False: they are not to be read. */
+struct ctl_room {
+	uint32_t records, chunks;
+};
+bool ctl_epoch_room(const struct ctl_epoch *e, uint32_t worker, struct ctl_room *out);
 /* Counters of a worker, or NULL (out of range, or not the layout of this build). Values are
  * written by the dataplane while they are read: ctl_epoch_counter() loads one. */
 const struct handoff_counters *ctl_epoch_counters(const struct ctl_epoch *e, uint32_t worker);
