@@ -124,6 +124,9 @@ static void send_verdict(struct session_work *k, struct session_question *q)
 	if (is_accepted(q))
 		join(k, q);
 	r = (struct ctl_reply){v->code, v->enh_class, v->enh_subject, v->enh_detail, str_c(v->text)};
+	if (is_accepted(q))
+		r.route = deliver_arena_share(s->loop->deliver, q->snapshot->config, q->route,
+					      &r.route_share);
 	if (is_accepted(q) && !k->route) {
 		k->snapshot = snapshot_ref(q->snapshot);
 		k->route = q->route;

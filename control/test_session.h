@@ -112,6 +112,15 @@ bool deliver_admit(struct deliver *d, const struct deliver_entry *e, struct load
 	return false;
 }
 
+uint16_t deliver_arena_share(struct deliver *d, const struct config *c, const struct config_route *route,
+			     uint8_t *share)
+{
+	(void)d;
+	(void)c;
+	*share = 50;
+	return (uint16_t)(1 + (route - t.route));
+}
+
 bool deliver_may_join(struct deliver *d, const struct config_route *route, struct str mail_from,
 		      struct str rcpt, const struct deliver_joined *have, struct deliver_reply *why)
 {
@@ -183,6 +192,8 @@ int ctl_verdict_rcpt(struct ctl_loop *l, const struct handoff_desc *d, const str
 	size_t n = strlen(t.said);
 
 	(void)l;
+	/* Whose memory it is is told with all that are accepted, and with no other. */
+	assert_int_equal(r->route_share, r->code / 100 == 2 ? 50 : 0);
 	snprintf(t.said + n, sizeof(t.said) - n, "%u:%u ", d->question, r->code);
 	return said(r);
 }

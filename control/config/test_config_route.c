@@ -352,9 +352,9 @@ static void a_million(void **state)
 static void truth_and_identity_keys(void **state)
 {
 	struct config *c = parse(ROUTE(HOSTS "trust-rcpt = no; breaker = off; breaker-jump = 80\n"
-				       "breaker-samples = 100; breaker-window = 20min; overload = no; overload-wait = 20\n"
-				       "overload-factor = 8; max-outstanding = 30; arena-share = 20; xclient = yes\n"
-				       "xforward = yes; proxy = v2"));
+				       "breaker-samples = 100; breaker-window = 20min; overload = no\n"
+				       "overload-wait = 20; overload-factor = 8; max-outstanding = 30; arena-share = 20\n"
+				       "xclient = yes; xforward = yes; proxy = v2"));
 
 	(void)state;
 	assert_false(c->route[0].trust_rcpt);

@@ -121,6 +121,10 @@ struct deliver_entry {
 };
 bool deliver_admit(struct deliver *d, const struct deliver_entry *e, struct load_ticket *t,
 		   struct deliver_reply *why);
+/* For the dataplane, which knows no routes: its number, the same as long as this lives, and its share;
+ * 0: it has none. */
+uint16_t deliver_arena_share(struct deliver *d, const struct config *c, const struct config_route *route,
+			     uint8_t *share);
 /* load_submit() for a message of this route; from: its transaction's ticket, NULL: it has none. */
 void deliver_submitted(struct deliver *d, const struct config_route *route, uint32_t worker, uint64_t size,
 		       struct load_ticket *from, struct load_ticket *to);

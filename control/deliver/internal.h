@@ -245,6 +245,7 @@ struct pool {
 	TAILQ_ENTRY(pool) link;
 	struct deliver *d;
 	char *route;
+	unsigned int number;         /* 1, 2, ... of all that ever were */
 	TAILQ_HEAD(, host) hosts;
 	TAILQ_HEAD(xact_list, xact) waiting[2]; /* 0: callouts, go first; 1: messages */
 	size_t n_waiting;
@@ -278,6 +279,7 @@ struct deliver {
 	struct event *kick;
 	struct event *second;        /* overload.c; runs while a route is busy */
 	TAILQ_HEAD(, pool) pools;
+	unsigned int n_pools;
 	TAILQ_HEAD(completion_list, completion) done;
 	struct conn_list quitting, dead;
 	TAILQ_HEAD(, deliver_job) jobs;

@@ -56,7 +56,7 @@ static void tell_end(struct pool *p)
 		return;
 	p->shedding_told = false;
 	load_look(&p->load, &p->rules, deliver_now_us(), &v);
-	snprintf(text, sizeof(text), "takes all of its mail again; %llu recipients were deferred in all",
+	snprintf(text, sizeof(text), "overload is over; %llu recipients were deferred in all",
 		 (unsigned long long)(v.refused_bound + v.refused_memory));
 	a.text = text;
 	p->d->on_alert(p->d->alert_arg, &a);
@@ -136,6 +136,7 @@ static bool refuse(struct pool *p, const struct deliver_entry *e, enum load_answ
 	deliver_count(p->d, because == LOAD_OVER_MEMORY ? CTL_overload_memory : CTL_overload_deferred);
 	if (away)
 		deliver_count(p->d, CTL_overload_closed);
+	/* RFC 3463 3.5: X.4.5 is congestion. RFC 5321 3.8: 421 ends the session. */
 	verdict_own(why, away ? 421 : 451, 4, 5,
 		    "recipient's mail service is slow or does not answer, try again later", e->trace_id);
 	return false;
@@ -162,6 +163,18 @@ bool deliver_admit(struct deliver *d, const struct deliver_entry *e, struct load
 	if (!shed && p->load.state == LOAD_SHEDDING)
 		tell_begin(p);
 	return answer == LOAD_ADMITTED || refuse(p, e, answer, why);
+}
+
+uint16_t deliver_arena_share(struct deliver *d, const struct config *c, const struct config_route *route,
+			     uint8_t *share)
+{
+	struct pool *p = pool_get(d, route->name);
+
+	*share = 0;
+	if (!p || !route->overload.on || c->n_routes < 2 || p->number >= HANDOFF_MAX_ROUTES)
+		return 0;
+	*share = (uint8_t)route->overload.arena_share;
+	return (uint16_t)p->number;
 }
 
 void deliver_submitted(struct deliver *d, const struct config_route *route, uint32_t worker, uint64_t size,

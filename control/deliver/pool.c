@@ -23,6 +23,7 @@ struct pool *pool_get(struct deliver *d, const char *route)
 		return NULL;
 	}
 	p->d = d;
+	p->number = ++d->n_pools;
 	load_init(&p->load);
 	evtimer_assign(&p->timer, d->base, on_timer, p);
 	TAILQ_INIT(&p->hosts);

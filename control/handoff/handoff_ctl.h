@@ -116,6 +116,9 @@ struct ctl_reply {
 	uint8_t enh_class;    /* 0: no enhanced code */
 	uint16_t enh_subject, enh_detail;
 	struct str text;      /* cut at HANDOFF_MAX_TEXT; unprintable octets become '?' */
+	/* RCPT, 2xx: whose share of the arena the message counts against, and what that is; 0: nobody's */
+	uint16_t route;       /* below HANDOFF_MAX_ROUTES */
+	uint8_t route_share;  /* percent of what is free and its own, 1..100 */
 };
 
 /* Answers quote the descriptor they answer. 0, -EINVAL (a code that cannot be), -ENOMEM. A full

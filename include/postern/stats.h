@@ -190,6 +190,8 @@
 	X(arena_share_refused, D, "DATA refused: the source holds its share of the arena (452)") \
 	X(arena_share_held, C, "times a DATA flow was held because its source is over its share") \
 	X(arena_share_observed, C, "messages that go on though their source is over its share (observe)") \
+	X(arena_route_refused, D, "DATA refused: the route holds its share of the arena (452)") \
+	X(arena_route_held, C, "times a DATA flow was held because its route is over its share") \
 	/* sessions */ \
 	X(sessions_full, D, "connections reset: no session left (--max-sessions)") \
 	X(sessions_evicted, D, "idle sessions sent away with 421 to make room for new ones") \
