@@ -193,7 +193,7 @@ def main():
         for name in ROUTES:
             print(*re.findall(rf".*route {name}: .*", log), sep="\n")
             assert re.search(rf"ALERT route {name}: overload", log)
-            assert re.search(rf"route {name}: takes all of its mail again", log)
+            assert re.search(rf"route {name}: overload is over", log)
         assert not re.search(r"ALERT route office", log)
         c = {x["name"]: x["value"] for x in lab.stats()["control"]}
         assert c["overload_opened"] >= 2 and c["overload_deferred"] and c["overload_closed"], c
