@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "control/policy/policy.h"
+#include "dataplane/smtp/smtp_reply.h"
 
 #define BASE                                                                                       \
 	"hostname = \"mx.example.com\"\nlistener \"l\" { port = 0; address = "                    \
@@ -323,11 +324,147 @@ static void discard(void **state)
 	down();
 }
 
+/* ---- what a client hears --------------------------------------------------------------------- */
+
+/* Each leaves one thing to decide; `act` is its action. */
+static void only(enum config_action act)
+{
+	up("");
+	(void)act;
+	m.in.n_hits = 0;
+	m.in.dnsbl = NULL;
+	m.in.ptr = NULL;
+	m.in.dmarc = NULL;
+	m.spf.result = SPF_PASS;
+	m.policy.reject_score = m.policy.tag_score = 0;
+	m.policy.reverse_dns = CONFIG_ACCEPT;
+}
+
+static void by_origin(enum config_action act) { only(act); m.origin.status = ORIGIN_UNRESOLVED; }
+static void by_deny(enum config_action act)
+{
+	only(act);
+	up("deny-senders = [\"@sender.example\"]");
+	m.policy.access.deny_action = act;
+}
+static void by_rule(enum config_action act)
+{
+	only(act);
+	m.in.n_hits = 1;
+	m.rule.action = act == CONFIG_DEFER ? RULE_DEFER : RULE_REJECT;
+}
+static void by_place(enum config_action act)
+{
+	by_rule(act);
+	m.rule.action = RULE_QUARANTINE;
+	m.in.quarantine = false;
+}
+static void by_score(enum config_action act)
+{
+	only(act);
+	m.in.n_hits = 1;
+	m.rule.action = RULE_SCORE;
+	*(act == CONFIG_DEFER ? &m.policy.defer_score : &m.policy.reject_score) = 1;
+}
+static void by_dnsbl(enum config_action act)
+{
+	only(act);
+	m.in.dnsbl = &m.listed;
+	m.listing.action = act;
+	m.listing.score = 0;
+}
+static void by_spf(enum config_action act) { only(act); m.spf.result = SPF_FAIL; m.policy.spf_fail = act; }
+static void by_spf_error(enum config_action act)
+{
+	only(act);
+	m.spf.result = act == CONFIG_DEFER ? SPF_TEMPERROR : SPF_PERMERROR;
+	m.policy.spf_temperror = m.policy.spf_permerror = act;
+}
+static void by_dkim(enum config_action act)
+{
+	only(act);
+	m.policy.dkim_required = CONFIG_DKIM_PASSING;
+	m.policy.dkim_missing = act;
+}
+static void by_ptr(enum config_action act) { only(act); m.in.ptr = &m.ptr; m.policy.reverse_dns = act; }
+static void by_arc(enum config_action act) { only(act); m.arc.result = ARC_FAIL; m.policy.arc_fail = act; }
+static void by_mx(enum config_action act) { only(act); m.in.null_mx = true; m.policy.null_mx = act; }
+static void by_several(enum config_action act)
+{
+	by_mx(act);
+	m.in.ptr = &m.ptr;
+	m.policy.reverse_dns = act;
+}
+static void by_dmarc(enum config_action act)
+{
+	only(act);
+	m.in.dmarc = &m.dmarc;
+	m.policy.dmarc = CONFIG_DMARC_STRICT;
+}
+
+/* Every cause there is, with each action that it can have: a reason in the text, one for the trace,
+ * codes of one class, and a line that the trace id still fits. */
+static void refusals(void **state)
+{
+	static const struct {
+		enum policy_cause cause;
+		void (*make)(enum config_action act);
+		bool defers, rejects;
+	} t[] = {
+		{POLICY_BY_ORIGIN, by_origin, true, false}, {POLICY_BY_DENY, by_deny, true, true},
+		{POLICY_BY_RULE, by_rule, true, true},	    {POLICY_BY_RULE, by_place, true, false},
+		{POLICY_BY_SCORE, by_score, true, true},    {POLICY_BY_DNSBL, by_dnsbl, true, true},
+		{POLICY_BY_SPF_FAIL, by_spf, true, true},
+		{POLICY_BY_SPF_ERROR, by_spf_error, true, true},
+		{POLICY_BY_DKIM, by_dkim, true, true},	    {POLICY_BY_REVERSE_DNS, by_ptr, true, true},
+		{POLICY_BY_ARC, by_arc, true, true},	    {POLICY_BY_NULL_MX, by_mx, true, true},
+		{POLICY_BY_SEVERAL, by_several, true, true}, {POLICY_BY_DMARC, by_dmarc, false, true},
+	};
+	static const char id[] = "0123456789ABCDEF";
+	bool seen[POLICY_CAUSES] = {[POLICY_BY_NOTHING] = true,
+				    /* the judge's: judge/test_judge_policy.c */
+				    [POLICY_BY_FOREIGN_TRUST] = true};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++)
+		for (int defers = 0; defers < 2; defers++) {
+			uint8_t line[LIMIT_REPLY_LINE + 1];
+			struct smtp_reply r;
+			struct policy_verdict v;
+			size_t n;
+
+			if (!(defers ? t[i].defers : t[i].rejects))
+				continue;
+			t[i].make(defers ? CONFIG_DEFER : CONFIG_REJECT);
+			v = decide();
+			if (v.cause != t[i].cause ||
+			    v.action != (defers ? POLICY_DEFER : POLICY_REJECT) ||
+			    v.code / 100 != (defers ? 4 : 5) || v.enh_class != v.code / 100 ||
+			    v.enh_subject != 7 || !v.enh_detail)
+				fail_msg("row %zu: %s %s %u %u.%u.%u %s", i, policy_cause_name(v.cause),
+					 policy_action_name(v.action), v.code, v.enh_class, v.enh_subject,
+					 v.enh_detail, v.text);
+			assert_true(strlen(v.text) > 20 && strlen(v.reason) > 5);
+			r = (struct smtp_reply){v.code, v.enh_class, v.enh_subject, v.enh_detail,
+						str_c(v.text)};
+			n = smtp_reply_format(line, &r, false, (const uint8_t *)id);
+			assert_true(n <= LIMIT_REPLY_LINE);
+			line[n] = '\0';
+			assert_non_null(strstr((char *)line, v.text));
+			assert_non_null(strstr((char *)line, " id=0123456789ABCDEF\r\n"));
+			seen[t[i].cause] = true;
+		}
+	for (size_t i = 0; i < POLICY_CAUSES; i++)
+		if (!seen[i])
+			fail_msg("no refusal by %s was looked at", policy_cause_name((enum policy_cause)i));
+	down();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(who),	   cmocka_unit_test(authenticated), cmocka_unit_test(skips),
-		cmocka_unit_test(actions), cmocka_unit_test(discard),
+		cmocka_unit_test(actions), cmocka_unit_test(discard),	    cmocka_unit_test(refusals),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
