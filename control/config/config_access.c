@@ -7,8 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "control/config/config_value.h"
-#include "control/config/list.h"
+#include "control/config/access.h"
 #include "postern/limits.h"
 #include "postern/utf8.h"
 
@@ -59,11 +58,6 @@ static void take_all(struct config_reader *r, const struct config_node *n, struc
 
 /* ---- addresses ------------------------------------------------------------------------------ */
 
-struct nets {
-	struct admission_nets *out;
-	size_t room;
-};
-
 static const char *net_entry(struct str entry, struct ip_net *out)
 {
 	size_t at;
@@ -83,9 +77,9 @@ static const char *net_entry(struct str entry, struct ip_net *out)
 	return NULL;
 }
 
-static const char *take_net(void *arg, struct str entry)
+const char *config_access_net(void *arg, struct str entry)
 {
-	struct nets *nets = arg;
+	struct config_access_nets *nets = arg;
 	struct ip_net net;
 	const char *why = net_entry(entry, &net);
 
@@ -100,7 +94,7 @@ static const char *take_net(void *arg, struct str entry)
 void read_access_nets(struct config_reader *r, const struct config_node *n,
 		      const struct config_key *k, void *field)
 {
-	struct nets nets = {.out = field};
+	struct config_access_nets nets = {.out = field};
 	struct source s;
 
 	if (!open_source(r, n, k, &s))
@@ -112,7 +106,7 @@ void read_access_nets(struct config_reader *r, const struct config_node *n,
 		config_list_free(s.text);
 		return;
 	}
-	take_all(r, n, &s, take_net, &nets);
+	take_all(r, n, &s, config_access_net, &nets);
 	admission_nets_sort(nets.out);
 }
 
@@ -135,7 +129,7 @@ static const char *domain_entry(struct str entry, char out[MAIL_ALABEL + 1])
 	return NULL;
 }
 
-static const char *take_domain(void *arg, struct str entry)
+const char *config_access_domain(void *arg, struct str entry)
 {
 	char name[MAIL_ALABEL + 1];
 	const char *why;
@@ -148,7 +142,7 @@ static const char *take_domain(void *arg, struct str entry)
 	return config_set_add(arg, (const uint8_t *)name, strlen(name)) ? NULL : full;
 }
 
-static const char *take_sender(void *arg, struct str entry)
+const char *config_access_sender(void *arg, struct str entry)
 {
 	struct str local = mailbox_local(entry), domain = mailbox_domain(entry);
 	const char *why = config_mailbox_problem(entry);
@@ -193,13 +187,13 @@ static void read_set(struct config_reader *r, const struct config_node *n,
 void read_access_domains(struct config_reader *r, const struct config_node *n,
 			 const struct config_key *k, void *field)
 {
-	read_set(r, n, k, field, take_domain);
+	read_set(r, n, k, field, config_access_domain);
 }
 
 void read_access_senders(struct config_reader *r, const struct config_node *n,
 			 const struct config_key *k, void *field)
 {
-	read_set(r, n, k, field, take_sender);
+	read_set(r, n, k, field, config_access_sender);
 }
 
 static bool has(const struct config_set *set, const char *text)
