@@ -44,9 +44,9 @@ bool access_rcpt(struct loop *l, const struct session_question *q, struct str ma
 	struct policy_access found = {.list = "", .by = ""};
 	bool rejects = p->access.deny_action == CONFIG_REJECT;
 
-	if (!speaks_early(p) ||
-	    !((session_is_origin(c, q->session) && policy_denies_origin(p, &q->session->peer, &found)) ||
-	      policy_denies_sender(p, mail_from, &found)))
+	if (!speaks_early(p) || !((session_is_origin(c, q->session) &&
+				   policy_denies_origin(p, &q->session->peer, &found)) ||
+				  policy_denies_sender(p, mail_from, &found)))
 		return false;
 	l->counters[CTL_access_denied]++;
 	policy_denial(&found, buf, HANDOFF_MAX_TEXT + 1);

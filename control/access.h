@@ -3,9 +3,10 @@
 #pragma once
 
 /*
- * What the deny lists of policy say before there is content: the sender's address where it is known to
- * be that (the client is no relay), and MAIL FROM. Only a denial that refuses or defers is told here;
- * what is tagged, held back or discarded is so with its content, and a dry run waits for it, too.
+ * What the deny lists of policy say before there is content: the sender's address where it is known
+ * to be that (the client is no relay), and MAIL FROM. Only a denial that refuses or defers is told
+ * here; what is tagged, held back or discarded is so with its content, and a dry run waits for it,
+ * too.
  */
 
 #include "control/handoff/handoff_ctl.h"

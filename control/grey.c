@@ -20,7 +20,8 @@ static uint64_t now_s(void)
 
 static struct greylist_rules rules_of(const struct config_policy *p)
 {
-	return (struct greylist_rules){p->greylist.delay_s, p->greylist.window_s, p->greylist.lifetime_s};
+	return (struct greylist_rules){p->greylist.delay_s, p->greylist.window_s,
+				       p->greylist.lifetime_s};
 }
 
 static struct greylist_source source_of(const struct config_policy *p, const struct ip_addr *ip)

@@ -3,9 +3,9 @@
 #pragma once
 
 /*
- * The greylist at RCPT (RFC 6647, docs/policy.md): asked for recipients that are good, of senders whose
- * own address is known, by the policy of their route. An address that nobody knows is looked at by its
- * SPF domain as well, so that a pool that retries from elsewhere passes.
+ * The greylist at RCPT (RFC 6647, docs/policy.md): asked for recipients that are good, of senders
+ * whose own address is known, by the policy of their route. An address that nobody knows is looked
+ * at by its SPF domain as well, so that a pool that retries from elsewhere passes.
  */
 
 #include "control/deliver/deliver.h"
@@ -14,8 +14,8 @@ struct loop;
 struct message;
 struct session_question;
 
-/* `good` is what the recipient hears if nothing speaks against it. True: q->reply is set. False: q->spf
- * is under way, `then` follows; not inside this call. */
+/* `good` is what the recipient hears if nothing speaks against it. True: q->reply is set. False:
+ * q->spf is under way, `then` follows; not inside this call. */
 bool grey_ask(struct session_question *q, const struct deliver_reply *good,
 	      void (*then)(struct session_question *q));
 /* A next hop took the message: who sent it is known from now on. */

@@ -5,8 +5,8 @@
 /*
  * One event loop and everything that lives on it. session.c answers the questions of a session,
  * session_rcpt.c those about recipients (access.c and grey.c: what policy says of them),
- * message.c takes a message from SUBMIT to its verdict, hold.c into quarantine, redirect.c to its mailbox,
- * main.c makes the loop
+ * message.c takes a message from SUBMIT to its verdict, hold.c into quarantine, redirect.c
+ * to its mailbox, main.c makes the loop
  * and follows the link.
  * Nothing here blocks.
  */
@@ -50,7 +50,7 @@ struct session_question {
 	struct deliver_question *callout;    /* under way */
 	struct spf_check *spf;               /* for the greylist, under way */
 	void (*then)(struct session_question *q); /* behind it */
-	struct deliver_reply truth;          /* the recipient is good: what it hears if the greylist lets it */
+	struct deliver_reply truth;          /* what it hears if the greylist lets it */
 	struct deliver_reply reply;          /* code 0: none yet */
 	bool by_policy;                      /* refused for who sends: nobody guessed a recipient */
 	TAILQ_ENTRY(session_question) link;

@@ -137,7 +137,7 @@ static void activate(struct loop *l, struct snapshot *s)
 	struct quarantine_options opt = quarantine_options(s->config);
 	char err[256];
 
-	if (!l->active || l->active != s)
+	if (l->active != s)
 		tell_discards(s);
 	/* At the start it is opened as the user that owns it, and its want is fatal. */
 	if (l->base && !grey_open(l, s->config, err, sizeof(err)))

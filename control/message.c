@@ -458,7 +458,8 @@ static const struct config_route *common_route(const struct config *c, const str
 
 	for (size_t i = 0; i < e->n_rcpts; i++) {
 		const struct config_route *r =
-			loop_mailbox_problem(e->rcpt[i]) != CONTROL_REPLY_COUNT ? NULL : loop_route(c, e->rcpt[i]);
+			loop_mailbox_problem(e->rcpt[i]) == CONTROL_REPLY_COUNT
+				? loop_route(c, e->rcpt[i]) : NULL;
 
 		if (!r || (route && r != route))
 			return NULL;

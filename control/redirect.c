@@ -2,11 +2,11 @@
  * Copyright (c) 2026 The Postern Authors */
 
 /*
- * A message that policy holds back, into a mailbox: the original octets below our header block, which
- * says on top for whom it was. It goes by the null reverse-path: whoever reads quarantine is not the
- * sender's business, and no bounce of that mailbox is to reach a sender who may be forged (RFC 5321
- * 4.5.5). The client hears 250 only when the next hop of the mailbox has it; whatever else that says is
- * 451, for nothing of it speaks of the client's recipients.
+ * A message that policy holds back, into a mailbox: the original octets below our header block,
+ * which says on top for whom it was. It goes by the null reverse-path: whoever reads quarantine is
+ * not the sender's business, and no bounce of that mailbox is to reach a sender who may be forged
+ * (RFC 5321 4.5.5). The client hears 250 only when the next hop of the mailbox has it; whatever
+ * else that says is 451, for nothing of it speaks of the client's recipients.
  */
 
 #include <stdlib.h>
@@ -20,7 +20,7 @@ struct redirect {
 	struct annotate_output out;
 	struct mail_range *range;
 	struct str rcpt;
-	char host[300], said[512];          /* of the next hop */
+	char host[300], said[512]; /* of the next hop */
 };
 
 void redirect_free(struct redirect *r)
@@ -45,8 +45,8 @@ static void on_delivered(void *arg, const struct deliver_result *res)
 	struct redirect *r = m->redirect;
 	struct ctl_reply ok = control_reply(SAYS_ACCEPTED);
 	struct ctl_reply no = control_reply(SAYS_NO_QUARANTINE);
-	const struct deliver_reply *d = res->rcpt && res->rcpt[0].next_hop.code
-						? &res->rcpt[0].next_hop : &res->reply;
+	const struct deliver_reply *d =
+		res->rcpt && res->rcpt[0].next_hop.code ? &res->rcpt[0].next_hop : &res->reply;
 	uint64_t *c = m->loop->counters;
 
 	m->job = NULL;
@@ -60,7 +60,8 @@ static void on_delivered(void *arg, const struct deliver_result *res)
 	}
 	if (res->outcome != DELIVER_DELIVERED) {
 		c[CTL_quarantine_failed]++;
-		fprintf(stderr, "control: message %s: quarantine mailbox %s by route %s: %s at %s: %s\n",
+		fprintf(stderr,
+			"control: message %s: quarantine mailbox %s by route %s: %s at %s: %s\n",
 			m->sub->envelope.trace_id, r->policy->quarantine_mailbox,
 			r->policy->quarantine_route->name, r->host, res->stage, r->said);
 		message_answer(m, &no, TRACE_DEFERRED);
@@ -91,8 +92,8 @@ static int make_block(struct message *m, struct redirect *r)
 		return -ENOMEM;
 	if (j->n_ranges)
 		memcpy(r->range, j->range, j->n_ranges * sizeof(*r->range));
-	rc = annotate_assemble(str_make(j->out.block, j->out.block_len), e->smtputf8, &m->sub->content,
-			       r->range, j->n_ranges, &r->out);
+	rc = annotate_assemble(str_make(j->out.block, j->out.block_len), e->smtputf8,
+			       &m->sub->content, r->range, j->n_ranges, &r->out);
 	if (!rc)
 		rc = annotate_envelope(&r->out, &held);
 	return rc ? rc : annotate_prove(&r->out, &m->sub->content, r->range, j->n_ranges);
@@ -113,8 +114,8 @@ int redirect_start(struct message *m)
 	r->rcpt = str_c(r->policy->quarantine_mailbox);
 	rc = make_block(m, r);
 	if (rc) {
-		fprintf(stderr, "control: message %s: for the quarantine mailbox: %s\n", e->trace_id,
-			strerror(-rc));
+		fprintf(stderr, "control: message %s: for the quarantine mailbox: %s\n",
+			e->trace_id, strerror(-rc));
 		return rc;
 	}
 	message_client(m, &m->client);

@@ -59,16 +59,16 @@ static json_t *record(const struct session *s, const char *id, const char *stage
 	char ip[64], said[HANDOFF_MAX_TEXT + 32];
 
 	if (r->enh_class)
-		snprintf(said, sizeof(said), "%u %u.%u.%u %.*s", r->code, r->enh_class, r->enh_subject,
-			 r->enh_detail, STR_FMT(r->text));
+		snprintf(said, sizeof(said), "%u %u.%u.%u %.*s", r->code, r->enh_class,
+			 r->enh_subject, r->enh_detail, STR_FMT(r->text));
 	else
 		snprintf(said, sizeof(said), "%u %.*s", r->code, STR_FMT(r->text));
 	ip_format(&s->peer, ip, sizeof(ip));
-	return json_pack("{s:s, s:s, s:s, s:i, s:s, s:s, s:o, s:s, s:s, s:s, s:s}", "trace_id", id, "origin",
-			 ip, "peer", ip, "peer_port", (int)s->peer_port, "outcome",
-			 trace_outcome_name(r->code / 100 == 5 ? TRACE_REJECTED : TRACE_DEFERRED), "stage",
-			 stage, "reply", trace_text(str_c(said)), "message_id", "", "helo", "", "mail_from",
-			 "", "rcpt", "");
+	return json_pack("{s:s, s:s, s:s, s:i, s:s, s:s, s:o, s:s, s:s, s:s, s:s}", "trace_id", id,
+			 "origin", ip, "peer", ip, "peer_port", (int)s->peer_port, "outcome",
+			 trace_outcome_name(r->code / 100 == 5 ? TRACE_REJECTED : TRACE_DEFERRED),
+			 "stage", stage, "reply", trace_text(str_c(said)), "message_id", "", "helo",
+			 "", "mail_from", "", "rcpt", "");
 }
 
 void refused_connect(struct loop *l, const struct session *s, struct ctl_reply *r,

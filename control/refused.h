@@ -3,10 +3,10 @@
 #pragma once
 
 /*
- * What is refused before there is a message: its text names a trace id, and trace has a record under
- * that id. At RCPT it is the id of the transaction, which the dataplane adds; at CONNECT there is none
- * yet and one is made here. Of a flood only LIMIT_TRACE_REFUSED a second are recorded, the others
- * counted (trace_untold).
+ * What is refused before there is a message: its text names a trace id, and trace has a record
+ * under that id. At RCPT it is the id of the transaction, which the dataplane adds; at CONNECT
+ * there is none yet and one is made here. Of a flood only LIMIT_TRACE_REFUSED a second are
+ * recorded, the others counted (trace_untold).
  */
 
 #include "control/handoff/handoff_ctl.h"

@@ -3,8 +3,8 @@
 #pragma once
 
 /*
- * What control says in its own fixed words. One list, so that a test can look at each: a refusal says
- * why, and leaves room for the trace id that it goes out with (docs/smtp.md). Words that are made of
+ * What control says in its own fixed words. One list, so that a test can look at each: a refusal
+ * says why, and leaves room for the trace id that it goes out with (docs/smtp.md). Words that are made of
  * what was found are those of policy/, deliver/ and sources.c.
  */
 

@@ -221,7 +221,8 @@ static bool ask_waiting(struct session_work *k)
 				break;
 			k->session->loop->counters[CTL_rcpt_other_route]++;
 			other_route(q);
-		} else if (!q->reply.code && !q->callout && !q->spf && k->n_callouts < LIMIT_RCPT_CALLOUTS) {
+		} else if (!q->reply.code && !q->callout && !q->spf &&
+			   k->n_callouts < LIMIT_RCPT_CALLOUTS) {
 			start_callout(k, q);
 		}
 		answered |= q->reply.code && !is_accepted(q);

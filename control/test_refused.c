@@ -2,9 +2,9 @@
  * Copyright (c) 2026 The Postern Authors */
 
 /*
- * Every reply in control's own words, one by one: a refusal says why and leaves with a trace id, in the
- * line that the dataplane makes of it. And what is refused before there is a message has its record.
- * Those that policy makes of what it found are looked at in policy/test_access.c, by cause.
+ * Every reply in control's own words, one by one: a refusal says why and leaves with a trace id, in
+ * the line that the dataplane makes of it. And what is refused before there is a message has its
+ * record. Those that policy makes of what it found are looked at in policy/test_access.c, by cause.
  */
 
 #include <setjmp.h>
@@ -30,19 +30,22 @@ static void every_reply(void **state)
 	(void)state;
 	for (unsigned int i = 0; i < CONTROL_REPLY_COUNT; i++) {
 		struct ctl_reply r = control_reply((enum control_reply)i);
-		const struct smtp_reply s = {r.code, r.enh_class, r.enh_subject, r.enh_detail, r.text};
+		const struct smtp_reply s = {r.code, r.enh_class, r.enh_subject, r.enh_detail,
+					     r.text};
 		unsigned int class = r.code / 100;
 		uint8_t line[LIMIT_REPLY_LINE + 1];
 		char text[128];
 		size_t n;
 
 		snprintf(text, sizeof(text), "%.*s", STR_FMT(r.text));
-		if ((class != 2 && class != 4 && class != 5) || r.enh_class != class || r.text.n < 15)
+		if ((class != 2 && class != 4 && class != 5) || r.enh_class != class ||
+		    r.text.n < 15)
 			fail_msg("reply %u: %u %u.x.x \"%s\"", i, r.code, r.enh_class, text);
 		for (size_t k = 0; k < r.text.n; k++)
 			assert_true(r.text.p[k] >= 0x20 && r.text.p[k] <= 0x7e);
 		/* What may be right at the next try says so, or what is to be done. */
-		if (class == 4 && r.code != 421 && !strstr(text, "try again") && !strstr(text, "separately"))
+		if (class == 4 && r.code != 421 && !strstr(text, "try again") &&
+		    !strstr(text, "separately"))
 			fail_msg("reply %u: \"%s\" says nothing of another try", i, text);
 		n = smtp_reply_format(line, &s, false, (const uint8_t *)ID);
 		assert_true(n <= LIMIT_REPLY_LINE);

@@ -2,9 +2,9 @@
  * Copyright (c) 2026 The Postern Authors */
 
 /*
- * What policy says of a session and its recipients before there is content: deny lists, the greylist,
- * how many recipients a route takes. What the lists hold and what the table remembers is the test's own
- * here; policy/ and greylist/ have their own tests.
+ * What policy says of a session and its recipients before there is content: deny lists, the
+ * greylist, how many recipients a route takes. What the lists hold and what the table remembers is
+ * the test's own here; policy/ and greylist/ have their own tests.
  */
 
 #define TEST_POLICY_IS_REAL
@@ -17,11 +17,11 @@ struct spf_check {
 
 static struct {
 	struct config_policy office; /* of its route, after own_policy() */
-	uint8_t denied_peer;       /* last octet of an address that deny_origins of all has; 0: none */
-	uint8_t office_denies;     /* the same of the route office */
+	uint8_t denied_peer;   /* last octet of an address that deny_origins of all has; 0: none */
+	uint8_t office_denies; /* the same of the route office */
 	const char *denied_sender;
 	enum greylist_answer by_ip, by_domain;
-	char asked[256];           /* "ip" or domain, per question that is remembered */
+	char asked[256]; /* "ip" or domain, per question that is remembered */
 	char accepted[256];
 	struct spf_check spf[8];
 	unsigned int n_spf, spf_cancelled;
@@ -44,7 +44,8 @@ bool policy_denies_origin(const struct config_policy *c, const struct ip_addr *i
 	return denied && ip->a[15] == denied;
 }
 
-bool policy_denies_sender(const struct config_policy *c, struct str mail_from, struct policy_access *a)
+bool policy_denies_sender(const struct config_policy *c, struct str mail_from,
+			  struct policy_access *a)
 {
 	(void)c;
 	a->list = "deny-senders";
@@ -69,8 +70,8 @@ struct greylist_source greylist_source(const struct ip_addr *ip, unsigned int v4
 }
 
 enum greylist_answer greylist_look(struct greylist *g, const struct greylist_source *from,
-				   struct str mail_from, struct str rcpt, const struct greylist_rules *r,
-				   uint64_t now)
+				   struct str mail_from, struct str rcpt,
+				   const struct greylist_rules *r, uint64_t now)
 {
 	(void)g;
 	(void)mail_from;
@@ -89,8 +90,8 @@ static void note(char *buf, size_t cap, const struct greylist_source *from)
 }
 
 enum greylist_answer greylist_ask(struct greylist *g, const struct greylist_source *from,
-				  struct str mail_from, struct str rcpt, const struct greylist_rules *r,
-				  uint64_t now, uint32_t *wait)
+				  struct str mail_from, struct str rcpt,
+				  const struct greylist_rules *r, uint64_t now, uint32_t *wait)
 {
 	note(p.asked, sizeof(p.asked), from);
 	*wait = 42;
@@ -143,7 +144,8 @@ bool mail_alabel(struct str domain, char out[MAIL_ALABEL])
 	return true;
 }
 
-/* ---- what the tests do ------------------------------------------------------------------------- */
+/* ---- what the tests do -------------------------------------------------------------------------
+ */
 
 static char host[] = "mx.example.com";
 
@@ -156,8 +158,11 @@ static void begin(void)
 	t.config.n_routes = 2;
 	t.config.policy.access.deny_action = CONFIG_REJECT;
 	t.config.policy.access.skips = CONFIG_SKIP_GREYLIST;
-	t.config.policy.greylist = (struct config_greylist){
-		.delay_s = 60, .window_s = 3600, .lifetime_s = 86400, .prefix_v4 = 24, .prefix_v6 = 64};
+	t.config.policy.greylist = (struct config_greylist){.delay_s = 60,
+							    .window_s = 3600,
+							    .lifetime_s = 86400,
+							    .prefix_v4 = 24,
+							    .prefix_v6 = 64};
 }
 
 static void own_policy(void)
@@ -168,7 +173,8 @@ static void own_policy(void)
 
 static void connect_from(uint8_t peer)
 {
-	struct handoff_desc d = {.kind = DESC_CONNECT, .session = 7, .generation = 1, .question = 1};
+	struct handoff_desc d = {
+		.kind = DESC_CONNECT, .session = 7, .generation = 1, .question = 1};
 
 	d.connect.peer[10] = d.connect.peer[11] = 0xff;
 	d.connect.peer[15] = peer;
@@ -178,8 +184,12 @@ static void connect_from(uint8_t peer)
 
 static void rcpt(uint32_t i, const char *name)
 {
-	const struct handoff_desc d = {.kind = DESC_RCPT, .session = 7, .generation = 1,
-				       .question = 10 + i, .msg.rcpt = i, .msg.transaction = 1};
+	const struct handoff_desc d = {.kind = DESC_RCPT,
+				       .session = 7,
+				       .generation = 1,
+				       .question = 10 + i,
+				       .msg.rcpt = i,
+				       .msg.transaction = 1};
 
 	t.rcpt[i] = name;
 	session_desc(&t.l, &d);
@@ -202,7 +212,8 @@ static void over(void)
 
 static void spf_says(unsigned int i, enum spf_result result)
 {
-	struct spf_verdict v = {.result = result, .identity = SPF_ID_MAILFROM, .domain = "big.example"};
+	struct spf_verdict v = {
+		.result = result, .identity = SPF_ID_MAILFROM, .domain = "big.example"};
 	spf_callback *cb = p.spf[i].cb;
 
 	assert_non_null(cb);
@@ -210,12 +221,15 @@ static void spf_says(unsigned int i, enum spf_result result)
 	cb(p.spf[i].arg, &v);
 }
 
-/* ---- deny ---------------------------------------------------------------------------------------- */
+/* ---- deny
+ * ---------------------------------------------------------------------------------------- */
 
 static void deny_at_connect(void **state)
 {
-	static const struct ip_range relay = {{{[10] = 0xff, 0xff, [15] = 9}}, {{[10] = 0xff, 0xff, [15] = 9}}};
-	static struct origin_relay relays = {.range = (struct ip_range *)(uintptr_t)&relay, .n_ranges = 1};
+	static const struct ip_range relay = {{{[10] = 0xff, 0xff, [15] = 9}},
+					      {{[10] = 0xff, 0xff, [15] = 9}}};
+	static struct origin_relay relays = {.range = (struct ip_range *)(uintptr_t)&relay,
+					     .n_ranges = 1};
 
 	(void)state;
 	begin();
@@ -300,7 +314,8 @@ static void deny_at_rcpt(void **state)
 	over();
 }
 
-/* ---- greylist ------------------------------------------------------------------------------------ */
+/* ---- greylist
+ * ------------------------------------------------------------------------------------ */
 
 static struct greylist *const some = (struct greylist *)(uintptr_t)8;
 static struct spf_jail *const jail = (struct spf_jail *)(uintptr_t)8;
@@ -322,7 +337,7 @@ static void grey_answers(void **state)
 {
 	static const struct {
 		enum greylist_answer by_ip, by_domain;
-		enum spf_result spf;   /* if it comes to that */
+		enum spf_result spf; /* if it comes to that */
 		bool asks_spf;
 		const char *said, *asked;
 	} r[] = {
@@ -351,10 +366,12 @@ static void grey_answers(void **state)
 		hear(r[i].said);
 		assert_string_equal(p.asked, r[i].asked);
 		if (t.code == 451)
-			assert_string_equal(t.text, "Greylisted: nobody here knows this sender yet, try "
-						    "again in 42 s");
+			assert_string_equal(t.text,
+					    "Greylisted: nobody here knows this sender yet, try "
+					    "again in 42 s");
 		assert_int_equal(t.l.counters[CTL_greylist_deferred], t.code == 451);
-		assert_int_equal(t.l.counters[CTL_greylist_known] + t.l.counters[CTL_greylist_passed],
+		assert_int_equal(t.l.counters[CTL_greylist_known] +
+					 t.l.counters[CTL_greylist_passed],
 				 t.code == 250);
 		over();
 	}
@@ -363,8 +380,10 @@ static void grey_answers(void **state)
 /* Who is not asked. */
 static void grey_exempt(void **state)
 {
-	static const struct ip_range relay = {{{[10] = 0xff, 0xff, [15] = 8}}, {{[10] = 0xff, 0xff, [15] = 8}}};
-	static struct origin_relay relays = {.range = (struct ip_range *)(uintptr_t)&relay, .n_ranges = 1};
+	static const struct ip_range relay = {{{[10] = 0xff, 0xff, [15] = 8}},
+					      {{[10] = 0xff, 0xff, [15] = 8}}};
+	static struct origin_relay relays = {.range = (struct ip_range *)(uintptr_t)&relay,
+					     .n_ranges = 1};
 	static struct ip_net net = {.addr = {{[10] = 0xff, 0xff, [15] = 8}}, .prefix = 128};
 
 	(void)state;
@@ -465,8 +484,8 @@ static void grey_learns(void **state)
 	for (int i = 0; i < 5; i++) {
 		grey(GREYLIST_FIRST, GREYLIST_FIRST);
 		t.judged = (struct judgement){.policy_config = &t.config.policy};
-		t.judged.spf = (struct spf_verdict){.result = SPF_PASS, .identity = SPF_ID_MAILFROM,
-						    .domain = "big.example"};
+		t.judged.spf = (struct spf_verdict){
+			.result = SPF_PASS, .identity = SPF_ID_MAILFROM, .domain = "big.example"};
 		if (i == 1)
 			t.judged.spf.result = SPF_SOFTFAIL;
 		if (i == 2)
@@ -481,7 +500,8 @@ static void grey_learns(void **state)
 	}
 }
 
-/* ---- limits -------------------------------------------------------------------------------------- */
+/* ---- limits
+ * -------------------------------------------------------------------------------------- */
 
 static void recipients(void **state)
 {
@@ -503,8 +523,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(deny_at_connect), cmocka_unit_test(deny_at_rcpt),
-		cmocka_unit_test(grey_answers),	   cmocka_unit_test(grey_exempt),
-		cmocka_unit_test(grey_order),	   cmocka_unit_test(grey_learns),
+		cmocka_unit_test(grey_answers),    cmocka_unit_test(grey_exempt),
+		cmocka_unit_test(grey_order),      cmocka_unit_test(grey_learns),
 		cmocka_unit_test(recipients),
 	};
 

@@ -27,7 +27,7 @@ static size_t put(char *out, size_t n, struct str s, bool utf8)
 	size_t end = n + MAX_VALUE;
 	char octet[4];
 
-	for (size_t i = 0; i < s.n && n < end; ) {
+	for (size_t i = 0; i < s.n && n < end;) {
 		size_t len = plain(s, i, utf8);
 
 		if (len) {
@@ -63,7 +63,8 @@ int annotate_envelope(struct annotate_output *out, const struct annotate_held *h
 
 	if (!text)
 		return -ENOMEM;
-	n = field(text, n, h, "Quarantine", false, *h->reason ? str_c(h->reason) : STR("policy"), false);
+	n = field(text, n, h, "Quarantine", false, *h->reason ? str_c(h->reason) : STR("policy"),
+		  false);
 	n = field(text, n, h, "Envelope-From", true, h->mail_from, out->utf8);
 	for (size_t i = 0; i < h->n_rcpts; i++)
 		n = field(text, n, h, "Envelope-To", true, h->rcpt[i], out->utf8);

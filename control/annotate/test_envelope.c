@@ -19,10 +19,14 @@ static struct iovec piece = {body, sizeof(body) - 1};
 static const struct mail_bytes content = {&piece, 1, sizeof(body) - 1};
 
 /* The fields above "X: y", to be freed. */
-static char *fields(bool utf8, struct str from, const struct str *rcpt, size_t n, const char *reason)
+static char *fields(bool utf8, struct str from, const struct str *rcpt, size_t n,
+		    const char *reason)
 {
-	const struct annotate_held held = {
-		.prefix = "X-Gate", .mail_from = from, .rcpt = rcpt, .n_rcpts = n, .reason = reason};
+	const struct annotate_held held = {.prefix = "X-Gate",
+					   .mail_from = from,
+					   .rcpt = rcpt,
+					   .n_rcpts = n,
+					   .reason = reason};
 	struct annotate_output out;
 	char *text;
 
@@ -35,7 +39,8 @@ static char *fields(bool utf8, struct str from, const struct str *rcpt, size_t n
 	return text;
 }
 
-static void expect(bool utf8, struct str from, struct str rcpt, const char *reason, const char *want)
+static void expect(bool utf8, struct str from, struct str rcpt, const char *reason,
+		   const char *want)
 {
 	char *text = fields(utf8, from, &rcpt, 1, reason);
 
@@ -62,7 +67,8 @@ static void forms(void **state)
 	       "X-Gate-Envelope-To: <a@example.com>\r\n");
 	/* nothing ends the line; half a character is none */
 	expect(true, STR("a\r\nX-Evil: 1@example.net"), STR("a\xc3@example.com"), "x\r\ny",
-	       "X-Gate-Quarantine: x%0D%0Ay\r\nX-Gate-Envelope-From: <a%0D%0AX-Evil: 1@example.net>\r\n"
+	       "X-Gate-Quarantine: x%0D%0Ay\r\nX-Gate-Envelope-From: <a%0D%0AX-Evil: "
+	       "1@example.net>\r\n"
 	       "X-Gate-Envelope-To: <a%C3@example.com>\r\n");
 }
 

@@ -8,7 +8,7 @@
 
 struct config_access_nets {
 	struct admission_nets *out;
-	size_t room;                 /* of out->net */
+	size_t room; /* of out->net */
 };
 
 /* An address or network; arg: struct config_access_nets. Not sorted yet. */

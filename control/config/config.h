@@ -251,8 +251,8 @@ struct config_set;
 /* Whose mail is let in and whose is not, whatever else is found; NULL, n == 0: nobody is listed. */
 struct config_access {
 	struct admission_nets allow_origins, deny_origins; /* the longer prefix counts */
-	struct config_set *deny_senders;  /* by MAIL FROM: anybody can write it, so nothing is allowed by it */
-	struct config_set *allow_domains, *deny_domains;   /* authenticated ones */
+	struct config_set *deny_senders;  /* by MAIL FROM, which anybody can write: nothing is allowed */
+	struct config_set *allow_domains, *deny_domains; /* authenticated ones */
 	enum config_action deny_action;   /* default CONFIG_REJECT */
 	unsigned int skips;               /* CONFIG_SKIP_* of what is allowed */
 };

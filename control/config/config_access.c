@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 The Postern Authors */
 
-/* Lists of policy that say whose mail is let in and whose is not: written in the configuration, or in
- * a file with an entry a line. */
+/* Lists of policy that say whose mail is let in and whose is not: written in the configuration, or
+ * in a file with an entry a line. */
 
 #include <stdio.h>
 #include <string.h>
@@ -14,7 +14,7 @@
 /* ---- where entries come from ---------------------------------------------------------------- */
 
 struct source {
-	struct str text;             /* of the file; p NULL: the array says them */
+	struct str text; /* of the file; p NULL: the array says them */
 	size_t room;
 };
 
@@ -28,7 +28,8 @@ static bool open_source(struct config_reader *r, const struct config_node *n,
 	if (n->kind == NODE_ARRAY)
 		return config_strings(r, n, 0, LIMIT_LIST);
 	if (n->kind != NODE_STRING) {
-		config_fail(r->c, n, NULL, "expected [\"an array\"] or the path of a file, found %s",
+		config_fail(r->c, n, NULL,
+			    "expected [\"an array\"] or the path of a file, found %s",
 			    config_kind_name(n));
 		return false;
 	}
@@ -259,8 +260,10 @@ void read_access_skips(struct config_reader *r, const struct config_node *n,
 		while (word[i] && strcmp(word[i], e->text))
 			i++;
 		if (!word[i])
-			config_fail(r->c, e, NULL, "expected some of score, dnsbl, checks, greylist, "
-				    "rules and dmarc, found \"%.40s\"", e->text);
+			config_fail(r->c, e, NULL,
+				    "expected some of score, dnsbl, checks, greylist, "
+				    "rules and dmarc, found \"%.40s\"",
+				    e->text);
 		else
 			bits |= 1u << i;
 	}
@@ -270,7 +273,8 @@ void read_access_skips(struct config_reader *r, const struct config_node *n,
 void read_mailbox(struct config_reader *r, const struct config_node *n, const struct config_key *k,
 		  void *field)
 {
-	struct str text = str_c(n->text), local = mailbox_local(text), domain = mailbox_domain(text);
+	struct str text = str_c(n->text), local = mailbox_local(text),
+		   domain = mailbox_domain(text);
 	char alabel[MAIL_ALABEL], buf[LIMIT_CONFIG_STRING + MAIL_ALABEL];
 	const char *why = NULL;
 	char *copy;
@@ -321,9 +325,11 @@ void config_check_access(struct config_reader *r, const struct config_node *poli
 			    both->prefix - (ip_is_v4(&both->addr) ? 96 : 0));
 	if (config_child(policy, "deny-action") && !a->deny_origins.net && !a->deny_senders &&
 	    !a->deny_domains)
-		config_fail(r->c, config_child(policy, "deny-action"), NULL, "nothing is denied: there "
+		config_fail(r->c, config_child(policy, "deny-action"), NULL,
+			    "nothing is denied: there "
 			    "is no deny-origins, deny-senders or deny-domains");
 	if (config_child(policy, "allow-skips") && !a->allow_origins.net && !a->allow_domains)
-		config_fail(r->c, config_child(policy, "allow-skips"), NULL, "nothing is allowed: there "
+		config_fail(r->c, config_child(policy, "allow-skips"), NULL,
+			    "nothing is allowed: there "
 			    "is no allow-origins or allow-domains");
 }

@@ -217,7 +217,8 @@ void read_choice(struct config_reader *r, const struct config_node *n, const str
 		}
 	for (unsigned int i = 0; k->words[i] && at < sizeof(list); i++) {
 		int len = !k->words[i][0] ? 0
-			: snprintf(list + at, sizeof(list) - at, "%s\"%s\"", at ? " or " : "", k->words[i]);
+					  : snprintf(list + at, sizeof(list) - at, "%s\"%s\"",
+						     at ? " or " : "", k->words[i]);
 
 		at += len > 0 ? (size_t)len : 0;
 	}

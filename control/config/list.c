@@ -65,8 +65,8 @@ size_t config_list_count(struct str text)
 {
 	size_t n = 1;
 
-	for (const uint8_t *p = text.p;
-	     p && (p = memchr(p, '\n', text.n - (size_t)(p - text.p))); p++)
+	for (const uint8_t *p = text.p; p && (p = memchr(p, '\n', text.n - (size_t)(p - text.p)));
+	     p++)
 		n++;
 	return n;
 }
@@ -86,7 +86,8 @@ bool config_list_lines(struct config_reader *r, const char *path, struct str tex
 		text = str_skip(text, line.n + 1);
 		/* "#" may begin a local part; a comment stands alone or behind white space. */
 		for (size_t i = 0; i < line.n; i++)
-			if (line.p[i] == '#' && (!i || line.p[i - 1] == ' ' || line.p[i - 1] == '\t'))
+			if (line.p[i] == '#' &&
+			    (!i || line.p[i - 1] == ' ' || line.p[i - 1] == '\t'))
 				line = str_cut(line, i);
 		line = str_trim(line);
 		if (line.n)

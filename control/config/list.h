@@ -3,9 +3,9 @@
 #pragma once
 
 /*
- * Files that configuration names, of one entry a line: "#" to the end of a line is a comment where it
- * begins the line or stands behind white space. And sets of texts, kept as keyed 128-bit hashes: a
- * million are 32 MB whatever their length, and nobody can choose texts that meet in one place.
+ * Files that configuration names, of one entry a line: "#" to the end of a line is a comment where
+ * it begins the line or stands behind white space. And sets of texts, kept as keyed 128-bit hashes:
+ * a million are 32 MB whatever their length, and nobody can choose texts that meet in one place.
  */
 
 #include <stdbool.h>
@@ -20,15 +20,16 @@ size_t config_list_count(struct str text); /* its lines, the empty ones too */
 
 /* What is wrong with an entry; NULL: taken. */
 typedef const char *config_list_take(void *arg, struct str entry);
-/* Errors name `path` and the line; after 20 of them the rest is not looked at. False: there is one. */
+/* Errors name `path` and the line; after 20 of them the rest is not looked at. False: there is one.
+ */
 bool config_list_lines(struct config_reader *r, const char *path, struct str text,
 		       config_list_take *take, void *arg);
 
 struct siphash128;
 struct config_set {
 	uint8_t secret[16];
-	size_t n, max, slots;        /* slots: a power of two, at most 3/4 of them used */
-	struct siphash128 *slot;     /* all zero: free; in r->mem */
+	size_t n, max, slots;    /* slots: a power of two, at most 3/4 of them used */
+	struct siphash128 *slot; /* all zero: free; in r->mem */
 };
 /* Room for `room` of them, at most `max`. False: no memory, or an error at `at`. */
 bool config_set_make(struct config_reader *r, const struct config_node *at, struct config_set *s,

@@ -31,7 +31,8 @@ static void write_list(const char *text, size_t n)
 }
 
 /* policy and route policy; %s in them is the path. */
-static struct config *parse(const char *policy, const char *of_route, struct config_error *err, size_t *n)
+static struct config *parse(const char *policy, const char *of_route, struct config_error *err,
+			    size_t *n)
 {
 	char text[8192], one[2048], two[2048];
 	struct config *c = NULL;
@@ -41,10 +42,12 @@ static struct config *parse(const char *policy, const char *of_route, struct con
 	snprintf(one, sizeof(one), policy, path);
 	snprintf(two, sizeof(two), of_route, path);
 #pragma GCC diagnostic pop
-	snprintf(text, sizeof(text), "hostname = \"mx.example.net\"\nlistener a { port = 0; address = "
+	snprintf(text, sizeof(text),
+		 "hostname = \"mx.example.net\"\nlistener a { port = 0; address = "
 		 "[\"203.0.113.25/24\"] }\nroute b { domains = [\"example.com\"]; hosts = "
 		 "[\"198.51.100.1\"]\npolicy { %s } }\nroute c { domains = [\"example.org\", "
-		 "\".example.org\"]; hosts = [\"198.51.100.1\"] }\npolicy { %s }\n", two, one);
+		 "\".example.org\"]; hosts = [\"198.51.100.1\"] }\npolicy { %s }\n",
+		 two, one);
 	*n = 0;
 	if (config_parse("x", text, strlen(text), 1, &c, err, 8, n))
 		return NULL;
@@ -56,7 +59,8 @@ static bool denies(const struct config_policy *p, const char *ip)
 	struct ip_addr a;
 
 	assert_true(ip_parse(str_c(ip), &a));
-	return admission_listed(&p->access.deny_origins, &p->access.allow_origins, &a) == ADMISSION_DENIED;
+	return admission_listed(&p->access.deny_origins, &p->access.allow_origins, &a) ==
+	       ADMISSION_DENIED;
 }
 
 static bool sender(const struct config *c, const char *mailbox)
@@ -66,9 +70,11 @@ static bool sender(const struct config *c, const char *mailbox)
 
 static void files(void **state)
 {
-	static const char nets[] = "# nets\n192.0.2.0/24 # all of it\n\n2001:db8::/32\r\n198.51.100.7\n";
-	static const char senders[] = "Bad@Example.net\n@spam.example\n@.below.example\n\"a b\"@x.example\n"
-				      "@b\303\274cher.example";
+	static const char nets[] =
+		"# nets\n192.0.2.0/24 # all of it\n\n2001:db8::/32\r\n198.51.100.7\n";
+	static const char senders[] =
+		"Bad@Example.net\n@spam.example\n@.below.example\n\"a b\"@x.example\n"
+		"@b\303\274cher.example";
 	struct config_error err[8];
 	struct config *c;
 	size_t n;
@@ -112,7 +118,8 @@ static void domains(void **state)
 	size_t n;
 
 	(void)state;
-	c = parse("allow-domains = [\"Good.example\", \".group.example\"]; deny-domains = []", "", err, &n);
+	c = parse("allow-domains = [\"Good.example\", \".group.example\"]; deny-domains = []", "",
+		  err, &n);
 	assert_non_null(c);
 	assert_true(config_listed_domain(c->policy.access.allow_domains, "good.example"));
 	assert_false(config_listed_domain(c->policy.access.allow_domains, "x.good.example"));
@@ -123,7 +130,7 @@ static void domains(void **state)
 	assert_false(config_listed_domain(NULL, "good.example"));
 	assert_int_equal(c->policy.access.deny_action, CONFIG_REJECT);
 	assert_int_equal(c->policy.access.skips, CONFIG_SKIP_SCORE | CONFIG_SKIP_DNSBL |
-			 CONFIG_SKIP_CHECKS | CONFIG_SKIP_GREYLIST);
+							 CONFIG_SKIP_CHECKS | CONFIG_SKIP_GREYLIST);
 	config_unref(c);
 }
 
@@ -135,16 +142,20 @@ static void routes(void **state)
 	size_t n;
 
 	(void)state;
-	c = parse("deny-origins = [\"192.0.2.0/24\"]; allow-skips = [\"dmarc\"]; allow-domains = [\"x.example\"]"
-		  "; greylist = yes; greylist-delay = 5min; quarantine-mailbox = \"q@sub.example.org\"",
+	c = parse("deny-origins = [\"192.0.2.0/24\"]; allow-skips = [\"dmarc\"]; allow-domains = "
+		  "[\"x.example\"]"
+		  "; greylist = yes; greylist-delay = 5min; quarantine-mailbox = "
+		  "\"q@sub.example.org\"",
 		  "deny-origins = []; deny-senders = [\"a@x.example\"]; deny-action = discard; "
-		  "greylist = no; quarantine-mailbox = \"Other@example.com\"; quarantine-route = c", err, &n);
+		  "greylist = no; quarantine-mailbox = \"Other@example.com\"; quarantine-route = c",
+		  err, &n);
 	if (!c)
 		fail_msg("%s: %s", err[0].key, err[0].reason);
 	assert_true(denies(&c->policy, "192.0.2.1"));
 	assert_false(denies(c->route[0].policy, "192.0.2.1"));
 	assert_false(sender(c, "a@x.example"));
-	assert_true(config_listed_sender(c->route[0].policy->access.deny_senders, STR("a@x.example")));
+	assert_true(
+		config_listed_sender(c->route[0].policy->access.deny_senders, STR("a@x.example")));
 	assert_int_equal(c->policy.access.deny_action, CONFIG_REJECT);
 	assert_int_equal(c->route[0].policy->access.deny_action, CONFIG_DISCARD);
 	assert_int_equal(c->route[0].policy->access.skips, CONFIG_SKIP_DMARC);
@@ -241,7 +252,7 @@ static void many(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(files),  cmocka_unit_test(domains),   cmocka_unit_test(routes),
+		cmocka_unit_test(files),     cmocka_unit_test(domains), cmocka_unit_test(routes),
 		cmocka_unit_test(bad_files), cmocka_unit_test(many),
 	};
 

@@ -2,9 +2,9 @@
  * Copyright (c) 2026 The Postern Authors */
 
 /*
- * Slots of 32 octets behind a header page, 16 to a bucket. Keys and buckets are keyed hashes: nobody who
- * chooses addresses can aim at a bucket. A killed writer may leave a slot half-written: each carries a
- * check over itself, and what does not fit is free.
+ * Slots of 32 octets behind a header page, 16 to a bucket. Keys and buckets are keyed hashes:
+ * nobody who chooses addresses can aim at a bucket. A killed writer may leave a slot half-written:
+ * each carries a check over itself, and what does not fit is free.
  */
 
 #include <errno.h>
@@ -22,22 +22,22 @@
 #include "control/hash/siphash.h"
 #include "postern/limits.h"
 
-#define MAGIC UINT64_C(0x315453494c595247)
+#define MAGIC  UINT64_C(0x315453494c595247)
 #define BUCKET 16u
-#define SLOTS (LIMIT_GREYLIST / BUCKET * BUCKET)
-#define PAGE 4096u
-#define SIZE (PAGE + SLOTS * sizeof(struct slot))
+#define SLOTS  (LIMIT_GREYLIST / BUCKET * BUCKET)
+#define PAGE   4096u
+#define SIZE   (PAGE + SLOTS * sizeof(struct slot))
 
 /* Ascending by worth. */
 enum state { FREE, WAITING, PASSED, KNOWN };
 
 struct slot {
 	uint8_t key[16];
-	uint32_t first;    /* seconds since 1970; of WAITING: the first attempt */
+	uint32_t first; /* seconds since 1970; of WAITING: the first attempt */
 	uint32_t expires;
 	uint8_t state;
 	uint8_t spare[3];
-	uint32_t check;    /* over all of the above */
+	uint32_t check; /* over all of the above */
 };
 _Static_assert(sizeof(struct slot) == 32, "two to a line of the cache");
 
@@ -53,7 +53,8 @@ struct greylist {
 	struct greylist_stats stats;
 };
 
-/* ---- the file --------------------------------------------------------------------------------- */
+/* ---- the file ---------------------------------------------------------------------------------
+ */
 
 static int make_new(int fd)
 {
@@ -124,15 +125,17 @@ void greylist_close(struct greylist *g)
 	free(g);
 }
 
-/* ---- keys --------------------------------------------------------------------------------------- */
+/* ---- keys ---------------------------------------------------------------------------------------
+ */
 
-static struct ip_net net_of(const struct ip_addr *ip, unsigned int prefix_v4, unsigned int prefix_v6)
+static struct ip_net net_of(const struct ip_addr *ip, unsigned int prefix_v4,
+			    unsigned int prefix_v6)
 {
 	struct ip_net net = {.addr = *ip,
 			     .prefix = (uint8_t)(ip_is_v4(ip) ? 96 + prefix_v4 : prefix_v6)};
 
 	for (unsigned int bit = net.prefix; bit < 128; bit++)
-		net.addr.a[bit / 8] &= (uint8_t)~(0x80u >> bit % 8);
+		net.addr.a[bit / 8] &= (uint8_t) ~(0x80u >> bit % 8);
 	return net;
 }
 
@@ -178,8 +181,8 @@ static void hash(const struct greylist *g, const struct text *t, uint8_t key[16]
 	memcpy(key + 8, &h.hi, 8);
 }
 
-static void key_of(const struct greylist *g, const struct greylist_source *from, struct str mail_from,
-		   struct str rcpt, uint8_t key[16])
+static void key_of(const struct greylist *g, const struct greylist_source *from,
+		   struct str mail_from, struct str rcpt, uint8_t key[16])
 {
 	struct text t = {.p = "T", .n = 1};
 
@@ -189,7 +192,8 @@ static void key_of(const struct greylist *g, const struct greylist_source *from,
 	hash(g, &t, key);
 }
 
-static void source_key(const struct greylist *g, const struct greylist_source *from, uint8_t key[16])
+static void source_key(const struct greylist *g, const struct greylist_source *from,
+		       uint8_t key[16])
 {
 	struct text t = {.p = "S", .n = 1};
 
@@ -197,12 +201,14 @@ static void source_key(const struct greylist *g, const struct greylist_source *f
 	hash(g, &t, key);
 }
 
-/* ---- slots -------------------------------------------------------------------------------------- */
+/* ---- slots --------------------------------------------------------------------------------------
+ */
 
 static uint32_t check_of(const struct greylist *g, const struct slot *s)
 {
 	return (uint32_t)siphash128(g->header->secret, (const uint8_t *)s,
-				    offsetof(struct slot, check)).lo;
+				    offsetof(struct slot, check))
+		.lo;
 }
 
 static enum state state_of(const struct greylist *g, const struct slot *s, uint64_t now)
@@ -249,8 +255,8 @@ static struct slot *place(struct greylist *g, const uint8_t key[16], uint64_t no
 static void put(struct greylist *g, struct slot *to, const uint8_t key[16], enum state state,
 		uint64_t first, uint64_t expires)
 {
-	struct slot s = {.first = (uint32_t)first, .expires = (uint32_t)expires,
-			 .state = (uint8_t)state};
+	struct slot s = {
+		.first = (uint32_t)first, .expires = (uint32_t)expires, .state = (uint8_t)state};
 
 	memcpy(s.key, key, sizeof(s.key));
 	s.check = check_of(g, &s);
@@ -259,7 +265,8 @@ static void put(struct greylist *g, struct slot *to, const uint8_t key[16], enum
 	__atomic_store_n(&to->check, s.check, __ATOMIC_SEQ_CST);
 }
 
-/* ---- questions ---------------------------------------------------------------------------------- */
+/* ---- questions ----------------------------------------------------------------------------------
+ */
 
 struct found {
 	uint8_t key[16], source[16];

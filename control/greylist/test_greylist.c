@@ -76,8 +76,8 @@ static void expect(enum greylist_answer want, uint32_t wait, const char *ip, con
 	enum greylist_answer a = ask(ip, from, rcpt, now, &got);
 
 	if (a != want || got != wait)
-		fail_msg("%s %s %s +%llu: %d after %u", ip, from, rcpt, (unsigned long long)(now - T0), a,
-			 got);
+		fail_msg("%s %s %s +%llu: %d after %u", ip, from, rcpt,
+			 (unsigned long long)(now - T0), a, got);
 }
 
 /* From the first attempt to the end of its lifetime. */
@@ -100,8 +100,10 @@ static void life(void **state)
 	expect(GREYLIST_FIRST, 60, "2001:db8:0:1::1", "a@x.example", "b@example.com", T0 + 61);
 	/* its lifetime begins again with each use */
 	expect(GREYLIST_PASSED, 0, "192.0.2.1", "a@x.example", "b@example.com", T0 + 61 + 86399);
-	expect(GREYLIST_PASSED, 0, "192.0.2.1", "a@x.example", "b@example.com", T0 + 61 + 2 * 86399);
-	expect(GREYLIST_FIRST, 60, "192.0.2.1", "a@x.example", "b@example.com", T0 + 61 + 3 * 86400);
+	expect(GREYLIST_PASSED, 0, "192.0.2.1", "a@x.example", "b@example.com",
+	       T0 + 61 + 2 * 86399);
+	expect(GREYLIST_FIRST, 60, "192.0.2.1", "a@x.example", "b@example.com",
+	       T0 + 61 + 3 * 86400);
 }
 
 /* RFC 6647 5: behind the window it is a first attempt. */
@@ -130,16 +132,20 @@ static void known(void **state)
 	expect(GREYLIST_FIRST, 60, "192.0.2.77", "any@y.example", "b@example.com", T0 + 1);
 	expect(GREYLIST_FIRST, 60, "192.0.3.77", "any@y.example", "b@example.com", T0 + 1);
 	expect(GREYLIST_FIRST, 60, "192.0.2.1", "other@y.example", "b@example.com", T0 + 86400);
-	assert_int_equal(greylist_ask(g, &domain, STR("a@big.example"), STR("b@example.com"), &rules, T0,
-				      &wait), GREYLIST_FIRST);
-	assert_int_equal(greylist_look(g, &domain, STR("a@big.example"), STR("b@example.com"), &rules,
-				       T0 + 60), GREYLIST_PASSED);
+	assert_int_equal(greylist_ask(g, &domain, STR("a@big.example"), STR("b@example.com"),
+				      &rules, T0, &wait),
+			 GREYLIST_FIRST);
+	assert_int_equal(greylist_look(g, &domain, STR("a@big.example"), STR("b@example.com"),
+				       &rules, T0 + 60),
+			 GREYLIST_PASSED);
 	/* looking has changed nothing */
-	assert_int_equal(greylist_look(g, &domain, STR("a@big.example"), STR("b@example.com"), &rules,
-				       T0 + 59), GREYLIST_EARLY);
+	assert_int_equal(greylist_look(g, &domain, STR("a@big.example"), STR("b@example.com"),
+				       &rules, T0 + 59),
+			 GREYLIST_EARLY);
 	greylist_accept(g, &domain, &rules, T0);
-	assert_int_equal(greylist_ask(g, &domain, STR("x@big.example"), STR("c@example.com"), &rules, T0,
-				      &wait), GREYLIST_KNOWN);
+	assert_int_equal(greylist_ask(g, &domain, STR("x@big.example"), STR("c@example.com"),
+				      &rules, T0, &wait),
+			 GREYLIST_KNOWN);
 }
 
 /* The file outlives the process; what is torn in it is nothing. */
@@ -158,8 +164,9 @@ static void restart(void **state)
 	expect(GREYLIST_PASSED, 0, "192.0.2.1", "a@x.example", "b@example.com", T0 + 60);
 	expect(GREYLIST_KNOWN, 0, "198.51.100.1", "a@x.example", "b@example.com", T0 + 60);
 	ip = from_ip("192.0.2.1");
-	assert_int_equal(look(g, &ip, STR("a@x.example"), STR("b@example.com"), &rules, T0 + 60, &f),
-			 GREYLIST_PASSED);
+	assert_int_equal(
+		look(g, &ip, STR("a@x.example"), STR("b@example.com"), &rules, T0 + 60, &f),
+		GREYLIST_PASSED);
 	f.slot->expires ^= 1;
 	expect(GREYLIST_FIRST, 60, "192.0.2.1", "a@x.example", "b@example.com", T0 + 60);
 	/* Another layout, or half a file, is made anew. */

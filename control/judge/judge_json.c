@@ -6,7 +6,8 @@
  * spf{result,identity,domain},
  * dkim[{result,domain,selector,algorithm,reason}], arc{result,reason,oldest_pass,chain[]},
  * dmarc{result,policy,override{type,comment,lifted},...},
- * dnsbl[{name,zone,kind,result,answer,reason}], access{result,list,what,by,skips[]}, matches[{rule,view,score}], score, action, cause,
+ * dnsbl[{name,zone,kind,result,answer,reason}], access{result,list,what,by,skips[]},
+ * matches[{rule,view,score}], score, action, cause,
  * reason, headers[], signatures_broken, signatures_voided{}, reverified, findings[{code,name,text}].
  * Members may be added, none is taken away.
  */

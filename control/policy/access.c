@@ -3,9 +3,10 @@
 
 /*
  * Whose mail is let in and whose is not, by lists of the configuration. A deny stands over every
- * allow; among prefixes of origins the longer one counts. Nothing is allowed by what anybody can write:
- * by MAIL FROM mail is only denied, and a domain counts as it is authenticated. For an allow that is a
- * signature over the whole body by a key that is not being tried out; a deny takes any that passed.
+ * allow; among prefixes of origins the longer one counts. Nothing is allowed by what anybody can
+ * write: by MAIL FROM mail is only denied, and a domain counts as it is authenticated. For an allow
+ * that is a signature over the whole body by a key that is not being tried out; a deny takes any
+ * that passed.
  */
 
 #include "control/policy/internal.h"
@@ -78,7 +79,8 @@ static bool authenticated(const struct policy_input *in, const struct config_set
 	for (size_t i = 0; in->dkim && i < in->dkim->n; i++) {
 		const struct dkim_signature *s = &in->dkim->sig[i];
 
-		if ((full ? policy_full_pass(s) : s->result == DKIM_PASS) && LISTED(s->domain, "dkim"))
+		if ((full ? policy_full_pass(s) : s->result == DKIM_PASS) &&
+		    LISTED(s->domain, "dkim"))
 			return true;
 	}
 	if (in->spf && in->spf->result == SPF_PASS && in->spf->identity == SPF_ID_MAILFROM &&

@@ -129,7 +129,8 @@ static void by_score(const struct policy_input *in, struct policy_verdict *out)
 	} else if (c->defer_score > 0 && out->score >= c->defer_score) {
 		name = "defer-score";
 		limit = c->defer_score;
-		policy_refuse(out, POLICY_DEFER, 451, 1, "Message is deferred by policy, try again later");
+		policy_refuse(out, POLICY_DEFER, 451, 1,
+			      "Message is deferred by policy, try again later");
 	} else if (c->quarantine_score > 0 && out->score >= c->quarantine_score &&
 		   out->action <= POLICY_QUARANTINE) {
 		name = "quarantine-score";

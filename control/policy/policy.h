@@ -78,7 +78,7 @@ struct policy_access {
 	enum policy_listed listed;
 	const char *list;      /* its key, "deny-origins"; "" if there is none */
 	char what[280];        /* the address or domain that is listed */
-	const char *by;        /* of a domain: how it is authenticated, "dkim" "spf" "dmarc" "arc"; or "" */
+	const char *by;        /* of a domain: "dkim" "spf" "dmarc" "arc"; or "" */
 };
 
 /* Before there is content. The lists of origins, of an address that is known to be the sender's; that

@@ -17,8 +17,8 @@
 #include "dataplane/smtp/smtp_reply.h"
 
 #define BASE                                                                                       \
-	"hostname = \"mx.example.com\"\nlistener \"l\" { port = 0; address = "                    \
-	"[\"203.0.113.1/24\"] }\nroute \"r\" { domains = [\"example.com\"]; hosts = "             \
+	"hostname = \"mx.example.com\"\nlistener \"l\" { port = 0; address = "                     \
+	"[\"203.0.113.1/24\"] }\nroute \"r\" { domains = [\"example.com\"]; hosts = "              \
 	"[\"203.0.113.9\"] }\nquarantine { directory = \"/q\" }\n"
 
 static struct {
@@ -72,7 +72,8 @@ static void up(const char *policy)
 	m.dmarc.author[0].walk.result = DMARC_FAIL;
 	m.dmarc.disposition = DMARC_POLICY_REJECT;
 	m.ptr.status = PTR_NONE;
-	m.rule = (struct rule){.name = (char *)(uintptr_t)"BAD", .action = RULE_REJECT, .score = 50};
+	m.rule = (struct rule){
+		.name = (char *)(uintptr_t) "BAD", .action = RULE_REJECT, .score = 50};
 	m.hit = (struct rule_hit){.rule = &m.rule, .score = 50};
 	m.list = (struct dnsbl_list){.name = "bl", .zone = "bl.example"};
 	m.listing = (struct config_listing){.score = 7, .evidence = true, .action = CONFIG_REJECT};
@@ -82,10 +83,18 @@ static void up(const char *policy)
 	m.policy.n_dnsbls = 1;
 	m.policy.reverse_dns = CONFIG_REJECT;
 	m.policy.reject_score = 40;
-	m.in = (struct policy_input){.config = &m.policy, .origin = &m.origin, .spf = &m.spf,
-				     .dkim = &m.dkim, .arc = &m.arc, .dmarc = &m.dmarc, .ptr = &m.ptr,
-				     .dnsbl = &m.listed, .mail_from = STR("A@sender.example"),
-				     .quarantine = true, .hit = &m.hit, .n_hits = 1};
+	m.in = (struct policy_input){.config = &m.policy,
+				     .origin = &m.origin,
+				     .spf = &m.spf,
+				     .dkim = &m.dkim,
+				     .arc = &m.arc,
+				     .dmarc = &m.dmarc,
+				     .ptr = &m.ptr,
+				     .dnsbl = &m.listed,
+				     .mail_from = STR("A@sender.example"),
+				     .quarantine = true,
+				     .hit = &m.hit,
+				     .n_hits = 1};
 }
 
 static struct policy_verdict decide(void)
@@ -104,8 +113,10 @@ static void who(void **state)
 		bool denied;
 	} t[] = {
 		{"deny-origins = [\"192.0.2.0/24\"]", "deny-origins", "", true},
-		{"deny-origins = [\"192.0.2.0/24\"]; allow-origins = [\"192.0.2.7\"]", "allow-origins", "", false},
-		{"deny-origins = [\"192.0.2.7\"]; allow-origins = [\"192.0.2.0/24\"]", "deny-origins", "", true},
+		{"deny-origins = [\"192.0.2.0/24\"]; allow-origins = [\"192.0.2.7\"]",
+		 "allow-origins", "", false},
+		{"deny-origins = [\"192.0.2.7\"]; allow-origins = [\"192.0.2.0/24\"]",
+		 "deny-origins", "", true},
 		{"deny-origins = [\"192.0.2.8\", \"2001:db8::/32\"]", "", "", false},
 		{"allow-origins = [\"::/0\"]", "", "", false},
 		{"allow-origins = [\"0.0.0.0/0\"]", "allow-origins", "", false},
@@ -114,9 +125,11 @@ static void who(void **state)
 		{"deny-senders = [\"@sender.example\"]", "deny-senders", "", true},
 		{"deny-senders = [\"@.sender.example\", \"b@sender.example\"]", "", "", false},
 		/* all of it fails: nobody is authenticated */
-		{"allow-domains = [\"sender.example\"]; deny-domains = [\"sender.example\"]", "", "", false},
+		{"allow-domains = [\"sender.example\"]; deny-domains = [\"sender.example\"]", "",
+		 "", false},
 		/* a deny stands over an allow */
-		{"deny-senders = [\"@sender.example\"]; allow-origins = [\"192.0.2.7\"]", "deny-senders", "", true},
+		{"deny-senders = [\"@sender.example\"]; allow-origins = [\"192.0.2.7\"]",
+		 "deny-senders", "", true},
 	};
 
 	(void)state;
@@ -141,11 +154,16 @@ static void authenticated(void **state)
 		const char *what, *by;
 		bool allows, denies;
 	} t[] = {
-		{"spf", "spf", true, true},	{"spf helo", "spf", false, false},
-		{"dkim", "dkim", true, true},	{"dkim testing", "dkim", false, true},
-		{"dkim partial", "dkim", false, true}, {"dkim temperror", "", false, false},
-		{"dmarc", "dmarc", true, true}, {"arc", "arc", true, true},
-		{"arc fail", "", false, false}, {"arc untrusted", "", false, false},
+		{"spf", "spf", true, true},
+		{"spf helo", "spf", false, false},
+		{"dkim", "dkim", true, true},
+		{"dkim testing", "dkim", false, true},
+		{"dkim partial", "dkim", false, true},
+		{"dkim temperror", "", false, false},
+		{"dmarc", "dmarc", true, true},
+		{"arc", "arc", true, true},
+		{"arc fail", "", false, false},
+		{"arc untrusted", "", false, false},
 	};
 	static const char *const key[] = {"allow-domains", "deny-domains"};
 
@@ -156,8 +174,10 @@ static void authenticated(void **state)
 			struct policy_verdict v;
 			char policy[160];
 
-			snprintf(policy, sizeof(policy), "%s = [\"listed.example\"]; trusted-sealers = "
-				 "[\"%s.example\"]", key[deny],
+			snprintf(policy, sizeof(policy),
+				 "%s = [\"listed.example\"]; trusted-sealers = "
+				 "[\"%s.example\"]",
+				 key[deny],
 				 strcmp(t[i].what, "arc untrusted") ? "listed" : "other");
 			up(policy);
 			m.spf.result = SPF_NONE;
@@ -167,7 +187,8 @@ static void authenticated(void **state)
 				m.spf.identity = t[i].what[3] ? SPF_ID_HELO : SPF_ID_MAILFROM;
 			} else if (!strncmp(t[i].what, "dkim", 4)) {
 				strcpy(m.sig[0].domain, "LISTED.example");
-				m.sig[0].result = strstr(t[i].what, "temp") ? DKIM_TEMPERROR : DKIM_PASS;
+				m.sig[0].result =
+					strstr(t[i].what, "temp") ? DKIM_TEMPERROR : DKIM_PASS;
 				m.sig[0].testing = strstr(t[i].what, "testing");
 				m.sig[0].partial = strstr(t[i].what, "partial");
 			} else if (!strcmp(t[i].what, "dmarc")) {
@@ -187,10 +208,11 @@ static void authenticated(void **state)
 			}
 			v = decide();
 			if ((v.access.listed != POLICY_UNLISTED) != want ||
-			    (want && (strcmp(v.access.by, t[i].by) || strcmp(v.access.list, key[deny]) ||
-				      strcmp(v.access.what, "listed.example"))))
-				fail_msg("%s, %s: %d %s by %s", t[i].what, key[deny], v.access.listed,
-					 v.access.list, v.access.by);
+			    (want &&
+			     (strcmp(v.access.by, t[i].by) || strcmp(v.access.list, key[deny]) ||
+			      strcmp(v.access.what, "listed.example"))))
+				fail_msg("%s, %s: %d %s by %s", t[i].what, key[deny],
+					 v.access.listed, v.access.list, v.access.by);
 		}
 	down();
 }
@@ -216,8 +238,10 @@ static void skips(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
-		snprintf(policy, sizeof(policy), "dmarc = strict; allow-origins = [\"192.0.2.7\"]; "
-			 "allow-skips = [%s]", t[i].skips);
+		snprintf(policy, sizeof(policy),
+			 "dmarc = strict; allow-origins = [\"192.0.2.7\"]; "
+			 "allow-skips = [%s]",
+			 t[i].skips);
 		up(policy);
 		v = decide();
 		if (v.cause != t[i].cause)
@@ -228,7 +252,8 @@ static void skips(void **state)
 	/* Not listed, so not spared. */
 	up("dmarc = strict; allow-origins = [\"192.0.2.8\"]; allow-skips = [\"rules\"]");
 	assert_int_equal(decide().cause, POLICY_BY_RULE);
-	/* By default: not what rules and DMARC say. And the score is no evidence beside a failed DMARC. */
+	/* By default: not what rules and DMARC say. And the score is no evidence beside a failed
+	 * DMARC. */
 	up("allow-origins = [\"192.0.2.7\"]");
 	m.rule.action = RULE_SCORE;
 	m.spf.result = SPF_NONE;
@@ -237,7 +262,8 @@ static void skips(void **state)
 	assert_int_equal(v.action, POLICY_TAG);
 	/* Whose sender is not known is deferred, whatever any list says. */
 	for (int i = 0; i < 2; i++) {
-		up("allow-origins = [\"0.0.0.0/0\"]; allow-skips = [\"score\", \"dnsbl\", \"checks\", "
+		up("allow-origins = [\"0.0.0.0/0\"]; allow-skips = [\"score\", \"dnsbl\", "
+		   "\"checks\", "
 		   "\"greylist\", \"rules\", \"dmarc\"]; deny-senders = [\"@sender.example\"]");
 		m.origin.status = i ? ORIGIN_PRIVATE_PEER : ORIGIN_UNRESOLVED;
 		v = decide();
@@ -268,13 +294,14 @@ static void actions(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
-		snprintf(policy, sizeof(policy), "deny-senders = [\"@sender.example\"]; deny-action = %s",
-			 t[i].word);
+		snprintf(policy, sizeof(policy),
+			 "deny-senders = [\"@sender.example\"]; deny-action = %s", t[i].word);
 		up(policy);
 		m.rule.action = RULE_DEFER;
 		v = decide();
 		if (v.action != t[i].action || v.code != t[i].code || v.cause != t[i].cause)
-			fail_msg("%s: %s %u %s", t[i].word, policy_action_name(v.action), v.code, v.reason);
+			fail_msg("%s: %s %u %s", t[i].word, policy_action_name(v.action), v.code,
+				 v.reason);
 		m.in.n_hits = 0;
 		m.in.dnsbl = NULL;
 		m.in.ptr = NULL;
@@ -295,7 +322,8 @@ static void actions(void **state)
 	down();
 }
 
-/* A rule's discard: whatever the sender hears of stands over it, whatever only holds back does not. */
+/* A rule's discard: whatever the sender hears of stands over it, whatever only holds back does not.
+ */
 static void discard(void **state)
 {
 	struct policy_verdict v;
@@ -340,7 +368,11 @@ static void only(enum config_action act)
 	m.policy.reverse_dns = CONFIG_ACCEPT;
 }
 
-static void by_origin(enum config_action act) { only(act); m.origin.status = ORIGIN_UNRESOLVED; }
+static void by_origin(enum config_action act)
+{
+	only(act);
+	m.origin.status = ORIGIN_UNRESOLVED;
+}
 static void by_deny(enum config_action act)
 {
 	only(act);
@@ -373,7 +405,12 @@ static void by_dnsbl(enum config_action act)
 	m.listing.action = act;
 	m.listing.score = 0;
 }
-static void by_spf(enum config_action act) { only(act); m.spf.result = SPF_FAIL; m.policy.spf_fail = act; }
+static void by_spf(enum config_action act)
+{
+	only(act);
+	m.spf.result = SPF_FAIL;
+	m.policy.spf_fail = act;
+}
 static void by_spf_error(enum config_action act)
 {
 	only(act);
@@ -386,9 +423,24 @@ static void by_dkim(enum config_action act)
 	m.policy.dkim_required = CONFIG_DKIM_PASSING;
 	m.policy.dkim_missing = act;
 }
-static void by_ptr(enum config_action act) { only(act); m.in.ptr = &m.ptr; m.policy.reverse_dns = act; }
-static void by_arc(enum config_action act) { only(act); m.arc.result = ARC_FAIL; m.policy.arc_fail = act; }
-static void by_mx(enum config_action act) { only(act); m.in.null_mx = true; m.policy.null_mx = act; }
+static void by_ptr(enum config_action act)
+{
+	only(act);
+	m.in.ptr = &m.ptr;
+	m.policy.reverse_dns = act;
+}
+static void by_arc(enum config_action act)
+{
+	only(act);
+	m.arc.result = ARC_FAIL;
+	m.policy.arc_fail = act;
+}
+static void by_mx(enum config_action act)
+{
+	only(act);
+	m.in.null_mx = true;
+	m.policy.null_mx = act;
+}
 static void by_several(enum config_action act)
 {
 	by_mx(act);
@@ -411,14 +463,20 @@ static void refusals(void **state)
 		void (*make)(enum config_action act);
 		bool defers, rejects;
 	} t[] = {
-		{POLICY_BY_ORIGIN, by_origin, true, false}, {POLICY_BY_DENY, by_deny, true, true},
-		{POLICY_BY_RULE, by_rule, true, true},	    {POLICY_BY_RULE, by_place, true, false},
-		{POLICY_BY_SCORE, by_score, true, true},    {POLICY_BY_DNSBL, by_dnsbl, true, true},
+		{POLICY_BY_ORIGIN, by_origin, true, false},
+		{POLICY_BY_DENY, by_deny, true, true},
+		{POLICY_BY_RULE, by_rule, true, true},
+		{POLICY_BY_RULE, by_place, true, false},
+		{POLICY_BY_SCORE, by_score, true, true},
+		{POLICY_BY_DNSBL, by_dnsbl, true, true},
 		{POLICY_BY_SPF_FAIL, by_spf, true, true},
 		{POLICY_BY_SPF_ERROR, by_spf_error, true, true},
-		{POLICY_BY_DKIM, by_dkim, true, true},	    {POLICY_BY_REVERSE_DNS, by_ptr, true, true},
-		{POLICY_BY_ARC, by_arc, true, true},	    {POLICY_BY_NULL_MX, by_mx, true, true},
-		{POLICY_BY_SEVERAL, by_several, true, true}, {POLICY_BY_DMARC, by_dmarc, false, true},
+		{POLICY_BY_DKIM, by_dkim, true, true},
+		{POLICY_BY_REVERSE_DNS, by_ptr, true, true},
+		{POLICY_BY_ARC, by_arc, true, true},
+		{POLICY_BY_NULL_MX, by_mx, true, true},
+		{POLICY_BY_SEVERAL, by_several, true, true},
+		{POLICY_BY_DMARC, by_dmarc, false, true},
 	};
 	static const char id[] = "0123456789ABCDEF";
 	bool seen[POLICY_CAUSES] = {[POLICY_BY_NOTHING] = true,
@@ -441,9 +499,9 @@ static void refusals(void **state)
 			    v.action != (defers ? POLICY_DEFER : POLICY_REJECT) ||
 			    v.code / 100 != (defers ? 4 : 5) || v.enh_class != v.code / 100 ||
 			    v.enh_subject != 7 || !v.enh_detail)
-				fail_msg("row %zu: %s %s %u %u.%u.%u %s", i, policy_cause_name(v.cause),
-					 policy_action_name(v.action), v.code, v.enh_class, v.enh_subject,
-					 v.enh_detail, v.text);
+				fail_msg("row %zu: %s %s %u %u.%u.%u %s", i,
+					 policy_cause_name(v.cause), policy_action_name(v.action),
+					 v.code, v.enh_class, v.enh_subject, v.enh_detail, v.text);
 			assert_true(strlen(v.text) > 20 && strlen(v.reason) > 5);
 			r = (struct smtp_reply){v.code, v.enh_class, v.enh_subject, v.enh_detail,
 						str_c(v.text)};
@@ -456,15 +514,17 @@ static void refusals(void **state)
 		}
 	for (size_t i = 0; i < POLICY_CAUSES; i++)
 		if (!seen[i])
-			fail_msg("no refusal by %s was looked at", policy_cause_name((enum policy_cause)i));
+			fail_msg("no refusal by %s was looked at",
+				 policy_cause_name((enum policy_cause)i));
 	down();
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(who),	   cmocka_unit_test(authenticated), cmocka_unit_test(skips),
-		cmocka_unit_test(actions), cmocka_unit_test(discard),	    cmocka_unit_test(refusals),
+		cmocka_unit_test(who),     cmocka_unit_test(authenticated),
+		cmocka_unit_test(skips),   cmocka_unit_test(actions),
+		cmocka_unit_test(discard), cmocka_unit_test(refusals),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -190,7 +190,8 @@ static void line_action(struct rules_reader *rd, const char *name, struct str re
 			s->action = words[i].action;
 		return;
 	}
-	ISSUE(rd, RULES_ERROR, name, "expected action reject, defer, discard, quarantine or tag, found \"%.*s\"",
+	ISSUE(rd, RULES_ERROR, name,
+	      "expected action reject, defer, discard, quarantine or tag, found \"%.*s\"",
 	      (int)(rest.n > 40 ? 40 : rest.n), rest.p);
 }
 

@@ -220,7 +220,7 @@
 #define LIMIT_INDOUBT 65536         /* recipients whose 250 may be in doubt at once */
 #define LIMIT_INDOUBT_S 14400        /* ours: a sender that retries does so within 4 h */
 #define LIMIT_GREYLIST 524288       /* ours: triplets and known senders, 16 MB */
-#define LIMIT_TRACE_REFUSED 10       /* ours: records a second of what is refused before there is a message */
+#define LIMIT_TRACE_REFUSED 10       /* ours: records a second of refusals without a message */
 #define LIMIT_QUARANTINE_LIST 1000   /* messages in one answer */
 #define LIMIT_QUARANTINE_BATCH 64    /* puts that share a sync */
 #define LIMIT_QUARANTINE_SWEEP_S 60  /* how often old messages are looked for */
