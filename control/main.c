@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "control/auth/arc/pool.h"
+#include "control/grey.h"
 #include "control/loop.h"
 #include "control/sandbox.h"
 #include "postern/limits.h"
@@ -113,9 +114,34 @@ static struct quarantine_options quarantine_options(const struct config *c)
 					   c->quarantine.min_free, c->quarantine.max_age_s};
 }
 
+/* Where a message may vanish, the operator is to see it named. */
+static void tell_discards(const struct snapshot *s)
+{
+	const struct config *c = s->config;
+
+	if (c->policy.access.deny_action == CONFIG_DISCARD)
+		note("NOTICE policy.deny-action = discard: what its deny lists name is answered 250 and "
+		     "given to nobody");
+	for (size_t i = 0; i < c->n_routes; i++)
+		if (c->route[i].policy && c->route[i].policy->access.deny_action == CONFIG_DISCARD)
+			note("NOTICE route.%s.policy.deny-action = discard: what its deny lists name is "
+			     "answered 250 and given to nobody", c->route[i].name);
+	for (size_t i = 0; i < rules_count(s->rules); i++)
+		if (rules_at(s->rules, i)->action == RULE_DISCARD)
+			note("NOTICE rule %s has action discard: what it hits is answered 250 and given to "
+			     "nobody", rules_at(s->rules, i)->name);
+}
+
 static void activate(struct loop *l, struct snapshot *s)
 {
 	struct quarantine_options opt = quarantine_options(s->config);
+	char err[256];
+
+	if (l->active != s)
+		tell_discards(s);
+	/* At the start it is opened as the user that owns it, and its want is fatal. */
+	if (l->base && !grey_open(l, s->config, err, sizeof(err)))
+		note("ALERT greylist: %s: nobody is greylisted until it can be opened", err);
 
 	loop_activate(l, s);
 	if (l->quarantine)
@@ -144,7 +170,7 @@ int main_reload(struct loop *l, struct snapshot_report *report)
 {
 	struct snapshot *s;
 	static const char *const what[] = {"sockets", "loops", "dns", "spf", "trace", "quarantine",
-					   "in-doubt-file", "state-directory"};
+					   "in-doubt-file", "state-directory", "greylist-file"};
 	unsigned int restart;
 	int rc = snapshot_load(l->active->config->path, next_generation(), &s, report);
 
@@ -335,6 +361,7 @@ static void on_second(evutil_socket_t fd, short what, void *arg)
 	struct loop *l = arg;
 	struct indoubt_stats doubt;
 	struct quarantine_stats held;
+	struct greylist_stats grey;
 
 	(void)fd;
 	(void)what;
@@ -344,6 +371,10 @@ static void on_second(evutil_socket_t fd, short what, void *arg)
 	l->counters[CTL_indoubt_kept] = doubt.kept;
 	l->counters[CTL_indoubt_pushed_out] = doubt.pushed_out;
 	persist_second(l);
+	if (l->greylist) {
+		greylist_stats(l->greylist, &grey);
+		l->counters[CTL_greylist_pushed_out] = grey.pushed_out;
+	}
 	if (!l->quarantine)
 		return;
 	quarantine_stats(l->quarantine, &held);
@@ -446,6 +477,8 @@ static int start(struct loop *l, const struct spf_helper *helper)
 		return die("in-doubt table", err);
 	if (persist_start(l, err, sizeof(err)))
 		return die("state directory", err);
+	if (!grey_open(l, c, err, sizeof(err)))
+		return die("greylist", err);
 	return start_quarantine(l);
 }
 
@@ -461,6 +494,7 @@ static void stop(struct loop *l)
 	arc_pool_free(l->seals); /* no judgement is left */
 	sources_free(l->sources);
 	indoubt_close(l->indoubt);
+	greylist_close(l->greylist);
 	if (l->rings)
 		ctl_loop_free(l->rings);
 	ctl_link_free(l->link);

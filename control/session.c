@@ -13,13 +13,10 @@
 #include <string.h>
 #include <time.h>
 
+#include "control/access.h"
 #include "control/loop.h"
-
-static struct ctl_reply reply(uint16_t code, uint8_t class, uint16_t subject, uint16_t detail,
-			      const char *text)
-{
-	return (struct ctl_reply){code, class, subject, detail, str_c(text)};
-}
+#include "control/refused.h"
+#include "control/replies.h"
 
 static uint64_t realtime_ns(void)
 {
@@ -226,10 +223,17 @@ bool session_is_trusted(const struct config *c, const struct ip_addr *ip)
 	return false;
 }
 
+bool session_is_origin(const struct config *c, const struct session *s)
+{
+	return !session_is_relay(c, &s->peer) &&
+	       (s->via != VIA_NONE || !session_is_trusted(c, &s->peer));
+}
+
 static void on_connect(struct loop *l, struct session *s, const struct handoff_desc *d)
 {
 	const struct config *c = l->active->config;
-	struct ctl_reply r = reply(220, 0, 0, 0, "");
+	struct ctl_reply r = {.code = 220};
+	char text[HANDOFF_MAX_TEXT + 1];
 	bool good;
 
 	memcpy(s->peer.a, d->connect.peer, 16);
@@ -242,9 +246,13 @@ static void on_connect(struct loop *l, struct session *s, const struct handoff_d
 	    !session_is_relay(c, &s->peer) && (s->via != VIA_NONE || !session_is_trusted(c, &s->peer))) {
 		/* A private peer means that NAT in front of us hides who sends. */
 		l->counters[CTL_origin_private_peer]++;
-		r = reply(421, 4, 7, 1, "Private source address, the true sender cannot be seen");
+		r = control_reply(SAYS_PRIVATE_PEER);
+	} else {
+		access_connect(l, s, &r);
 	}
 	good = sources_connect(l, s, &r);
+	if (r.code != 220)
+		refused_connect(l, s, &r, text);
 	ctl_verdict_connect(l->rings, d, &r, good);
 }
 

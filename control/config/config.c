@@ -281,5 +281,7 @@ unsigned int config_restart_needed(const struct config *running, const struct co
 	if (!(bits & CONFIG_RESTART_SOCKETS) &&
 	    strcmp(running->state_directory, next->state_directory))
 		bits |= CONFIG_RESTART_STATE;
+	if (!(bits & CONFIG_RESTART_SOCKETS) && strcmp(running->greylist_file, next->greylist_file))
+		bits |= CONFIG_RESTART_GREYLIST;
 	return bits;
 }

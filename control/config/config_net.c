@@ -173,6 +173,8 @@ static const struct config_key route_keys[] = {
 	{"rate", read_double, CONFIG_FIELD(struct config_route, rate), 0, 100000},
 	{"queue-timeout", read_seconds, CONFIG_INT(struct config_route, queue_timeout_s), 1, 600},
 	{"max-message", read_size, CONFIG_INT(struct config_route, max_message), 0, 1u << 30},
+	{"max-recipients", read_count, CONFIG_INT(struct config_route, max_recipients), 0,
+	 HANDOFF_MAX_RCPTS},
 	{"idle-timeout", read_seconds, CONFIG_INT(struct config_route, idle_timeout_s), 0, 3600},
 	{"connect-timeout", read_seconds, CONFIG_INT(struct config_route, connect_timeout_s), 1, 300},
 	{"command-timeout", read_seconds, CONFIG_INT(struct config_route, command_timeout_s), 1, 600},

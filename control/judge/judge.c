@@ -214,7 +214,7 @@ static void finish(struct judge *j)
 		.dnsbl = r->dnsbl,
 		.mail_from = mailbox_alabel(j->req.env->mail_from, alabels, sizeof(alabels)),
 		.null_mx = r->null_mx,
-		.quarantine = j->req.config->quarantine.directory != NULL,
+		.quarantine = config_can_hold(j->req.config, r->policy_config),
 		.hit = r->hit,
 		.n_hits = r->n_hits,
 	};

@@ -113,6 +113,8 @@
 #define LIMIT_SOURCE_LINES 5         /* of the log, a second */
 #define LIMIT_SOURCES_SHOWN 20       /* by `show sources` in each list */
 #define LIMIT_POLICY_NETS 10000      /* networks in policy.allow, policy.deny */
+#define LIMIT_ACCESS_LIST 1000000u   /* ours: entries of a list of policy, 32 MB at most */
+#define LIMIT_ACCESS_FILE (64u * 1024 * 1024) /* ours: octets of its file */
 
 /* The arena of a worker running out */
 #define LIMIT_EVICT_DATA_MS 100      /* ours: between two messages that are given up for others */
@@ -222,6 +224,8 @@
 
 #define LIMIT_INDOUBT 65536         /* recipients whose 250 may be in doubt at once */
 #define LIMIT_INDOUBT_S 14400        /* ours: a sender that retries does so within 4 h */
+#define LIMIT_GREYLIST 524288       /* ours: triplets and known senders, 16 MB */
+#define LIMIT_TRACE_REFUSED 10       /* ours: records a second of refusals without a message */
 #define LIMIT_QUARANTINE_LIST 1000   /* messages in one answer */
 #define LIMIT_QUARANTINE_BATCH 64    /* puts that share a sync */
 #define LIMIT_QUARANTINE_SWEEP_S 60  /* how often old messages are looked for */
@@ -230,6 +234,9 @@
 #define DEFAULT_REVERIFY 0.001       /* share of messages whose signatures are verified once more */
 #define DEFAULT_MAX_MESSAGE (50u * 1024 * 1024)
 #define DEFAULT_MAX_RCPT 100
+#define DEFAULT_GREYLIST_DELAY_S 60            /* RFC 6647 5: from one minute */
+#define DEFAULT_GREYLIST_WINDOW_S (24 * 3600)  /* to 24 hours */
+#define DEFAULT_GREYLIST_LIFETIME_S (35 * 86400) /* RFC 6647 5: a week at least; here a monthly letter */
 #define DEFAULT_MAX_ERRORS 20
 #define DEFAULT_MAX_TRANSACTIONS 1000
 #define DEFAULT_DATA_TOTAL_S 1800

@@ -210,6 +210,7 @@
 	X(rcpt_other_route, D, "recipients deferred: another route was taken (452 4.5.3)") \
 	X(rcpt_unlisted, D, "recipients refused: not in the list of their route") \
 	X(rcpt_too_big, D, "recipients refused: the declared size is over that of the next hop (550 5.3.4)") \
+	X(rcpt_over_limit, D, "recipients deferred: max-recipients of their route (452 4.5.3)") \
 	X(rcpt_too_many, D, "recipients deferred: the next hop takes them in smaller transactions (452 4.5.3)") \
 	X(breaker_opened, C, "breakers of routes that opened") \
 	X(breaker_deferred, D, "5xx of a next hop turned into 451 by an open breaker") \
@@ -229,6 +230,8 @@
 	X(indoubt_answered, C, "messages answered from the in-doubt table, not delivered again") \
 	X(indoubt_pushed_out, C, "entries of the in-doubt table that lost their place") \
 	X(quarantined, C, "messages put into quarantine") \
+	X(quarantine_redirected, C, "of these, taken by the next hop of a quarantine mailbox") \
+	X(discarded, D, "messages answered 250 and given to nobody, as configuration says") \
 	X(quarantine_failed, C, "messages that quarantine did not take, deferred") \
 	X(quarantine_held, G, "messages in quarantine") \
 	X(quarantine_bytes, G, "octets of messages in quarantine") \
@@ -278,6 +281,15 @@
 	X(dmarc_refused, D, "messages refused for DMARC") \
 	X(dmarc_overridden_forwarder, C, "failed DMARC policies lifted by a trusted forwarder") \
 	X(dmarc_overridden_sealer, C, "failed DMARC policies lifted by a chain of trusted sealers") \
+	X(access_denied, D, "messages, recipients and sessions that a deny list of policy named") \
+	X(access_allowed, C, "messages that an allow list of policy named") \
+	X(policy_rule, D, "messages refused or deferred: action of a rule") \
+	X(policy_score, D, "messages refused or deferred: reject-score, defer-score") \
+	X(greylist_deferred, D, "recipients deferred: a sender nobody knows yet (451 4.7.1)") \
+	X(greylist_passed, C, "recipients taken at a retry in its time") \
+	X(greylist_known, C, "recipients taken at once: the sender is known") \
+	X(greylist_spared, C, "recipients that a dry run did not defer") \
+	X(greylist_pushed_out, C, "entries of the greylist that lost their place") \
 	X(dnsbl_listed, C, "listings in lists in the DNS") \
 	X(dnsbl_not_listed, C, "answers of such lists that say no") \
 	X(dnsbl_failed, C, "questions to such lists without an answer") \
@@ -347,6 +359,7 @@
 	X(state_failed, D, "writes of the state directory that failed; they are tried again") \
 	X(state_damaged, D, "documents of the state directory that could not be read at the start") \
 	X(trace_records, C, "trace records written") \
+	X(trace_untold, D, "refusals before there was a message that have no trace record: too many a second") \
 	X(trace_failed, D, "trace records that could not be written") \
 	X(api_requests, C, "requests on the control socket") \
 	X(replies_acked, C, "final replies that the client's TCP acknowledged") \
