@@ -275,18 +275,18 @@ void session_remember_final(struct session *s, uint32_t question, const char *tr
 	snprintf(k->final[i].trace_id, sizeof(k->final[i].trace_id), "%s", trace_id);
 }
 
-static void on_reply(struct loop *l, struct session *s, const struct handoff_desc *d)
+/* What became of the final reply to this question, if there was one. */
+static void final_over(struct session *s, uint32_t question, bool lost)
 {
 	struct session_work *k = s->work;
-	bool lost = d->kind == DESC_REPLY_LOST;
 
-	l->counters[lost ? CTL_replies_lost : CTL_replies_acked]++;
 	for (unsigned int i = 0; k && i < SESSION_FINALS; i++) {
-		if (!k->final[i].trace_id[0] || k->final[i].question != d->question)
+		if (!k->final[i].trace_id[0] || k->final[i].question != question)
 			continue;
 		if (lost)
-			trace_write(l->trace, json_pack("{s:s, s:s}", "event", "reply-lost", "trace_id",
-							k->final[i].trace_id));
+			trace_write(s->loop->trace,
+				    json_pack("{s:s, s:s}", "event", "reply-lost", "trace_id",
+					      k->final[i].trace_id));
 		if (lost)
 			indoubt_keep(k->final[i].ticket);
 		else
@@ -294,7 +294,16 @@ static void on_reply(struct loop *l, struct session *s, const struct handoff_des
 		k->final[i].ticket = NULL;
 		k->final[i].trace_id[0] = '\0';
 	}
-	session_work_done(s);
+	if (k)
+		session_work_done(s);
+}
+
+static void on_reply(struct loop *l, struct session *s, const struct handoff_desc *d)
+{
+	bool lost = d->kind == DESC_REPLY_LOST;
+
+	l->counters[lost ? CTL_replies_lost : CTL_replies_acked]++;
+	final_over(s, d->question, lost);
 }
 
 static void on_cancel(struct session *s, const struct handoff_desc *d)
@@ -304,6 +313,8 @@ static void on_cancel(struct session *s, const struct handoff_desc *d)
 	if (m && m->sub->desc.msg.record == d->msg.record &&
 	    m->sub->desc.msg.record_gen == d->msg.record_gen)
 		message_cancel(m);
+	else /* Our verdict crossed it: the client was told 451, and a reply that nobody hears is lost. */
+		final_over(s, d->question, true);
 }
 
 static void on_transaction_end(struct session *s)

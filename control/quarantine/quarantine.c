@@ -167,6 +167,10 @@ static void put_batch(struct quarantine *q, struct job_list *batch)
 			/* EEXIST cannot come: the file's name was free. */
 			store_unlink(&q->store, j->id);
 			pending -= j->put->content.size;
+			/* With no room for a row SQLite may give up all that were put before, and the
+			 * next would stand by itself, whatever its client hears. */
+			if (!rc && !index_in_transaction(&q->index))
+				rc = own;
 			continue;
 		}
 		n++;
