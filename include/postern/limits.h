@@ -36,6 +36,8 @@
 #define LIMIT_HEADER_FIELDS 2000        /* ours */
 #define LIMIT_MIME_NESTING 64           /* ours (design: content views) */
 #define LIMIT_MIME_PARTS 1000           /* ours */
+#define LIMIT_URI 4096                  /* ours: octets of one URI or attribute that are looked at */
+#define LIMIT_URIS 2048                 /* ours: URIs of a message that are given out */
 #define LIMIT_FOREIGN_TRUST_HEADERS 64  /* ours: names of foreign-trust-headers */
 #define LIMIT_OWN_BLOCK (128 * 1024)    /* ours: what our fields add to the header of a message */
 #define LIMIT_OWN_FIELDS 16             /* ours */
