@@ -38,13 +38,14 @@ struct words_charset {
 #define WORDS_CUT (1u << 5)             /* longer than the caller's buffer, or nested too deep */
 #define WORDS_BROKEN (1u << 6)          /* a quote or comment without its end, a gap in sections */
 
-/* Line ends that fold are taken out (their white space stays), and white space around the value. */
+/* Line ends with the white space behind them become one SP; white space around the value goes. */
 uint32_t words_unfold(struct str value, words_out out, void *ctx);
 
 /* As words_unfold(), with encoded-words decoded wherever they stand. White space between two of
  * them is no text; neighbours of one charset are converted as one string, so that a character may
- * be cut between them. A word that is broken, or of an unknown charset, stays as it is. Octets
- * above 127 that are not UTF-8 are taken as Windows-1252. */
+ * be cut between them. A word that is broken, or of an unknown charset, stays as it is. CR and LF
+ * that a word brings become SP: no rule sees a line that is none. Octets above 127 that are not
+ * UTF-8 are taken as Windows-1252. */
 uint32_t words_decode(struct str value, const struct words_charset *cs, words_out out, void *ctx);
 
 /* What stands before the first ';' (a media type, a disposition, an encoding), lower case, without
@@ -55,16 +56,19 @@ uint32_t words_main(struct str value, uint8_t *buf, size_t size, size_t *n);
  * The value of one parameter in UTF-8 into buf, name in lower case. True when it is there (it may be
  * empty). It may be a token, a quoted string (with encoded-words in it, as mailers write them), or
  * in sections (RFC 2231: name*0*=charset'lang'percent; name*1=…); `name*` wins over `name` (RFC 5987
- * 4.3.1 has that for mailers that give both). Sections may come in any order.
+ * 4.3.1 has that for mailers that give both). Sections may come in any order. With cs NULL nothing
+ * is converted: the octets of a plain parameter, as a boundary is compared.
  */
 bool words_param(struct str value, struct str name, const struct words_charset *cs, uint8_t *buf,
 		 size_t size, size_t *n, uint32_t *marks);
 
-/* Of a list of mailboxes (RFC 5322 3.4, groups and routes of 4.4 included): their addresses, without
- * brackets and comments; `, ` between two, `most` of them at most. Returns how many. */
+/* Of a list of mailboxes (RFC 5322 3.4, groups and routes of 4.4 included) the addresses, without
+ * brackets and comments, `, ` between two; the first `most` of them. What has no '@' is no address.
+ * Returns how many. most 1 is what SpamAssassin's `From:addr` has. */
 size_t words_addresses(struct str value, size_t most, words_out out, void *ctx);
 
-/* Of the same: the display names, decoded and without quotes; of a mailbox without one the comment
- * (`a@example.org (Name)`). One that has neither is left out. Returns how many. */
+/* Of the same the display names, decoded and without quotes; of a mailbox without one the comment
+ * (`a@example.org (Name)`). Looks at the first `most` mailboxes; one that has no name is left out.
+ * Returns how many. */
 size_t words_names(struct str value, size_t most, const struct words_charset *cs, words_out out,
 		   void *ctx);
