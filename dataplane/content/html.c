@@ -56,6 +56,10 @@ static const uint8_t *data(struct html *h, const uint8_t *p, const uint8_t *end)
 	if (p == end)
 		return p;
 	if (*p == '&') {
+		const uint8_t *q = html_reference_here(h, p, end);
+
+		if (q)
+			return q;
 		h->state = HTML_REFERENCE;
 	} else if (*p == 0) {
 		h->marks |= HTML_NUL; /* 13.2.6.4.7: ignored */

@@ -115,6 +115,8 @@ void html_put(struct html *h, const uint8_t *p, size_t n);
 void html_break(struct html *h, unsigned int lines);
 void html_flush(struct html *h);
 const uint8_t *html_reference(struct html *h, const uint8_t *p, const uint8_t *end);
+/* The same where all of it lies in this run, '&' at p; NULL if that cannot be told. */
+const uint8_t *html_reference_here(struct html *h, const uint8_t *p, const uint8_t *end);
 /* What is open at the end of the input is text. */
 void html_reference_end(struct html *h);
 /* References of an attribute value decoded into out, which has room for size; returns the length. */

@@ -196,7 +196,9 @@ static void srcset(struct html *h, struct str v)
 		for (stop = i; stop > from && v.p[stop - 1] == ',';)
 			stop--;
 		html_link(h, HTML_LINK_SRC, str_make(v.p + from, stop - from));
-		while (stop == i && i < v.n && v.p[i] != ',')
+		if (stop < i)
+			continue;
+		while (i < v.n && v.p[i] != ',') /* descriptors */
 			i++;
 	}
 }

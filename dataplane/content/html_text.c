@@ -86,6 +86,7 @@ const uint8_t *html_run(struct html *h, const uint8_t *p, const uint8_t *end, bo
 		if (html_is_space(*p)) {
 			h->space = true;
 			p++;
+			CONTENT_STEP(1);
 			continue;
 		}
 		if (*p == 0 || *p == '<' || (*p == '&' && refs))
@@ -283,6 +284,26 @@ void html_reference_end(struct html *h)
 		number_done(h);
 	else
 		name_done(h, false);
+}
+
+const uint8_t *html_reference_here(struct html *h, const uint8_t *p, const uint8_t *end)
+{
+	size_t i = 1, used = 0;
+	struct str text;
+	bool semicolon;
+
+	if (end - p <= HTML_REF || p[1] == '#')
+		return NULL;
+	while (i < HTML_REF - 1 && ascii_is_alnum(p[i]))
+		i++;
+	CONTENT_STEP(i);
+	semicolon = p[i] == ';';
+	text = named(str_make(p + 1, i - 1), semicolon, false, 0, &used);
+	if (text.p)
+		html_put(h, text.p, text.n);
+	else
+		html_put(h, p, 1);
+	return p + 1 + (text.p ? used : 0);
 }
 
 /* The reference at s.p[0], which is '&': its text into out; returns what it takes of s, 0: none. */

@@ -64,37 +64,42 @@ static uint64_t hash(const struct uri *u, struct str s)
 	return h ? h : 1;
 }
 
-static void give(struct uri *u, struct str s)
+/* True if it is new, and went out. */
+static bool give(struct uri *u, struct str s)
 {
 	uint64_t h;
 	size_t at;
 
 	if (!s.n)
-		return;
+		return false;
 	h = hash(u, s);
 	for (at = h % URI_SLOTS; u->set[at]; at = (at + 1) % URI_SLOTS)
 		if (u->set[at] == h)
-			return;
+			return false;
 	if (u->n == LIMIT_URIS) {
 		u->marks |= URI_CUT;
-		return;
+		return false;
 	}
 	u->set[at] = h;
 	u->used[u->n++] = (uint16_t)at;
 	u->sink->uri(u->sink->ctx, s.p, s.n);
+	return true;
 }
 
-/* As it stands, and comparable. */
-static void give_forms(struct uri *u, struct str s)
+/* As it stands, and comparable. False: it was given before, and its forms with it, or there is no
+ * room for more; a message pays for so many URIs and no more. */
+static bool give_forms(struct uri *u, struct str s)
 {
 	uint8_t form[LIMIT_URI];
 	size_t n;
 
-	give(u, s);
+	if (!give(u, s))
+		return false;
 	n = uri_normalise(s, false, form);
 	give(u, str_make(form, n));
 	if (n && memmem(form, n, "xn--", 4))
 		give(u, str_make(form, uri_normalise(s, true, form)));
+	return true;
 }
 
 /* Where a scheme of ours begins that ends with the ':' at s.p[colon]; s.n: none does. */
@@ -156,8 +161,8 @@ void uri_found(struct uri *u, struct str s)
 		u->marks |= URI_CUT;
 		s.n = LIMIT_URI;
 	}
-	give_forms(u, s);
-	give_inner(u, s);
+	if (give_forms(u, s))
+		give_inner(u, s);
 }
 
 void uri_found_as(struct uri *u, struct str scheme, struct str s)

@@ -354,30 +354,41 @@ size_t uri_host(struct str raw, bool unicode, uint8_t *out)
 	return h.n;
 }
 
-bool uri_is_domain(struct str s)
+/* Labels of letters, digits, '-' and '_' that begin and end with a letter or digit; in lower case. */
+static bool is_domain(struct str host)
 {
-	uint8_t host[URI_HOST], previous = '.';
-	size_t n, dot = 0;
+	uint8_t previous = '.';
+	size_t dot = 0;
 
-	if (!memchr(s.p, '.', s.n))
-		return false;
-	n = uri_host(s, false, host);
-	if (n < 3)
-		return false;
-	for (size_t i = 0; i <= n; i++) {
-		uint8_t c = i < n ? host[i] : '.';
+	for (size_t i = 0; i <= host.n; i++) {
+		uint8_t c = i < host.n ? host.p[i] : '.';
 
 		if (c == '.') {
 			if (!ascii_is_alnum(previous))
 				return false;
-			if (i < n)
+			if (i < host.n)
 				dot = i;
-		} else if (!ascii_is_alnum(c) && (c != '-' && c != '_')) {
-			return false;
-		} else if (previous == '.' && !ascii_is_alnum(c)) {
+		} else if (!ascii_is_alnum(c) && (previous == '.' || (c != '-' && c != '_'))) {
 			return false;
 		}
 		previous = c;
 	}
-	return dot && tables_is_tld(str_make(host + dot + 1, n - dot - 1));
+	return dot && tables_is_tld(str_skip(host, dot + 1));
+}
+
+bool uri_is_domain(struct str s)
+{
+	uint8_t host[URI_HOST];
+	size_t n = 0;
+
+	if (s.n < 3 || s.n > sizeof(host) || !memchr(s.p, '.', s.n))
+		return false;
+	while (n < s.n && s.p[n] < 0x80 && s.p[n] != '%') {
+		host[n] = ascii_lower(s.p[n]);
+		n++;
+	}
+	CONTENT_STEP(n);
+	if (n < s.n)
+		n = uri_host(s, false, host);
+	return n && is_domain(str_make(host, n));
 }

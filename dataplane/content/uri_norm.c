@@ -93,9 +93,11 @@ static bool put_host(struct writer *w, struct str raw, bool unicode)
 	} else {
 		n = uri_host(raw, unicode, host);
 		/* What is no host name may still be read as one by somebody. */
-		if (n == 0 && raw.n <= sizeof(host))
+		if (n == 0 && raw.n && raw.n <= sizeof(host)) {
 			for (; n < raw.n; n++)
 				host[n] = ascii_lower(raw.p[n]);
+			n = uri_percent(host, n, false);
+		}
 	}
 	put(w, str_make(host, n));
 	return n > 0;

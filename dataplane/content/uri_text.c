@@ -36,7 +36,9 @@ static inline bool is_trigger(const uint8_t *p, const uint8_t *from, uint8_t nex
 		/* http, https, ftp, mailto */
 		return (before == 'p' || before == 's' || before == 'o') && !is_delimiter(next);
 	}
-	return is_name(next) || (*p == '@' && next == '[');
+	if (*p == '@')
+		return is_name(next) || next == '[';
+	return ascii_is_alpha(next) || next >= 0x80; /* no top-level domain begins with a digit */
 }
 
 /* The first trigger in [p, end); what stands before p belongs to no word any more. */

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "dataplane/content/test_charset.h"
+#include "dataplane/content/test_words.h"
 #include "dataplane/content/uri.h"
 #include "dataplane/content/words.h"
 
