@@ -26,6 +26,8 @@ struct collected {
 
 static inline void collect(struct collected *c, const void *p, size_t n)
 {
+	if (n == 0)
+		return;
 	if (n > c->room - c->n) {
 		c->room = 2 * (c->n + n);
 		c->p = realloc(c->p, c->room);

@@ -11,7 +11,6 @@
 struct piece {
 	size_t n;
 	bool space; /* white space is due before what comes next */
-	bool words; /* there is white space between what came */
 	uint8_t buf[NAME_MAX_OCTETS];
 };
 
@@ -20,6 +19,7 @@ struct mailbox {
 	struct piece comment;  /* the first one */
 	size_t n_bare, n_angle;
 	bool angle, bare_cut, angle_cut, commented, bare_at;
+	bool gap, bare_words; /* white space has come; and something behind it: that is no address */
 	uint8_t bare[ADDRESS_MAX]; /* what stands outside of <>, without white space and comments */
 	uint8_t in_angle[ADDRESS_MAX];
 };
@@ -34,11 +34,8 @@ struct list {
 
 static void piece_put(struct piece *p, uint8_t c)
 {
-	if (p->space && p->n) {
-		p->words = true;
-		if (p->n < sizeof(p->buf))
-			p->buf[p->n++] = ' ';
-	}
+	if (p->space && p->n && p->n < sizeof(p->buf))
+		p->buf[p->n++] = ' ';
 	p->space = false;
 	if (p->n < sizeof(p->buf))
 		p->buf[p->n++] = c;
@@ -47,6 +44,8 @@ static void piece_put(struct piece *p, uint8_t c)
 static void bare_put(struct mailbox *m, uint8_t c)
 {
 	m->bare_at |= c == '@';
+	m->bare_words |= m->gap && m->n_bare;
+	m->gap = false;
 	if (m->n_bare < sizeof(m->bare))
 		m->bare[m->n_bare++] = c;
 	else
@@ -156,7 +155,7 @@ static void take_angle(struct list *l, struct mailbox *m)
 static void mailbox_clear(struct mailbox *m)
 {
 	m->name.n = m->comment.n = m->n_bare = m->n_angle = 0;
-	m->name.space = m->name.words = m->comment.space = m->comment.words = false;
+	m->name.space = m->comment.space = m->gap = m->bare_words = false;
 	m->angle = m->bare_cut = m->angle_cut = m->commented = m->bare_at = false;
 }
 
@@ -187,7 +186,7 @@ static bool next_mailbox(struct list *l, struct mailbox *m)
 		if (c == ':' && !m->angle && !m->bare_at) {
 			mailbox_clear(m); /* it was the name of a group */
 		} else if (ascii_is_wsp_crlf(c)) {
-			m->name.space = true;
+			m->name.space = m->gap = true;
 		} else if (!m->angle && c != '"') {
 			bare_put(m, c);
 			piece_put(&m->name, c);
@@ -200,7 +199,7 @@ static bool next_mailbox(struct list *l, struct mailbox *m)
 static struct str mailbox_address(const struct mailbox *m)
 {
 	struct str a = m->angle ? str_make(m->in_angle, m->n_angle) :
-				  str_make(m->bare, m->name.words ? 0 : m->n_bare);
+				  str_make(m->bare, m->bare_words ? 0 : m->n_bare);
 
 	if ((m->angle ? m->angle_cut : m->bare_cut) || str_find(a, '@') == a.n)
 		return STR_NONE;
