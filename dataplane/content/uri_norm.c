@@ -97,6 +97,9 @@ static bool put_host(struct writer *w, struct str raw, bool unicode)
 			for (; n < raw.n; n++)
 				host[n] = ascii_lower(raw.p[n]);
 			n = uri_percent(host, n, false);
+			if (span(str_make(host, n), "/\\?#") < n) /* it would end there */
+				for (n = 0; n < raw.n; n++)
+					host[n] = ascii_lower(raw.p[n]);
 		}
 	}
 	put(w, str_make(host, n));
