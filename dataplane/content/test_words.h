@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "dataplane/content/words.h"
+#include "postern/utf8.h"
 
 struct test_charset {
 	enum { TEST_CLOSED, TEST_UTF8, TEST_LATIN1 } open;
@@ -44,6 +45,8 @@ static void test_charset_feed(void *ctx, const uint8_t *p, size_t n, words_out o
 	if (t->open == TEST_CLOSED)
 		abort();
 	for (size_t i = 0; i < n; i++) {
+		size_t len;
+
 		if (t->open == TEST_LATIN1) {
 			uint8_t two[2] = {(uint8_t)(0xc0 | p[i] >> 6), (uint8_t)(0x80 | (p[i] & 0x3f))};
 
@@ -60,7 +63,7 @@ static void test_charset_feed(void *ctx, const uint8_t *p, size_t n, words_out o
 		t->held[t->n_held++] = p[i];
 		if (t->n_held < test_charset_needs(t->held[0]))
 			continue;
-		if (t->n_held == 1 && t->held[0] >= 0x80)
+		if (utf8_at(str_make(t->held, t->n_held), 0, &len) < 0)
 			out(out_ctx, (const uint8_t *)"\xef\xbf\xbd", 3);
 		else
 			out(out_ctx, t->held, t->n_held);

@@ -98,10 +98,30 @@ static size_t breaks(struct str s, size_t i, bool host)
 	       !(stop && p[2] == 0x8e) ? 3 : 0;
 }
 
+/*
+ * The same for a name without a scheme, where more ends it: the signs of U+0080-00BF, but those that
+ * names have or lose (AA, AD, B5, B7, BA), and of U+2000-2BFF, two of U+00C0-00FF, emoji.
+ */
+static size_t breaks_name(struct str s, size_t i)
+{
+	const uint8_t *p = s.p + i;
+	size_t n = s.n - i, k = breaks(s, i, true);
+
+	if (k || n < 2)
+		return k;
+	if (p[0] == 0xc2)
+		return p[1] < 0xc0 && !memchr("\xaa\xad\xb5\xb7\xba", p[1], 5) ? 2 : 0;
+	if (p[0] == 0xc3)
+		return p[1] == 0x97 || p[1] == 0xb7 ? 2 : 0;
+	if (p[0] == 0xe2 && n > 2)
+		return p[1] >= 0x82 && p[1] <= 0xaf ? 3 : 0;
+	return p[0] == 0xf0 && p[1] == 0x9f && n > 3 ? 4 : 0;
+}
+
 /* What a URI may end with; `)` and `]` only where it holds their opening ones. */
 static bool is_final(uint8_t c)
 {
-	return is_name(c) || c == '/' || c == ')' || c == ']';
+	return is_name(c) || c == '/' || c == '%' || c == ')' || c == ']';
 }
 
 /* Where the URI ends whose host or tail begins at s.p[i]; not before `least`. */
@@ -241,7 +261,7 @@ static size_t host_names(struct word *w, size_t from, size_t to)
 static size_t without_scheme(struct word *w, size_t from, size_t to)
 {
 	const uint8_t *p = w->s.p;
-	size_t at = to, start = from;
+	size_t at = to, start = from, end;
 	struct str local, domain;
 
 	while (at > from && p[at - 1] != '@')
@@ -255,9 +275,14 @@ static size_t without_scheme(struct word *w, size_t from, size_t to)
 	while (start < at - 1 && !ascii_is_alnum(p[start]) && p[start] != '_')
 		start++;
 	local = str_make(p + start, at - 1 - start);
-	domain = trim_name(str_make(p + at, to - at));
-	CONTENT_STEP(to - from);
-	if (local.n && domain.p == p + at && domain.n && uri_is_domain(domain)) {
+	end = at;
+	while (end < to && !is_spaceless(p[end]))
+		end++;
+	domain = trim_name(str_make(p + at, end - at));
+	if (!uri_is_domain(domain))
+		domain = trim_name(str_make(p + at, to - at));
+	CONTENT_STEP(2 * (to - from));
+	if (local.n && domain.p == p + at && uri_is_domain(domain)) {
 		uri_found_as(w->u, STR("mailto:"), str_make(local.p, local.n + 1 + domain.n));
 		return to;
 	}
@@ -294,7 +319,7 @@ static void look_at(struct uri *u, struct str s)
 		size_t from = i, stop = 0;
 
 		while (i < s.n && in_span(s.p[i])) {
-			stop = s.p[i] >= 0x80 ? breaks(s, i, true) : 0;
+			stop = s.p[i] >= 0x80 ? breaks_name(s, i) : 0;
 			if (stop)
 				break;
 			i++;
