@@ -3,9 +3,9 @@
 
 /*
  * bench/content [--reps N] — what the renderer of HTML, the finder of URIs and the decoder of words
- * cost on one core, in GB/s of input: mail as it is, and input made to cost most, each of 1 MiB and of
- * 2 MiB. The last column is how many times as long the double takes an octet: above 1.3 something is
- * not linear. The median of N repetitions; see bench/README.md.
+ * cost on one core, in GB/s of input: mail as it is, and input made to cost most, each of 1 MiB and
+ * of 2 MiB. The last column is how many times as long the double takes an octet: above 1.3
+ * something is not linear. The median of N repetitions; see bench/README.md.
  */
 
 #include <errno.h>
@@ -19,8 +19,8 @@
 #include "dataplane/content/uri.h"
 #include "dataplane/content/words.h"
 
-#define SIZE (1u << 20)
-#define RUN (64u * 1024) /* CONTENT_RUN */
+#define SIZE     (1u << 20)
+#define RUN      (64u * 1024) /* CONTENT_RUN */
 #define REPS_MAX 101
 
 static struct html *html;
@@ -100,8 +100,8 @@ static void run_param(size_t n)
 	size_t len;
 
 	for (size_t i = 0; i < n; i += RUN) {
-		(void)words_param(str_make(input + i, RUN), STR("name"), &cs, buf, sizeof(buf), &len,
-				  &marks);
+		(void)words_param(str_make(input + i, RUN), STR("name"), &cs, buf, sizeof(buf),
+				  &len, &marks);
 		octets_out += len;
 	}
 }
@@ -110,22 +110,29 @@ static const char prose[] =
 	"We are writing to let you know that the terms of your account will change next month. "
 	"Nothing has to be done on your side; the new terms apply from the first of the month on. "
 	"If you have questions, our staff will answer them (Monday to Friday, 9:00 to 17:30).\n"
-	"The invoice no. 2026.1142 of 3.5. is enclosed. Please note: the amount is 1,250.00 EUR.\n\n";
+	"The invoice no. 2026.1142 of 3.5. is enclosed. Please note: the amount is 1,250.00 "
+	"EUR.\n\n";
 
 static const char newsletter[] =
-	"<tr><td class=\"c\" style=\"padding:0 12px;font-family:Arial,Helvetica,sans-serif;font-size:"
+	"<tr><td class=\"c\" style=\"padding:0 "
+	"12px;font-family:Arial,Helvetica,sans-serif;font-size:"
 	"14px;line-height:21px;color:#333333\" width=\"280\" valign=\"top\">\r\n"
-	"  <a href=\"https://click.example.com/t?id=8812&amp;u=77aa&amp;l=3\" style=\"color:#0066cc\">"
+	"  <a href=\"https://click.example.com/t?id=8812&amp;u=77aa&amp;l=3\" "
+	"style=\"color:#0066cc\">"
 	"<img src=\"https://img.example.net/a/b/c.png\" width=\"280\" height=\"120\" alt=\"\" "
-	"border=\"0\"></a>\r\n  <p style=\"margin:0\">The new collection is here &ndash; with more than "
-	"forty colours, made to last, and now&nbsp;for a short time at half the price. Delivery is free "
+	"border=\"0\"></a>\r\n  <p style=\"margin:0\">The new collection is here &ndash; with more "
+	"than "
+	"forty colours, made to last, and now&nbsp;for a short time at half the price. Delivery is "
+	"free "
 	"within three days for every order above 40&euro;.</p>\r\n</td></tr>\r\n";
 
 static const char plain_html[] =
 	"<p>We are writing to let you know that the terms of your account will change next month. "
 	"Nothing has to be done on your side; the new terms apply from the first of the month on. "
-	"If you have <b>questions</b>, our staff will answer them (Monday to Friday, 9:00 to 17:30).\n"
-	"The invoice no. 2026.1142 of 3.5. is enclosed. Please note: the amount is 1,250.00 EUR.</p>\n";
+	"If you have <b>questions</b>, our staff will answer them (Monday to Friday, 9:00 to "
+	"17:30).\n"
+	"The invoice no. 2026.1142 of 3.5. is enclosed. Please note: the amount is 1,250.00 "
+	"EUR.</p>\n";
 
 static const struct {
 	const char *name;
@@ -139,16 +146,20 @@ static const struct {
 	{"uri, prose", run_uri, prose, ""},
 	{"uri, prose with a link every 700 octets", run_uri,
 	 "It is said that all of it can be read at https://www.example.com/news/2026/11?id=7. "
-	 "The rest is prose that holds nothing of the kind but is there to be read as well by all who "
-	 "want to, and it goes on for some while so that there is enough of it to look at in one go, "
+	 "The rest is prose that holds nothing of the kind but is there to be read as well by all "
+	 "who "
+	 "want to, and it goes on for some while so that there is enough of it to look at in one "
+	 "go, "
 	 "and it goes on for some while so that there is enough of it to look at in one go. "
 	 "and it goes on for some while so that there is enough of it to look at in one go, "
 	 "and it goes on for some while so that there is enough of it to look at in one go, "
 	 "and it goes on for some while so that there is enough of it to look at in one go, "
-	 "and it goes on for some while so that there is enough of it to look at in one go.\n", ""},
-	{"words, a field of encoded-words", run_words, "=?utf-8?B?w6TDtsO8IHRleHQ=?= =?utf-8?Q?=C3=A4?= ",
+	 "and it goes on for some while so that there is enough of it to look at in one go.\n",
 	 ""},
-	{"words, mailboxes", run_mailboxes, "\"Doe, J.\" <j.doe@example.com>, a@example.org (A), ", ""},
+	{"words, a field of encoded-words", run_words,
+	 "=?utf-8?B?w6TDtsO8IHRleHQ=?= =?utf-8?Q?=C3=A4?= ", ""},
+	{"words, mailboxes", run_mailboxes, "\"Doe, J.\" <j.doe@example.com>, a@example.org (A), ",
+	 ""},
 	/* Hostile */
 	{"html, <!-- again and again", run_html, "<!--", ""},
 	{"html, a quote without end", run_html, "<a href=x ", "<a href=\""},
@@ -247,8 +258,8 @@ int main(int argc, char **argv)
 		fill(t[i].first, t[i].piece);
 		one = median(t[i].run, SIZE, reps);
 		two = median(t[i].run, 2 * SIZE, reps);
-		printf("%-42s %8.3f %8.3f %8.2f\n", t[i].name, SIZE / one * 1e-9, 2 * SIZE / two * 1e-9,
-		       two / one / 2);
+		printf("%-42s %8.3f %8.3f %8.2f\n", t[i].name, SIZE / one * 1e-9,
+		       2 * SIZE / two * 1e-9, two / one / 2);
 	}
 	printf("%llu octets and %llu URIs came out\n", (unsigned long long)octets_out,
 	       (unsigned long long)uris_out);

@@ -105,7 +105,7 @@ static bool tag_open(struct html *h, uint8_t c)
 
 static bool markup(struct html *h, uint8_t c)
 {
-	static const char cdata[] = "[CDATA[";
+	static const char start[] = "[CDATA[";
 
 	if (h->n_ref < 2 && c == '-' && (h->n_ref == 0 || h->ref[0] == '-')) {
 		h->ref[h->n_ref++] = c;
@@ -116,9 +116,9 @@ static bool markup(struct html *h, uint8_t c)
 		}
 		return true;
 	}
-	if ((h->n_ref == 0 || h->ref[0] == '[') && c == cdata[h->n_ref]) {
+	if ((h->n_ref == 0 || h->ref[0] == '[') && c == (uint8_t)start[h->n_ref]) {
 		h->ref[h->n_ref++] = c;
-		if (h->n_ref == sizeof(cdata) - 1) {
+		if (h->n_ref == sizeof(start) - 1) {
 			h->state = HTML_CDATA;
 			h->brackets = 0;
 		}
@@ -146,8 +146,9 @@ static const uint8_t *comment(struct html *h, const uint8_t *p, const uint8_t *e
 			return p + 1;
 		}
 		if (*p == '-') {
-			h->dashes = h->dashes == DASHES_START ? DASHES_START + 1 :
-				    h->dashes == 0 ? 1 : 2;
+			h->dashes = h->dashes == DASHES_START ? DASHES_START + 1
+				    : h->dashes == 0          ? 1
+							      : 2;
 			h->bang = false;
 		} else {
 			h->bang = *p == '!' && h->dashes == 2;
@@ -175,8 +176,8 @@ static void put_brackets(struct html *h)
 		put_literal(h, "]");
 }
 
-/* A CDATA section outside of SVG is a comment to the standard, so it ends at the first '>'. Its text
- * is given out, as SpamAssassin does. */
+/* A CDATA section outside of SVG is a comment to the standard, so it ends at the first '>'. Its
+ * text is given out, as SpamAssassin does. */
 static const uint8_t *cdata(struct html *h, const uint8_t *p, const uint8_t *end)
 {
 	for (; p < end; p++) {

@@ -138,8 +138,9 @@ void html_css_attribute(struct html *h, struct str v)
 		for (from = i; from < v.n && html_is_space(v.p[from]);)
 			from++;
 		quote = from < v.n && (v.p[from] == '"' || v.p[from] == '\'') ? v.p[from++] : 0;
-		for (stop = from; stop < v.n && (quote ? v.p[stop] != quote :
-						 v.p[stop] != ')' && !html_is_space(v.p[stop]));)
+		for (stop = from;
+		     stop < v.n &&
+		     (quote ? v.p[stop] != quote : v.p[stop] != ')' && !html_is_space(v.p[stop]));)
 			stop++;
 		CONTENT_STEP(stop - i);
 		html_link(h, HTML_LINK_CSS, str_make(v.p + from, stop - from));

@@ -27,10 +27,11 @@ static bool tag_is(const struct html *h, const char *name)
 struct effect {
 	uint8_t breaks; /* LFs */
 	bool space;
-	uint8_t raw;    /* enum html_raw */
+	uint8_t raw; /* enum html_raw */
 };
 
-static const struct effect none, space = {.space = true}, line = {.breaks = 1}, para = {.breaks = 2};
+static const struct effect none, space = {.space = true}, line = {.breaks = 1},
+				 para = {.breaks = 2};
 
 static struct effect effect_of_2(const uint8_t *p)
 {
@@ -39,7 +40,10 @@ static struct effect effect_of_2(const uint8_t *p)
 		return line;
 	case 'h' << 8 | 'r':
 		return para;
-	case 'd' << 8 | 'd': case 'd' << 8 | 't': case 'l' << 8 | 'i': case 't' << 8 | 'd':
+	case 'd' << 8 | 'd':
+	case 'd' << 8 | 't':
+	case 'l' << 8 | 'i':
+	case 't' << 8 | 'd':
 	case 't' << 8 | 'h':
 		return space;
 	default:
@@ -52,13 +56,20 @@ static const struct {
 	const char *name;
 	struct effect effect;
 } elements[] = {
-	{"div", {.breaks = 1}}, {"pre", {.breaks = 2}}, {"xmp", {.breaks = 2, .raw = HTML_RAW_XMP}},
-	{"embed", {.space = true}}, {"style", {.raw = HTML_RAW_STYLE}},
-	{"title", {.breaks = 2, .raw = HTML_RAW_TITLE}}, {"iframe", {.raw = HTML_RAW_IFRAME}},
-	{"script", {.raw = HTML_RAW_SCRIPT}}, {"listing", {.breaks = 2}},
-	{"noembed", {.raw = HTML_RAW_NOEMBED}}, {"noframes", {.raw = HTML_RAW_NOFRAMES}},
+	{"div", {.breaks = 1}},
+	{"pre", {.breaks = 2}},
+	{"xmp", {.breaks = 2, .raw = HTML_RAW_XMP}},
+	{"embed", {.space = true}},
+	{"style", {.raw = HTML_RAW_STYLE}},
+	{"title", {.breaks = 2, .raw = HTML_RAW_TITLE}},
+	{"iframe", {.raw = HTML_RAW_IFRAME}},
+	{"script", {.raw = HTML_RAW_SCRIPT}},
+	{"listing", {.breaks = 2}},
+	{"noembed", {.raw = HTML_RAW_NOEMBED}},
+	{"noframes", {.raw = HTML_RAW_NOFRAMES}},
 	{"textarea", {.raw = HTML_RAW_TEXTAREA}},
-	{"plaintext", {.breaks = 2, .raw = HTML_RAW_PLAINTEXT}}, {"blockquote", {.breaks = 2}},
+	{"plaintext", {.breaks = 2, .raw = HTML_RAW_PLAINTEXT}},
+	{"blockquote", {.breaks = 2}},
 };
 
 static struct effect effect_of(const struct html *h)
@@ -71,7 +82,7 @@ static struct effect effect_of(const struct html *h)
 	if (h->n_name == 4)
 		return none;
 	for (size_t i = 0; i < sizeof(elements) / sizeof(elements[0]); i++)
-		if (elements[i].name[0] == h->name[0] && tag_is(h, elements[i].name))
+		if ((uint8_t)elements[i].name[0] == h->name[0] && tag_is(h, elements[i].name))
 			return elements[i].effect;
 	return none;
 }
@@ -81,8 +92,8 @@ static void refresh(struct html *h)
 {
 	uint8_t text[LIMIT_URI];
 	bool cut = false;
-	struct str s = str_make(text, html_decode(str_make(h->value, h->n_value), text,
-						  sizeof(text), &cut));
+	struct str s = str_make(
+		text, html_decode(str_make(h->value, h->n_value), text, sizeof(text), &cut));
 	size_t i = 0, from;
 	uint8_t quote;
 

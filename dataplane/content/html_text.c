@@ -45,7 +45,8 @@ void html_break(struct html *h, unsigned int lines)
 	h->breaks = (uint8_t)(h->breaks + lines > 2 ? 2 : h->breaks + lines);
 }
 
-/* Is this where a piece that is copied as it stands must end? `<`, `&`, controls, and a second SP. */
+/* Is this where a piece that is copied as it stands must end? `<`, `&`, controls, and a second SP.
+ */
 static inline bool is_stop(const uint8_t *p)
 {
 	return *p < ' ' || *p == '<' || *p == '&' || (*p == ' ' && p[-1] == ' ');
@@ -66,8 +67,8 @@ static const uint8_t *find_stop(const uint8_t *p, const uint8_t *end)
 		unsigned int mask;
 
 		m = _mm_or_si128(m, _mm_cmpeq_epi8(_mm_min_epu8(v, control), v));
-		m = _mm_or_si128(m, _mm_and_si128(_mm_cmpeq_epi8(v, space),
-						  _mm_cmpeq_epi8(before, space)));
+		m = _mm_or_si128(
+			m, _mm_and_si128(_mm_cmpeq_epi8(v, space), _mm_cmpeq_epi8(before, space)));
 		mask = (unsigned int)_mm_movemask_epi8(m);
 		if (mask)
 			return p + __builtin_ctz(mask);
@@ -144,9 +145,9 @@ static size_t utf8_put(uint32_t cp, uint8_t out[4])
 
 /* 13.2.5.80: the numbers 0x80-0x9f mean Windows-1252. 0: not assigned there. */
 static const uint16_t c1[32] = {
-	0x20ac, 0, 0x201a, 0x192, 0x201e, 0x2026, 0x2020, 0x2021, 0x2c6, 0x2030, 0x160, 0x2039, 0x152,
-	0, 0x17d, 0, 0, 0x2018, 0x2019, 0x201c, 0x201d, 0x2022, 0x2013, 0x2014, 0x2dc, 0x2122, 0x161,
-	0x203a, 0x153, 0, 0x17e, 0x178,
+	0x20ac, 0,      0x201a, 0x192,  0x201e, 0x2026, 0x2020, 0x2021, 0x2c6,  0x2030, 0x160,
+	0x2039, 0x152,  0,      0x17d,  0,      0,      0x2018, 0x2019, 0x201c, 0x201d, 0x2022,
+	0x2013, 0x2014, 0x2dc,  0x2122, 0x161,  0x203a, 0x153,  0,      0x17e,  0x178,
 };
 
 /* The text of a number; larger ones than a code point come in as any larger number. */
@@ -184,8 +185,8 @@ static struct str named(struct str name, bool semicolon, bool attribute, uint8_t
 		*used = name.n + 1;
 		text = tables_entity(str_make(name.p, name.n + 1));
 	}
-	for (size_t n = name.n < TABLES_ENTITY_SHORT ? name.n : TABLES_ENTITY_SHORT; !text.p && n > 1;
-	     n--) {
+	for (size_t n = name.n < TABLES_ENTITY_SHORT ? name.n : TABLES_ENTITY_SHORT;
+	     !text.p && n > 1; n--) {
 		*used = n;
 		text = tables_entity(str_make(name.p, n));
 		if (text.p && attribute && (n < name.n || next == '='))
@@ -326,8 +327,8 @@ static size_t decode_one(struct str s, uint8_t out[8], size_t *n)
 	}
 	while (i < s.n && i < HTML_REF - 1 && ascii_is_alnum(s.p[i]))
 		i++;
-	text = named(str_make(s.p + 1, i - 1), i < s.n && s.p[i] == ';', true,
-		     i < s.n ? s.p[i] : 0, &used);
+	text = named(str_make(s.p + 1, i - 1), i < s.n && s.p[i] == ';', true, i < s.n ? s.p[i] : 0,
+		     &used);
 	if (!text.p)
 		return 0;
 	memcpy(out, text.p, text.n);

@@ -34,7 +34,8 @@ static int find(struct str name, const uint16_t *slot, const uint16_t *offset, c
 
 struct str tables_entity(struct str name)
 {
-	int i = name.n > TABLES_ENTITY_NAME ? -1 : find(name, entity_slot, entity_offset, entity_text);
+	int i = name.n > TABLES_ENTITY_NAME ? -1
+					    : find(name, entity_slot, entity_offset, entity_text);
 
 	return i < 0 ? STR_NONE : str_make(entity_value[i] + 1, entity_value[i][0]);
 }

@@ -10,8 +10,8 @@
 
 #include "postern/str.h"
 
-#define TABLES_ENTITY_NAME 32 /* octets of the longest name, its ';' included */
-#define TABLES_ENTITY_SHORT 6 /* of the longest that goes without one */
+#define TABLES_ENTITY_NAME  32 /* octets of the longest name, its ';' included */
+#define TABLES_ENTITY_SHORT 6  /* of the longest that goes without one */
 
 /* The text of a named character reference; the name as it stands behind the '&', with its ';' if it
  * has one. STR_NONE: there is none of that name. */

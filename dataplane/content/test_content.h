@@ -46,8 +46,8 @@ static inline void assert_str(struct str got, struct str want, struct str input)
 {
 	if (str_eq(got, want))
 		return;
-	print_error("input \"%.*s\"\n got  \"%.*s\"\n want \"%.*s\"\n", STR_FMT(input), STR_FMT(got),
-		    STR_FMT(want));
+	print_error("input \"%.*s\"\n got  \"%.*s\"\n want \"%.*s\"\n", STR_FMT(input),
+		    STR_FMT(got), STR_FMT(want));
 	fail();
 }
 
@@ -62,8 +62,8 @@ static inline uint64_t test_random(void)
 }
 
 /* Up to `most` of the pieces behind each other; the length. */
-static inline size_t test_compose(uint8_t *buf, size_t size, const char *const *piece, size_t pieces,
-				  size_t most)
+static inline size_t test_compose(uint8_t *buf, size_t size, const char *const *piece,
+				  size_t pieces, size_t most)
 {
 	size_t n = 0;
 

@@ -48,7 +48,8 @@ static void test_charset_feed(void *ctx, const uint8_t *p, size_t n, words_out o
 		size_t len;
 
 		if (t->open == TEST_LATIN1) {
-			uint8_t two[2] = {(uint8_t)(0xc0 | p[i] >> 6), (uint8_t)(0x80 | (p[i] & 0x3f))};
+			uint8_t two[2] = {(uint8_t)(0xc0 | p[i] >> 6),
+					  (uint8_t)(0x80 | (p[i] & 0x3f))};
 
 			if (p[i] < 0x80)
 				out(out_ctx, p + i, 1);
@@ -83,5 +84,5 @@ static void test_charset_end(void *ctx, words_out out, void *out_ctx)
 	t->open = TEST_CLOSED;
 }
 
-#define TEST_CHARSET(state) \
+#define TEST_CHARSET(state)                                                                        \
 	((struct words_charset){test_charset_begin, test_charset_feed, test_charset_end, &(state)})

@@ -13,11 +13,11 @@
  *   - as it was written (tabs and line ends taken out);
  *   - made absolute by <base>, or by `http://` where a relative link begins with a host name;
  *   - scheme and host in lower case, the host in ASCII (RFC 3492) and an IPv4 address in four
- *     decimals, `\` as `/`, the scheme's own port, dot segments (RFC 3986 5.2.4) and percent-encoding
- *     of printable ASCII but '%' gone; of mailto: without what follows the address;
+ *     decimals, `\` as `/`, the scheme's own port, dot segments (RFC 3986 5.2.4) and
+ * percent-encoding of printable ASCII but '%' gone; of mailto: without what follows the address;
  *   - the same with the host in Unicode, if that is another one;
- *   - URIs inside of it (a redirector's `?u=http://…`, percent-encoded up to four times over), eight
- *     at most, with the forms of their own.
+ *   - URIs inside of it (a redirector's `?u=http://…`, percent-encoded up to four times over),
+ * eight at most, with the forms of their own.
  */
 
 #include <stdbool.h>
@@ -38,8 +38,8 @@ struct uri_sink {
 
 struct uri;
 size_t uri_size(void);
-/* mem: uri_size() octets, 16-byte aligned, owned by the caller. Asks the kernel for random octets, as
- * the hashes of the set are keyed: for pools made at start, not in the datapath. */
+/* mem: uri_size() octets, 16-byte aligned, owned by the caller. Asks the kernel for random octets,
+ * as the hashes of the set are keyed: for pools made at start, not in the datapath. */
 struct uri *uri_init(void *mem);
 /* A new message. The sink must live as long as it does. */
 void uri_begin(struct uri *u, const struct uri_sink *sink);

@@ -191,8 +191,9 @@ static bool put_decoded(struct name *h, struct str ace)
 	size_t n = uri_punycode_decode(str_skip(ace, 4), cp, URI_LABEL), before = h->n;
 
 	for (size_t i = 0; i < n; i++) {
-		if (cp[i] < 0x80 ? !ascii_is_alnum((uint8_t)cp[i]) && cp[i] != '-' :
-				   utf8_is_deceptive((long)cp[i]) || (cp[i] >= 0xd800 && cp[i] < 0xe000))
+		if (cp[i] < 0x80
+			    ? !ascii_is_alnum((uint8_t)cp[i]) && cp[i] != '-'
+			    : utf8_is_deceptive((long)cp[i]) || (cp[i] >= 0xd800 && cp[i] < 0xe000))
 			n = 0;
 	}
 	for (size_t i = 0; i < n; i++) {
@@ -269,7 +270,7 @@ static bool ipv4_part(struct str s, uint64_t *v)
 		s = str_skip(s, base == 16 ? 2 : 1);
 	}
 	for (size_t i = 0; i < s.n; i++) {
-		int d = uri_hex(s.p[i]);
+		int d = content_hex(s.p[i]);
 
 		if (d < 0 || d >= (int)base)
 			return false;
@@ -295,7 +296,7 @@ static size_t ipv4(uint8_t *out, size_t n)
 		parts++;
 		rest = dot < rest.n ? str_skip(rest, dot + 1) : STR_NONE;
 	}
-	if (rest.p || part[parts - 1] >= 1ull << 8 * (5 - parts))
+	if (!parts || rest.p || part[parts - 1] >= 1ull << 8 * (5 - parts))
 		return n;
 	v = part[parts - 1];
 	for (size_t i = 0; i + 1 < parts; i++) {
@@ -328,13 +329,10 @@ size_t uri_host(struct str raw, bool unicode, uint8_t *out)
 		return 0;
 	/* Unlike elsewhere octets above 127 count, too: the host of http://b%C3%BCcher.example/. */
 	for (size_t i = 0; i < raw.n; i++) {
-		if (raw.p[i] == '%' && raw.n - i > 2 && uri_hex(raw.p[i + 1]) >= 0 &&
-		    uri_hex(raw.p[i + 2]) >= 0) {
-			plain[n++] = (uint8_t)(uri_hex(raw.p[i + 1]) << 4 | uri_hex(raw.p[i + 2]));
-			i += 2;
-		} else {
-			plain[n++] = raw.p[i];
-		}
+		int v = raw.p[i] == '%' ? content_hex_octet(raw.p + i + 1, raw.n - i - 1) : -1;
+
+		plain[n++] = v < 0 ? raw.p[i] : (uint8_t)v;
+		i += v < 0 ? 0 : 2;
 	}
 	CONTENT_STEP(n);
 	s = str_make(plain, n);
@@ -349,12 +347,14 @@ size_t uri_host(struct str raw, bool unicode, uint8_t *out)
 	while (h.n && out[h.n - 1] == '.')
 		h.n--;
 	/* 192.0.2.1 in IPv4 text is at most 15 octets, and no number is shorter than 1. */
-	if (h.n && ascii_is_digit(out[0]) && URI_HOST >= 15)
+	_Static_assert(URI_HOST >= 15, "room for an address");
+	if (h.n && ascii_is_digit(out[0]))
 		return ipv4(out, h.n);
 	return h.n;
 }
 
-/* Labels of letters, digits, '-' and '_' that begin and end with a letter or digit; in lower case. */
+/* Labels of letters, digits, '-' and '_' that begin and end with a letter or digit; in lower case.
+ */
 static bool is_domain(struct str host)
 {
 	uint8_t previous = '.';

@@ -11,27 +11,28 @@
  *   uri_host.c  one host name: percent-encoding, UTS 46 mapping, RFC 3492, IPv4 numbers
  */
 
+#include "dataplane/content/hex.h"
 #include "dataplane/content/steps.h"
 #include "dataplane/content/uri.h"
 
-#define URI_SLOTS (2 * LIMIT_URIS) /* of the set: half full at most */
-#define URI_HOST 768               /* ours: octets of a host name that is looked into, 3 x 255 */
-#define URI_LABEL 63               /* RFC 1035 2.3.4; characters, too: none encodes to less than an octet */
-#define URI_INNER 8                /* ours: URIs inside of one that are given out */
-#define URI_DATA 256               /* ours: octets of a data: URI, which is content, no place */
-#define URI_ROUNDS 4               /* ours: times that percent-encoding is undone for what is inside */
+#define URI_SLOTS  (2 * LIMIT_URIS) /* of the set: half full at most */
+#define URI_HOST   768              /* ours: octets of a host name that is looked into, 3 x 255 */
+#define URI_LABEL  63  /* RFC 1035 2.3.4; characters, too: none encodes to less than an octet */
+#define URI_INNER  8   /* ours: URIs inside of one that are given out */
+#define URI_DATA   256 /* ours: octets of a data: URI, which is content, no place */
+#define URI_ROUNDS 4   /* ours: times that percent-encoding is undone for what is inside */
 
 struct uri {
 	const struct uri_sink *sink;
 	uint32_t marks;
-	uint16_t n;           /* given out */
-	uint16_t n_base;      /* 0: no <base> */
+	uint16_t n;      /* given out */
+	uint16_t n_base; /* 0: no <base> */
 	uint16_t n_held;
 	uint64_t key[2];
 	uint64_t set[URI_SLOTS];   /* hashes; 0: free */
 	uint16_t used[LIMIT_URIS]; /* slots, for the next message to clear */
 	uint8_t base[LIMIT_URI];
-	uint8_t held[LIMIT_URI];   /* a word of text whose end has not come yet */
+	uint8_t held[LIMIT_URI]; /* a word of text whose end has not come yet */
 };
 
 enum uri_scheme { URI_OTHER, URI_HTTP, URI_HTTPS, URI_FTP, URI_MAILTO };
@@ -61,11 +62,3 @@ bool uri_is_domain(struct str s);
 /* RFC 3492, without "xn--"; 0: does not fit, or is wrong. */
 size_t uri_punycode_encode(const uint32_t *cp, size_t n, uint8_t *out, size_t size);
 size_t uri_punycode_decode(struct str s, uint32_t *cp, size_t size);
-
-static inline int uri_hex(uint8_t c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c = ascii_lower(c);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}

@@ -8,8 +8,10 @@ enum uri_scheme uri_scheme_of(struct str s, size_t *n)
 		struct str name;
 		enum uri_scheme scheme;
 	} t[] = {
-		{{(const uint8_t *)"http", 4}, URI_HTTP}, {{(const uint8_t *)"https", 5}, URI_HTTPS},
-		{{(const uint8_t *)"ftp", 3}, URI_FTP}, {{(const uint8_t *)"mailto", 6}, URI_MAILTO},
+		{{(const uint8_t *)"http", 4}, URI_HTTP},
+		{{(const uint8_t *)"https", 5}, URI_HTTPS},
+		{{(const uint8_t *)"ftp", 3}, URI_FTP},
+		{{(const uint8_t *)"mailto", 6}, URI_MAILTO},
 	};
 	size_t i = 0;
 
@@ -34,14 +36,12 @@ size_t uri_percent(uint8_t *p, size_t n, bool all)
 
 	CONTENT_STEP(n);
 	for (size_t i = 0; i < n; i++, k++) {
-		p[k] = p[i];
-		if (p[i] == '%' && n - i > 2 && uri_hex(p[i + 1]) >= 0 && uri_hex(p[i + 2]) >= 0) {
-			uint8_t c = (uint8_t)(uri_hex(p[i + 1]) << 4 | uri_hex(p[i + 2]));
+		int v = p[i] == '%' ? content_hex_octet(p + i + 1, n - i - 1) : -1;
 
-			if (ascii_is_vchar(c) && (c != '%' || all)) {
-				p[k] = c;
-				i += 2;
-			}
+		p[k] = p[i];
+		if (v >= 0 && ascii_is_vchar((uint8_t)v) && (v != '%' || all)) {
+			p[k] = (uint8_t)v;
+			i += 2;
 		}
 	}
 	return k;
@@ -109,7 +109,7 @@ static bool put_host(struct writer *w, struct str raw, bool unicode)
 /* userinfo@host:port; false: there is no host. */
 static bool put_authority(struct writer *w, enum uri_scheme scheme, struct str s, bool unicode)
 {
-	struct str host = s, port = STR_NONE;
+	struct str host, port = STR_NONE;
 	size_t at = s.n, colon;
 
 	while (at > 0 && s.p[at - 1] != '@')

@@ -2,10 +2,10 @@
  * Copyright (c) 2026 The Postern Authors */
 
 /*
- * URIs in text. Words of text (what stands between white space, `"`, `<` and `>`) are looked at only
- * where they hold a ':', '.' or '@' that may belong to one: a scan for these three octets passes over
- * everything else. A word longer than LIMIT_URI is looked at in pieces of that size, counted from its
- * start, so that it does not matter how the text was cut.
+ * URIs in text. Words of text (what stands between white space, `"`, `<` and `>`) are looked at
+ * only where they hold a ':', '.' or '@' that may belong to one: a scan for these three octets
+ * passes over everything else. A word longer than LIMIT_URI is looked at in pieces of that size,
+ * counted from its start, so that it does not matter how the text was cut.
  */
 
 #include "dataplane/content/uri_internal.h"
@@ -51,11 +51,12 @@ static const uint8_t *find_trigger(const uint8_t *p, const uint8_t *end)
 
 	for (; end - p > 16; p += 16) {
 		__m128i v = _mm_loadu_si128((const __m128i *)p);
-		__m128i m = _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(v, colon),
-						      _mm_cmpeq_epi8(v, dot)),
-					 _mm_cmpeq_epi8(v, at));
+		__m128i m =
+			_mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(v, colon), _mm_cmpeq_epi8(v, dot)),
+				     _mm_cmpeq_epi8(v, at));
 
-		for (unsigned int mask = (unsigned int)_mm_movemask_epi8(m); mask; mask &= mask - 1) {
+		for (unsigned int mask = (unsigned int)_mm_movemask_epi8(m); mask;
+		     mask &= mask - 1) {
 			const uint8_t *q = p + __builtin_ctz(mask);
 
 			if (is_trigger(q, from, q[1]))
@@ -75,8 +76,8 @@ static const uint8_t *find_trigger(const uint8_t *p, const uint8_t *end)
 /*
  * Octets of a character at s.p[i] that ends a URI though it is above 127: spaces, quotes and
  * punctuation of U+0080-00BF (A0, AB, BB), U+2000-206F less the invisible ones, U+3000-303F and the
- * full-width forms of ASCII punctuation. 0: it does not. The full stops U+3002 and U+FF0E part labels
- * where a letter or digit of ASCII follows and `host` says that a host name may go on.
+ * full-width forms of ASCII punctuation. 0: it does not. The full stops U+3002 and U+FF0E part
+ * labels where a letter or digit of ASCII follows and `host` says that a host name may go on.
  */
 static size_t breaks(struct str s, size_t i, bool host)
 {
@@ -91,16 +92,21 @@ static size_t breaks(struct str s, size_t i, bool host)
 	stop = host && n > 3 && ascii_is_alnum(p[3]);
 	if (p[0] == 0xe2)
 		return (p[1] == 0x80 && !(p[2] >= 0x8b && p[2] <= 0x8d)) ||
-		       (p[1] == 0x81 && p[2] != 0xa0) ? 3 : 0;
+				       (p[1] == 0x81 && p[2] != 0xa0)
+			       ? 3
+			       : 0;
 	if (p[0] == 0xe3)
-		return p[1] == 0x80 && p[2] != 0x85 && p[2] != 0x87 && !(stop && p[2] == 0x82) ? 3 : 0;
+		return p[1] == 0x80 && p[2] != 0x85 && p[2] != 0x87 && !(stop && p[2] == 0x82) ? 3
+											       : 0;
 	return p[1] == 0xbc && (p[2] <= 0x8f || (p[2] >= 0x9a && p[2] <= 0xa0)) &&
-	       !(stop && p[2] == 0x8e) ? 3 : 0;
+			       !(stop && p[2] == 0x8e)
+		       ? 3
+		       : 0;
 }
 
 /*
- * The same for a name without a scheme, where more ends it: the signs of U+0080-00BF, but those that
- * names have or lose (AA, AD, B5, B7, BA), and of U+2000-2BFF, two of U+00C0-00FF, emoji.
+ * The same for a name without a scheme, where more ends it: the signs of U+0080-00BF, but those
+ * that names have or lose (AA, AD, B5, B7, BA), and of U+2000-2BFF, two of U+00C0-00FF, emoji.
  */
 static size_t breaks_name(struct str s, size_t i)
 {
@@ -241,7 +247,8 @@ static size_t host_names(struct word *w, size_t from, size_t to)
 	for (i = from; i < to; i++)
 		if (p[i] == '+' || p[i] == '%' || p[i] == '=')
 			from = i + 1;
-	/* Stretches of other scripts first; a name written in one of these as a whole if none is. */
+	/* Stretches of other scripts first; a name written in one of these as a whole if none is.
+	 */
 	for (i = from; i < to;) {
 		size_t run = i;
 
@@ -286,7 +293,8 @@ static size_t without_scheme(struct word *w, size_t from, size_t to)
 		uri_found_as(w->u, STR("mailto:"), str_make(local.p, local.n + 1 + domain.n));
 		return to;
 	}
-	/* "a.example@b@" has an '@' left of the last one, too: then only what is right of it counts. */
+	/* "a.example@b@" has an '@' left of the last one, too: then only what is right of it
+	 * counts. */
 	if (local.n && !memchr(local.p, '@', local.n))
 		host_names(w, start, at - 1);
 	return host_names(w, at, to);

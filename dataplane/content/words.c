@@ -49,9 +49,9 @@ void words_put_converted(void *ctx, const uint8_t *p, size_t n)
 
 /* 0x80-0x9f of Windows-1252; 0 is not assigned. */
 static const uint16_t windows_1252[32] = {
-	0x20ac, 0, 0x201a, 0x192, 0x201e, 0x2026, 0x2020, 0x2021, 0x2c6, 0x2030, 0x160, 0x2039, 0x152,
-	0, 0x17d, 0, 0, 0x2018, 0x2019, 0x201c, 0x201d, 0x2022, 0x2013, 0x2014, 0x2dc, 0x2122, 0x161,
-	0x203a, 0x153, 0, 0x17e, 0x178,
+	0x20ac, 0,      0x201a, 0x192,  0x201e, 0x2026, 0x2020, 0x2021, 0x2c6,  0x2030, 0x160,
+	0x2039, 0x152,  0,      0x17d,  0,      0,      0x2018, 0x2019, 0x201c, 0x201d, 0x2022,
+	0x2013, 0x2014, 0x2dc,  0x2122, 0x161,  0x203a, 0x153,  0,      0x17e,  0x178,
 };
 
 static void put_windows_1252(struct words_emit *e, uint8_t c)
@@ -218,10 +218,10 @@ static void q_word(struct octets *o, struct str s)
 {
 	for (size_t i = 0; i < s.n; i++) {
 		uint8_t c = s.p[i];
+		int v = c == '=' ? content_hex_octet(s.p + i + 1, s.n - i - 1) : -1;
 
-		if (c == '=' && s.n - i > 2 && words_hex(s.p[i + 1]) >= 0 &&
-		    words_hex(s.p[i + 2]) >= 0) {
-			octets_put(o, (uint8_t)(words_hex(s.p[i + 1]) << 4 | words_hex(s.p[i + 2])));
+		if (v >= 0) {
+			octets_put(o, (uint8_t)v);
 			i += 2;
 			continue;
 		}

@@ -30,13 +30,13 @@ struct words_charset {
 };
 
 /* What was seen on the way; or-ed together. */
-#define WORDS_8BIT (1u << 0)            /* octets above 127 outside of encoded-words */
-#define WORDS_NUL (1u << 1)
+#define WORDS_8BIT            (1u << 0) /* octets above 127 outside of encoded-words */
+#define WORDS_NUL             (1u << 1)
 #define WORDS_UNKNOWN_CHARSET (1u << 2) /* of an encoded-word or a parameter */
-#define WORDS_BAD_ENCODING (1u << 3)    /* what base64, quoted-printable or percent cannot hold */
-#define WORDS_DUPLICATE (1u << 4)       /* the parameter was given twice; the first one counts */
-#define WORDS_CUT (1u << 5)             /* longer than the caller's buffer, or nested too deep */
-#define WORDS_BROKEN (1u << 6)          /* a quote or comment without its end, a gap in sections */
+#define WORDS_BAD_ENCODING    (1u << 3) /* what base64, quoted-printable or percent cannot hold */
+#define WORDS_DUPLICATE       (1u << 4) /* the parameter was given twice; the first one counts */
+#define WORDS_CUT             (1u << 5) /* longer than the caller's buffer, or nested too deep */
+#define WORDS_BROKEN          (1u << 6) /* a quote or comment without its end, a gap in sections */
 
 /* Line ends with the white space behind them become one SP; white space around the value goes. */
 uint32_t words_unfold(struct str value, words_out out, void *ctx);
@@ -53,11 +53,11 @@ uint32_t words_decode(struct str value, const struct words_charset *cs, words_ou
 uint32_t words_main(struct str value, uint8_t *buf, size_t size, size_t *n);
 
 /*
- * The value of one parameter in UTF-8 into buf, name in lower case. True when it is there (it may be
- * empty). It may be a token, a quoted string (with encoded-words in it, as mailers write them), or
- * in sections (RFC 2231: name*0*=charset'lang'percent; name*1=…); `name*` wins over `name` (RFC 5987
- * 4.3.1 has that for mailers that give both). Sections may come in any order. With cs NULL nothing
- * is converted: the octets of a plain parameter, as a boundary is compared.
+ * The value of one parameter in UTF-8 into buf, name in lower case. True when it is there (it may
+ * be empty). It may be a token, a quoted string (with encoded-words in it, as mailers write them),
+ * or in sections (RFC 2231: name*0*=charset'lang'percent; name*1=…); `name*` wins over `name` (RFC
+ * 5987 4.3.1 has that for mailers that give both). Sections may come in any order. With cs NULL
+ * nothing is converted: the octets of a plain parameter, as a boundary is compared.
  */
 bool words_param(struct str value, struct str name, const struct words_charset *cs, uint8_t *buf,
 		 size_t size, size_t *n, uint32_t *marks);

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "dataplane/content/hex.h"
 #include "dataplane/content/steps.h"
 #include "dataplane/content/words.h"
 
@@ -27,15 +28,6 @@ void words_put_converted(void *e, const uint8_t *p, size_t n);
 void words_put_text(struct words_emit *e, struct str s);
 /* words_decode() into e; nothing is trimmed. */
 void words_decode_into(struct words_emit *e, struct str s, const struct words_charset *cs);
-
-/* The value of a hexadecimal digit, or -1. */
-static inline int words_hex(uint8_t c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c = ascii_lower(c);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
 
 /* Behind the comment (RFC 5322 3.2.2) that begins at s.p[i]; 0 if it has no end. */
 size_t words_comment(struct str s, size_t i);

@@ -6,7 +6,7 @@
 #include "dataplane/content/words_internal.h"
 
 #define NAME_MAX_OCTETS 2048 /* ours: of a display name before it is decoded */
-#define ADDRESS_MAX 1024     /* ours: four times RFC 5321 4.5.3.1.3 */
+#define ADDRESS_MAX     1024 /* ours: four times RFC 5321 4.5.3.1.3 */
 
 struct piece {
 	size_t n;
@@ -15,11 +15,12 @@ struct piece {
 };
 
 struct mailbox {
-	struct piece name;     /* words in front of '<', quotes and comments taken out */
-	struct piece comment;  /* the first one */
+	struct piece name;    /* words in front of '<', quotes and comments taken out */
+	struct piece comment; /* the first one */
 	size_t n_bare, n_angle;
 	bool angle, bare_cut, angle_cut, commented, bare_at;
-	bool gap, bare_words; /* white space has come; and something behind it: that is no address */
+	bool gap,
+		bare_words; /* white space has come; and something behind it: that is no address */
 	uint8_t bare[ADDRESS_MAX]; /* what stands outside of <>, without white space and comments */
 	uint8_t in_angle[ADDRESS_MAX];
 };
@@ -180,7 +181,8 @@ static bool next_mailbox(struct list *l, struct mailbox *m)
 			take_angle(l, m);
 			continue;
 		}
-		if ((c == '(' && take_comment(l, m)) || (c == '"' && !m->angle && take_quoted(l, m)))
+		if ((c == '(' && take_comment(l, m)) ||
+		    (c == '"' && !m->angle && take_quoted(l, m)))
 			continue;
 		l->i++;
 		if (c == ':' && !m->angle && !m->bare_at) {
@@ -198,8 +200,8 @@ static bool next_mailbox(struct list *l, struct mailbox *m)
 /* Its address; STR_NONE if it has none, or one that is no address. */
 static struct str mailbox_address(const struct mailbox *m)
 {
-	struct str a = m->angle ? str_make(m->in_angle, m->n_angle) :
-				  str_make(m->bare, m->bare_words ? 0 : m->n_bare);
+	struct str a = m->angle ? str_make(m->in_angle, m->n_angle)
+				: str_make(m->bare, m->bare_words ? 0 : m->n_bare);
 
 	if ((m->angle ? m->angle_cut : m->bare_cut) || str_find(a, '@') == a.n)
 		return STR_NONE;

@@ -5,9 +5,9 @@
 
 #include "dataplane/content/words_internal.h"
 
-#define SECTIONS 128   /* ours: of one parameter (RFC 2231 3 has no bound) */
+#define SECTIONS  128  /* ours: of one parameter (RFC 2231 3 has no bound) */
 #define VALUE_MAX 4096 /* ours: octets of a value before it is decoded */
-#define NESTING 64     /* ours: comments inside comments */
+#define NESTING   64   /* ours: comments inside comments */
 
 size_t words_comment(struct str s, size_t i)
 {
@@ -89,8 +89,8 @@ uint32_t words_main(struct str value, uint8_t *buf, size_t size, size_t *n)
 /* One "name*section*=value". */
 struct param {
 	struct str name;
-	int section;      /* -1: none */
-	bool extended;    /* with a star behind: percent-encoded */
+	int section;   /* -1: none */
+	bool extended; /* with a star behind: percent-encoded */
 	bool quoted;
 	struct str value; /* of a quoted string what is between the quotes, escapes and all */
 };
@@ -275,15 +275,12 @@ static void percent_octets(struct words_emit *e, struct str v, const struct word
 	size_t n = 0;
 
 	for (size_t i = 0; i < v.n && n < sizeof(buf); i++) {
-		if (v.p[i] != '%') {
-			buf[n++] = v.p[i];
-		} else if (v.n - i > 2 && words_hex(v.p[i + 1]) >= 0 && words_hex(v.p[i + 2]) >= 0) {
-			buf[n++] = (uint8_t)(words_hex(v.p[i + 1]) << 4 | words_hex(v.p[i + 2]));
-			i += 2;
-		} else {
+		int octet = v.p[i] == '%' ? content_hex_octet(v.p + i + 1, v.n - i - 1) : -1;
+
+		if (octet < 0 && v.p[i] == '%')
 			e->marks |= WORDS_BAD_ENCODING;
-			buf[n++] = v.p[i];
-		}
+		buf[n++] = octet < 0 ? v.p[i] : (uint8_t)octet;
+		i += octet < 0 ? 0 : 2;
 	}
 	CONTENT_STEP(v.n);
 	if (cs)

@@ -134,7 +134,8 @@ int main(int argc, char **argv)
 		at = 3;
 	}
 	if (argc - at < 2 || !step || !buf) {
-		fprintf(stderr, "usage: content-tool [-s STEP] html|text|decode|address|name FILE...\n");
+		fprintf(stderr,
+			"usage: content-tool [-s STEP] html|text|decode|address|name FILE...\n");
 		return 2;
 	}
 	for (int i = at + 1; i < argc; i++) {

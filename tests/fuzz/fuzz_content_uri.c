@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 The Postern Authors */
 
-/* URIs of text, in runs as the first octet says, against the whole; and the same octets as links. No
- * URI is given twice, none is empty, too long, or has a line end. */
+/* URIs of text, in runs as the first octet says, against the whole; and the same octets as links.
+ * No URI is given twice, none is empty, too long, or has a line end. */
 
 #include <stdlib.h>
 #include <string.h>

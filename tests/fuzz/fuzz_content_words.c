@@ -88,7 +88,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	(void)words_decode(s, &single, out, &two);
 	same();
 	for (size_t i = 0; i < one.n; i += len)
-		if (utf8_at(str_make(one.p, one.n), i, &len) < 0 || one.p[i] == '\n' || one.p[i] == '\r')
+		if (utf8_at(str_make(one.p, one.n), i, &len) < 0 || one.p[i] == '\n' ||
+		    one.p[i] == '\r')
 			abort();
 	if (!memmem(p, n, "=?", 2)) {
 		two.n = 0;
