@@ -25,6 +25,9 @@ HEAD = (b'From: "A" <a@example.org>\nTo: b@example.org\nSubject: S\nMIME-Version
 KNOWN = [
     # References the standard has and HTML::Entities reads otherwise
     ('html', '&#150;&#0;&#x110000;', '\u2013\ufffd\ufffd', [], '\x96&#0;&#x110000;', []),
+    ('html', 'a&ZeroWidthSpace;b', 'a\u200bb', [], 'a&ZeroWidthSpace;b', []),
+    # Where a CDATA section ends
+    ('html', 'a<![CDATA[b>c]]>d', 'abc]]>d', [], 'ab>cd', []),
     # Comments that the standard ends at once
     ('html', 'a<!-->b-->c', 'ab-->c', [], 'ac', []),
     # An end tag with something behind its name
@@ -53,10 +56,15 @@ KNOWN = [
     ('html', '<a href="x/y.html">', '', ['x/y.html'], '', ['http://x/y.html', 'http://www.x.com/y.html']),
     ('html', '<a href="\\\\a.com/x">', '', ['\\\\a.com/x', 'http:\\\\a.com/x', 'http://a.com/x'], '',
      ['http:////a.com/x']),
+    ('html', '<a href="//a.com/x">', '', ['//a.com/x', 'http://a.com/x'], '', ['http:////a.com/x']),
+    ('html', '<a href=" ">', '', [], '', ['']),
     # Octal numbers in addresses
     ('html', '<a href="http://0177.0.0.1/">', '', ['http://0177.0.0.1/', 'http://127.0.0.1/'], '',
      ['http://127...1/']),
     # Names in other letters
+    ('html', '<a href="http://ex&shy;ample\u3002com/">', '',
+     ['http://ex\xadample\u3002com/', 'http://example.com/'], '', None),
+    ('html', '<a href="http://127.1/">', '', ['http://127.1/', 'http://127.0.0.1/'], '', []),
     ('html', '<a href="http://b\u00fccher.de/">', '',
      ['http://b\u00fccher.de/', 'http://xn--bcher-kva.de/'], '', None),
     # Brackets that belong to a URI; punctuation of other scripts that does not
@@ -67,6 +75,7 @@ KNOWN = [
     # Names with punctuation behind them
     ('plain', 'foo.com, (bar.net)', 'foo.com, (bar.net)', ['http://foo.com', 'http://bar.net'],
      'foo.com, (bar.net)', []),
+    ('plain', 'x=foo.com', 'x=foo.com', ['http://foo.com'], 'x=foo.com', []),
     # Names behind a scheme that end in no known top-level domain
     ('plain', 'http://foo.invalid/x', 'http://foo.invalid/x', ['http://foo.invalid/x'],
      'http://foo.invalid/x', []),
