@@ -71,7 +71,11 @@ def entities():
 def tlds(path):
     found = set()
     icann = False
-    for line in open(path, encoding='utf-8'):
+    try:
+        lines = open(path, encoding='utf-8').read().splitlines()
+    except OSError as e:
+        sys.exit(f'{path}: {e.strerror}; it is in the package publicsuffix')
+    for line in lines:
         line = line.strip()
         if '===BEGIN ICANN DOMAINS===' in line:
             icann = True
