@@ -356,6 +356,7 @@ void html_end(struct html *h)
 	default:
 		break; /* 13.2.5: a tag or comment without its end is nothing */
 	}
+	html_due(h);
 	html_flush(h);
 	h->state = HTML_DATA;
 }

@@ -11,8 +11,9 @@
  * The text is SpamAssassin's `body`: runs of ASCII white space are one SP; <br> and the ends of
  * <div> are one line end, those of <p>, <hr>, <pre>, <blockquote>, <title> … are two, and more than
  * two LF never follow each other; cells, list items and headings are parted by SP, other elements
- * by nothing. There is no white space at the start or end, nor beside a line end. A title is text;
- * so is what a style sheet hides; comments, <script>, <style>, alt and title attributes are not.
+ * by nothing. There is no white space beside a line end; line ends and white space at the start and
+ * the end stay, as they part the text from that of other parts. A title is text; so is what a style
+ * sheet hides; comments, <script>, <style>, alt and title attributes are not.
  */
 
 #include <stddef.h>

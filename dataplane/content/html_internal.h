@@ -90,7 +90,6 @@ struct html {
 	/* Text */
 	uint8_t breaks; /* LFs that are due before the next octet: 0, 1, 2 */
 	bool space;     /* an SP is */
-	bool begun;     /* something has gone out */
 	/* Comments and scripts */
 	uint8_t dashes;   /* in a row, 2 at most */
 	bool bang;        /* "--!" */
@@ -123,6 +122,8 @@ struct html {
 const uint8_t *html_run(struct html *h, const uint8_t *p, const uint8_t *end, bool refs);
 /* Octets without white space folding further: no '<', '&' is special in them. */
 void html_put(struct html *h, const uint8_t *p, size_t n);
+/* White space that is due goes out. */
+void html_due(struct html *h);
 void html_break(struct html *h, unsigned int lines);
 void html_flush(struct html *h);
 const uint8_t *html_reference(struct html *h, const uint8_t *p, const uint8_t *end);

@@ -28,16 +28,20 @@ static void out_octets(struct html *h, const uint8_t *p, size_t n)
 	h->n_out = (uint16_t)(h->n_out + n);
 }
 
-/* White space that is due; none at the start, and none beside a break. */
+/* White space that is due; none beside a break. */
 static inline void out_due(struct html *h)
 {
-	if (h->begun && h->breaks)
+	if (h->breaks)
 		out_octets(h, (const uint8_t *)"\n\n", h->breaks);
-	else if (h->begun && h->space)
+	else if (h->space)
 		out_octets(h, (const uint8_t *)" ", 1);
 	h->breaks = 0;
 	h->space = false;
-	h->begun = true;
+}
+
+void html_due(struct html *h)
+{
+	out_due(h);
 }
 
 void html_break(struct html *h, unsigned int lines)

@@ -35,7 +35,7 @@ KNOWN = [
     # What no reader shows
     ('html', 'a<iframe>b</iframe><noframes>c</noframes>d', 'ad', [], 'abcd', []),
     # A title without its end is the rest
-    ('html', '<title>a<b>b</b>', 'a<b>b</b>', [], 'a b', []),
+    ('html', '<title>a<b>b</b>', '\n\na<b>b</b>', [], 'a b', []),
     # A '<' at the very end
     ('html', 'a<', 'a<', [], 'a', []),
     # NUL is nothing to readers; there it parts words
@@ -49,7 +49,7 @@ KNOWN = [
     ('html', '<a href="http://a.com/%2541">', '', ['http://a.com/%2541'], '', ['http://a.com/%41']),
     # Places that are not looked at there
     ('html', '<p style="background:url(http://a.com/x)"><img srcset="http://b.com/y 2x">'
-     '<button formaction="http://c.com/z">', '',
+     '<button formaction="http://c.com/z">', '\n\n',
      ['http://a.com/x', 'http://b.com/y', 'http://c.com/z'], '', []),
     # Guesses at what a name without dots, or a path, may have meant
     ('html', '<a href="http://nodots/">', '', ['http://nodots/'], '', ['http://www.nodots.com/']),
