@@ -36,6 +36,13 @@
 #define LIMIT_HEADER_FIELDS 2000        /* ours */
 #define LIMIT_MIME_NESTING 64           /* ours (design: content views) */
 #define LIMIT_MIME_PARTS 1000           /* ours */
+#define LIMIT_URI 4096                  /* ours: octets of one URI or attribute that are looked at */
+#define LIMIT_URIS 2048                 /* ours: URIs of a message that are given out */
+#define LIMIT_MIME_BOUNDARY 996         /* RFC 5322 2.1.1: what a line holds behind "--"; 2046: 70 */
+#define LIMIT_MIME_BOUNDARIES (16 * 1024) /* ours: octets of all that are open */
+#define LIMIT_MIME_LAYERS 4             /* ours: encoded messages inside of each other (RFC 2046
+					 * 5.2.1 has none), the outermost counted */
+#define LIMIT_MIME_PREAMBLE (8 * 1024)  /* ours: octets in front of the first boundary */
 #define LIMIT_FOREIGN_TRUST_HEADERS 64  /* ours: names of foreign-trust-headers */
 #define LIMIT_OWN_BLOCK (128 * 1024)    /* ours: what our fields add to the header of a message */
 #define LIMIT_OWN_FIELDS 16             /* ours */
