@@ -312,6 +312,7 @@ const struct api_command commands[] = {
 	{"quarantine show", commands_quarantine_show},
 	{"quarantine delete", commands_quarantine_delete},
 	{"quarantine release", commands_quarantine_release},
+	{"show routes", commands_show_routes},
 	{"breaker show", commands_show_breaker},
 	{"breaker ack", commands_ack_breaker},
 };

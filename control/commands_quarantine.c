@@ -23,7 +23,7 @@ bool commands_has_quarantine(const struct loop *l, struct api_request *req)
 /* True: answered with an error. */
 static bool is_error(struct api_request *req, const struct quarantine_answer *a)
 {
-	if (a->error == -ENOENT && !strstr(a->why, "file"))
+	if (a->error == -ENOENT)
 		api_error(req, "not-found", "there is no such message in quarantine");
 	else if (a->error)
 		api_error(req, "failed", "%s", a->why);

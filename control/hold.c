@@ -21,9 +21,9 @@ void hold_free(struct hold *h)
 static void on_put(void *arg, const struct quarantine_answer *a)
 {
 	struct message *m = arg;
-	struct ctl_reply ok = {250, 2, 0, 0, STR("Message accepted")};
-	struct ctl_reply full = {452, 4, 3, 1, STR("Insufficient system storage, try again later")};
-	struct ctl_reply busy = {451, 4, 3, 0, STR("Local error, try again later")};
+	struct ctl_reply ok = control_reply(SAYS_ACCEPTED);
+	struct ctl_reply full = control_reply(SAYS_DISK_FULL);
+	struct ctl_reply busy = control_reply(SAYS_NO_QUARANTINE);
 	uint64_t *c = m->loop->counters;
 
 	m->holding = false;

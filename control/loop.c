@@ -40,7 +40,7 @@ static bool folds_to_routing(struct str s, size_t i)
 
 /* The local part may hide a second address, which some next hop would route by. Whoever asks for
  * that is no sender of ours. RFC 5321 5.1 (appendix F.2 of source routes). */
-const char *loop_mailbox_problem(struct str mailbox)
+enum control_reply loop_mailbox_problem(struct str mailbox)
 {
 	struct str local = mailbox_local(mailbox);
 	struct str domain = mailbox_domain(mailbox);
@@ -48,10 +48,10 @@ const char *loop_mailbox_problem(struct str mailbox)
 	for (size_t i = 0; i < local.n; i++)
 		if (local.p[i] == '%' || local.p[i] == '!' || local.p[i] == '@' ||
 		    folds_to_routing(local, i))
-			return "Routing inside the local part is not relayed";
+			return SAYS_ROUTED_LOCAL;
 	if (domain.n && domain.p[0] == '[')
-		return "Relaying denied: mail to an address literal";
-	return NULL;
+		return SAYS_TO_LITERAL;
+	return CONTROL_REPLY_COUNT;
 }
 
 const struct config_route *loop_route(const struct config *c, struct str mailbox)
@@ -69,13 +69,15 @@ void loop_way(const struct config_route *route, struct str mailbox, char out[MAI
 	config_route_way(route, mailbox_domain(mailbox), out);
 }
 
-struct ctl_reply loop_refusal(struct str mailbox, const char *problem)
+struct ctl_reply loop_refusal(struct str mailbox, enum control_reply problem)
 {
 	struct str domain = mailbox_domain(mailbox);
 	char alabel[MAIL_ALABEL];
 
 	/* RFC 5891 5.4: what is no U-label names no host, ours or anybody's. */
-	if (!problem && !utf8_is_ascii(domain) && !mail_alabel(domain, alabel))
-		return (struct ctl_reply){550, 5, 1, 2, STR("No valid international domain")};
-	return (struct ctl_reply){550, 5, 7, 1, str_c(problem ? problem : "Relaying denied")};
+	if (problem != CONTROL_REPLY_COUNT)
+		return control_reply(problem);
+	if (!utf8_is_ascii(domain) && !mail_alabel(domain, alabel))
+		return control_reply(SAYS_NO_DOMAIN);
+	return control_reply(SAYS_NOT_OURS);
 }

@@ -4,8 +4,9 @@
 
 /*
  * One event loop and everything that lives on it. session.c answers the questions of a session,
- * session_rcpt.c those about recipients,
- * message.c takes a message from SUBMIT to its verdict, hold.c into quarantine, main.c makes the loop
+ * session_rcpt.c those about recipients (access.c and grey.c: what policy says of them),
+ * message.c takes a message from SUBMIT to its verdict, hold.c into quarantine, redirect.c
+ * to its mailbox, main.c makes the loop
  * and follows the link.
  * Nothing here blocks.
  */
@@ -17,12 +18,15 @@
 #include "control/admission/admission.h"
 #include "control/api/api.h"
 #include "control/deliver/deliver.h"
+#include "control/greylist/greylist.h"
 #include "control/handoff/handoff_ctl.h"
 #include "control/indoubt/indoubt.h"
 #include "control/judge/judge.h"
 #include "control/quarantine/quarantine.h"
+#include "control/replies.h"
 #include "control/snapshot.h"
 #include "control/sources.h"
+#include "control/state/state.h"
 #include "control/trace/trace.h"
 #include "postern/stats.h"
 
@@ -33,6 +37,7 @@
 
 struct hold;
 struct message;
+struct redirect;
 struct session;
 
 /* A recipient that is not answered yet. */
@@ -43,7 +48,11 @@ struct session_question {
 	const struct config_route *route;    /* of it; NULL: refused without */
 	char way[MAIL_ALABEL];               /* loop_way() */
 	struct deliver_question *callout;    /* under way */
+	struct spf_check *spf;               /* for the greylist, under way */
+	void (*then)(struct session_question *q); /* behind it */
+	struct deliver_reply truth;          /* what it hears if the greylist lets it */
 	struct deliver_reply reply;          /* code 0: none yet */
+	bool by_policy;                      /* refused for who sends: nobody guessed a recipient */
 	TAILQ_ENTRY(session_question) link;
 };
 TAILQ_HEAD(session_questions, session_question);
@@ -59,8 +68,9 @@ struct session_work {
 	struct snapshot *snapshot;           /* of its first accepted recipient; NULL: none yet */
 	const struct config_route *route;
 	char way[MAIL_ALABEL];               /* of it: loop_way() */
-	uint32_t n_accepted;
+	struct deliver_joined accepted;
 	uint32_t transaction;
+	struct load_ticket ticket;           /* of its route, from its first question to the end */
 
 	struct session_questions questions;  /* its open recipients, in the order of asking */
 	unsigned int n_questions, n_callouts;
@@ -84,6 +94,7 @@ struct session {
 	uint16_t worker, peer_port;
 	uint16_t listener;
 	uint8_t via;                         /* enum handoff_via */
+	bool shed;                           /* it heard that a route takes no more at the moment */
 };
 _Static_assert(sizeof(struct session) <= 72, "a million of them are 72 MB");
 
@@ -103,11 +114,13 @@ struct message {
 	struct snapshot *snapshot;
 	const struct config_route *route;
 	struct ctl_submission *sub;
+	struct load_ticket load;             /* of the route */
 	struct judge *judge;
 	struct deliver_job *job;
 	struct deliver_client client;        /* the original sender */
 	uint64_t started_us;
 	struct hold *hold;                   /* hold.c: what is put into quarantine */
+	struct redirect *redirect;           /* redirect.c: or sent to its mailbox */
 	bool holding;                        /* it is being written */
 	struct indoubt_id id;                /* if identified */
 	bool identified;
@@ -119,17 +132,23 @@ struct message {
 	TAILQ_ENTRY(message) all;
 };
 TAILQ_HEAD(message_all, message);
+TAILQ_HEAD(release_all, release);
 
 struct loop {
 	struct event_base *base;
 	struct dns *dns;
 	struct spf_jail *spf;
 	struct dkim_keys *keys;
+	struct arc_pool *seals;
 	bool spf_gone;                       /* its workers, for good; noted once */
 	struct deliver *deliver;
 	struct trace *trace;
 	struct quarantine *quarantine;       /* NULL: there is none */
 	struct indoubt *indoubt;             /* NULL in tests only */
+	struct state *state;                 /* persist.c */
+	uint64_t breakers_saved_s, sts_saved_s, sts_saved; /* when, monotonic; at how many changes */
+	struct greylist *greylist;           /* NULL: no policy wants it, or its file could not be had */
+	struct { uint64_t second; unsigned int told; } refused; /* refused.c */
 	struct sources *sources;             /* NULL: nothing is limited by source */
 	struct api *api;
 	uint64_t counters[POSTERN_CTL_COUNTER_COUNT];
@@ -145,6 +164,7 @@ struct loop {
 	struct session_slots workers[HANDOFF_MAX_WORKERS];
 	struct session_works works;
 	struct message_all messages;
+	struct release_all releases;         /* of messages in quarantine, under way */
 	size_t n_sessions, n_messages;
 	bool stopping;              /* SIGTERM came: what is under way is finished, nothing new begun */
 	uint64_t started_ns, linked_ns;
@@ -170,6 +190,10 @@ const struct session *session_next(const struct loop *l, uint32_t *worker, uint3
 bool session_is_relay(const struct config *c, const struct ip_addr *ip);
 bool session_is_trusted(const struct config *c, const struct ip_addr *ip);
 
+/* The client that is judged is the sender, as far as a connection shows: no relay, and nobody who may
+ * yet name another. */
+bool session_is_origin(const struct config *c, const struct session *s);
+
 /* session_rcpt.c */
 void session_rcpt(struct loop *l, struct session *s, const struct handoff_desc *d);
 /* The transaction is over; nobody waits for what is open of it. */
@@ -186,13 +210,15 @@ void message_free_all(struct loop *l);
 /* loop.c */
 struct snapshot *loop_snapshot(struct loop *l, uint32_t scan_generation);
 void loop_activate(struct loop *l, struct snapshot *s); /* takes the reference */
-const char *loop_mailbox_problem(struct str mailbox);
+/* CONTROL_REPLY_COUNT: none. */
+enum control_reply loop_mailbox_problem(struct str mailbox);
 /* Route of a recipient, by the rules of docs/smtp.md; NULL: not ours. */
 const struct config_route *loop_route(const struct config *c, struct str mailbox);
 /* Beside its route: recipients of two ways share no transaction (config_route_way). */
 void loop_way(const struct config_route *route, struct str mailbox, char out[MAIL_ALABEL]);
-/* What a recipient hears for whom there is no route; problem: of loop_mailbox_problem(), or NULL. */
-struct ctl_reply loop_refusal(struct str mailbox, const char *problem);
+/* What a recipient hears for whom there is no route; problem: of loop_mailbox_problem(), or
+ * CONTROL_REPLY_COUNT. */
+struct ctl_reply loop_refusal(struct str mailbox, enum control_reply problem);
 
 /* commands.c: what `posternctl` asks of the daemon. */
 extern const struct api_command commands[];
@@ -202,10 +228,18 @@ api_handler commands_quarantine_list, commands_quarantine_show, commands_quarant
 api_handler commands_quarantine_release;
 /* A handler's first question: is there one? Else the request is answered. */
 bool commands_has_quarantine(const struct loop *l, struct api_request *req);
+/* Nobody calls back any more. */
+void release_free_all(struct loop *l);
 /* commands_sources.c */
 api_handler commands_show_sources, commands_forgive_source;
 /* commands_breaker.c */
 api_handler commands_show_breaker, commands_ack_breaker;
+/* commands_routes.c */
+api_handler commands_show_routes;
+/* persist.c */
+int persist_start(struct loop *l, char *err, size_t err_len);
+void persist_second(struct loop *l);
+void persist_stop(struct loop *l);
 /* main.c */
 int main_reload(struct loop *l, struct snapshot_report *report);
 void main_reload_done(struct loop *l, int error, const char *text);

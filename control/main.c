@@ -19,6 +19,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "control/auth/arc/pool.h"
+#include "control/grey.h"
 #include "control/loop.h"
 #include "control/sandbox.h"
 #include "postern/limits.h"
@@ -112,9 +114,34 @@ static struct quarantine_options quarantine_options(const struct config *c)
 					   c->quarantine.min_free, c->quarantine.max_age_s};
 }
 
+/* Where a message may vanish, the operator is to see it named. */
+static void tell_discards(const struct snapshot *s)
+{
+	const struct config *c = s->config;
+
+	if (c->policy.access.deny_action == CONFIG_DISCARD)
+		note("NOTICE policy.deny-action = discard: what its deny lists name is answered 250 and "
+		     "given to nobody");
+	for (size_t i = 0; i < c->n_routes; i++)
+		if (c->route[i].policy && c->route[i].policy->access.deny_action == CONFIG_DISCARD)
+			note("NOTICE route.%s.policy.deny-action = discard: what its deny lists name is "
+			     "answered 250 and given to nobody", c->route[i].name);
+	for (size_t i = 0; i < rules_count(s->rules); i++)
+		if (rules_at(s->rules, i)->action == RULE_DISCARD)
+			note("NOTICE rule %s has action discard: what it hits is answered 250 and given to "
+			     "nobody", rules_at(s->rules, i)->name);
+}
+
 static void activate(struct loop *l, struct snapshot *s)
 {
 	struct quarantine_options opt = quarantine_options(s->config);
+	char err[256];
+
+	if (l->active != s)
+		tell_discards(s);
+	/* At the start it is opened as the user that owns it, and its want is fatal. */
+	if (l->base && !grey_open(l, s->config, err, sizeof(err)))
+		note("ALERT greylist: %s: nobody is greylisted until it can be opened", err);
 
 	loop_activate(l, s);
 	if (l->quarantine)
@@ -143,7 +170,7 @@ int main_reload(struct loop *l, struct snapshot_report *report)
 {
 	struct snapshot *s;
 	static const char *const what[] = {"sockets", "loops", "dns", "spf", "trace", "quarantine",
-					   "in-doubt-file"};
+					   "in-doubt-file", "state-directory", "greylist-file"};
 	unsigned int restart;
 	int rc = snapshot_load(l->active->config->path, next_generation(), &s, report);
 
@@ -233,6 +260,10 @@ static void on_refused(void *arg, int error, const char *text)
 static void on_alert(void *arg, const struct deliver_alert *a)
 {
 	(void)arg;
+	if (a->over) {
+		note("route %s: %s", a->route, a->text);
+		return;
+	}
 	if (a->text && a->host) {
 		note("ALERT route %s: %s port %u, %s: %s (%llu more before, not told)", a->route, a->host,
 		     a->port, a->stage, a->text, (unsigned long long)a->untold);
@@ -330,6 +361,7 @@ static void on_second(evutil_socket_t fd, short what, void *arg)
 	struct loop *l = arg;
 	struct indoubt_stats doubt;
 	struct quarantine_stats held;
+	struct greylist_stats grey;
 
 	(void)fd;
 	(void)what;
@@ -338,6 +370,11 @@ static void on_second(evutil_socket_t fd, short what, void *arg)
 	l->counters[CTL_indoubt_entries] = doubt.doubt;
 	l->counters[CTL_indoubt_kept] = doubt.kept;
 	l->counters[CTL_indoubt_pushed_out] = doubt.pushed_out;
+	persist_second(l);
+	if (l->greylist) {
+		greylist_stats(l->greylist, &grey);
+		l->counters[CTL_greylist_pushed_out] = grey.pushed_out;
+	}
 	if (!l->quarantine)
 		return;
 	quarantine_stats(l->quarantine, &held);
@@ -430,22 +467,34 @@ static int start(struct loop *l, const struct spf_helper *helper)
 		return die(c->dataplane_socket, strerror(-rc));
 	if (sandbox_enter(args.user, err, sizeof(err)))
 		return die("sandbox", err);
+	l->seals = arc_pool_new(l->base, LIMIT_ARC_THREADS, err, sizeof(err));
+	if (!l->seals)
+		return die("sealing", err);
+	l->judge_env.seals = l->seals;
 	/* As the user that it will run as, who owns the directories. */
 	l->indoubt = indoubt_open(c->indoubt_file, err, sizeof(err));
 	if (!l->indoubt)
 		return die("in-doubt table", err);
+	if (persist_start(l, err, sizeof(err)))
+		return die("state directory", err);
+	if (!grey_open(l, c, err, sizeof(err)))
+		return die("greylist", err);
 	return start_quarantine(l);
 }
 
 static void stop(struct loop *l)
 {
 	api_free(l->api);
+	persist_stop(l);
 	deliver_free(l->deliver);
 	quarantine_free(l->quarantine); /* it reads from messages */
+	release_free_all(l);
 	message_free_all(l);
 	session_end_all(l);
+	arc_pool_free(l->seals); /* no judgement is left */
 	sources_free(l->sources);
 	indoubt_close(l->indoubt);
+	greylist_close(l->greylist);
 	if (l->rings)
 		ctl_loop_free(l->rings);
 	ctl_link_free(l->link);
@@ -475,6 +524,7 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	TAILQ_INIT(&l->works);
 	TAILQ_INIT(&l->messages);
+	TAILQ_INIT(&l->releases);
 	/* Before there is a thread, and before keys are read: what runs libspf2 has none of them. */
 	rc = args.check ? 0 : spf_helper_start(&helper);
 	if (rc)

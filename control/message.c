@@ -5,7 +5,7 @@
  * A message from SUBMIT to its verdict: judge, deliver or hold back, answer, record. The bytes stay in the arena
  * all the way; the dataplane gets record and chunks back with the verdict, or by RELEASE when nobody
  * waits for one. The reply to the client is 250 on two grounds only: the next hop's 2xx, or a copy in
- * quarantine that is on the disk.
+ * quarantine that is on the disk. And where configuration names a discard, without either.
  */
 
 #include <errno.h>
@@ -15,6 +15,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "control/grey.h"
 #include "control/message.h"
 #include "control/trace/facts.h"
 
@@ -141,6 +142,8 @@ static void record(struct message *m, enum trace_outcome outcome, const struct c
 
 	if (e->via != VIA_NONE)
 		json_object_set_new(common, "via", via(e));
+	if (m->redirect)
+		json_object_set_new(common, "quarantine", redirect_json(m->redirect));
 	if (m->earlier[0])
 		json_object_set_new(common, "taken_before", json_string(m->earlier));
 	trace_facts(common, e);
@@ -187,8 +190,10 @@ static void message_free(struct message *m)
 		indoubt_keep(m->ticket);
 	else
 		indoubt_drop(m->ticket);
+	load_leave(&m->load);
 	judge_free(m->judge);
 	hold_free(m->hold);
+	redirect_free(m->redirect);
 	ctl_submission_free(m->sub);
 	snapshot_unref(m->snapshot);
 	TAILQ_REMOVE(&l->messages, m, all);
@@ -222,9 +227,10 @@ static void answer(struct message *m, const struct ctl_reply *r, enum trace_outc
 	uint64_t *c = m->loop->counters;
 
 	if (outcome != TRACE_QUARANTINED)
-		c[outcome == TRACE_DELIVERED  ? CTL_delivered
-		  : outcome == TRACE_REJECTED ? CTL_rejected
-					      : CTL_deferred]++;
+		c[outcome == TRACE_DELIVERED   ? CTL_delivered
+		  : outcome == TRACE_REJECTED  ? CTL_rejected
+		  : outcome == TRACE_DISCARDED ? CTL_discarded
+					       : CTL_deferred]++;
 	if (rings && !m->cancelled) {
 		if (m->session) {
 			session_remember_final(m->session, m->sub->desc.question,
@@ -238,6 +244,8 @@ static void answer(struct message *m, const struct ctl_reply *r, enum trace_outc
 		ctl_verdict_release(rings, &m->sub->desc);
 	}
 	sources_message(m->loop, m, outcome, res);
+	if (outcome == TRACE_DELIVERED)
+		grey_accepted(m->loop, m);
 	record(m, outcome, r, res);
 	message_free(m);
 }
@@ -302,8 +310,7 @@ bool message_wanted(const struct message *m)
 	return !m->cancelled && ctl_submission_current(m->sub);
 }
 
-/* Asked by deliver/ right before the final dot. */
-static bool wanted(void *arg)
+bool message_onward(void *arg)
 {
 	struct message *m = arg;
 
@@ -314,7 +321,7 @@ static bool wanted(void *arg)
 }
 
 /* Our own fields may be: they name the client's HELO and paths. */
-static bool has_8bit(const struct annotate_output *out)
+bool message_block_8bit(const struct annotate_output *out)
 {
 	for (size_t i = 0; i < out->block_len; i++)
 		if ((uint8_t)out->block[i] >= 0x80)
@@ -322,8 +329,7 @@ static bool has_8bit(const struct annotate_output *out)
 	return false;
 }
 
-/* Who sent it, as the next hop is told where its route says so. All of it lives as long as `m`. */
-static void origin_client(const struct message *m, struct deliver_client *c)
+void message_client(const struct message *m, struct deliver_client *c)
 {
 	const struct judgement *j = judge_result(m->judge);
 	const struct mail_envelope *e = &m->sub->envelope;
@@ -360,16 +366,16 @@ static void deliver_it(struct message *m)
 		.n_iov = j->out.n_iov,
 		.size = j->out.size,
 		.body = e->body,
-		.has_8bit = (e->flags & RECORD_F_8BIT) || has_8bit(&j->out),
+		.has_8bit = (e->flags & RECORD_F_8BIT) || message_block_8bit(&j->out),
 		.bare_lf = e->flags & RECORD_F_BARE_LF,
 		.bare_cr = e->flags & RECORD_F_BARE_CR,
 		.smtputf8 = e->smtputf8,
 		.client = &m->client,
-		.wanted = wanted,
+		.wanted = message_onward,
 	};
-	struct ctl_reply busy = {451, 4, 3, 0, STR("Local error, try again later")};
+	struct ctl_reply busy = control_reply(SAYS_BUSY);
 
-	origin_client(m, &m->client);
+	message_client(m, &m->client);
 	m->job = deliver_start(m->loop->deliver, &req, on_delivered, m);
 	if (!m->job)
 		answer(m, &busy, TRACE_DEFERRED, NULL);
@@ -379,7 +385,7 @@ static void deliver_it(struct message *m)
 static bool taken_before(struct message *m)
 {
 	const struct mail_envelope *e = &m->sub->envelope;
-	struct ctl_reply r = {250, 2, 0, 0, STR("Message was taken before")};
+	struct ctl_reply r = control_reply(SAYS_TAKEN_BEFORE);
 
 	if (!m->loop->indoubt)
 		return false;
@@ -398,10 +404,19 @@ static bool taken_before(struct message *m)
 
 static void hold_it(struct message *m)
 {
-	struct ctl_reply busy = {451, 4, 3, 0, STR("Local error, try again later")};
+	struct ctl_reply busy = control_reply(SAYS_BUSY);
 
-	if (!m->loop->quarantine || hold_start(m))
+	if (judge_result(m->judge)->policy_config->quarantine_mailbox ? redirect_start(m)
+	    : !m->loop->quarantine || hold_start(m))
 		answer(m, &busy, TRACE_DEFERRED, NULL);
+}
+
+/* Named by the configuration: the sender hears that it was taken, and nobody gets it. */
+static void discard_it(struct message *m)
+{
+	struct ctl_reply ok = control_reply(SAYS_ACCEPTED);
+
+	answer(m, &ok, TRACE_DISCARDED, NULL);
 }
 
 static void on_judged(void *arg, const struct judgement *j)
@@ -414,13 +429,11 @@ static void on_judged(void *arg, const struct judgement *j)
 		bool loops = j->error == -ELOOP;
 		bool bad = j->error == -EBADMSG; /* its own fault: another try would meet the same */
 
-		r = bad ? (struct ctl_reply){554, 5, 6, 0, STR("Message refused: malformed or oversized header")}
-			: (struct ctl_reply){451, 4, 3, 0, STR("Message could not be judged, try again later")};
+		r = control_reply(bad ? SAYS_BAD_HEADER : SAYS_NOT_JUDGED);
 		fprintf(stderr, "control: message %s: %s\n", m->sub->envelope.trace_id, j->error_text);
-		if (loops) {
-			r = (struct ctl_reply){554, 5, 4, 6, STR("Routing loop: this message was here before")};
-			m->loop->counters[CTL_loops]++;
-		}
+		if (loops)
+			r = control_reply(SAYS_LOOP);
+		m->loop->counters[loops ? CTL_loops : bad ? CTL_headers_malformed : CTL_not_judged]++;
 		answer(m, &r, bad || loops ? TRACE_REJECTED : TRACE_DEFERRED, NULL);
 	} else if (taken_before(m)) {
 		return; /* whatever is thought of it now: a refusal would bounce what was delivered */
@@ -430,6 +443,8 @@ static void on_judged(void *arg, const struct judgement *j)
 		answer(m, &r, TRACE_DEFERRED, NULL);
 	} else if (p->action == POLICY_QUARANTINE) {
 		hold_it(m);
+	} else if (p->action == POLICY_DISCARD) {
+		discard_it(m);
 	} else {
 		deliver_it(m);
 	}
@@ -444,7 +459,8 @@ static const struct config_route *common_route(const struct config *c, const str
 
 	for (size_t i = 0; i < e->n_rcpts; i++) {
 		const struct config_route *r =
-			loop_mailbox_problem(e->rcpt[i]) ? NULL : loop_route(c, e->rcpt[i]);
+			loop_mailbox_problem(e->rcpt[i]) == CONTROL_REPLY_COUNT
+				? loop_route(c, e->rcpt[i]) : NULL;
 
 		if (!r || (route && r != route))
 			return NULL;
@@ -458,9 +474,9 @@ static const struct config_route *common_route(const struct config *c, const str
 
 static void start(struct message *m)
 {
-	struct ctl_reply gone = {451, 4, 3, 2, STR("Configuration changed, try again")};
-	struct ctl_reply busy = {451, 4, 3, 0, STR("Local error, try again later")};
-	struct ctl_reply too_big = {552, 5, 3, 4, STR("Message is too big for the mail service")};
+	struct ctl_reply gone = control_reply(SAYS_OLD_ROUTES);
+	struct ctl_reply busy = control_reply(SAYS_BUSY);
+	struct ctl_reply too_big = control_reply(SAYS_TOO_BIG);
 	struct judge_request req;
 
 	/* The route that RCPT was answered by; with another configuration in force meanwhile the
@@ -470,6 +486,8 @@ static void start(struct message *m)
 		answer(m, &gone, TRACE_DEFERRED, NULL);
 		return;
 	}
+	deliver_submitted(m->loop->deliver, m->route, m->sub->desc.worker, m->sub->content.size,
+			  m->session ? &m->session->work->ticket : NULL, &m->load);
 	if (m->route->max_message && m->sub->content.size > m->route->max_message) {
 		m->loop->counters[CTL_nexthop_unsendable]++;
 		answer(m, &too_big, TRACE_REJECTED, NULL);
@@ -491,9 +509,9 @@ static void start(struct message *m)
 
 void message_submit(struct loop *l, struct session *s, const struct handoff_desc *d)
 {
-	struct ctl_reply busy = {451, 4, 3, 0, STR("Local error, try again later")};
-	struct ctl_reply stopping = {451, 4, 3, 2, STR("Service is restarting, try again later")};
-	struct ctl_reply old = {451, 4, 3, 2, STR("Scanned by rules that are gone, try again")};
+	struct ctl_reply busy = control_reply(SAYS_BUSY);
+	struct ctl_reply stopping = control_reply(SAYS_STOPPING);
+	struct ctl_reply old = control_reply(SAYS_OLD_RULES);
 	struct session_work *k = session_work(s);
 	struct message *m = calloc(1, sizeof(*m));
 	int rc = m && k ? ctl_submission_new(l->rings, d, &m->sub) : -ENOMEM;

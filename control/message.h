@@ -2,7 +2,7 @@
  * Copyright (c) 2026 The Postern Authors */
 #pragma once
 
-/* What message.c and hold.c tell each other. */
+/* What message.c, hold.c and redirect.c tell each other. */
 
 #include <errno.h>
 #include <stdio.h>
@@ -13,6 +13,12 @@
 int hold_start(struct message *m);
 void hold_free(struct hold *h);
 
+/* redirect.c: sends it to the quarantine mailbox of its policy; comes back by the same. -errno: it does
+ * not. */
+int redirect_start(struct message *m);
+void redirect_free(struct redirect *r);
+json_t *redirect_json(const struct redirect *r);
+
 /* message.c: the client's reply; frees the message. */
 void message_answer(struct message *m, const struct ctl_reply *r, enum trace_outcome outcome);
 /* Nobody waits for it any more; frees the message. */
@@ -21,5 +27,10 @@ void message_give_back(struct message *m);
 void message_begin(struct message *m);
 /* And it was taken. */
 void message_taken(struct message *m);
+/* For deliver/: asked right before the final dot; arg: the message. */
+bool message_onward(void *arg);
+/* Who sent it, as the next hop is told where its route says so. All of it lives as long as `m`. */
+void message_client(const struct message *m, struct deliver_client *c);
+bool message_block_8bit(const struct annotate_output *out);
 /* Does the client still wait? */
 bool message_wanted(const struct message *m);

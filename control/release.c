@@ -5,7 +5,8 @@
  * `quarantine release`: the original octets, envelope and header block as they would have gone out, to
  * the next hop that is configured for the recipients now. What a next hop took is taken off the
  * message's list, before the operator hears so; with nobody left the message is deleted. A crash between
- * the two makes a duplicate, never a loss.
+ * the two makes a duplicate, never a loss. A message is released by one request at a time: two that
+ * began together would both find its recipients held, and both deliver.
  */
 
 #include <errno.h>
@@ -17,7 +18,9 @@
 #include "control/trace/facts.h"
 
 struct release {
+	TAILQ_ENTRY(release) all;
 	struct loop *loop;
+	char *id;
 	struct api_request *req;
 	struct snapshot *snapshot;
 	struct quarantine_message *message;
@@ -37,6 +40,8 @@ static void next_group(struct release *r);
 
 static void release_free(struct release *r)
 {
+	TAILQ_REMOVE(&r->loop->releases, r, all);
+	free(r->id);
 	annotate_free(&r->out);
 	free(r->range);
 	free(r->open);
@@ -50,6 +55,12 @@ static void release_free(struct release *r)
 	free(r);
 }
 
+static void fail(struct release *r, const char *code, const char *error)
+{
+	api_error(r->req, code, "%s", error);
+	release_free(r);
+}
+
 static void finish(struct release *r, const char *error)
 {
 	bool all = true;
@@ -57,8 +68,7 @@ static void finish(struct release *r, const char *error)
 	size_t i;
 
 	if (error) {
-		api_error(r->req, "failed", "%s", error);
-		release_free(r);
+		fail(r, "failed", error);
 		return;
 	}
 	json_array_foreach(r->answer, i, o)
@@ -252,8 +262,8 @@ static void on_got(void *arg, const struct quarantine_answer *a)
 	size_t n = 0;
 
 	if (a->error) {
-		finish(r, a->error == -ENOENT && !strstr(a->why, "file")
-				  ? "there is no such message in quarantine" : a->why);
+		fail(r, a->error == -ENOENT ? "not-found" : "failed",
+		     a->error == -ENOENT ? "there is no such message in quarantine" : a->why);
 		return;
 	}
 	r->message = quarantine_keep(a);
@@ -276,6 +286,47 @@ static void on_got(void *arg, const struct quarantine_answer *a)
 		next_group(r);
 }
 
+void release_free_all(struct loop *l)
+{
+	struct release *r;
+
+	while ((r = TAILQ_FIRST(&l->releases)))
+		release_free(r);
+}
+
+static bool is_under_way(const struct loop *l, const char *id)
+{
+	const struct release *r;
+
+	TAILQ_FOREACH(r, &l->releases, all)
+		if (!strcmp(r->id, id))
+			return true;
+	return false;
+}
+
+static struct release *release_new(struct loop *l, struct api_request *req, const char *id,
+				   json_t *rcpts)
+{
+	struct release *r = calloc(1, sizeof(*r));
+
+	if (!r)
+		return NULL;
+	r->id = strdup(id);
+	r->answer = json_array();
+	if (!r->id || !r->answer) {
+		free(r->id);
+		json_decref(r->answer);
+		free(r);
+		return NULL;
+	}
+	r->loop = l;
+	r->req = req;
+	r->snapshot = snapshot_ref(l->active);
+	r->wanted = json_array_size(rcpts) ? json_incref(rcpts) : NULL;
+	TAILQ_INSERT_TAIL(&l->releases, r, all);
+	return r;
+}
+
 void commands_quarantine_release(void *arg, struct api_request *req, const json_t *body)
 {
 	struct loop *l = arg;
@@ -289,16 +340,15 @@ void commands_quarantine_release(void *arg, struct api_request *req, const json_
 		api_error(req, "bad-request", "which message? \"id\" is missing, or \"rcpts\" is no array");
 		return;
 	}
-	r = calloc(1, sizeof(*r));
-	if (r) {
-		r->loop = l;
-		r->req = req;
-		r->snapshot = snapshot_ref(l->active);
-		r->wanted = json_array_size(rcpts) ? json_incref(rcpts) : NULL;
-		r->answer = json_array();
-		if (!quarantine_get(l->quarantine, id, on_got, r))
-			return;
-		release_free(r);
+	if (is_under_way(l, id)) {
+		l->counters[CTL_quarantine_release_busy]++;
+		api_error(req, "busy", "this message is being released already; ask again when that is over");
+		return;
 	}
+	r = release_new(l, req, id, rcpts);
+	if (r && !quarantine_get(l->quarantine, id, on_got, r))
+		return;
+	if (r)
+		release_free(r);
 	api_error(req, "failed", "out of memory");
 }

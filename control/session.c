@@ -13,13 +13,10 @@
 #include <string.h>
 #include <time.h>
 
+#include "control/access.h"
 #include "control/loop.h"
-
-static struct ctl_reply reply(uint16_t code, uint8_t class, uint16_t subject, uint16_t detail,
-			      const char *text)
-{
-	return (struct ctl_reply){code, class, subject, detail, str_c(text)};
-}
+#include "control/refused.h"
+#include "control/replies.h"
 
 static uint64_t realtime_ns(void)
 {
@@ -52,6 +49,7 @@ static void free_work(struct session *s)
 	/* Nobody will tell any more whether these were heard. */
 	for (unsigned int i = 0; i < SESSION_FINALS; i++)
 		indoubt_keep(s->work->final[i].ticket);
+	load_leave(&s->work->ticket);
 	TAILQ_REMOVE(&s->loop->works, s->work, all);
 	free(s->work);
 	s->work = NULL;
@@ -225,10 +223,17 @@ bool session_is_trusted(const struct config *c, const struct ip_addr *ip)
 	return false;
 }
 
+bool session_is_origin(const struct config *c, const struct session *s)
+{
+	return !session_is_relay(c, &s->peer) &&
+	       (s->via != VIA_NONE || !session_is_trusted(c, &s->peer));
+}
+
 static void on_connect(struct loop *l, struct session *s, const struct handoff_desc *d)
 {
 	const struct config *c = l->active->config;
-	struct ctl_reply r = reply(220, 0, 0, 0, "");
+	struct ctl_reply r = {.code = 220};
+	char text[HANDOFF_MAX_TEXT + 1];
 	bool good;
 
 	memcpy(s->peer.a, d->connect.peer, 16);
@@ -241,9 +246,13 @@ static void on_connect(struct loop *l, struct session *s, const struct handoff_d
 	    !session_is_relay(c, &s->peer) && (s->via != VIA_NONE || !session_is_trusted(c, &s->peer))) {
 		/* A private peer means that NAT in front of us hides who sends. */
 		l->counters[CTL_origin_private_peer]++;
-		r = reply(421, 4, 7, 1, "Private source address, the true sender cannot be seen");
+		r = control_reply(SAYS_PRIVATE_PEER);
+	} else {
+		access_connect(l, s, &r);
 	}
 	good = sources_connect(l, s, &r);
+	if (r.code != 220)
+		refused_connect(l, s, &r, text);
 	ctl_verdict_connect(l->rings, d, &r, good);
 }
 
@@ -266,18 +275,18 @@ void session_remember_final(struct session *s, uint32_t question, const char *tr
 	snprintf(k->final[i].trace_id, sizeof(k->final[i].trace_id), "%s", trace_id);
 }
 
-static void on_reply(struct loop *l, struct session *s, const struct handoff_desc *d)
+/* What became of the final reply to this question, if there was one. */
+static void final_over(struct session *s, uint32_t question, bool lost)
 {
 	struct session_work *k = s->work;
-	bool lost = d->kind == DESC_REPLY_LOST;
 
-	l->counters[lost ? CTL_replies_lost : CTL_replies_acked]++;
 	for (unsigned int i = 0; k && i < SESSION_FINALS; i++) {
-		if (!k->final[i].trace_id[0] || k->final[i].question != d->question)
+		if (!k->final[i].trace_id[0] || k->final[i].question != question)
 			continue;
 		if (lost)
-			trace_write(l->trace, json_pack("{s:s, s:s}", "event", "reply-lost", "trace_id",
-							k->final[i].trace_id));
+			trace_write(s->loop->trace,
+				    json_pack("{s:s, s:s}", "event", "reply-lost", "trace_id",
+					      k->final[i].trace_id));
 		if (lost)
 			indoubt_keep(k->final[i].ticket);
 		else
@@ -285,7 +294,16 @@ static void on_reply(struct loop *l, struct session *s, const struct handoff_des
 		k->final[i].ticket = NULL;
 		k->final[i].trace_id[0] = '\0';
 	}
-	session_work_done(s);
+	if (k)
+		session_work_done(s);
+}
+
+static void on_reply(struct loop *l, struct session *s, const struct handoff_desc *d)
+{
+	bool lost = d->kind == DESC_REPLY_LOST;
+
+	l->counters[lost ? CTL_replies_lost : CTL_replies_acked]++;
+	final_over(s, d->question, lost);
 }
 
 static void on_cancel(struct session *s, const struct handoff_desc *d)
@@ -295,6 +313,8 @@ static void on_cancel(struct session *s, const struct handoff_desc *d)
 	if (m && m->sub->desc.msg.record == d->msg.record &&
 	    m->sub->desc.msg.record_gen == d->msg.record_gen)
 		message_cancel(m);
+	else /* Our verdict crossed it: the client was told 451, and a reply that nobody hears is lost. */
+		final_over(s, d->question, true);
 }
 
 static void on_transaction_end(struct session *s)

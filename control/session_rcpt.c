@@ -12,8 +12,14 @@
  * what it would hear if the client waited for every reply, and the first is never told to come
  * back for the sake of another.
  *
+ * What policy says without content comes first (access.c); the greylist, last: who is unknown to the
+ * next hop hears so at once, and has no place in its table.
+ *
  * A refusal may be one too many for its source: then it is 421, with which the session ends, and
  * what is open behind it is nobody's.
+ *
+ * Before the first callout of a transaction its route is asked for a ticket (control/deliver/load.h). Where
+ * that has more under way than it gets through, the recipient is deferred before there is any content.
  *
  * Each question keeps the snapshot that was active when it came, and is answered by it; a reload in
  * between may give recipients of one transaction different ones. Routes are the same if their names
@@ -25,7 +31,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control/access.h"
+#include "control/grey.h"
 #include "control/loop.h"
+#include "control/refused.h"
 #include "postern/limits.h"
 
 /* The text is copied. */
@@ -42,13 +51,14 @@ static void answer(struct session_question *q, const struct ctl_reply *r)
 
 static void busy(struct session_question *q)
 {
-	answer(q, &(struct ctl_reply){451, 4, 3, 0, STR("Local error, try again later")});
+	const struct ctl_reply r = control_reply(SAYS_BUSY);
+
+	answer(q, &r);
 }
 
 static void other_route(struct session_question *q)
 {
-	const struct ctl_reply r = {452, 4, 5, 3,
-				    STR("This recipient goes another way, send it separately")};
+	const struct ctl_reply r = control_reply(SAYS_OTHER_ROUTE);
 
 	answer(q, &r);
 }
@@ -66,6 +76,9 @@ static bool same_way(const struct config_route *a, const char *way_a, const stru
 
 static void cancel_callout(struct session_work *k, struct session_question *q)
 {
+	if (q->spf)
+		spf_cancel(q->spf);
+	q->spf = NULL;
 	if (!q->callout)
 		return;
 	deliver_verify_cancel(q->callout);
@@ -91,21 +104,40 @@ static void drop_questions(struct session_work *k)
 void session_drop_transaction(struct session_work *k)
 {
 	drop_questions(k);
+	load_leave(&k->ticket);
 	snapshot_unref(k->snapshot);
 	k->snapshot = NULL;
 	k->route = NULL;
-	k->n_accepted = 0;
+	k->accepted = (struct deliver_joined){0};
 }
 
-/* How many its transaction has got already is known only now. */
+/* RFC 5321 4.5.3.1.10: the others come in another transaction. */
+static bool over_limit(const struct session_work *k, struct session_question *q)
+{
+	unsigned int max = q->route->max_recipients;
+
+	if (!max || k->accepted.n < max)
+		return false;
+	q->reply = (struct deliver_reply){452, 4, 5, 3, ""};
+	snprintf(q->reply.text, sizeof(q->reply.text), "Too many recipients: this route takes %u at once",
+		 max);
+	k->session->loop->counters[CTL_rcpt_over_limit]++;
+	return true;
+}
+
+/* What its transaction has got already is known only now. */
 static void join(struct session_work *k, struct session_question *q)
 {
 	struct loop *l = k->session->loop;
 	struct ctl_rcpt_question asked;
 
-	if (k->n_accepted && !ctl_rcpt_question(l->rings, &q->desc, &asked))
-		deliver_may_join(l->deliver, q->route, asked.mail_from, asked.rcpt, k->n_accepted,
-				 &q->reply);
+	if (over_limit(k, q))
+		return;
+	if (ctl_rcpt_question(l->rings, &q->desc, &asked))
+		k->accepted.n++; /* stale: TXN_END is on its way */
+	else if (deliver_may_join(l->deliver, q->route, asked.mail_from, asked.rcpt, &k->accepted,
+				  &q->reply))
+		deliver_join(l->deliver, &k->accepted, asked.rcpt);
 }
 
 /* The oldest is answered. */
@@ -113,21 +145,26 @@ static void send_verdict(struct session_work *k, struct session_question *q)
 {
 	struct session *s = k->session;
 	const struct deliver_reply *v = &q->reply;
+	struct ctl_rcpt_question asked;
 	struct ctl_reply r;
 
 	if (is_accepted(q))
 		join(k, q);
 	r = (struct ctl_reply){v->code, v->enh_class, v->enh_subject, v->enh_detail, str_c(v->text)};
+	if (is_accepted(q))
+		r.route = deliver_arena_share(s->loop->deliver, q->snapshot->config, q->route,
+					      &r.route_share);
 	if (is_accepted(q) && !k->route) {
 		k->snapshot = snapshot_ref(q->snapshot);
 		k->route = q->route;
 		memcpy(k->way, q->way, sizeof(k->way));
 	}
-	if (is_accepted(q))
-		k->n_accepted++;
-	else
+	if (!is_accepted(q))
 		s->rcpts_refused++;
-	sources_rcpt_refused(s->loop, s, &r);
+	if (!q->by_policy)
+		sources_rcpt_refused(s->loop, s, &r);
+	if (r.code >= 400 && !ctl_rcpt_question(s->loop->rings, &q->desc, &asked))
+		refused_rcpt(s->loop, s, &asked, q->route, &r);
 	s->loop->counters[CTL_rcpts]++;
 	ctl_verdict_rcpt(s->loop->rings, &q->desc, &r);
 	if (r.code == 421)
@@ -137,6 +174,31 @@ static void send_verdict(struct session_work *k, struct session_question *q)
 }
 
 static void on_verified(void *arg, const struct deliver_reply *v);
+
+/* Is there room for the transaction in its route? Else the recipient is answered. */
+static bool is_admitted(struct session_work *k, struct session_question *q,
+			const struct ctl_rcpt_question *asked)
+{
+	struct session *s = k->session;
+	struct loop *l = s->loop;
+	struct deliver_entry e = {
+		.route = q->route, .declared_size = asked->declared_size, .trace_id = asked->trace_id,
+		.again = s->shed,
+	};
+	struct ctl_room room;
+
+	/* Counters that cannot be read say nothing, and bind nobody. */
+	e.room.worker = s->worker;
+	if (ctl_epoch_room(ctl_loop_epoch(l->rings), s->worker, &room)) {
+		e.room.chunks_free = room.chunks;
+		e.room.records_free = room.records;
+		e.room.shared = q->snapshot->config->n_routes > 1;
+	}
+	if (deliver_admit(l->deliver, &e, &k->ticket, &q->reply))
+		return true;
+	s->shed = true;
+	return false;
+}
 
 /* The strings are read again from the record, which lives as long as the transaction. */
 static void start_callout(struct session_work *k, struct session_question *q)
@@ -151,6 +213,8 @@ static void start_callout(struct session_work *k, struct session_question *q)
 		busy(q); /* stale: TXN_END is on its way */
 		return;
 	}
+	if (!is_admitted(k, q, &asked))
+		return;
 	ask = (struct deliver_ask){
 		.config = q->snapshot->config, .route = q->route, .mail_from = asked.mail_from,
 		.rcpt = asked.rcpt, .smtputf8 = asked.smtputf8, .declared_size = asked.declared_size,
@@ -191,7 +255,8 @@ static bool ask_waiting(struct session_work *k)
 				break;
 			k->session->loop->counters[CTL_rcpt_other_route]++;
 			other_route(q);
-		} else if (!q->reply.code && !q->callout && k->n_callouts < LIMIT_RCPT_CALLOUTS) {
+		} else if (!q->reply.code && !q->callout && !q->spf &&
+			   k->n_callouts < LIMIT_RCPT_CALLOUTS) {
 			start_callout(k, q);
 		}
 		answered |= q->reply.code && !is_accepted(q);
@@ -208,7 +273,15 @@ static void advance(struct session_work *k)
 		while ((q = TAILQ_FIRST(&k->questions)) && q->reply.code)
 			send_verdict(k, q);
 	} while (ask_waiting(k));
+	/* Nobody was accepted: the client may leave it at that for long. */
+	if (!k->route && TAILQ_EMPTY(&k->questions))
+		load_leave(&k->ticket);
 	session_work_done(k->session);
+}
+
+static void on_grey(struct session_question *q)
+{
+	advance(q->session->work);
 }
 
 static void on_verified(void *arg, const struct deliver_reply *v)
@@ -218,14 +291,18 @@ static void on_verified(void *arg, const struct deliver_reply *v)
 
 	q->callout = NULL;
 	k->n_callouts--;
-	q->reply = *v;
+	if (v->code / 100 != 2)
+		q->reply = *v;
+	else if (!grey_ask(q, v, on_grey))
+		return; /* on_grey() follows */
 	advance(k);
 }
 
 /* What can be said without the next hop, else the route. */
 static void judge(struct loop *l, struct session_question *q, const struct ctl_rcpt_question *asked)
 {
-	const char *problem;
+	enum control_reply problem;
+	char text[HANDOFF_MAX_TEXT + 1];
 	struct ctl_reply r;
 
 	if (sources_rcpt(l, q->session, &r)) {
@@ -233,9 +310,12 @@ static void judge(struct loop *l, struct session_question *q, const struct ctl_r
 		return;
 	}
 	problem = loop_mailbox_problem(asked->rcpt);
-	q->route = problem ? NULL : loop_route(q->snapshot->config, asked->rcpt);
+	q->route = problem != CONTROL_REPLY_COUNT ? NULL : loop_route(q->snapshot->config, asked->rcpt);
 	if (q->route) {
 		loop_way(q->route, asked->rcpt, q->way);
+		q->by_policy = access_rcpt(l, q, asked->mail_from, &r, text);
+		if (q->by_policy)
+			answer(q, &r);
 		return;
 	}
 	l->counters[CTL_relay_denied]++;
@@ -291,7 +371,7 @@ static struct session_question *question_new(struct session_work *k, struct sess
 
 void session_rcpt(struct loop *l, struct session *s, const struct handoff_desc *d)
 {
-	const struct ctl_reply no_memory = {451, 4, 3, 0, STR("Local error, try again later")};
+	const struct ctl_reply no_memory = control_reply(SAYS_BUSY);
 	struct session_work *k = session_work(s);
 	struct session_question *q = NULL;
 	struct ctl_rcpt_question asked;

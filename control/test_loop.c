@@ -57,12 +57,12 @@ static void recipients(void **state)
 	assert_int_equal(config_parse("x", text, sizeof(text) - 1, 1, &c, &err, 1, &n), 0);
 	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
 		struct str m = str_c(t[i].mailbox);
-		const char *problem = loop_mailbox_problem(m);
-		const struct config_route *r = problem ? NULL : loop_route(c, m);
+		enum control_reply problem = loop_mailbox_problem(m);
+		const struct config_route *r = problem != CONTROL_REPLY_COUNT ? NULL : loop_route(c, m);
 		struct ctl_reply said;
 
 		if (!r != !!t[i].said)
-			fail_msg("%s: %s", t[i].mailbox, problem ? problem : "");
+			fail_msg("%s: %d", t[i].mailbox, problem);
 		if (r)
 			continue;
 		said = loop_refusal(m, problem);

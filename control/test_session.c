@@ -119,6 +119,14 @@ static void test_work(void **state)
 	send_desc(DESC_REPLY_LOST, 0, 7, 8);
 	assert_int_equal(t.lost, 1);
 	assert_null(first()->work);
+	/* Given up at the deadline while the verdict was on its way: the session goes on, the reply is lost. */
+	send_desc(DESC_SUBMIT, 0, 7, 9);
+	message_answered();
+	send_desc(DESC_CANCEL, 0, 7, 10); /* not that one */
+	assert_non_null(first()->work);
+	send_desc(DESC_CANCEL, 0, 7, 9);
+	assert_int_equal(t.lost, 2);
+	assert_null(first()->work);
 	send_desc(DESC_SESSION_END, 0, 7, 8);
 	assert_null(first());
 	session_end_all(&t.l);

@@ -45,6 +45,8 @@ static void hear(const char *text)
 static void over(void)
 {
 	session_end_all(&t.l);
+	load_leave(&t.message.load); /* nobody answered it */
+	assert_int_equal(t.load[0].outstanding + t.load[1].outstanding, 0);
 	assert_int_equal(t.active.refs, 1);
 	assert_int_equal(t.running, 0);
 }
@@ -343,6 +345,63 @@ static void test_next_hop_takes_few(void **state)
 	over();
 }
 
+/* A route at its bound: told before its next hop is asked, and who insists is sent away in the end. */
+static void test_overload(void **state)
+{
+	struct handoff_desc d = {.kind = DESC_RCPT, .session = 8, .generation = 1, .question = 30,
+				 .msg.transaction = 1};
+
+	(void)state;
+	up();
+	t.rules.config.max_outstanding = 1;
+	rcpt(0, "a0");
+	rcpt(1, "a1"); /* of the same transaction */
+	assert_int_equal(t.running, 2);
+	session_desc(&t.l, &d);
+	assert_int_equal(t.running, 2);
+	hear("30:451 ");
+	/* Its other recipients have a route of their own. */
+	t.rcpt[2] = "o2";
+	d.question = 31;
+	d.msg.rcpt = 2;
+	session_desc(&t.l, &d);
+	verified_as(callout("o2"), 250);
+	hear("31:250 ");
+	/* All of the first are refused: its ticket is back before it says anything more. */
+	verified_as(callout("a0"), 550);
+	verified_as(callout("a1"), 550);
+	hear("10:550 11:550 ");
+	assert_int_equal(t.load[0].outstanding, 0);
+	rcpt_of(2, 3, "a3");
+	verified_as(callout("a3"), 250);
+	hear("13:250 ");
+	d = (struct handoff_desc){.kind = DESC_RCPT, .session = 8, .generation = 1, .question = 40,
+				  .msg.transaction = 2, .msg.rcpt = 4};
+	session_desc(&t.l, &d);
+	hear("40:451 ");
+	t.lasts = true;
+	d.question++;
+	session_desc(&t.l, &d);
+	hear("41:421 ");
+	/* A session that hears it for the first time stays. */
+	d.session = 9;
+	session_desc(&t.l, &d);
+	hear("41:451 ");
+	/* The message takes the ticket along, until it is answered. */
+	send_desc(DESC_SUBMIT, 0, 7, 14);
+	assert_int_equal(t.load[0].outstanding, 1);
+	assert_true(t.message.load.submitted);
+	d.question++;
+	session_desc(&t.l, &d);
+	hear("42:421 ");
+	message_answered();
+	assert_int_equal(t.load[0].outstanding, 0);
+	d.question++;
+	session_desc(&t.l, &d);
+	assert_int_equal(t.running, 1);
+	over();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -354,6 +413,7 @@ int main(void)
 		cmocka_unit_test(test_dropped),
 		cmocka_unit_test(test_reload),
 		cmocka_unit_test(test_source),
+		cmocka_unit_test(test_overload),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

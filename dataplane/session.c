@@ -343,14 +343,16 @@ static bool is_answer(const struct session *s, const struct dp_verdict *v)
 	       v->head.question == s->question - (s->n_open - 1u);
 }
 
-static void verdict_rcpt(struct session *s, const struct smtp_reply *r)
+static void verdict_rcpt(struct session *s, const struct dp_verdict *v, const struct smtp_reply *r)
 {
 	struct worker *w = s->worker;
 	uint32_t index = s->txn->rcpt - (s->n_open - 1u);
 
 	session_answered(s);
-	if (r->code / 100 == 2)
+	if (r->code / 100 == 2) {
 		dp_msg_record(w->arena, &s->txn->msg)->rcpt[index].accepted = 1;
+		dp_msg_set_route(w->arena, &s->txn->msg, v->head.route, v->head.route_share);
+	}
 	smtp_answer_rcpt(s->smtp, r);
 }
 
@@ -377,7 +379,7 @@ bool session_verdict(void *arg, const struct dp_verdict *v)
 		s->good = v->head.flags & VF_GOOD;
 		smtp_answer_connect(s->smtp, &r);
 	} else if (v->head.kind == VERDICT_RCPT && s->asked == DESC_RCPT && s->txn) {
-		verdict_rcpt(s, &r);
+		verdict_rcpt(s, v, &r);
 	} else if (v->head.kind == VERDICT_MESSAGE && s->asked == DESC_SUBMIT &&
 		   v->head.record == s->submitted_record && v->head.record_gen == s->submitted_gen) {
 		verdict_message(s, v, &r);

@@ -25,11 +25,12 @@ static const struct {
 	{"segments", bench_segments},
 	{"syn", bench_syn},
 	{"session", bench_session},
+	{"content", bench_content},
 };
 
 static _Noreturn void usage(void)
 {
-	fputs("usage: micro [--reps N] [--flows MAX] [--only pieces|segments|syn|session]\n"
+	fputs("usage: micro [--reps N] [--flows MAX] [--only pieces|segments|syn|session|content]\n"
 	      "             [--json FILE] [--commit ID]\n", stderr);
 	exit(2);
 }

@@ -86,4 +86,5 @@ static inline uint64_t micro_random(uint64_t *state)
 void bench_pieces(void);   /* pieces.c: hash, checksum, table, timers */
 void bench_segments(void); /* segments.c: received segments of established flows */
 void bench_syn(void);      /* syn.c: SYN floods */
+void bench_content(void); /* content.c: views of messages */
 void bench_session(void);  /* session.c: whole connections with SMTP */

@@ -98,6 +98,17 @@ int annotate_assemble(struct str block, bool utf8, const struct mail_bytes *cont
 /* Puts more fields on top of the block. 0; -ENOMEM, -EINVAL (they are not well-formed): out is as
  * it was. */
 int annotate_on_top(struct annotate_output *out, const char *fields, size_t len);
+/* What is sent elsewhere says for whom it was: <prefix>-Quarantine, <prefix>-Envelope-From and a
+ * <prefix>-Envelope-To for each recipient, on top. Octets that a line cannot have are percent-encoded. */
+struct annotate_held {
+	const char *prefix;
+	struct str mail_from;
+	const struct str *rcpt;
+	size_t n_rcpts;
+	const char *reason;
+};
+/* As annotate_on_top(). */
+int annotate_envelope(struct annotate_output *out, const struct annotate_held *held);
 void annotate_free(struct annotate_output *out);
 
 /* Per-message proof: out is exactly block + content less ranges (lengths and identity of pieces,

@@ -12,7 +12,7 @@
 
 static const char usage_text[] =
 	"usage: posternctl [--socket PATH] [--json] COMMAND\n"
-	"  show status|workers|sessions|stats       what runs, and its counters\n"
+	"  show status|workers|sessions|routes|stats what runs, and its counters\n"
 	"  show drops [--all]                       what was refused or dropped, and why\n"
 	"  show sources [ADDRESS]                   the worst and the busiest prefixes, or one\n"
 	"  sources forgive ADDRESS                  forget its failures\n"
@@ -218,7 +218,7 @@ static int breaker(const struct cli *cli, int argc, char **argv)
 
 static int show(const struct cli *cli, int argc, char **argv)
 {
-	static const char *const what[] = {"status", "workers", "sessions", "stats", "drops"};
+	static const char *const what[] = {"status", "workers", "sessions", "routes", "stats", "drops"};
 	json_t *req = json_object();
 	char command[32];
 
@@ -226,7 +226,7 @@ static int show(const struct cli *cli, int argc, char **argv)
 		json_object_set_new(req, "all", json_true());
 	else if (argc != 1) {
 		json_decref(req);
-		return usage("show status, workers, sessions, sources, stats or drops");
+		return usage("show status, workers, sessions, sources, routes, stats or drops");
 	}
 	for (size_t i = 0; i < sizeof(what) / sizeof(what[0]); i++)
 		if (!strcmp(argv[0], what[i])) {
@@ -234,7 +234,7 @@ static int show(const struct cli *cli, int argc, char **argv)
 			return ask(cli, command, req);
 		}
 	json_decref(req);
-	return usage("show status, workers, sessions, sources, stats or drops");
+	return usage("show status, workers, sessions, sources, routes, stats or drops");
 }
 
 int main(int argc, char **argv)

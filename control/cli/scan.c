@@ -279,7 +279,7 @@ static int report(const struct cli *cli, const struct scan *s, const struct judg
 	} else {
 		print_human(j);
 	}
-	if (r->error || r->policy.action >= POLICY_DEFER)
+	if (r->error || r->policy.action >= POLICY_DISCARD)
 		return CLI_FINDING;
 	return rc;
 }

@@ -217,6 +217,41 @@ static void breakers(const json_t *a)
 	}
 }
 
+/* p50 and p99 in milliseconds, "-" while nothing was seen. */
+static const char *latency(const json_t *v, char *out, size_t cap)
+{
+	if (!n(v, "p99_us"))
+		snprintf(out, cap, "-");
+	else
+		snprintf(out, cap, "%.0f/%.0f", (double)n(v, "p50_us") / 1e3, (double)n(v, "p99_us") / 1e3);
+	return out;
+}
+
+static void routes(const json_t *a)
+{
+	const json_t *r;
+	size_t i;
+
+	printf("%-20s %-18s %11s %6s %7s %8s %8s   %s\n", "ROUTE", "STATE", "OUTSTANDING", "BOUND", "WAITING",
+	       "HELD MB", "DEFERRED", "MS p50/p99: WAIT CONNECT RCPT DOT MESSAGE");
+	json_array_foreach(json_object_get(a, "routes"), i, r) {
+		const json_t *stage = json_object_get(r, "stages");
+		const char *cause = s(r, "cause");
+		char state[40], t[5][32];
+
+		snprintf(state, sizeof(state), "%s%s%s%s", s(r, "state"), *cause ? " (" : "", cause,
+			 *cause ? ")" : "");
+		printf("%-20s %-18s %11lld %6lld %7lld %8.1f %8lld   %s %s %s %s %s\n", s(r, "route"), state,
+		       n(r, "outstanding"), n(r, "bound"), n(r, "waiting"), (double)n(r, "held") / 1e6,
+		       n(r, "refused_bound") + n(r, "refused_memory"),
+		       latency(json_object_get(r, "wait"), t[0], sizeof(t[0])),
+		       latency(json_object_get(stage, "connect"), t[1], sizeof(t[1])),
+		       latency(json_object_get(stage, "rcpt"), t[2], sizeof(t[2])),
+		       latency(json_object_get(stage, "dot"), t[3], sizeof(t[3])),
+		       latency(json_object_get(r, "message"), t[4], sizeof(t[4])));
+	}
+}
+
 static void sources(const json_t *a)
 {
 	if (json_object_get(a, "sources")) {
@@ -350,6 +385,8 @@ void show_answer(const char *command, const json_t *answer)
 		sessions(answer);
 	else if (!strcmp(command, "show sources"))
 		sources(answer);
+	else if (!strcmp(command, "show routes"))
+		routes(answer);
 	else if (!strcmp(command, "breaker show"))
 		breakers(answer);
 	else if (!strcmp(command, "breaker ack"))

@@ -279,5 +279,10 @@ unsigned int config_restart_needed(const struct config *running, const struct co
 	/* By default it goes with the socket. */
 	if (!(bits & CONFIG_RESTART_SOCKETS) && strcmp(running->indoubt_file, next->indoubt_file))
 		bits |= CONFIG_RESTART_INDOUBT;
+	if (!(bits & CONFIG_RESTART_SOCKETS) &&
+	    strcmp(running->state_directory, next->state_directory))
+		bits |= CONFIG_RESTART_STATE;
+	if (!(bits & CONFIG_RESTART_SOCKETS) && strcmp(running->greylist_file, next->greylist_file))
+		bits |= CONFIG_RESTART_GREYLIST;
 	return bits;
 }

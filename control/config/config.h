@@ -133,6 +133,15 @@ struct config_breaker {
 	unsigned int window_s;     /* default 600 */
 };
 
+/* How much of a route may be under way (control/deliver/load.h). */
+struct config_overload {
+	bool on;                      /* default */
+	unsigned int max_outstanding; /* transactions; 0: no fixed bound, default */
+	unsigned int wait_s;          /* for a connection, that is not too long; default 5 */
+	unsigned int factor;          /* so many times what is usual is slow; default 4 */
+	unsigned int arena_share;     /* percent that the route may come to hold; default 50 */
+};
+
 struct config_recipients;
 
 enum config_proxy { PROXY_NONE, PROXY_V2 };
@@ -174,12 +183,14 @@ struct config_route {
 	                                         are of, or of a name below; NULL: none is known */
 	struct ip_addr source[2];             /* if has_source: IPv4, IPv6 address we connect from */
 	bool has_source[2];
+	unsigned int max_recipients;          /* of a transaction; 0: those of all */
 	struct config_recipients *recipients; /* VERIFY_LIST */
 	bool list_exact;           /* of it: the case of a local part counts */
 	char list_delimiter;       /* of it: what stands behind this in a local part does not; 0: none */
 	bool trust_rcpt;           /* what RCPT is answered is the truth; default. Else refusals come
 	                              after DATA, and RCPT is asked for nothing */
 	struct config_breaker breaker;
+	struct config_overload overload;
 	bool xclient;              /* the client is named to the next hop, which must offer it */
 	bool xforward;             /* the same for its log, if it offers that */
 	enum config_proxy proxy;   /* a PROXY header begins each connection */
@@ -208,7 +219,9 @@ enum config_dmarc {
 
 /* Ascending by what stands when several are asked for; the order of enum policy_action. */
 enum config_action {
-	CONFIG_ACCEPT, CONFIG_TAG, CONFIG_QUARANTINE, CONFIG_DEFER, CONFIG_REJECT
+	CONFIG_ACCEPT, CONFIG_TAG, CONFIG_QUARANTINE,
+	CONFIG_DISCARD,            /* a word of deny-action only */
+	CONFIG_DEFER, CONFIG_REJECT
 };
 
 /* Each asks for more than the one before it. */
@@ -235,11 +248,49 @@ struct config_listing {
 	const char *reply;         /* printable ASCII; NULL: our own words */
 };
 
+/* Texts as keyed hashes: control/config/list.h. */
+struct config_set;
+
+/* What mail that a list allows is spared: bits, in the order of their words. */
+#define CONFIG_SKIP_SCORE (1u << 0)    /* thresholds */
+#define CONFIG_SKIP_DNSBL (1u << 1)    /* lists in the DNS: action, score and evidence */
+#define CONFIG_SKIP_CHECKS (1u << 2)   /* single checks */
+#define CONFIG_SKIP_GREYLIST (1u << 3)
+#define CONFIG_SKIP_RULES (1u << 4)    /* actions of rules */
+#define CONFIG_SKIP_DMARC (1u << 5)
+#define CONFIG_SKIP_WORDS "score", "dnsbl", "checks", "greylist", "rules", "dmarc"
+
+/* Whose mail is let in and whose is not, whatever else is found; NULL, n == 0: nobody is listed. */
+struct config_access {
+	struct admission_nets allow_origins, deny_origins; /* the longer prefix counts */
+	struct config_set *deny_senders;  /* by MAIL FROM, which anybody can write: nothing is allowed */
+	struct config_set *allow_domains, *deny_domains; /* authenticated ones */
+	enum config_action deny_action;   /* default CONFIG_REJECT */
+	unsigned int skips;               /* CONFIG_SKIP_* of what is allowed */
+};
+
+struct config_greylist {
+	bool on;
+	unsigned int delay_s;      /* a retry before that is deferred again */
+	unsigned int window_s;     /* one behind that is a first attempt */
+	unsigned int lifetime_s;   /* of what has passed, since it was last used */
+	unsigned int prefix_v4, prefix_v6; /* of the origin, in bits of its family */
+};
+
+struct config_route;
+
 struct config_policy {
 	bool dry_run;              /* nothing is refused, deferred or held back by policy */
 	double tag_score;          /* default 5 */
 	double quarantine_score;   /* 0: off */
+	double defer_score;        /* 0: off (default) */
 	double reject_score;       /* 0: off (default) */
+	struct config_access access;
+	struct config_greylist greylist;
+	/* Where to what is held back goes instead of into the directory; NULL: nowhere. */
+	char *quarantine_mailbox;  /* address, its domain as A-labels */
+	char *quarantine_route_name;
+	const struct config_route *quarantine_route; /* it goes by; set with the mailbox */
 	enum config_dmarc dmarc;
 	bool dmarc_hold;           /* what DMARC would have quarantined is held back; default: tagged */
 	struct config_domains trusted_sealers;    /* whose ARC chains lift a failed DMARC */
@@ -308,6 +359,9 @@ struct config {
 	char *dataplane_socket;    /* default /run/postern/dataplane.sock */
 	char *api_socket;          /* default /run/postern/control.sock */
 	char *indoubt_file;        /* default: in-doubt, beside the api socket */
+	char *state_directory;     /* default: state, there */
+	char *greylist_file;       /* default: greylist, beside the api socket */
+	bool greylist;             /* a policy has it on */
 	char *trace_file;          /* JSON lines; default /var/log/postern/trace.jsonl */
 	unsigned int loops;        /* event loops of control; only 1 is built */
 	unsigned int spf_workers;  /* jailed evaluators; default 2 */
@@ -378,6 +432,13 @@ void config_route_way(const struct config_route *route, struct str domain, char 
 /* What holds for mail of this route; NULL: for mail of no route. */
 const struct config_policy *config_policy_for(const struct config *c,
 					      const struct config_route *route);
+/* Is there a place for what policy holds back? */
+bool config_can_hold(const struct config *c, const struct config_policy *p);
+/* Is the domain (A-labels, lower case) in the list, or a parent as ".parent"? set NULL: no. */
+bool config_listed_domain(const struct config_set *set, const char *domain);
+/* The address, all of its domain as "@domain", or all below one as "@.domain"? set NULL: no. */
+bool config_listed_sender(const struct config_set *set, struct str mailbox);
+
 /* As the route has it, else as the whole has it. route NULL: none. */
 const char *config_header_prefix(const struct config *c, const struct config_route *route);
 bool config_received_spf(const struct config *c, const struct config_route *route);
@@ -400,4 +461,6 @@ void config_tls_forget(void *packed, size_t len);
 #define CONFIG_RESTART_TRACE (1u << 4)
 #define CONFIG_RESTART_QUARANTINE (1u << 5) /* its directory */
 #define CONFIG_RESTART_INDOUBT (1u << 6)
+#define CONFIG_RESTART_STATE (1u << 7)
+#define CONFIG_RESTART_GREYLIST (1u << 8)   /* its file */
 unsigned int config_restart_needed(const struct config *running, const struct config *next);

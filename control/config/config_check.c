@@ -330,6 +330,8 @@ static const struct config_key top_keys[] = {
 	{"texts", read_texts, 0, 0},
 	{"trace", read_trace, 0, 0},
 	{"in-doubt-file", read_path, CONFIG_FIELD(struct config, indoubt_file)},
+	{"state-directory", read_path, CONFIG_FIELD(struct config, state_directory)},
+	{"greylist-file", read_path, CONFIG_FIELD(struct config, greylist_file)},
 	{"quarantine", read_quarantine, 0, 0},
 	{"api", read_api, 0, 0},
 	{"loops", read_loops, CONFIG_INT(struct config, loops), 1, 1},
@@ -485,6 +487,10 @@ void config_check(struct config_ctx *ctx, const struct config_node *root, struct
 		out->authserv_id = out->hostname;
 	if (!out->indoubt_file && out->api_socket)
 		out->indoubt_file = beside(mem, out->api_socket, "in-doubt");
+	if (!out->state_directory && out->api_socket)
+		out->state_directory = beside(mem, out->api_socket, "state");
+	if (!out->greylist_file && out->api_socket)
+		out->greylist_file = beside(mem, out->api_socket, "greylist");
 	if (ctx->n_errors || mem->failed || ctx->mem.failed)
 		return;
 	check_sums(&r, root);

@@ -149,7 +149,7 @@ static void read_reply(struct config_reader *r, const struct config_node *n,
 
 static const char *const listing_words[] = {
 	[CONFIG_ACCEPT] = "none", [CONFIG_TAG] = "tag",
-	[CONFIG_QUARANTINE] = "quarantine", [CONFIG_DEFER] = "defer",
+	[CONFIG_QUARANTINE] = "quarantine", [CONFIG_DISCARD] = "", [CONFIG_DEFER] = "defer",
 	[CONFIG_REJECT] = "reject", NULL};
 static const char *const list_words[] = {"block", "allow", NULL};
 

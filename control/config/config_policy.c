@@ -15,6 +15,16 @@ void config_policy_defaults(struct config_policy *policy)
 	policy->tag_score = 5;
 	policy->dkim_l_score = 1;
 	policy->dkim_missing = CONFIG_TAG;
+	policy->access.deny_action = CONFIG_REJECT;
+	policy->access.skips = CONFIG_SKIP_SCORE | CONFIG_SKIP_DNSBL | CONFIG_SKIP_CHECKS |
+			       CONFIG_SKIP_GREYLIST;
+	policy->greylist = (struct config_greylist){
+		.delay_s = DEFAULT_GREYLIST_DELAY_S,
+		.window_s = DEFAULT_GREYLIST_WINDOW_S,
+		.lifetime_s = DEFAULT_GREYLIST_LIFETIME_S,
+		.prefix_v4 = 24,
+		.prefix_v6 = 64,
+	};
 }
 
 bool config_domain_listed(const struct config_domains *list, const char *domain)
@@ -57,13 +67,22 @@ static const char *const dmarc_words[] = {[CONFIG_DMARC_ENFORCE] = "enforce",
 static const char *const action_words[] = {[CONFIG_ACCEPT] = "accept",
 					   [CONFIG_TAG] = "tag",
 					   [CONFIG_QUARANTINE] = "quarantine",
+					   [CONFIG_DISCARD] = "",
 					   [CONFIG_DEFER] = "defer",
 					   [CONFIG_REJECT] = "reject",
 					   NULL};
 /* What may be right at the next try is never refused for good. */
 static const char *const passing_words[] = {
 	[CONFIG_ACCEPT] = "accept", [CONFIG_TAG] = "tag", [CONFIG_QUARANTINE] = "quarantine",
-	[CONFIG_DEFER] = "defer", NULL};
+	[CONFIG_DISCARD] = "", [CONFIG_DEFER] = "defer", NULL};
+/* The one key by which a message may vanish. */
+static const char *const deny_words[] = {[CONFIG_ACCEPT] = "",
+					 [CONFIG_TAG] = "tag",
+					 [CONFIG_QUARANTINE] = "quarantine",
+					 [CONFIG_DISCARD] = "discard",
+					 [CONFIG_DEFER] = "defer",
+					 [CONFIG_REJECT] = "reject",
+					 NULL};
 static const char *const required_words[] = {[CONFIG_DKIM_NONE] = "none",
 					     [CONFIG_DKIM_PASSING] = "passing",
 					     [CONFIG_DKIM_ACCEPTABLE] = "acceptable",
@@ -80,7 +99,23 @@ static const struct config_key policy_keys[] = {
 	{"dry-run", read_bool, POLICY(dry_run)},
 	{"tag-score", read_double, POLICY(tag_score), 0, 10000},
 	{"quarantine-score", read_double, POLICY(quarantine_score), 0, 10000},
+	{"defer-score", read_double, POLICY(defer_score), 0, 10000},
 	{"reject-score", read_double, POLICY(reject_score), 0, 10000},
+	{"allow-origins", read_access_nets, POLICY(access.allow_origins)},
+	{"deny-origins", read_access_nets, POLICY(access.deny_origins)},
+	{"deny-senders", read_access_senders, POLICY(access.deny_senders)},
+	{"allow-domains", read_access_domains, POLICY(access.allow_domains)},
+	{"deny-domains", read_access_domains, POLICY(access.deny_domains)},
+	{"deny-action", read_choice, POLICY_INT(access.deny_action), .words = deny_words},
+	{"allow-skips", read_access_skips, POLICY_INT(access.skips)},
+	{"greylist", read_bool, POLICY(greylist.on)},
+	{"greylist-delay", read_seconds, POLICY_INT(greylist.delay_s), 1, 3600},
+	{"greylist-window", read_seconds, POLICY_INT(greylist.window_s), 600, 7 * 86400},
+	{"greylist-lifetime", read_seconds, POLICY_INT(greylist.lifetime_s), 86400, 366 * 86400},
+	{"greylist-prefix-v4", read_count, POLICY_INT(greylist.prefix_v4), 16, 32},
+	{"greylist-prefix-v6", read_count, POLICY_INT(greylist.prefix_v6), 32, 128},
+	{"quarantine-mailbox", read_mailbox, POLICY(quarantine_mailbox)},
+	{"quarantine-route", read_route_name, POLICY(quarantine_route_name)},
 	{"dmarc", read_choice, POLICY_INT(dmarc), .words = dmarc_words},
 	{"dmarc-quarantine", read_choice, POLICY_INT(dmarc_hold), .words = dmarc_hold_words},
 	{"trusted-sealers", read_domain_list, POLICY(trusted_sealers)},
@@ -140,13 +175,110 @@ const struct config_policy *config_policy_for(const struct config *c,
 static void check_holding(struct config_reader *r, const struct config_node *n,
 			  const struct config_policy *p)
 {
-	static const char why[] = "there is no quarantine section: no place for quarantined mail";
+	static const char why[] = "there is no quarantine section and no quarantine-mailbox: no place "
+				  "for quarantined mail";
 
 	if (p->quarantine_score > 0 && config_child(n, "quarantine-score"))
 		config_fail(r->c, config_child(n, "quarantine-score"), NULL, "%s", why);
 	for (const struct config_node *e = n->first; e; e = e->next)
 		if (e->kind == NODE_STRING && !strcmp(e->text, "quarantine"))
 			config_fail(r->c, e, NULL, "%s", why);
+}
+
+static void check_greylist(struct config_reader *r, const struct config_node *n,
+			   const struct config_greylist *g)
+{
+	static const char *const of_it[] = {"greylist-delay", "greylist-window", "greylist-lifetime",
+					    "greylist-prefix-v4", "greylist-prefix-v6"};
+
+	r->out->greylist |= g->on;
+	if (g->window_s <= g->delay_s)
+		config_fail(r->c, n, "greylist-window",
+			    "%u s are not more than the greylist-delay of %u s: no retry would pass",
+			    g->window_s, g->delay_s);
+	for (size_t i = 0; i < N_KEYS(of_it) && !g->on; i++)
+		if (config_child(n, of_it[i]) && !config_child(n, "greylist"))
+			config_fail(r->c, config_child(n, of_it[i]), NULL, "greylist is not on");
+}
+
+bool config_can_hold(const struct config *c, const struct config_policy *p)
+{
+	return c->quarantine.directory || p->quarantine_mailbox;
+}
+
+static const struct config_route *route_by_name(const struct config *c, const char *name)
+{
+	for (size_t i = 0; i < c->n_routes; i++)
+		if (!strcmp(c->route[i].name, name))
+			return &c->route[i];
+	return NULL;
+}
+
+static const struct config_route *route_with(const struct config *c, const char *domain)
+{
+	for (size_t i = 0; i < c->n_routes; i++)
+		for (size_t k = 0; k < c->route[i].n_domains; k++)
+			if (!strcmp(c->route[i].domain[k], domain))
+				return &c->route[i];
+	return NULL;
+}
+
+/* As config_route_for(), whose index is not made yet. */
+static const struct config_route *route_of_domain(const struct config *c, const char *domain)
+{
+	const struct config_route *route = route_with(c, domain);
+
+	for (const char *dot = strchr(domain, '.'); dot && !route; dot = strchr(dot + 1, '.'))
+		route = route_with(c, dot);
+	return route;
+}
+
+/* The route of the mailbox: the one that is named, else that of its domain. n: the section that says
+ * it, or NULL. */
+static void find_quarantine_route(struct config_reader *r, const struct config_node *n,
+				  struct config_policy *p)
+{
+	const struct config_node *name = n ? config_child(n, "quarantine-route") : NULL;
+	const struct config_node *mailbox = n ? config_child(n, "quarantine-mailbox") : NULL;
+	const char *domain;
+
+	if (name && !p->quarantine_mailbox)
+		config_fail(r->c, name, NULL, "needs quarantine-mailbox, which goes by it");
+	if (!p->quarantine_mailbox)
+		return;
+	/* A route that names a mailbox of its own means the way of that one. */
+	if (mailbox && !name)
+		p->quarantine_route_name = NULL;
+	domain = strrchr(p->quarantine_mailbox, '@') + 1;
+	p->quarantine_route = p->quarantine_route_name
+				      ? route_by_name(r->out, p->quarantine_route_name)
+				      : route_of_domain(r->out, domain);
+	if (p->quarantine_route)
+		return;
+	if (p->quarantine_route_name)
+		config_fail(r->c, name ? name : n, name ? NULL : "quarantine-route",
+			    "there is no route \"%s\"", p->quarantine_route_name);
+	else
+		config_fail(r->c, mailbox ? mailbox : n, mailbox ? NULL : "quarantine-mailbox",
+			    "no route has the domain %s: quarantine-route = \"NAME\" says where it goes",
+			    domain);
+}
+
+/* The sections of routes are read behind that of all: each has its own copy by now. */
+static void find_quarantine_routes(struct config_reader *r, const struct config_node *root)
+{
+	const struct config_node *routes = config_child(root, "route");
+	struct config *c = r->out;
+
+	find_quarantine_route(r, config_child(root, "policy"), &c->policy);
+	for (size_t i = 0; routes && i < c->n_routes; i++)
+		if (c->route[i].policy) {
+			/* Made by config_route_policies(), and ours until the snapshot is. */
+			struct config_policy *p = (struct config_policy *)(uintptr_t)c->route[i].policy;
+
+			find_quarantine_route(
+				r, config_child(config_child(routes, c->route[i].name), "policy"), p);
+		}
 }
 
 static void check_policy(struct config_reader *r, const struct config_node *n,
@@ -156,9 +288,15 @@ static void check_policy(struct config_reader *r, const struct config_node *n,
 		config_fail(r->c, n, "reject-score",
 			    "%g is below the tag-score of %g: nothing would ever be tagged",
 			    p->reject_score, p->tag_score);
+	if (p->reject_score > 0 && p->defer_score >= p->reject_score)
+		config_fail(r->c, n, "defer-score",
+			    "%g is not below the reject-score of %g: nothing would ever be deferred",
+			    p->defer_score, p->reject_score);
 	if (!n)
 		return;
-	if (!r->out->quarantine.directory)
+	config_check_access(r, n, &p->access);
+	check_greylist(r, n, &p->greylist);
+	if (!config_can_hold(r->out, p))
 		check_holding(r, n, p);
 	if (config_child(n, "dkim-missing") && p->dkim_required == CONFIG_DKIM_NONE)
 		config_fail(r->c, config_child(n, "dkim-missing"), NULL,
@@ -177,11 +315,13 @@ void config_check_policy(struct config_reader *r, const struct config_node *root
 	const struct config *c = r->out;
 	const struct config_node *routes = config_child(root, "route");
 
+	find_quarantine_routes(r, root);
 	check_policy(r, config_child(root, "policy"), &c->policy);
-	for (size_t i = 0; i < c->policy.n_dnsbls && !c->quarantine.directory; i++)
+	for (size_t i = 0; i < c->policy.n_dnsbls && !config_can_hold(c, &c->policy); i++)
 		if (c->policy.listing[i].action == CONFIG_QUARANTINE)
 			config_fail(r->c, config_child(root, "dnsbl"), c->policy.dnsbl[i].name,
-				    "there is no quarantine section: no place for quarantined mail");
+				    "there is no quarantine section and no quarantine-mailbox of policy: "
+				    "no place for quarantined mail");
 	for (size_t i = 0; routes && i < c->n_routes; i++)
 		if (c->route[i].policy)
 			check_policy(r,

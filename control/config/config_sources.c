@@ -63,27 +63,33 @@ void read_policy_nets(struct config_reader *r, const struct config_node *n,
 		admission_nets_sort(nets);
 }
 
-/* The longer prefix counts, so the same network in both lists would mean nothing. Both are sorted. */
-void config_check_sources(struct config_reader *r, const struct config_node *root)
+const struct ip_net *config_net_in_both(const struct admission_nets *a,
+					const struct admission_nets *b)
 {
-	const struct admission_nets *deny = &r->out->policy.deny, *allow = &r->out->policy.allow;
-	const struct config_node *policy = config_child(root, "policy");
-	char buf[64];
+	for (size_t i = 0, k = 0; i < a->n && k < b->n;) {
+		const struct ip_net *x = &a->net[i], *y = &b->net[k];
+		int order = x->prefix != y->prefix ? (x->prefix > y->prefix ? -1 : 1)
+						   : memcmp(x->addr.a, y->addr.a, sizeof(x->addr.a));
 
-	for (size_t i = 0, k = 0; i < deny->n && k < allow->n;) {
-		const struct ip_net *d = &deny->net[i], *a = &allow->net[k];
-		int order = d->prefix != a->prefix ? (d->prefix > a->prefix ? -1 : 1)
-						   : memcmp(d->addr.a, a->addr.a, sizeof(d->addr.a));
-
-		if (!order) {
-			config_fail(r->c, config_child(policy, "allow"), NULL, "%s/%d is in deny, too",
-				    ip_format(&d->addr, buf, sizeof(buf)),
-				    d->prefix - (ip_is_v4(&d->addr) ? 96 : 0));
-			return;
-		}
+		if (!order)
+			return x;
 		if (order < 0)
 			i++;
 		else
 			k++;
 	}
+	return NULL;
+}
+
+/* The longer prefix counts, so the same network in both lists would mean nothing. */
+void config_check_sources(struct config_reader *r, const struct config_node *root)
+{
+	const struct config_policy *p = &r->out->policy;
+	const struct ip_net *d = config_net_in_both(&p->deny, &p->allow);
+	char buf[64];
+
+	if (d)
+		config_fail(r->c, config_child(config_child(root, "policy"), "allow"), NULL,
+			    "%s/%d is in deny, too", ip_format(&d->addr, buf, sizeof(buf)),
+			    d->prefix - (ip_is_v4(&d->addr) ? 96 : 0));
 }

@@ -209,15 +209,16 @@ void read_choice(struct config_reader *r, const struct config_node *n, const str
 	char list[160] = "";
 	size_t at = 0;
 
-	/* "none" and 451 are words here, whatever they look like elsewhere. */
-	for (unsigned int i = 0; n->text && k->words[i]; i++)
+	/* "none" and 451 are words here, whatever they look like elsewhere. "" is none of this key. */
+	for (unsigned int i = 0; n->text && n->text[0] && k->words[i]; i++)
 		if (strcmp(n->text, k->words[i]) == 0) {
 			store(k, field, i);
 			return;
 		}
 	for (unsigned int i = 0; k->words[i] && at < sizeof(list); i++) {
-		int len = snprintf(list + at, sizeof(list) - at, "%s\"%s\"", i ? " or " : "",
-				   k->words[i]);
+		int len = !k->words[i][0] ? 0
+					  : snprintf(list + at, sizeof(list) - at, "%s\"%s\"",
+						     at ? " or " : "", k->words[i]);
 
 		at += len > 0 ? (size_t)len : 0;
 	}

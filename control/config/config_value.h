@@ -121,6 +121,17 @@ config_read read_sources;
 config_read read_policy_nets; /* field: struct admission_nets */
 config_read read_policy, read_dnsbls; /* field: struct config_policy */
 config_read read_lists, read_attachments;
+/* config_access.c: a list in the file, or the path of one. */
+config_read read_access_nets;                        /* field: struct admission_nets */
+config_read read_access_domains, read_access_senders; /* field: struct config_set * */
+config_read read_access_skips;
+config_read read_mailbox;    /* an address of a fully qualified domain; field: char * */
+config_read read_route_name; /* looked for when all are read; field: char * */
+void config_check_access(struct config_reader *r, const struct config_node *policy,
+			 const struct config_access *access);
+/* A network that both lists have, as the longer prefix counts; NULL: none. Both are sorted. */
+const struct ip_net *config_net_in_both(const struct admission_nets *a,
+					const struct admission_nets *b);
 void config_sources_defaults(struct admission_rules *rules);
 void config_policy_defaults(struct config_policy *policy);
 /* Behind the whole file: the policy of each route that has one of its own. */

@@ -397,11 +397,13 @@ static void references_and_restart(void **state)
 	c = parse(text);
 	assert_int_equal(config_restart_needed(a, c), CONFIG_RESTART_TRACE | CONFIG_RESTART_SPF);
 	config_unref(c);
-	snprintf(text, sizeof(text), "%sin-doubt-file = /tmp/x\nquarantine { directory = /tmp/q }\n",
-		 minimal);
+	snprintf(text, sizeof(text), "%sin-doubt-file = /tmp/x\nquarantine { directory = /tmp/q }\n"
+		 "state-directory = /tmp/s\n", minimal);
 	c = parse(text);
+	assert_string_equal(a->state_directory, "/run/postern/state");
+	assert_string_equal(c->state_directory, "/tmp/s");
 	assert_int_equal(config_restart_needed(a, c),
-			 CONFIG_RESTART_INDOUBT | CONFIG_RESTART_QUARANTINE);
+			 CONFIG_RESTART_INDOUBT | CONFIG_RESTART_QUARANTINE | CONFIG_RESTART_STATE);
 	config_unref(a);
 	config_unref(b);
 	config_unref(c);

@@ -352,8 +352,9 @@ static void a_million(void **state)
 static void truth_and_identity_keys(void **state)
 {
 	struct config *c = parse(ROUTE(HOSTS "trust-rcpt = no; breaker = off; breaker-jump = 80\n"
-				       "breaker-samples = 100; breaker-window = 20min; xclient = yes\n"
-				       "xforward = yes; proxy = v2"));
+				       "breaker-samples = 100; breaker-window = 20min; overload = no\n"
+				       "overload-wait = 20; overload-factor = 8; max-outstanding = 30; arena-share = 20\n"
+				       "xclient = yes; xforward = yes; proxy = v2"));
 
 	(void)state;
 	assert_false(c->route[0].trust_rcpt);
@@ -361,6 +362,11 @@ static void truth_and_identity_keys(void **state)
 	assert_int_equal(c->route[0].breaker.jump, 80);
 	assert_int_equal(c->route[0].breaker.samples, 100);
 	assert_int_equal(c->route[0].breaker.window_s, 1200);
+	assert_false(c->route[0].overload.on);
+	assert_int_equal(c->route[0].overload.wait_s, 20);
+	assert_int_equal(c->route[0].overload.factor, 8);
+	assert_int_equal(c->route[0].overload.max_outstanding, 30);
+	assert_int_equal(c->route[0].overload.arena_share, 20);
 	assert_true(c->route[0].xclient);
 	assert_true(c->route[0].xforward);
 	assert_int_equal(c->route[0].proxy, PROXY_V2);
@@ -369,6 +375,11 @@ static void truth_and_identity_keys(void **state)
 	assert_true(c->route[0].trust_rcpt);
 	assert_true(c->route[0].breaker.on);
 	assert_int_equal(c->route[0].breaker.jump, 60);
+	assert_true(c->route[0].overload.on);
+	assert_int_equal(c->route[0].overload.wait_s, 5);
+	assert_int_equal(c->route[0].overload.factor, 4);
+	assert_int_equal(c->route[0].overload.max_outstanding, 0);
+	assert_int_equal(c->route[0].overload.arena_share, 50);
 	assert_int_equal(c->route[0].proxy, PROXY_NONE);
 	config_unref(c);
 }
@@ -425,6 +436,10 @@ static const struct bad {
 	{ROUTE(HOSTS "recipients-case = exact"), 5, "route.r.recipients-case", "there is no list"},
 	{ROUTE(HOSTS "breaker-jump = 5"), 5, "route.r.breaker-jump", "10 to 100"},
 	{ROUTE(HOSTS "breaker-window = 5"), 5, "route.r.breaker-window", "out of bounds"},
+	{ROUTE(HOSTS "overload-wait = 0"), 5, "route.r.overload-wait", "out of bounds"},
+	{ROUTE(HOSTS "overload-factor = 1"), 5, "route.r.overload-factor", "2 to 100"},
+	{ROUTE(HOSTS "max-outstanding = 4097"), 5, "route.r.max-outstanding", "0 to 4096"},
+	{ROUTE(HOSTS "arena-share = 0"), 5, "route.r.arena-share", "1 to 100"},
 	{ROUTE(HOSTS "proxy = v1"), 5, "route.r.proxy", "\"none\" or \"v2\""},
 	{ROUTE(HOSTS "xclient = maybe"), 5, "route.r.xclient", "true or false"},
 	{ROUTE(HOSTS "port = 0"), 5, "route.r.port", "1 to 65535"},

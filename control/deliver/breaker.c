@@ -144,6 +144,15 @@ bool breaker_ack(struct breaker *b, const struct config_breaker *rules, uint64_t
 	return true;
 }
 
+void breaker_restore(struct breaker *b, bool open, uint64_t opened_s)
+{
+	b->open = open;
+	b->opened_s = opened_s;
+	/* Nothing was remembered before the start. */
+	b->suspect_from_s = 0;
+	b->suspect_to_s = open ? UINT64_MAX : 0;
+}
+
 bool breaker_suspect(const struct breaker *b, uint64_t made_s)
 {
 	return b->opened && made_s >= b->suspect_from_s && made_s < b->suspect_to_s;

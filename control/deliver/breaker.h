@@ -46,6 +46,8 @@ bool breaker_note(struct breaker *b, const struct config_breaker *rules, uint64_
 /* False: it is not open. learn: so it shall be from now on, the share becomes the base, and what was
  * remembered is right. */
 bool breaker_ack(struct breaker *b, const struct config_breaker *rules, uint64_t now_s, bool learn);
+/* As it was before a restart; the counts of the window are not known again. */
+void breaker_restore(struct breaker *b, bool open, uint64_t opened_s);
 /* Was a refusal of that time one of those that opened it? */
 bool breaker_suspect(const struct breaker *b, uint64_t made_s);
 

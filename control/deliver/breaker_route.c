@@ -47,5 +47,8 @@ int deliver_breaker_ack(struct deliver *d, const struct config *c, const char *n
 
 	if (!p)
 		return -ENOENT;
-	return breaker_ack(&p->breaker, &route->breaker, deliver_now_s(d), learn) ? 0 : -EALREADY;
+	if (!breaker_ack(&p->breaker, &route->breaker, deliver_now_s(d), learn))
+		return -EALREADY;
+	deliver_breaker_changed(d);
+	return 0;
 }

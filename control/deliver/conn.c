@@ -241,6 +241,7 @@ void conn_connect(struct conn *c, const struct address *a)
 	snprintf(c->x->last_host, sizeof(c->x->last_host), "%s [%s]:%u", c->host->name, c->ip_text,
 		 a->port);
 	c->state = CONN_CONNECT;
+	c->asked_us = deliver_now_us();
 	err = open_socket(c);
 	if (err) {
 		snprintf(c->host->last_error, sizeof(c->host->last_error), "connect: %s",

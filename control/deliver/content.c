@@ -104,6 +104,7 @@ void content_on_chunk(struct conn *c, const struct deliver_reply *r)
 
 void content_on_dot(struct conn *c, const struct deliver_reply *r)
 {
+	overload_stage(c, LOAD_DOT, c->x->asked_us);
 	if (r->code / 100 == 3)
 		session_failed(c, END_GARBAGE);
 	else
@@ -143,6 +144,7 @@ static void send_dot(struct conn *c)
 	if (c->dot_at < dot.n)
 		return;
 	c->state = CONN_DOT;
+	x->asked_us = deliver_now_us();
 	event_del(&c->wr);
 	/* RFC 5321 4.5.3.2.6: ten minutes, for a reply lost here is a message sent twice. */
 	conn_deadline(c, c->d->tuning.final_ms);

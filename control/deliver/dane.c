@@ -3,7 +3,7 @@
 
 /*
  * TLSA records of a host (RFC 6698, with the rules of RFC 7672 for SMTP). They are looked for only
- * where the addresses are signed: an unsigned zone has no signed records, and some of its servers do
+ * where the addresses are signed, or the alias that leads to them: an unsigned zone has no signed records, and some of its servers do
  * not even answer (RFC 7672 2.2.2). What cannot be found out (bogus, no answer) closes the host: an
  * attacker who can drop a packet must not be able to take DANE away.
  */
@@ -146,11 +146,55 @@ static void on_tlsa(void *arg, const struct dns_answer *a)
 
 	d->query = NULL;
 	dane_take(d, a);
-	/* RFC 7672 2.2.3: of the name that an alias leads to, or else of the alias. */
-	if (d->state == DANE_NONE && strcasecmp(d->base, x->conn->host->name))
+	/* RFC 7672 2.2.2, 2.2.3: of the name that an alias leads to, or, where there are no signed ones, of
+	 * the alias itself. Records that are not signed are none. */
+	if ((d->state == DANE_NONE || d->state == DANE_INSECURE) &&
+	    strcasecmp(d->base, x->conn->host->name))
 		ask(x, x->conn->host->name);
 	else
 		xact_resolved(x);
+}
+
+static void insecure(struct xact *x)
+{
+	struct dane *d = &x->dane;
+
+	d->state = DANE_INSECURE;
+	snprintf(d->why, sizeof(d->why), "%s are not signed",
+		 x->unsigned_mx ? "MX records" : "addresses");
+	xact_resolved(x);
+}
+
+static void on_cname(void *arg, const struct dns_answer *a)
+{
+	struct xact *x = arg;
+	struct dane *d = &x->dane;
+
+	d->query = NULL;
+	if (a->status == DNS_TEMPFAIL || a->status == DNS_BOGUS) {
+		d->state = DANE_FAILED;
+		snprintf(d->why, sizeof(d->why), "its alias: %s: %.80s",
+			 a->status == DNS_BOGUS ? "bogus" : "no answer", a->reason);
+		xact_resolved(x);
+	} else if (a->status == DNS_OK && a->secure) {
+		ask(x, x->conn->host->name);
+	} else {
+		insecure(x);
+	}
+}
+
+/* RFC 7672 2.2.2: the addresses may be unsigned only because a signed alias leads to them. Then records
+ * of the alias still bind. */
+static void ask_alias(struct xact *x)
+{
+	struct dane *d = &x->dane;
+
+	d->query = dns_resolve(x->d->dns, str_c(x->conn->host->name), DNS_CNAME, on_cname, x);
+	if (d->query)
+		return;
+	d->state = DANE_FAILED;
+	snprintf(d->why, sizeof(d->why), "its alias: out of memory");
+	xact_resolved(x);
 }
 
 void dane_start(struct xact *x, bool secure)
@@ -167,11 +211,12 @@ void dane_start(struct xact *x, bool secure)
 		xact_resolved(x);
 		return;
 	}
-	if (!secure || x->unsigned_mx) {
-		d->state = DANE_INSECURE;
-		snprintf(d->why, sizeof(d->why), "%s are not signed",
-			 x->unsigned_mx ? "MX records" : "addresses");
-		xact_resolved(x);
+	if (x->unsigned_mx || (!secure && !x->alias[0])) {
+		insecure(x);
+		return;
+	}
+	if (!secure) {
+		ask_alias(x);
 		return;
 	}
 	ask(x, x->alias[0] ? x->alias : x->conn->host->name);

@@ -151,6 +151,10 @@ struct deliver *deliver_new(struct event_base *base, struct dns *dns, uint64_t *
 	TAILQ_INIT(&d->probes);
 	TAILQ_INIT(&d->questions);
 	TAILQ_INIT(&d->checks);
+	if (overload_init(d)) {
+		deliver_free(d);
+		return NULL;
+	}
 	d->kick = event_new(base, -1, 0, on_kick, d);
 	d->tls = tls_store_new();
 	d->refusals = memory_new(LIMIT_REFUSALS_KEPT);
@@ -187,6 +191,7 @@ void deliver_free(struct deliver *d)
 	memory_free(d->unknown);
 	memory_free(d->known);
 	memory_free(d->alone);
+	overload_free(d);
 	if (d->kick)
 		event_free(d->kick);
 	free(d);

@@ -10,13 +10,16 @@
  * Everything runs on one event loop. No callback runs inside the call that started it.
  */
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "control/config/config.h"
+#include "control/deliver/load.h"
 #include "control/dns/dns.h"
 #include "control/mail/mail.h"
+#include "postern/limits.h"
 
 struct event_base;
 struct deliver;      /* per loop: pools by (route, host), refusal memory, positive cache */
@@ -50,6 +53,7 @@ struct deliver_alert {
 	const char *stage;
 	const struct deliver_reply *said;
 	uint64_t untold;               /* since the last of this next hop or route */
+	bool over;                     /* good news: what was told before is no more; text only */
 };
 typedef void deliver_alert_callback(void *arg, const struct deliver_alert *a);
 void deliver_on_alert(struct deliver *d, deliver_alert_callback *cb, void *arg);
@@ -91,10 +95,48 @@ typedef void deliver_verify_callback(void *arg, const struct deliver_reply *repl
 struct deliver_question *deliver_verify(struct deliver *d, const struct deliver_ask *ask,
 					deliver_verify_callback *cb, void *arg);
 void deliver_verify_cancel(struct deliver_question *q);
-/* It is good; may it join `n` recipients that the transaction has already? False: *why says 452 4.5.3
- * (the next hop takes no more at once, or this one has to be sent alone). */
+/* Recipients that a transaction has already; begins as zeros. */
+struct deliver_joined {
+	size_t n;
+	uint64_t domain[LIMIT_RCPT_DOMAINS]; /* keyed hashes of their domains */
+	unsigned int n_domains;
+};
+/* It is good; may it join them? False: *why says 452 4.5.3 (the next hop takes no more at once, or none
+ * of another domain, or this one has to be sent alone). */
 bool deliver_may_join(struct deliver *d, const struct config_route *route, struct str mail_from,
-		      struct str rcpt, size_t n, struct deliver_reply *why);
+		      struct str rcpt, const struct deliver_joined *have, struct deliver_reply *why);
+void deliver_join(struct deliver *d, struct deliver_joined *have, struct str rcpt);
+
+/*
+ * May a transaction of this route begin (control/deliver/load.h)? To be asked before anything is asked of
+ * its next hop; with a ticket of this route the answer is yes. False: *why is 451 4.4.5, or 421 if that
+ * has been so for long and this session was refused before. A ticket of another route is given back.
+ */
+struct deliver_entry {
+	const struct config_route *route;
+	struct load_room room;
+	uint64_t declared_size;        /* as in struct deliver_ask */
+	const char *trace_id;          /* "": none yet */
+	bool again;                    /* this session heard 451 4.4.5 before */
+};
+bool deliver_admit(struct deliver *d, const struct deliver_entry *e, struct load_ticket *t,
+		   struct deliver_reply *why);
+/* For the dataplane, which knows no routes: its number, the same as long as this lives, and its share;
+ * 0: it has none. */
+uint16_t deliver_arena_share(struct deliver *d, const struct config *c, const struct config_route *route,
+			     uint8_t *share);
+/* load_submit() for a message of this route; from: its transaction's ticket, NULL: it has none. */
+void deliver_submitted(struct deliver *d, const struct config_route *route, uint32_t worker, uint64_t size,
+		       struct load_ticket *from, struct load_ticket *to);
+
+struct deliver_load_status {
+	const char *route;
+	unsigned int waiting, connections, max_connections;
+	struct load_view load;
+};
+/* Of the routes of `c` that were used. */
+size_t deliver_loads(const struct deliver *d, const struct config *c, struct deliver_load_status *out,
+		     size_t cap);
 
 /* The breaker of a route (control/deliver/breaker.h). */
 struct deliver_breaker_status {
@@ -109,6 +151,22 @@ size_t deliver_breakers(const struct deliver *d, const struct config *c,
 /* An operator has seen it; 5xx are passed on again. learn: this share is normal from now on. 0,
  * -ENOENT: no such route; -EALREADY: it is not open. */
 int deliver_breaker_ack(struct deliver *d, const struct config *c, const char *route, bool learn);
+
+/* What has to outlive a restart, as documents for control/state/; real_s: CLOCK_REALTIME. NULL: out of
+ * memory, or of MTA-STS that it was never asked for. */
+json_t *deliver_breakers_save(const struct deliver *d, uint64_t real_s);
+json_t *deliver_sts_save(const struct deliver *d, uint64_t real_s);
+/* Before the first message. How many breakers are open, policies are valid; -EBADMSG: it is no such
+ * document; what stands before the place that is wrong is taken. */
+int deliver_breakers_load(struct deliver *d, const struct config *c, const json_t *j, uint64_t real_s);
+int deliver_sts_load(struct deliver *d, const json_t *j, uint64_t real_s);
+/* Nobody knows which breakers were open: all are, until they are acknowledged. */
+void deliver_breakers_doubt(struct deliver *d, const struct config *c);
+/* One opened, or was acknowledged: what was saved is old. Not from inside a call above. */
+typedef void deliver_breaker_callback(void *arg);
+void deliver_on_breaker(struct deliver *d, deliver_breaker_callback *cb, void *arg);
+/* Grows with each policy that is fetched. */
+uint64_t deliver_sts_changes(const struct deliver *d);
 
 enum deliver_outcome {
 	DELIVER_DELIVERED,   /* 2xx to the final dot or BDAT LAST; below, "dot" is both */

@@ -116,7 +116,8 @@ static bool start_tls(struct hop_session *s)
 	evutil_socket_t fd = bufferevent_getfd(s->bev);
 	struct evbuffer *out = evbuffer_new();
 
-	evbuffer_add_printf(out, "220 2.0.0 go ahead\r\n%s", k->injected ? k->injected : "");
+	evbuffer_add_printf(out, "%s\r\n%s", k->starttls ? k->starttls : "220 2.0.0 go ahead",
+			    k->injected ? k->injected : "");
 	assert_true(evbuffer_write(out, fd) > 0);
 	evbuffer_free(out);
 	if (k->handshake && k->handshake[0] == '!')
@@ -155,7 +156,7 @@ static bool command(struct hop_session *s, const char *line)
 	size_t at = strlen(h->log);
 
 	snprintf(h->log + at, sizeof(h->log) - at, "%s%s\n", s->tls ? "+" : "", line);
-	if (is(line, "STARTTLS") && k->starttls)
+	if (is(line, "STARTTLS") && k->starttls && strncmp(k->starttls, "220", 3) != 0)
 		return say(s, k->starttls, NULL);
 	if (is(line, "STARTTLS") && k->tls)
 		return start_tls(s);

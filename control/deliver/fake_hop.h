@@ -136,9 +136,11 @@ struct deliver_question *ask_utf8(struct lab *l, struct asked *a, const char *fr
 #define FAKE_RECORDS 48
 extern struct fake_dns {
 	enum dns_status a, aaaa, tlsa;
-	bool a_secure, aaaa_secure, tlsa_secure, mx_secure;
+	bool a_secure, aaaa_secure, tlsa_secure, mx_secure, cname_secure;
+	enum dns_status cname;       /* of the alias itself */
 	const char *alias;           /* the addresses are there */
-	const char *tlsa_at;         /* NULL: at every name */
+	const char *tlsa_at;         /* NULL: at every name; else elsewhere there are none, */
+	bool tlsa_else_insecure;     /* and no proof of it */
 	char tlsa_name[256];         /* last one asked for */
 	uint8_t tlsa_data[4][1024];
 	size_t tlsa_len[4], n_tlsa;

@@ -101,6 +101,7 @@ static void on_answer(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	a.secure = q->type == DNS_MX	 ? fake_dns.mx_secure
 		   : q->type == DNS_TLSA ? fake_dns.tlsa_secure
+		   : q->type == DNS_CNAME ? fake_dns.cname_secure
 		   : v6			 ? fake_dns.aaaa_secure
 					 : fake_dns.a_secure;
 	for (size_t i = 0; i < fake_dns.n_records; i++) {
@@ -118,6 +119,9 @@ static void on_answer(evutil_socket_t fd, short what, void *arg)
 	if (!listed && q->type == DNS_TLSA && fake_dns.tlsa_at &&
 	    !strstr(q->name, fake_dns.tlsa_at)) {
 		a.status = DNS_NXDOMAIN;
+		a.secure = !fake_dns.tlsa_else_insecure;
+	} else if (!listed && q->type == DNS_CNAME) {
+		a.status = fake_dns.cname;
 	} else if (!listed && q->type == DNS_TLSA) {
 		a.status = fake_dns.tlsa;
 		a.n = fake_dns.n_tlsa;

@@ -13,6 +13,7 @@
  *   identity.c        who the client is, told in front of banner or MAIL
  *   content.c         its last part: DATA or BDAT, content, dot or LAST
  *   conn.c            the socket: connect, read, write, deadline, close
+ *   overload.c        how much of a route may be under way: tickets, the second's tick; load.c, pure
  *   tls_conn.c        TLS on it; tls_ctx.c: contexts and sessions for it
  *   tls_policy.c      what TLS an attempt must have, and what becomes of it if it fails; dane.c
  *
@@ -27,6 +28,7 @@
 
 #include "control/deliver/breaker.h"
 #include "control/deliver/deliver.h"
+#include "control/deliver/load.h"
 #include "control/deliver/memory.h"
 #include "control/deliver/mx.h"
 #include "control/deliver/reply.h"
@@ -122,6 +124,9 @@ struct xact {
 	struct sts_policy *sts;      /* MTA-STS of that domain; referenced, NULL: none */
 	char sts_why[200];
 	uint64_t waits_until_us;     /* for a connection; 0: it never waited */
+	uint64_t queued_us;          /* it waits since, or waited the last time */
+	uint64_t attached_us;        /* it got its last connection; 0: none */
+	uint64_t asked_us;           /* MAIL, then the dot, went out */
 	bool rated;                  /* it has had its turn by the rate of the route */
 	struct address found[16];    /* addresses of the current host */
 	size_t n_found;
@@ -194,6 +199,7 @@ struct conn {
 	char domain[MAIL_ALABEL];    /* x->domain of the attempt that made it */
 	unsigned int transactions;
 	unsigned int idle_ms;
+	uint64_t asked_us;           /* connect began; 0: it is over, and EHLO and TLS as well */
 	uint64_t born_us, age_us;    /* connected; may begin a transaction so long, 0: for ever */
 	struct ehlo ehlo;
 	struct reply_parser parser;
@@ -225,6 +231,7 @@ struct host {
 	uint32_t caps;
 	uint64_t size;               /* 0: no bound */
 	unsigned int rcpt_max;       /* recipients of a transaction; 0: no bound is known */
+	unsigned int domain_max;     /* their domains; 0: the same */
 	unsigned int rcpt_learned;   /* the same from 4.5.3 at RCPT, until learned_until_s */
 	uint64_t learned_until_s;
 	TAILQ_HEAD(conn_list, conn) idle, busy; /* idle: used last in front */
@@ -238,6 +245,7 @@ struct pool {
 	TAILQ_ENTRY(pool) link;
 	struct deliver *d;
 	char *route;
+	unsigned int number;         /* 1, 2, ... of all that ever were */
 	TAILQ_HEAD(, host) hosts;
 	TAILQ_HEAD(xact_list, xact) waiting[2]; /* 0: callouts, go first; 1: messages */
 	size_t n_waiting;
@@ -250,6 +258,10 @@ struct pool {
 	struct event timer;          /* of those that wait: the next token, the end of patience */
 	struct route_alert alert;
 	struct breaker breaker;
+	struct load load;
+	struct load_rules rules;     /* of the configuration that was used last */
+	struct route_alert shedding; /* alerts of that */
+	bool shedding_told;          /* it began, and its end was not told yet */
 };
 
 /* Something to tell the user; run from the event loop. */
@@ -265,7 +277,9 @@ struct deliver {
 	uint64_t *counters;
 	struct deliver_tuning tuning;
 	struct event *kick;
+	struct event *second;        /* overload.c; runs while a route is busy */
 	TAILQ_HEAD(, pool) pools;
+	unsigned int n_pools;
 	TAILQ_HEAD(completion_list, completion) done;
 	struct conn_list quitting, dead;
 	TAILQ_HEAD(, deliver_job) jobs;
@@ -283,10 +297,18 @@ struct deliver {
 	bool *gone;                  /* set when freed inside a callback */
 	deliver_alert_callback *on_alert;
 	void *alert_arg;
+	deliver_breaker_callback *on_breaker;
+	void *breaker_arg;
 };
 
 /* deliver.c */
 void deliver_kick(struct deliver *d);
+/* A breaker opened or was acknowledged. */
+static inline void deliver_breaker_changed(struct deliver *d)
+{
+	if (d->on_breaker)
+		d->on_breaker(d->breaker_arg);
+}
 void deliver_complete(struct deliver *d, struct completion *c);
 void deliver_uncomplete(struct deliver *d, struct completion *c);
 struct sts *deliver_sts(struct deliver *d); /* made when it is needed first; NULL: out of memory */
@@ -316,6 +338,8 @@ struct truth_keys truth_keys(const struct deliver *d, const struct config_route 
 bool truth_answer(struct deliver *d, const struct deliver_ask *ask, const struct truth_keys *k,
 		  bool utf8, struct deliver_reply *r);
 void truth_accept(struct deliver_reply *r);
+/* Different domains among the recipients; more than LIMIT_RCPT_DOMAINS are not told apart. */
+unsigned int truth_domains(const struct xact *x);
 /* The next hop is silent: what it last said of this recipient, if that was yes, counts for a day. */
 bool truth_stale(struct deliver *d, const struct truth_keys *k, struct deliver_reply *r);
 /* A callout was answered; *r is what the client hears. */
@@ -329,6 +353,15 @@ void truth_learn(struct xact *x);
 void truth_of_content(struct xact *x, const struct ending *e, struct deliver_result *res);
 /* A 5xx of this route is not believed at the moment: *r says so. */
 bool truth_doubtful(const struct xact *x, struct deliver_reply *r);
+
+/* overload.c */
+int overload_init(struct deliver *d); /* 0 or -ENOMEM */
+void overload_free(struct deliver *d);
+/* The route is used: its rules are these now. */
+void overload_rules(struct pool *p, const struct config_route *route);
+void overload_attached(struct xact *x);  /* it has got a connection */
+void overload_ended(struct xact *x, const struct ending *e);
+void overload_stage(struct conn *c, enum load_stage stage, uint64_t asked_us);
 
 /* targets.c: next hops of a transaction, in its own order. */
 void targets_begin(struct xact *x); /* hosts or MX; then xact_ready() or x->final */

@@ -97,6 +97,7 @@ static void final(struct xact *x, const struct ending *e)
 	struct deliver_result *res = &j->result;
 	struct host *h = x->last;
 
+	overload_ended(x, e);
 	if (e->kind == END_RCPTS) {
 		refused_rcpts(j);
 	} else {

@@ -23,6 +23,8 @@ struct pool *pool_get(struct deliver *d, const char *route)
 		return NULL;
 	}
 	p->d = d;
+	p->number = ++d->n_pools;
+	load_init(&p->load);
 	evtimer_assign(&p->timer, d->base, on_timer, p);
 	TAILQ_INIT(&p->hosts);
 	TAILQ_INIT(&p->waiting[0]);
@@ -177,6 +179,7 @@ bool pool_wait(struct xact *x, bool first)
 		TAILQ_INSERT_TAIL(q, x, link);
 	p->n_waiting++;
 	x->place = XACT_WAITING;
+	x->queued_us = deliver_now_us();
 	/* In all: who is taken to another address does not begin to wait again. */
 	if (!x->waits_until_us)
 		x->waits_until_us = deliver_now_us() + x->route->queue_timeout_s * UINT64_C(1000000);
@@ -230,6 +233,7 @@ static void attach(struct conn *c, struct xact *x)
 	struct pool *p = x->pool;
 
 	pool_unwait(x);
+	overload_attached(x);
 	x->place = XACT_ON_CONN;
 	x->conn = c;
 	x->last = c->host;
@@ -403,6 +407,7 @@ void pools_free(struct deliver *d)
 			host_free(h);
 		}
 		evtimer_del(&p->timer);
+		load_fini(&p->load);
 		TAILQ_REMOVE(&d->pools, p, link);
 		free(p->route);
 		free(p);

@@ -170,6 +170,8 @@ static void limits(struct ehlo *e, struct str params)
 			e->rcpt_max = limit_value(value);
 		else if (str_ieq(str_cut(word, eq), STR("MAILMAX")))
 			e->mail_max = limit_value(value);
+		else if (str_ieq(str_cut(word, eq), STR("RCPTDOMAINMAX")))
+			e->domain_max = limit_value(value);
 		params = str_trim(str_skip(params, word.n));
 	}
 }

@@ -66,7 +66,7 @@ size_t reply_enhanced(struct str s, uint8_t *cls, uint16_t *subject, uint16_t *d
 struct ehlo {
 	uint32_t caps;
 	uint64_t size; /* largest message; 0: no bound told */
-	unsigned int rcpt_max, mail_max; /* RFC 9422; 0: no bound told */
+	unsigned int rcpt_max, mail_max, domain_max; /* RFC 9422; 0: no bound told */
 	uint32_t xclient, xforward; /* IDENTITY_*: attributes offered to us */
 };
 

@@ -79,6 +79,7 @@ void session_failed(struct conn *c, enum ending_kind kind)
 		note_error(c, e.stage, "connection lost");
 		break;
 	case END_TIMEOUT:
+		deliver_count(c->d, CTL_nexthop_timeout);
 		note_error(c, e.stage, "no answer in time");
 		break;
 	case END_GARBAGE:
@@ -238,7 +239,11 @@ static void greeted(struct conn *c)
 		c->host->caps = c->ehlo.caps;
 		c->host->size = c->ehlo.size;
 		c->host->rcpt_max = c->ehlo.rcpt_max;
+		c->host->domain_max = c->ehlo.domain_max;
 		c->host->greeted = true;
+		if (c->asked_us)
+			overload_stage(c, LOAD_CONNECT, c->asked_us);
+		c->asked_us = 0;
 		session_begin(c);
 	}
 }
@@ -329,6 +334,10 @@ static bool unsendable(struct conn *c)
 		/* RFC 9422 3.2. Not known when they were accepted; the retry hears it at RCPT. */
 		verdict_own(&e.reply, 451, 5, 3, "too many recipients for the mail service, send fewer",
 			    x->trace_id);
+	else if (c->ehlo.domain_max && x->n_rcpts > c->ehlo.domain_max &&
+		 truth_domains(x) > c->ehlo.domain_max)
+		verdict_own(&e.reply, 451, 5, 3, "too many domains for the mail service, send fewer",
+			    x->trace_id);
 	else
 		return false;
 	deliver_count(c->d, CTL_nexthop_unsendable);
@@ -366,6 +375,7 @@ void session_begin(struct conn *c)
 	if (req && (c->ehlo.caps & EHLO_SIZE))
 		snprintf(size, sizeof(size), " SIZE=%zu", req->size);
 	c->state = CONN_MAIL;
+	x->asked_us = deliver_now_us();
 	err = conn_queue(c, "MAIL FROM:<%.*s>%s%s%s\r\n", STR_FMT(x->mail_from), size,
 			 req && (c->ehlo.caps & EHLO_8BITMIME) &&
 					 (req->has_8bit || req->body == BODY_8BITMIME)
@@ -409,6 +419,7 @@ static void all_rcpts_answered(struct conn *c)
 {
 	struct xact *x = c->x;
 
+	overload_stage(c, LOAD_RCPT, x->asked_us);
 	if (x->mail_reply.code / 100 != 2) {
 		struct deliver_reply r = x->mail_reply;
 

@@ -123,6 +123,7 @@ static void on_mx(void *arg, const struct mx_result *r)
 			     "name no host");
 		return;
 	case MX_FAILED:
+		deliver_count(x->d, CTL_route_mx_failed);
 		x->dns_failed = true;
 		xact_ready(x);
 		return;

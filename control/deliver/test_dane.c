@@ -393,6 +393,47 @@ static void by_alias(void **state)
 		}
 }
 
+/* RFC 7672 2.2.2: what the alias leads to is not signed, but the alias is: its records bind. */
+static void by_alias_out_of_signed_zones(void **state)
+{
+	static const struct {
+		bool a_secure, cname_secure;
+		enum dns_status cname;
+		unsigned int subject, detail; /* of the 451 with a key that does not fit; 0: delivered */
+		const char *why;
+	} t[] = {
+		/* the addresses are signed, only the records of their name are not */
+		{true, false, DNS_OK, 7, 5, "usable"},
+		{false, true, DNS_OK, 7, 5, "usable"},
+		{false, false, DNS_OK, 0, 0, "addresses are not signed"},
+		{false, true, DNS_NODATA, 0, 0, "addresses are not signed"},
+		{false, false, DNS_BOGUS, 4, 3, "its alias: bogus: test"},
+		{false, false, DNS_TEMPFAIL, 4, 3, "its alias: no answer: test"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++)
+		for (enum cert c = GOOD; c <= OTHER; c = c == GOOD ? OTHER : CERTS) {
+			struct lab l;
+			struct hop *h;
+			bool binds = t[i].subject == 7;
+
+			dane_lab(&l, &h, false, c);
+			fake_dns.alias = "real.example.org";
+			fake_dns.tlsa_at = NAME;
+			fake_dns.tlsa_else_insecure = true;
+			fake_dns.a_secure = t[i].a_secure;
+			fake_dns.cname_secure = t[i].cname_secure;
+			fake_dns.cname = t[i].cname;
+			record(&leaf[GOOD], 3, 1, 1);
+			if (binds && c == GOOD)
+				expect(&l, h, DANE, true, 0, 0, t[i].why);
+			else
+				expect(&l, h, NO, true, t[i].subject, t[i].detail, t[i].why);
+			done(&l, h);
+		}
+}
+
 static void given_up(void **state)
 {
 	(void)state;
@@ -429,6 +470,7 @@ int main(void)
 		cmocka_unit_test(sessions_follow_records),
 		cmocka_unit_test(by_mx),
 		cmocka_unit_test(by_alias),
+		cmocka_unit_test(by_alias_out_of_signed_zones),
 		cmocka_unit_test(given_up),
 	};
 

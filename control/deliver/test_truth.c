@@ -83,6 +83,7 @@ static void attempt(struct sender *s)
 	struct deliver_reply r;
 	struct sent m;
 	struct deliver_request req = sent_request(&l, &m, TEXT, 0);
+	struct deliver_joined have = {0};
 	size_t who[N], n = 0;
 
 	for (size_t i = 0; i < N; i++) {
@@ -90,12 +91,13 @@ static void attempt(struct sender *s)
 			continue;
 		r = answer(name[i]);
 		if (r.code / 100 == 2)
-			deliver_may_join(l.d, &l.route, str_c(FROM), str_c(name[i]), n, &r);
+			deliver_may_join(l.d, &l.route, str_c(FROM), str_c(name[i]), &have, &r);
 		s->final[i] = r.code;
 		if (r.code / 100 == 5)
 			s->open[i] = false;
 		if (r.code / 100 != 2)
 			continue;
+		deliver_join(l.d, &have, str_c(name[i]));
 		m.to[n] = str_c(name[i]);
 		who[n++] = i;
 	}
@@ -282,6 +284,51 @@ static void rcptmax_is_kept_to(void **state)
 	assert_int_equal(h->messages, 2);
 }
 
+static bool joins(const struct deliver_joined *have, const char *to, unsigned int *code)
+{
+	struct deliver_reply why = {.code = 250};
+	bool ok = deliver_may_join(l.d, &l.route, str_c(FROM), str_c(to), have, &why);
+
+	*code = why.code;
+	return ok;
+}
+
+/* RFC 9422 3.3: different domains in one transaction, however they are written. */
+static void rcptdomainmax_is_kept_to(void **state)
+{
+	struct deliver_joined have = {0};
+	unsigned int code;
+
+	(void)state;
+	h->script.ehlo = "250-hop.example.net\r\n250 LIMITS RCPTDOMAINMAX=2";
+	assert_int_equal(answer("a@example.com").code, 250);
+	assert_true(joins(&have, "a@example.com", &code));
+	deliver_join(l.d, &have, STR("a@example.com"));
+	deliver_join(l.d, &have, STR("b@EXAMPLE.com"));
+	assert_int_equal(have.n_domains, 1);
+	assert_true(joins(&have, "c@m\xc3\xbcnchen.example", &code));
+	deliver_join(l.d, &have, STR("c@m\xc3\xbcnchen.example"));
+	assert_int_equal(have.n_domains, 2);
+	assert_false(joins(&have, "d@example.net", &code));
+	assert_int_equal(code, 452);
+	assert_int_equal(l.counters[CTL_rcpt_too_many], 1);
+	assert_true(joins(&have, "d@xn--mnchen-3ya.example", &code));
+	/* More than are told apart: none is too few, not too many. */
+	h->script.ehlo = "250-hop.example.net\r\n250 LIMITS RCPTDOMAINMAX=1000";
+	hop_close_all(h);
+	lab_spin(&l, 20);
+	assert_int_equal(answer("new@example.com").code, 250);
+	for (char c = 'a'; c < 'a' + LIMIT_RCPT_DOMAINS; c++) {
+		char to[] = "x@x.example";
+
+		to[2] = c;
+		deliver_join(l.d, &have, str_c(to));
+	}
+	assert_int_equal(have.n_domains, LIMIT_RCPT_DOMAINS);
+	assert_true(joins(&have, "e@a.example", &code));
+	assert_false(joins(&have, "e@z.example", &code));
+}
+
 /* ---- size ------------------------------------------------------------------------------------------- */
 
 static void declared_size(void **state)
@@ -454,6 +501,7 @@ int main(void)
 		cmocka_unit_test(no_livelock_with_callouts), cmocka_unit_test(no_livelock_without),
 		cmocka_unit_test(refused_behind_the_content), T(a_message_is_refused_for_all),
 		T(a_taken_recipient_is_no_truth_there), T(too_many_is_learned), T(rcptmax_is_kept_to),
+		T(a_taken_recipient_is_no_truth_there), T(too_many_is_learned), T(rcptdomainmax_is_kept_to),
 		T(declared_size), T(size_at_the_first_callout), T(a_list), T(breaker), T(breaker_learns),
 		T(breaker_and_several_recipients),
 	};

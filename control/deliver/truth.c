@@ -85,6 +85,7 @@ static void note(struct xact *x, struct memory_key wide, bool refused)
 	if (!breaker_note(b, &x->route->breaker, now, refused, known, source_of(x, wide)))
 		return;
 	deliver_count(d, CTL_breaker_opened);
+	deliver_breaker_changed(d);
 	/* However much else was told of this route: this is told. */
 	if (d->on_alert)
 		d->on_alert(d->alert_arg, &a);
@@ -177,36 +178,83 @@ bool truth_too_big(struct deliver *d, const struct deliver_ask *ask, struct deli
 	return true;
 }
 
-/* 0: no bound is known. */
-static unsigned int rcpt_max(struct deliver *d, const struct config_route *route)
+/* The less of two bounds, of which 0 is none. */
+static unsigned int bound(unsigned int a, unsigned int b)
+{
+	return a && (!b || a < b) ? a : b;
+}
+
+/* RFC 9422 3.2, 3.3: what the next hops of the route take at once. 0: no bound is known. */
+static void known_bounds(struct deliver *d, const struct config_route *route, unsigned int *rcpts,
+			 unsigned int *domains)
 {
 	struct pool *p = pool_get(d, route->name);
 	uint64_t now = deliver_now_s(d);
-	unsigned int max = 0;
 
+	*rcpts = *domains = 0;
 	for (struct host *h = NULL; p && (h = pool_next(p, route, h));) {
-		unsigned int learned = now < h->learned_until_s ? h->rcpt_learned : 0;
-		unsigned int own = h->rcpt_max;
-
-		if (learned && (!own || learned < own))
-			own = learned;
-		if (own && (!max || own < max))
-			max = own;
+		*rcpts = bound(*rcpts, h->rcpt_max);
+		*domains = bound(*domains, h->domain_max);
+		if (now < h->learned_until_s)
+			*rcpts = bound(*rcpts, h->rcpt_learned);
 	}
-	return max;
+}
+
+static uint64_t domain_hash(const struct deliver *d, struct str rcpt)
+{
+	char name[MAIL_ALABEL];
+	struct str domain = mailbox_domain(rcpt);
+
+	/* What is no name counts as one domain: nothing was ever accepted for it. */
+	if (!mail_alabel(domain, name))
+		name[0] = '\0';
+	return siphash128(d->secret, (const uint8_t *)name, strlen(name)).lo;
+}
+
+static bool has_domain(const struct deliver_joined *have, uint64_t domain)
+{
+	for (unsigned int i = 0; i < have->n_domains; i++)
+		if (have->domain[i] == domain)
+			return true;
+	return false;
+}
+
+void deliver_join(struct deliver *d, struct deliver_joined *have, struct str rcpt)
+{
+	uint64_t domain = domain_hash(d, rcpt);
+
+	have->n++;
+	if (have->n_domains < LIMIT_RCPT_DOMAINS && !has_domain(have, domain))
+		have->domain[have->n_domains++] = domain;
+}
+
+unsigned int truth_domains(const struct xact *x)
+{
+	struct deliver_joined all = {0};
+
+	for (size_t i = 0; i < x->n_rcpts; i++)
+		deliver_join(x->d, &all, x->rcpt[i]);
+	return all.n_domains;
 }
 
 bool deliver_may_join(struct deliver *d, const struct config_route *route, struct str mail_from,
-		      struct str rcpt, size_t n, struct deliver_reply *why)
+		      struct str rcpt, const struct deliver_joined *have, struct deliver_reply *why)
 {
-	unsigned int max;
+	unsigned int rcpts, domains;
 
-	if (!n)
+	if (!have->n)
 		return true;
-	max = rcpt_max(d, route);
-	if (max && n >= max) {
+	known_bounds(d, route, &rcpts, &domains);
+	if (rcpts && have->n >= rcpts) {
 		deliver_count(d, CTL_rcpt_too_many);
 		verdict_own(why, 452, 5, 3, "too many recipients at once for their mail service", NULL);
+		return false;
+	}
+	if (domains > LIMIT_RCPT_DOMAINS)
+		domains = LIMIT_RCPT_DOMAINS;
+	if (domains && have->n_domains >= domains && !has_domain(have, domain_hash(d, rcpt))) {
+		deliver_count(d, CTL_rcpt_too_many);
+		verdict_own(why, 452, 5, 3, "too many domains at once for their mail service", NULL);
 		return false;
 	}
 	if (route->trust_rcpt || !memory_get(d->alone, truth_keys(d, route, mail_from, rcpt).pair,

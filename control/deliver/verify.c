@@ -164,6 +164,7 @@ static void final(struct xact *x, const struct ending *e)
 	enum deliver_outcome outcome;
 	bool alert = false;
 
+	overload_ended(x, e);
 	switch (e->kind) {
 	case END_ACCEPTED:
 	case END_RCPTS:

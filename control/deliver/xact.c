@@ -14,6 +14,7 @@ int xact_init(struct xact *x, struct deliver *d, struct config *config,
 	x->pool = pool_get(d, route->name);
 	if (!x->pool)
 		return -ENOMEM;
+	overload_rules(x->pool, route);
 	x->config = config_ref(config);
 	x->start_us = deliver_now_us();
 	return 0;

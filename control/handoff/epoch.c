@@ -205,6 +205,20 @@ uint64_t ctl_epoch_counter(const struct ctl_epoch *e, uint32_t worker, enum post
 	return __atomic_load_n(&block->value[c], __ATOMIC_RELAXED);
 }
 
+static uint32_t left_of(uint64_t all, uint64_t used)
+{
+	return used < all ? (uint32_t)(all - used) : 0;
+}
+
+bool ctl_epoch_room(const struct ctl_epoch *e, uint32_t worker, struct ctl_room *out)
+{
+	if (!ctl_epoch_counters(e, worker))
+		return false;
+	out->records = left_of(e->n_records, ctl_epoch_counter(e, worker, CNT_arena_records_used));
+	out->chunks = left_of(e->n_chunks, ctl_epoch_counter(e, worker, CNT_arena_chunks_used));
+	return true;
+}
+
 const struct handoff_record *ctl_epoch_record(const struct ctl_epoch *e, uint32_t worker,
 					      uint32_t record)
 {

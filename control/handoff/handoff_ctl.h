@@ -80,6 +80,11 @@ uint64_t ctl_epoch_id(const struct ctl_epoch *e);
 uint32_t ctl_epoch_workers(const struct ctl_epoch *e);
 uint32_t ctl_epoch_loops(const struct ctl_epoch *e);
 uint64_t ctl_epoch_max_message(const struct ctl_epoch *e);
+/* What is free of a worker's part of the arena, as its counters say. False: they are not to be read. */
+struct ctl_room {
+	uint32_t records, chunks;
+};
+bool ctl_epoch_room(const struct ctl_epoch *e, uint32_t worker, struct ctl_room *out);
 /* Counters of a worker, or NULL (out of range, or not the layout of this build). Values are
  * written by the dataplane while they are read: ctl_epoch_counter() loads one. */
 const struct handoff_counters *ctl_epoch_counters(const struct ctl_epoch *e, uint32_t worker);
@@ -107,6 +112,9 @@ struct ctl_reply {
 	uint8_t enh_class;    /* 0: no enhanced code */
 	uint16_t enh_subject, enh_detail;
 	struct str text;      /* cut at HANDOFF_MAX_TEXT; unprintable octets become '?' */
+	/* RCPT, 2xx: whose share of the arena the message counts against, and what that is; 0: nobody's */
+	uint16_t route;       /* below HANDOFF_MAX_ROUTES */
+	uint8_t route_share;  /* percent of what is free and its own, 1..100 */
 };
 
 /* Answers quote the descriptor they answer. 0, -EINVAL (a code that cannot be), -ENOMEM. A full

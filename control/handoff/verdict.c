@@ -40,6 +40,10 @@ static int set_reply(struct handoff_verdict *v, const struct ctl_reply *r)
 	v->enh_class = r->enh_class;
 	v->enh_subject = r->enh_class ? r->enh_subject : 0;
 	v->enh_detail = r->enh_class ? r->enh_detail : 0;
+	if (v->kind == VERDICT_RCPT && class == 2 && r->route && r->route < HANDOFF_MAX_ROUTES) {
+		v->route = r->route;
+		v->route_share = r->route_share >= 1 && r->route_share <= 100 ? r->route_share : 100;
+	}
 	v->text_len = (uint16_t)(r->text.n > HANDOFF_MAX_TEXT ? HANDOFF_MAX_TEXT : r->text.n);
 	return 0;
 }

@@ -116,7 +116,8 @@ static int spf_field(struct judge *j, const struct annotate_signatures *sigs, ch
 	return judge_received_spf(r, j->req.env, c->hostname, buf, cap);
 }
 
-static int make_block(struct judge *j)
+/* later: its set is being made, the rest follows. */
+static int make_block(struct judge *j, bool *later)
 {
 	struct judgement *r = &j->result;
 	const struct config *c = j->req.config;
@@ -163,15 +164,34 @@ static int make_block(struct judge *j)
 	if (!rc) {
 		for (size_t i = 0; i < r->headers.n; i++)
 			r->out.headers_removed += r->drop[i] != DROP_NO;
-		judge_seal(j, authres);
-		/* Not the message's fault: -EBADMSG would say so. */
-		if (annotate_prove(&r->out, j->req.content, r->range, r->n_ranges))
-			rc = -EIO;
+		*later = judge_seal(j, authres);
 	}
-	if (!rc)
-		annotate_conflicts(&r->out, &r->headers, r->drop, &sigs, &r->conflicts);
 	free(name);
 	return rc;
+}
+
+static void block_failed(struct judge *j, int rc)
+{
+	struct judgement *r = &j->result;
+
+	r->error = rc;
+	snprintf(r->error_text, sizeof(r->error_text), "header block: %s", strerror(-rc));
+	judge_conclude(j);
+}
+
+void judge_block_done(struct judge *j)
+{
+	struct judgement *r = &j->result;
+	const struct annotate_signatures sigs = {r->dkim, r->arc};
+
+	/* Not the message's fault: -EBADMSG would say so. */
+	if (annotate_prove(&r->out, j->req.content, r->range, r->n_ranges)) {
+		block_failed(j, -EIO);
+		return;
+	}
+	annotate_conflicts(&r->out, &r->headers, r->drop, &sigs, &r->conflicts);
+	if (!judge_proof_start(j))
+		judge_conclude(j);
 }
 
 static void finish(struct judge *j)
@@ -179,6 +199,7 @@ static void finish(struct judge *j)
 	struct judgement *r = &j->result;
 	uint8_t alabels[LIMIT_PATH + MAIL_ALABEL];
 	struct policy_input in;
+	bool later = false;
 	int rc = find_hits(j);
 
 	in = (struct policy_input){
@@ -193,7 +214,7 @@ static void finish(struct judge *j)
 		.dnsbl = r->dnsbl,
 		.mail_from = mailbox_alabel(j->req.env->mail_from, alabels, sizeof(alabels)),
 		.null_mx = r->null_mx,
-		.quarantine = j->req.config->quarantine.directory != NULL,
+		.quarantine = config_can_hold(j->req.config, r->policy_config),
 		.hit = r->hit,
 		.n_hits = r->n_hits,
 	};
@@ -201,13 +222,11 @@ static void finish(struct judge *j)
 	judge_foreign_decide(j);
 	policy_dry_run(r->policy_config, &r->policy);
 	if (!rc)
-		rc = make_block(j);
-	if (rc) {
-		r->error = rc;
-		snprintf(r->error_text, sizeof(r->error_text), "header block: %s", strerror(-rc));
-	}
-	if (rc || !judge_proof_start(j))
-		judge_conclude(j);
+		rc = make_block(j, &later);
+	if (rc)
+		block_failed(j, rc);
+	else if (!later)
+		judge_block_done(j);
 }
 
 void judge_conclude(struct judge *j)
@@ -337,6 +356,11 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 	if (j->reverify) {
 		judge_proof_give_up(j);
 		judge_conclude(j);
+		return;
+	}
+	if (j->sealing.job) {
+		judge_seal_late(j);
+		judge_block_done(j);
 		return;
 	}
 	give_up_on_open(j);
@@ -585,6 +609,7 @@ void judge_free(struct judge *j)
 		return;
 	r = &j->result;
 	judge_proof_give_up(j);
+	judge_seal_give_up(j);
 	if (j->finish)
 		give_up_on_open(j);
 	if (j->dkim)

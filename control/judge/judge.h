@@ -31,6 +31,7 @@ struct judge_env {
 	struct spf_jail *spf;
 	uint64_t *counters;
 	struct dkim_keys *keys; /* NULL: DKIM and ARC keys are parsed anew each time */
+	struct arc_pool *seals; /* NULL: sealing is done on the loop */
 };
 
 /* Whether signatures are verified once more over what leaves (judge_reverify.h). */

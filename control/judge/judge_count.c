@@ -21,6 +21,8 @@ static void count_lists(const struct judgement *r, uint64_t *c)
 static void count_policy(const struct policy_verdict *v, uint64_t *c)
 {
 	static const uint16_t refused[POLICY_CAUSES] = {
+		[POLICY_BY_RULE] = CTL_policy_rule,
+		[POLICY_BY_SCORE] = CTL_policy_score,
 		[POLICY_BY_DNSBL] = CTL_dnsbl_refused,
 		[POLICY_BY_SPF_FAIL] = CTL_policy_spf_fail,
 		[POLICY_BY_SPF_ERROR] = CTL_policy_spf_error,
@@ -36,6 +38,8 @@ static void count_policy(const struct policy_verdict *v, uint64_t *c)
 	/* 0 is the first counter of all, which is none of these. */
 	if (v->action >= POLICY_DEFER && refused[v->cause])
 		c[refused[v->cause]]++;
+	c[CTL_access_denied] += v->access.listed == POLICY_DENIED;
+	c[CTL_access_allowed] += v->access.listed == POLICY_ALLOWED;
 	c[CTL_policy_spared] += v->would != v->action;
 	c[CTL_dmarc_tagged] += v->cause == POLICY_BY_DMARC && v->action == POLICY_TAG;
 	c[CTL_dmarc_overridden_forwarder] += v->lifted && v->lift == POLICY_LIFT_FORWARDER;

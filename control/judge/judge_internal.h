@@ -56,6 +56,11 @@ struct judge {
 	bool reverify_first;           /* the callback waits for it */
 	bool done;
 	unsigned int open;             /* answers still to come */
+	struct {                       /* the set that is being made; job NULL: none is */
+		struct arc_job *job;
+		char *set, *authres;
+		const struct config_arc_key *key;
+	} sealing;
 	struct event *timer, *finish, *failed;
 	uint64_t started_us;
 };
@@ -64,6 +69,7 @@ struct judge {
 void judge_one_done(struct judge *j); /* one of `open` is through */
 int judge_origin(struct judge *j);    /* finds the sender and starts what asks about him */
 void judge_failed(struct judge *j, int rc);
+void judge_block_done(struct judge *j); /* the block is whole, the set on top of it */
 
 /* judge_chain.c */
 /* Has the peer a chain field that is to be read? Then judge_origin() runs later. 0 or -errno. */
@@ -84,8 +90,13 @@ void judge_own_sets(struct judge *j, const struct arc_results *arc);
 int judge_seal_prepare(struct judge *j);
 void judge_seal_cancel(struct judge *j);
 /* Puts our set on top of j->result.out if the route wants it; authres as judge_authres() wrote it.
- * Says in j->result.seal what it did. */
-void judge_seal(struct judge *j, const char *authres);
+ * Says in j->result.seal what it did. True: it is being made, judge_block_done() comes later, and
+ * until then nobody touches what is sealed. */
+bool judge_seal(struct judge *j, const char *authres);
+/* Ends one that is being made, if any. */
+void judge_seal_give_up(struct judge *j);
+/* The same, and the message goes on without a set. */
+void judge_seal_late(struct judge *j);
 
 /* judge_lists.c: lists in the DNS and the null MX, as far as policy wants to know. 0 or -ENOMEM. */
 int judge_lists_start(struct judge *j);

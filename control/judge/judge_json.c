@@ -6,7 +6,8 @@
  * spf{result,identity,domain},
  * dkim[{result,domain,selector,algorithm,reason}], arc{result,reason,oldest_pass,chain[]},
  * dmarc{result,policy,override{type,comment,lifted},...},
- * dnsbl[{name,zone,kind,result,answer,reason}], matches[{rule,view,score}], score, action, cause,
+ * dnsbl[{name,zone,kind,result,answer,reason}], access{result,list,what,by,skips[]},
+ * matches[{rule,view,score}], score, action, cause,
  * reason, headers[], signatures_broken, signatures_voided{}, reverified, findings[{code,name,text}].
  * Members may be added, none is taken away.
  */
@@ -226,6 +227,25 @@ static json_t *dnsbl_json(const struct judgement *r)
 	return a;
 }
 
+/* What the lists of policy say; null: nothing. */
+static json_t *access_json(const struct judgement *r)
+{
+	static const char *const word[] = {CONFIG_SKIP_WORDS};
+	const struct policy_access *a = &r->policy.access;
+	json_t *skips = json_array();
+
+	if (a->listed == POLICY_UNLISTED) {
+		json_decref(skips);
+		return json_null();
+	}
+	for (unsigned int i = 0; a->listed == POLICY_ALLOWED && i < sizeof(word) / sizeof(word[0]); i++)
+		if (r->policy_config->access.skips & 1u << i)
+			json_array_append_new(skips, json_string(word[i]));
+	return json_pack("{s:s, s:s, s:o, s:s, s:o}", "result",
+			 a->listed == POLICY_ALLOWED ? "allowed" : "denied", "list", a->list, "what",
+			 ctext(a->what), "by", a->by, "skips", skips);
+}
+
 static json_t *matches_json(const struct judgement *r)
 {
 	static const char *const view[VIEW_COUNT] = {"envelope", "header", "body", "rawbody",
@@ -282,6 +302,7 @@ json_t *judge_json(const struct judge *j)
 	json_object_set_new(o, "arc", arc_json(r));
 	json_object_set_new(o, "dmarc", dmarc_json(r));
 	json_object_set_new(o, "dnsbl", dnsbl_json(r));
+	json_object_set_new(o, "access", access_json(r));
 	json_object_set_new(o, "matches", matches_json(r));
 	json_object_set_new(o, "score", json_real(r->policy.score));
 	json_object_set_new(o, "action", json_string(policy_action_name(r->policy.action)));

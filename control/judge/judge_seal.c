@@ -3,8 +3,9 @@
 
 /*
  * Our part in a chain (RFC 8617): which results in our name are really ours, and the set that goes
- * on top. Signing is done on the loop: 0.4 to 0.6 ms with RSA of 2048 bits, 0.05 ms with Ed25519,
- * two signatures a set. A message that cannot be sealed leaves without a set: mail is worth more.
+ * on top. Signing takes 0.4 to 0.6 ms with RSA of 2048 bits, 0.05 ms with Ed25519, two signatures a set:
+ * it is done by threads (control/auth/arc/pool.h), on the loop only where there are none, or too many
+ * wait for them. A message that cannot be sealed leaves without a set: mail is worth more.
  */
 
 #include <errno.h>
@@ -13,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control/auth/arc/pool.h"
 #include "control/judge/judge_internal.h"
 #include "postern/limits.h"
 #include "postern/stats.h"
@@ -133,11 +135,9 @@ static struct str results_of(const char *authres)
 	return str_skip(s, str_find(s, ';') + 1);
 }
 
-static long make_set(struct judge *j, const struct config_arc_key *key, const char *authres,
-		     char *buf, size_t cap)
+static struct arc_seal_request seal_request(const struct judge *j, const struct config_arc_key *key,
+					    const char *authres)
 {
-	const struct judgement *r = &j->result;
-	const struct mail_bytes content = {r->out.iov, r->out.n_iov, r->out.size};
 	const struct body_run *run = j->run;
 	struct arc_seal_request req = {
 		.key = key->key,
@@ -151,7 +151,7 @@ static long make_set(struct judge *j, const struct config_arc_key *key, const ch
 	/* The body leaves as it came: what the verifiers hashed is what is sealed. */
 	if (run && run->done && !run->pass.failed && j->body_hash >= 0)
 		req.body_hash = run->pass.hash[j->body_hash].digest;
-	return arc_seal(&req, &content, r->arc, buf, cap);
+	return req;
 }
 
 static const char *why_not(long rc)
@@ -182,34 +182,12 @@ static void skipped(struct judge *j, const char *why)
 	j->env.counters[CTL_arc_seal_skipped]++;
 }
 
-void judge_seal(struct judge *j, const char *authres)
+static void made(struct judge *j, const struct config_arc_key *key, const char *set, long n)
 {
-	const size_t cap = 3 * LIMIT_HEADER_FIELD;
 	struct judgement *r = &j->result;
-	const struct config_arc_key *key;
-	char *set;
-	long n;
 
-	if (!is_wanted(j))
-		return;
-	if (r->arc->ended) {
-		skipped(j, "the chain has ended: its newest seal says cv=fail");
-		return;
-	}
-	if (r->arc->n >= LIMIT_ARC_SETS) {
-		skipped(j, "the chain has 50 sets");
-		return;
-	}
-	key = config_arc_key_at(j->route, (int64_t)(j->req.env->time_ns / 1000000000u));
-	if (!key) {
-		failed(j, "no key of the route is active today");
-		return;
-	}
-	set = malloc(cap);
-	n = set ? make_set(j, key, authres, set, cap) : -ENOMEM;
 	if (n > 0)
 		n = annotate_on_top(&r->out, set, (size_t)n);
-	free(set);
 	if (n < 0) {
 		failed(j, why_not(n));
 		return;
@@ -220,4 +198,84 @@ void judge_seal(struct judge *j, const char *authres)
 				      .cv = r->arc->result,
 				      .instance = (unsigned int)r->arc->n + 1};
 	j->env.counters[CTL_arc_sealed]++;
+}
+
+static void forget(struct judge *j)
+{
+	free(j->sealing.set);
+	free(j->sealing.authres);
+	memset(&j->sealing, 0, sizeof(j->sealing));
+}
+
+static void on_sealed(void *arg, long n)
+{
+	struct judge *j = arg;
+
+	made(j, j->sealing.key, j->sealing.set, n);
+	forget(j);
+	judge_block_done(j);
+}
+
+void judge_seal_give_up(struct judge *j)
+{
+	if (!j->sealing.job)
+		return;
+	arc_job_cancel(j->sealing.job);
+	forget(j);
+}
+
+void judge_seal_late(struct judge *j)
+{
+	judge_seal_give_up(j);
+	failed(j, "it was not done in time");
+}
+
+/* True: on_sealed() comes. */
+static bool seal(struct judge *j, const struct config_arc_key *key, const char *authres)
+{
+	const size_t cap = 3 * LIMIT_HEADER_FIELD;
+	const struct judgement *r = &j->result;
+	const struct mail_bytes content = {r->out.iov, r->out.n_iov, r->out.size};
+	struct arc_seal_request req;
+	long n = -ENOMEM;
+
+	j->sealing.key = key;
+	j->sealing.set = malloc(cap);
+	j->sealing.authres = strdup(authres);
+	if (j->sealing.set && j->sealing.authres) {
+		req = seal_request(j, key, j->sealing.authres);
+		if (j->env.seals)
+			j->sealing.job = arc_pool_seal(j->env.seals, &req, &content, r->arc,
+						       j->sealing.set, cap, on_sealed, j);
+		if (j->sealing.job)
+			return true;
+		j->env.counters[CTL_arc_seal_waited] += j->env.seals != NULL;
+		n = arc_seal(&req, &content, r->arc, j->sealing.set, cap);
+	}
+	made(j, key, j->sealing.set, n);
+	forget(j);
+	return false;
+}
+
+bool judge_seal(struct judge *j, const char *authres)
+{
+	struct judgement *r = &j->result;
+	const struct config_arc_key *key;
+
+	if (!is_wanted(j))
+		return false;
+	if (r->arc->ended) {
+		skipped(j, "the chain has ended: its newest seal says cv=fail");
+		return false;
+	}
+	if (r->arc->n >= LIMIT_ARC_SETS) {
+		skipped(j, "the chain has 50 sets");
+		return false;
+	}
+	key = config_arc_key_at(j->route, (int64_t)(j->req.env->time_ns / 1000000000u));
+	if (!key) {
+		failed(j, "no key of the route is active today");
+		return false;
+	}
+	return seal(j, key, authres);
 }

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
+#include "control/auth/arc/pool.h"
 #include "control/dns/dns_zone.h"
 #include "control/judge/judge_internal.h"
 #include "postern/stats.h"
@@ -222,8 +223,12 @@ static void seal_check(const struct seal_row *t, const struct judge *j,
 	json_decref(o);
 }
 
+static struct arc_pool *pool; /* NULL: sealed on the loop */
+static unsigned int n_too_late; /* times that a thread had it when its time was over */
+
 static bool seal_one(const struct seal_row *t)
 {
+	struct seal_row too_late = *t;
 	struct iovec iov = {(void *)(uintptr_t)t->message, strlen(t->message)};
 	struct mail_bytes content = {&iov, 1, iov.iov_len};
 	struct str rcpt = str_c(t->rcpt);
@@ -233,7 +238,7 @@ static bool seal_one(const struct seal_row *t)
 				    .mail_from = STR("a@victim.example"),
 				    .trace_id = "t",
 				    .time_ns = t->seconds * 1000000000u};
-	struct judge_env jenv = {base, dns, jail, counters};
+	struct judge_env jenv = {base, dns, jail, counters, .seals = pool};
 	struct judge_request req = {.env = &env, .content = &content};
 	struct config_error err[1];
 	bool finished = false;
@@ -248,12 +253,17 @@ static bool seal_one(const struct seal_row *t)
 	assert_non_null(j);
 	for (int i = 0; i < t->turns && !finished; i++)
 		event_base_loop(base, EVLOOP_ONCE);
+	if (t->late && !finished && j->sealing.job) {
+		too_late.counter = CTL_arc_seal_failed;
+		too_late.reason = "it was not done in time";
+		n_too_late++;
+	}
 	if (t->late && !finished)
 		event_active(j->timer, EV_TIMEOUT, 0);
-	if (!finished && (!t->turns || t->late))
-		event_base_dispatch(base);
+	while (!finished && (!t->turns || t->late))
+		event_base_loop(base, EVLOOP_ONCE);
 	if (finished)
-		seal_check(t, j, &content);
+		seal_check(&too_late, j, &content);
 	judge_free(j);
 	config_unref(req.config);
 	return finished;
@@ -282,16 +292,25 @@ static void seals(void **state)
 		{ALWAYS, PLAIN, "r@example.com", "10.1.1.1", 1700000000, 0, CTL_messages, NULL, 0},
 	};
 	struct seal_row given_up = rows[1], late = rows[1];
+	char err[256];
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		assert_true(seal_one(&rows[i]));
-	/* Given up at any moment, also while only the body is waited for. */
-	for (given_up.turns = 1; !seal_one(&given_up); given_up.turns++)
-		assert_true(given_up.turns < 1000);
-	/* Out of time at any moment: sealed over a body that nobody has hashed yet. */
-	for (late.late = true; late.turns <= given_up.turns; late.turns++)
-		assert_true(seal_one(&late));
+	for (int threads = 0; threads < 2; threads++) {
+		pool = threads ? arc_pool_new(base, 2, err, sizeof(err)) : NULL;
+		assert_int_equal(pool != NULL, threads);
+		for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+			assert_true(seal_one(&rows[i]));
+		/* Given up at any moment, also while only the body or a thread is waited for. */
+		for (given_up.turns = 1; !seal_one(&given_up); given_up.turns++)
+			assert_true(given_up.turns < 1000);
+		/* Out of time at any moment: sealed over a body that nobody has hashed yet; or not, if
+		 * a thread has it. */
+		for (late.late = true, late.turns = 0; late.turns <= given_up.turns; late.turns++)
+			assert_true(seal_one(&late));
+		arc_pool_free(pool);
+	}
+	pool = NULL;
+	assert_true(n_too_late > 0);
 }
 
 static int setup(void **state)

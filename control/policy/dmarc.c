@@ -27,9 +27,11 @@ static bool spf_alone(const struct policy_input *in)
 }
 
 /* In words, for the trace; false: nothing but the policy speaks against it. */
-static bool find_evidence(const struct policy_input *in, double score, char *why, size_t cap)
+static bool find_evidence(const struct policy_input *in, const struct policy_verdict *v, char *why,
+			  size_t cap)
 {
 	const struct config_policy *c = in->config;
+	double score = policy_skips(in, v, CONFIG_SKIP_SCORE) ? 0 : v->score;
 
 	if (c->dmarc == CONFIG_DMARC_STRICT) {
 		policy_say(why, cap, "dmarc = strict");
@@ -114,7 +116,7 @@ static void by_failure(const struct policy_input *in, struct policy_verdict *out
 	SAY(why, "dmarc fail, %s=%s of %s", dmarc_tag_name(e->tag), dmarc_policy_name(e->policy),
 	    e->policy_domain);
 	if (d->disposition != DMARC_POLICY_REJECT ||
-	    !find_evidence(in, out->score, more, sizeof(more))) {
+	    !find_evidence(in, out, more, sizeof(more))) {
 		tag(in, out, why);
 		return;
 	}
@@ -138,7 +140,10 @@ static void note_override(const struct policy_input *in, struct policy_verdict *
 	out->comment[0] = '\0';
 	if (in->dmarc->result != DMARC_FAIL || refused || a->walk.policy == DMARC_POLICY_NONE)
 		return;
-	if (in->config->dmarc == CONFIG_DMARC_MONITOR) {
+	if (policy_skips(in, out, CONFIG_SKIP_DMARC)) {
+		out->override = POLICY_OVERRIDE_LOCAL;
+		SAY(out->comment, "%.200s", out->access.list);
+	} else if (in->config->dmarc == CONFIG_DMARC_MONITOR) {
 		out->override = POLICY_OVERRIDE_LOCAL;
 		SAY(out->comment, "monitored only");
 	} else if (a->record.testing) {
@@ -153,7 +158,8 @@ void policy_dmarc(const struct policy_input *in, struct policy_verdict *out)
 {
 	const struct dmarc_verdict *d = in->dmarc;
 	const struct dmarc_evaluation *e;
-	bool act = in->config->dmarc != CONFIG_DMARC_MONITOR && out->action < POLICY_DEFER;
+	bool act = in->config->dmarc != CONFIG_DMARC_MONITOR && out->action < POLICY_DEFER &&
+		   !policy_skips(in, out, CONFIG_SKIP_DMARC);
 
 	if (d && d->result == DMARC_PERMERROR && act)
 		by_from(in, out);

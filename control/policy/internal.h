@@ -26,3 +26,12 @@ void policy_checks(const struct policy_input *in, struct policy_verdict *out);
 
 /* dmarc.c */
 void policy_dmarc(const struct policy_input *in, struct policy_verdict *out);
+/* access.c: fills out->access; a denial that decides is put into *out, and true. */
+bool policy_access(const struct policy_input *in, struct policy_verdict *out);
+/* Is this part of policy taken away by an allow list? bit: CONFIG_SKIP_*. */
+bool policy_skips(const struct policy_input *in, const struct policy_verdict *v, unsigned int bit);
+/* policy.c: held back if there is a place, else deferred. */
+void policy_hold(const struct policy_input *in, struct policy_verdict *v);
+/* lift.c: the instance of the oldest of the trusted sealers whose chain stands, counted from the newest
+ * without a gap; 0: none. */
+size_t policy_first_trusted(const struct policy_input *in);

@@ -78,7 +78,7 @@ static bool set_is_trusted(const struct config_domains *list, const struct arc_s
 }
 
 /* The instance whose AAR counts; 0: none. */
-static size_t first_trusted(const struct policy_input *in)
+size_t policy_first_trusted(const struct policy_input *in)
 {
 	const struct config_domains *list = &in->config->trusted_sealers;
 	const struct arc_results *a = in->arc;
@@ -189,7 +189,7 @@ static void name_sealers(const struct arc_results *a, char *comment, size_t cap)
 static bool by_sealer(const struct policy_input *in, char *comment, size_t cap)
 {
 	const struct dmarc_verdict *d = in->dmarc;
-	size_t first = first_trusted(in);
+	size_t first = policy_first_trusted(in);
 
 	/* A From that cannot be read is nobody's whom a sealer could have found. */
 	if (!first || !d || !d->n || d->from != FROM_OK ||

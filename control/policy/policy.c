@@ -8,7 +8,8 @@
 
 const char *policy_action_name(enum policy_action a)
 {
-	static const char *const name[] = {"accept", "tag", "quarantine", "defer", "reject"};
+	static const char *const name[] = {"accept", "tag", "quarantine", "discard", "defer",
+					   "reject"};
 
 	return name[a];
 }
@@ -17,6 +18,7 @@ const char *policy_cause_name(enum policy_cause c)
 {
 	static const char *const name[] = {
 		[POLICY_BY_NOTHING] = "nothing",     [POLICY_BY_ORIGIN] = "origin",
+		[POLICY_BY_DENY] = "deny",
 		[POLICY_BY_RULE] = "rule",	     [POLICY_BY_SCORE] = "score",
 		[POLICY_BY_DNSBL] = "dnsbl",	     [POLICY_BY_SPF_FAIL] = "spf-fail",
 		[POLICY_BY_SPF_ERROR] = "spf-error", [POLICY_BY_DKIM] = "dkim",
@@ -74,7 +76,7 @@ static bool sender_unknown(const struct policy_input *in, struct policy_verdict 
 }
 
 /* Without a place to hold it back nobody takes it: it comes again. */
-static void hold(const struct policy_input *in, struct policy_verdict *v)
+void policy_hold(const struct policy_input *in, struct policy_verdict *v)
 {
 	if (in->quarantine)
 		v->action = POLICY_QUARANTINE;
@@ -85,12 +87,17 @@ static void hold(const struct policy_input *in, struct policy_verdict *v)
 
 static void by_rule(const struct policy_input *in, struct policy_verdict *v)
 {
+	static const enum policy_action by_action[] = {
+		[RULE_SCORE] = POLICY_ACCEPT, [RULE_TAG] = POLICY_TAG,
+		[RULE_QUARANTINE] = POLICY_QUARANTINE, [RULE_DISCARD] = POLICY_DISCARD,
+		[RULE_DEFER] = POLICY_DEFER, [RULE_REJECT] = POLICY_REJECT,
+	};
 	const struct rule *worst = NULL;
 
 	for (size_t i = 0; i < in->n_hits; i++)
 		if (!worst || in->hit[i].rule->action > worst->action)
 			worst = in->hit[i].rule;
-	if (!worst || worst->action == RULE_SCORE)
+	if (!worst || worst->action == RULE_SCORE || by_action[worst->action] <= v->action)
 		return;
 	v->cause = POLICY_BY_RULE;
 	SAY(v->reason, "rule %s", worst->name);
@@ -102,10 +109,10 @@ static void by_rule(const struct policy_input *in, struct policy_verdict *v)
 		policy_refuse(v, POLICY_DEFER, 451, 1, "Message is deferred by policy, try again later");
 		break;
 	case RULE_QUARANTINE:
-		hold(in, v);
+		policy_hold(in, v);
 		break;
 	default:
-		v->action = POLICY_TAG;
+		v->action = by_action[worst->action];
 	}
 }
 
@@ -119,10 +126,16 @@ static void by_score(const struct policy_input *in, struct policy_verdict *out)
 		name = "reject-score";
 		limit = c->reject_score;
 		policy_refuse(out, POLICY_REJECT, 550, 1, "Message content is refused by policy");
-	} else if (c->quarantine_score > 0 && out->score >= c->quarantine_score) {
+	} else if (c->defer_score > 0 && out->score >= c->defer_score) {
+		name = "defer-score";
+		limit = c->defer_score;
+		policy_refuse(out, POLICY_DEFER, 451, 1,
+			      "Message is deferred by policy, try again later");
+	} else if (c->quarantine_score > 0 && out->score >= c->quarantine_score &&
+		   out->action <= POLICY_QUARANTINE) {
 		name = "quarantine-score";
 		limit = c->quarantine_score;
-		hold(in, out);
+		policy_hold(in, out);
 	} else if (c->tag_score > 0 && out->score >= c->tag_score && out->action < POLICY_TAG) {
 		out->action = POLICY_TAG;
 	} else {
@@ -195,20 +208,33 @@ void policy_dry_run(const struct config_policy *config, struct policy_verdict *v
 		v->action = POLICY_ACCEPT;
 }
 
-void policy_decide(const struct policy_input *in, struct policy_verdict *out)
+void policy_decide(const struct policy_input *given, struct policy_verdict *out)
 {
-	*out = (struct policy_verdict){.action = POLICY_ACCEPT};
-	out->score = sum(in);
-	if (sender_unknown(in, out))
+	struct policy_input in = *given;
+
+	*out = (struct policy_verdict){.action = POLICY_ACCEPT, .access = {.list = "", .by = ""}};
+	if (sender_unknown(&in, out)) {
+		out->score = sum(&in);
 		return;
-	out->lift = policy_lift(in, out->comment, sizeof(out->comment));
-	by_rule(in, out);
+	}
+	if (policy_access(&in, out)) {
+		out->score = sum(&in);
+		return;
+	}
+	/* Neither its action nor its score, nor as evidence. */
+	if (policy_skips(&in, out, CONFIG_SKIP_DNSBL))
+		in.dnsbl = NULL;
+	out->score = sum(&in);
+	out->lift = policy_lift(&in, out->comment, sizeof(out->comment));
+	if (!policy_skips(&in, out, CONFIG_SKIP_RULES))
+		by_rule(&in, out);
 	/* A rule that tags takes no threshold away. */
-	if (out->action < POLICY_DEFER)
-		by_score(in, out);
-	by_dnsbl(in, out);
-	policy_checks(in, out);
-	policy_dmarc(in, out);
+	if (out->action < POLICY_DEFER && !policy_skips(&in, out, CONFIG_SKIP_SCORE))
+		by_score(&in, out);
+	by_dnsbl(&in, out);
+	if (!policy_skips(&in, out, CONFIG_SKIP_CHECKS))
+		policy_checks(&in, out);
+	policy_dmarc(&in, out);
 	if (!out->override)
 		out->comment[0] = '\0';
 }

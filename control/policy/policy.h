@@ -13,13 +13,18 @@
 #include "control/origin/origin.h"
 #include "control/rules/rules.h"
 
-enum policy_action { POLICY_ACCEPT, POLICY_TAG, POLICY_QUARANTINE, POLICY_DEFER, POLICY_REJECT };
+/* Ascending by what stands when several are asked for. A discard gives way to whatever the sender
+ * would hear of. */
+enum policy_action {
+	POLICY_ACCEPT, POLICY_TAG, POLICY_QUARANTINE, POLICY_DISCARD, POLICY_DEFER, POLICY_REJECT
+};
 const char *policy_action_name(enum policy_action a); /* "accept" "tag" "quarantine" ... */
 
 /* What decided. */
 enum policy_cause {
 	POLICY_BY_NOTHING,
 	POLICY_BY_ORIGIN,
+	POLICY_BY_DENY,
 	POLICY_BY_RULE,
 	POLICY_BY_SCORE,
 	POLICY_BY_DNSBL,
@@ -67,6 +72,24 @@ struct policy_input {
 	size_t n_hits;
 };
 
+/* What the lists of policy.access say. */
+enum policy_listed { POLICY_UNLISTED, POLICY_ALLOWED, POLICY_DENIED };
+struct policy_access {
+	enum policy_listed listed;
+	const char *list;      /* its key, "deny-origins"; "" if there is none */
+	char what[280];        /* the address or domain that is listed */
+	const char *by;        /* of a domain: "dkim" "spf" "dmarc" "arc"; or "" */
+};
+
+/* Before there is content. The lists of origins, of an address that is known to be the sender's; that
+ * of senders. True: denied, and *access says by which. */
+bool policy_denies_origin(const struct config_policy *c, const struct ip_addr *ip,
+			  struct policy_access *access);
+bool policy_denies_sender(const struct config_policy *c, struct str mail_from,
+			  struct policy_access *access);
+/* What a client hears of it, at any stage. */
+void policy_denial(const struct policy_access *access, char *text, size_t cap);
+
 struct policy_verdict {
 	enum policy_action action;
 	enum policy_action would; /* the same, but for a dry run: what would have been done */
@@ -78,14 +101,16 @@ struct policy_verdict {
 	uint16_t enh_subject, enh_detail;
 	char text[320];
 	char reason[256];      /* for the trace: which rule, threshold or check */
+	struct policy_access access;
 	enum policy_lift lift; /* who would, whether DMARC failed or not */
 	bool lifted;           /* and did */
 	enum policy_override override;
 	char comment[256];     /* of the override */
 };
 
-/* Order: an unresolved relay or a private peer defers (451 4.7.1) before anything else; then actions
- * of rules (the strictest stands: reject, defer, quarantine, tag); then thresholds; then, for what
+/* Order: an unresolved relay or a private peer defers (451 4.7.1) before anything else; then whose mail
+ * is denied (an allow list takes away what it names of all that follows, no more); then actions of rules
+ * (the strictest stands: reject, defer, quarantine, tag); then thresholds; then, for what
  * is not refused or deferred by then, lists in the DNS, the checks of policy and DMARC. Of what is
  * found the strictest stands. A quarantine that has no place to go is a deferral (451 4.7.1) that
  * says so. Of the pointers only config and origin must be there. */

@@ -154,6 +154,11 @@ void index_rollback(struct index *x)
 	run(x, ROLLBACK);
 }
 
+bool index_in_transaction(const struct index *x)
+{
+	return !sqlite3_get_autocommit(x->db);
+}
+
 static void bind_id(sqlite3_stmt *s, int at, const char *id)
 {
 	sqlite3_bind_text(s, at, id, QUARANTINE_ID, SQLITE_STATIC);

@@ -50,6 +50,8 @@ const char *index_why(const struct index *x);
 int index_begin(struct index *x);
 int index_commit(struct index *x);
 void index_rollback(struct index *x);
+/* False: none was begun, or a call that failed has taken it back. */
+bool index_in_transaction(const struct index *x);
 /* -EEXIST: there is one of that id. */
 int index_put(struct index *x, const struct quarantine_message *m);
 int index_delete(struct index *x, const char *id, uint64_t *size);

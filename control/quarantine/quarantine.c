@@ -167,6 +167,10 @@ static void put_batch(struct quarantine *q, struct job_list *batch)
 			/* EEXIST cannot come: the file's name was free. */
 			store_unlink(&q->store, j->id);
 			pending -= j->put->content.size;
+			/* With no room for a row SQLite may give up all that were put before, and the
+			 * next would stand by itself, whatever its client hears. */
+			if (!rc && !index_in_transaction(&q->index))
+				rc = own;
 			continue;
 		}
 		n++;
@@ -227,6 +231,12 @@ static void get(struct quarantine *q, struct job *j)
 		return;
 	}
 	rc = store_read(&q->store, j->id, g->message.content.size, &data);
+	if (rc == -ENOENT) {
+		/* Not to be taken for a message that is not there: this one was acknowledged. */
+		j->error = -ESTALE;
+		snprintf(j->why, sizeof(j->why), "message file: held/%s.eml is gone", j->id);
+		return;
+	}
 	if (rc) {
 		failed(q, j, rc, "message file");
 		return;

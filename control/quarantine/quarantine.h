@@ -60,7 +60,9 @@ struct quarantine_message {
 };
 
 struct quarantine_answer {
-	int error;              /* 0, -ENOENT, -EEXIST, -ENOSPC, -EINVAL, -errno */
+	/* 0; -ENOENT: there is no such message; -ESTALE: it is listed, and its file is gone; -EEXIST,
+	 * -ENOSPC, -EINVAL, -errno. */
+	int error;
 	const char *why;        /* what failed, for an operator; "" for none */
 	struct quarantine_message *message; /* get; valid in the callback */
 	json_t *list;           /* list; borrowed */

@@ -29,7 +29,9 @@ struct rules_issue {
 	char *reason;
 };
 
-enum rule_action { RULE_SCORE, RULE_TAG, RULE_QUARANTINE, RULE_DEFER, RULE_REJECT };
+enum rule_action {
+	RULE_SCORE, RULE_TAG, RULE_QUARANTINE, RULE_DISCARD, RULE_DEFER, RULE_REJECT
+};
 
 struct rule {
 	char *name;

@@ -177,8 +177,8 @@ static void line_score(struct rules_reader *rd, const char *name, struct str res
 static void line_action(struct rules_reader *rd, const char *name, struct str rest)
 {
 	static const struct { const char *word; enum rule_action action; } words[] = {
-		{"tag", RULE_TAG}, {"quarantine", RULE_QUARANTINE}, {"defer", RULE_DEFER},
-		{"reject", RULE_REJECT},
+		{"tag", RULE_TAG}, {"quarantine", RULE_QUARANTINE}, {"discard", RULE_DISCARD},
+		{"defer", RULE_DEFER}, {"reject", RULE_REJECT},
 	};
 	struct setting *s;
 
@@ -190,7 +190,8 @@ static void line_action(struct rules_reader *rd, const char *name, struct str re
 			s->action = words[i].action;
 		return;
 	}
-	ISSUE(rd, RULES_ERROR, name, "expected action reject, defer, quarantine or tag, found \"%.*s\"",
+	ISSUE(rd, RULES_ERROR, name,
+	      "expected action reject, defer, discard, quarantine or tag, found \"%.*s\"",
 	      (int)(rest.n > 40 ? 40 : rest.n), rest.p);
 }
 

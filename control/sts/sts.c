@@ -11,43 +11,18 @@
  * for the end.
  */
 
-#include "control/sts/sts.h"
+#include "control/sts/internal.h"
 
 #include <event2/event.h>
-#include <event2/event_struct.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
 #include <sys/random.h>
 #include <time.h>
 
 #include "control/hash/siphash.h"
-#include "control/sts/sts_fetch.h"
 #include "postern/limits.h"
 #include "postern/stats.h"
-
-#define BUCKETS 1024u
-#define ADDRESSES 8
-
-struct entry {
-	TAILQ_ENTRY(entry) lru;       /* used last in front */
-	LIST_ENTRY(entry) bucket;
-	struct sts *s;
-	char domain[256];
-	char id[STS_ID], new_id[STS_ID];
-	struct sts_policy *policy;    /* may have expired */
-	uint64_t fetched_s, until_s;  /* of the policy */
-	uint64_t check_s;             /* when to ask for the record again */
-	uint64_t retry_s;             /* not before: a fetch failed */
-	char error[160];              /* of that fetch */
-	bool busy;
-	struct dns_query *txt, *addr[2];
-	struct ip_addr address[ADDRESSES];
-	size_t n_addresses;
-	struct sts_fetch *fetch;
-	TAILQ_HEAD(, sts_query) waiting;
-};
 
 struct sts_query {
 	TAILQ_ENTRY(sts_query) link;  /* of the entry; of the answered */
@@ -59,28 +34,13 @@ struct sts_query {
 	void *arg;
 };
 
-struct sts {
-	struct event_base *base;
-	struct dns *dns;
-	uint64_t *counters;
-	struct sts_options opt;
-	struct sts_fetcher *fetcher;
-	uint8_t secret[16];
-	LIST_HEAD(, entry) bucket[BUCKETS];
-	TAILQ_HEAD(entry_list, entry) entries;
-	size_t n;
-	TAILQ_HEAD(sts_query_list, sts_query) answered;
-	struct event kick;
-	bool *gone;
-};
-
 static void count(struct sts *s, enum postern_ctl_counter c)
 {
 	if (s->counters)
 		s->counters[c]++;
 }
 
-static uint64_t now_s(const struct sts *s)
+uint64_t sts_now_s(const struct sts *s)
 {
 	struct timespec t;
 
@@ -88,14 +48,14 @@ static uint64_t now_s(const struct sts *s)
 	return (uint64_t)t.tv_sec + s->opt.skew_s;
 }
 
-static bool is_valid(const struct entry *e)
+bool sts_entry_valid(const struct entry *e)
 {
-	return e->policy && now_s(e->s) < e->until_s;
+	return e->policy && sts_now_s(e->s) < e->until_s;
 }
 
 /* ---- entries ---------------------------------------------------------------------------------- */
 
-static void entry_free(struct entry *e)
+void sts_entry_free(struct entry *e)
 {
 	struct sts *s = e->s;
 
@@ -118,8 +78,7 @@ static unsigned int bucket_of(const struct sts *s, const char *domain)
 	return (unsigned int)siphash128(s->secret, (const uint8_t *)domain, strlen(domain)).lo % BUCKETS;
 }
 
-/* Made if it is new; NULL: out of memory. */
-static struct entry *entry_get(struct sts *s, const char *domain)
+struct entry *sts_entry_get(struct sts *s, const char *domain)
 {
 	unsigned int b = bucket_of(s, domain);
 	struct entry *e, *prev;
@@ -133,7 +92,7 @@ static struct entry *entry_get(struct sts *s, const char *domain)
 	for (e = TAILQ_LAST(&s->entries, entry_list); e && s->n >= LIMIT_STS_DOMAINS; e = prev) {
 		prev = TAILQ_PREV(e, entry_list, lru);
 		if (!e->busy)
-			entry_free(e);
+			sts_entry_free(e);
 	}
 	e = calloc(1, sizeof(*e));
 	if (!e)
@@ -154,9 +113,9 @@ static void answer(struct sts_query *q, const struct entry *e)
 	struct sts *s = q->s;
 
 	/* RFC 8461 5: mode none is as if there were no policy. */
-	if (e && is_valid(e) && e->policy->mode != STS_NONE)
+	if (e && sts_entry_valid(e) && e->policy->mode != STS_NONE)
 		q->policy = sts_policy_ref(e->policy);
-	else if (e && !is_valid(e))
+	else if (e && !sts_entry_valid(e))
 		snprintf(q->error, sizeof(q->error), "%s", e->error);
 	q->e = NULL;
 	TAILQ_INSERT_TAIL(&s->answered, q, link);
@@ -195,8 +154,8 @@ static void finish(struct entry *e)
 		TAILQ_REMOVE(&e->waiting, q, link);
 		answer(q, e);
 	}
-	if (!is_valid(e) && now_s(e->s) >= e->retry_s)
-		entry_free(e);
+	if (!sts_entry_valid(e) && sts_now_s(e->s) >= e->retry_s)
+		sts_entry_free(e);
 }
 
 /* ---- the way to a policy ---------------------------------------------------------------------- */
@@ -205,7 +164,7 @@ static void failed(struct entry *e, const char *what)
 {
 	count(e->s, CTL_sts_fetch_failed);
 	snprintf(e->error, sizeof(e->error), "policy cannot be fetched: %.120s", what);
-	e->retry_s = now_s(e->s) + LIMIT_STS_RETRY_S;
+	e->retry_s = sts_now_s(e->s) + LIMIT_STS_RETRY_S;
 	finish(e);
 }
 
@@ -213,7 +172,7 @@ static void on_fetched(void *arg, struct str body, const char *error)
 {
 	struct entry *e = arg;
 	struct sts_policy *p = NULL;
-	uint64_t now = now_s(e->s);
+	uint64_t now = sts_now_s(e->s);
 
 	e->fetch = NULL;
 	if (!error)
@@ -223,6 +182,7 @@ static void on_fetched(void *arg, struct str body, const char *error)
 		return;
 	}
 	count(e->s, CTL_sts_fetched);
+	e->s->changes++;
 	sts_policy_unref(e->policy);
 	e->policy = p;
 	memcpy(e->id, e->new_id, sizeof(e->id));
@@ -286,14 +246,14 @@ static void find_host(struct entry *e)
 static void on_record(void *arg, const struct dns_answer *a)
 {
 	struct entry *e = arg;
-	uint64_t now = now_s(e->s);
+	uint64_t now = sts_now_s(e->s);
 	bool found = a->status == DNS_OK && sts_record_id(a->rr, a->n, e->new_id), fresh;
 
 	e->txt = NULL;
 	if (a->status != DNS_TEMPFAIL && a->status != DNS_BOGUS && !found)
 		e->error[0] = '\0'; /* it says no longer that there is a policy */
 	e->check_s = now + (a->ttl < 60 ? 60 : a->ttl < LIMIT_STS_CHECK_S ? a->ttl : LIMIT_STS_CHECK_S);
-	fresh = is_valid(e) && !strcmp(e->id, e->new_id) && now - e->fetched_s < LIMIT_STS_REFRESH_S &&
+	fresh = sts_entry_valid(e) && !strcmp(e->id, e->new_id) && now - e->fetched_s < LIMIT_STS_REFRESH_S &&
 		now - e->fetched_s < e->policy->max_age / 2 + 1;
 	/* RFC 8461 5.1: without a record a policy that is valid still goes on. */
 	if (!found || fresh || now < e->retry_s)
@@ -325,19 +285,19 @@ struct sts_query *sts_lookup(struct sts *s, struct str domain, sts_callback *cb,
 	q->cb = cb;
 	q->arg = arg;
 	snprintf(name, sizeof(name), "%.*s", STR_FMT(str_cut(domain, sizeof(name) - 1)));
-	e = entry_get(s, name);
+	e = sts_entry_get(s, name);
 	if (!e) {
 		free(q);
 		return NULL;
 	}
 	/* Asked again although the last fetch failed: the record may be gone, and with it the error. */
-	if (is_valid(e))
+	if (sts_entry_valid(e))
 		answer(q, e);
 	else {
 		q->e = e;
 		TAILQ_INSERT_TAIL(&e->waiting, q, link);
 	}
-	if (!e->busy && (!is_valid(e) || now_s(s) >= e->check_s))
+	if (!e->busy && (!sts_entry_valid(e) || sts_now_s(s) >= e->check_s))
 		begin(e);
 	return q;
 }
@@ -362,6 +322,11 @@ struct sts_options *sts_options(struct sts *s)
 size_t sts_count(const struct sts *s)
 {
 	return s->n;
+}
+
+uint64_t sts_changes(const struct sts *s)
+{
+	return s->changes;
 }
 
 struct sts *sts_new(struct event_base *base, struct dns *dns, uint64_t *counters)
@@ -396,7 +361,7 @@ void sts_free(struct sts *s)
 	while ((e = TAILQ_FIRST(&s->entries))) {
 		while ((q = TAILQ_FIRST(&e->waiting)))
 			sts_cancel(q);
-		entry_free(e);
+		sts_entry_free(e);
 	}
 	while ((q = TAILQ_FIRST(&s->answered)))
 		sts_cancel(q);

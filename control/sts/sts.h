@@ -11,6 +11,8 @@
  * Everything runs on one event loop. No callback runs inside the call that started it.
  */
 
+#include <jansson.h>
+
 #include "control/dns/dns.h"
 #include "control/sts/sts_policy.h"
 
@@ -39,3 +41,13 @@ typedef void sts_callback(void *arg, const struct sts_result *result);
 struct sts_query *sts_lookup(struct sts *s, struct str domain, sts_callback *cb, void *arg);
 void sts_cancel(struct sts_query *q);
 size_t sts_count(const struct sts *s);
+
+/* RFC 8461 3.3, 10.2: a policy is in force for its max_age, and a restart is no reason to forget it. A
+ * document with those that are valid, used last first, up to LIMIT_STS_KEPT octets; real_s:
+ * CLOCK_REALTIME. NULL: out of memory. */
+json_t *sts_save(const struct sts *s, uint64_t real_s);
+/* Before the first lookup. How many were taken; -EBADMSG: it is no such document; what stands before
+ * the place that is wrong is taken. */
+int sts_load(struct sts *s, const json_t *j, uint64_t real_s);
+/* Grows with each policy that is fetched. */
+uint64_t sts_changes(const struct sts *s);

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <event2/event.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -347,6 +348,97 @@ static void together(void **state)
 	lab_free(&l);
 }
 
+/* As a restart; the web server is gone, as an attacker would have it. */
+static int restart(struct lab *l, json_t *j, uint64_t real_s)
+{
+	int rc;
+
+	sts_free(l->sts);
+	l->sts = sts_new(l->base, l->dns, l->counters);
+	assert_non_null(l->sts);
+	sts_options(l->sts)->ca_file = ca_file;
+	sts_options(l->sts)->port = 1;
+	rc = sts_load(l->sts, j, real_s);
+	json_decref(j);
+	return rc;
+}
+
+/* RFC 8461 3.3, 10.2: for its max_age, a restart or not. */
+static void over_a_restart(void **state)
+{
+	static const struct {
+		int64_t later;       /* seconds between the two */
+		bool there;
+	} t[] = {{0, true}, {86399 - 20, true}, {86401, false}, {-100 * 86400, true}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		struct asked a;
+		struct lab l;
+		json_t *j;
+
+		lab_new(&l, &good, OK POLICY);
+		zone_add(&l, "_mta-sts.example.com", DNS_TXT, "v=STSv1; id=1;");
+		ask(&l, &a);
+		assert_int_equal(a.mode, STS_ENFORCE);
+		assert_int_equal(sts_changes(l.sts), 1);
+		j = sts_save(l.sts, 1700000000);
+		assert_int_equal(json_array_size(json_object_get(j, "policies")), 1);
+		assert_int_equal(restart(&l, j, (uint64_t)(1700000000 + t[i].later)), t[i].there);
+		ask(&l, &a);
+		assert_int_equal(a.mode, t[i].there ? STS_ENFORCE : STS_NONE);
+		assert_string_equal(a.mx, t[i].there ? "mx.example.net" : "");
+		/* However the clock went, it lasts no longer than it said. */
+		sts_options(l.sts)->skew_s = 86401;
+		ask(&l, &a);
+		assert_int_equal(a.mode, STS_NONE);
+		lab_free(&l);
+	}
+}
+
+#define ENTRY(domain, id, fetched, until, policy)                                                  \
+	"{\"version\":1,\"policies\":[{\"domain\":\"" domain "\",\"id\":\"" id "\",\"fetched_at\":" fetched   \
+	",\"until\":" until ",\"policy\":\"" policy "\"}]}"
+#define GOOD_POLICY "version: STSv1\\nmode: enforce\\nmx: mx.example.net\\nmax_age: 86400\\n"
+
+static void whatever_stands_there(void **state)
+{
+	static const struct {
+		const char *text;
+		int rc;
+	} t[] = {
+		{ENTRY("example.com", "1", "900", "1100", GOOD_POLICY), 1},
+		{ENTRY("example.com", "1", "900", "999", GOOD_POLICY), 0},
+		{ENTRY("example.com", "1", "2000", "99999999999", GOOD_POLICY), 1},
+		{ENTRY("", "1", "900", "1100", GOOD_POLICY), -EBADMSG},
+		{ENTRY("Example.com", "1", "900", "1100", GOOD_POLICY), -EBADMSG},
+		{ENTRY("a b", "1", "900", "1100", GOOD_POLICY), -EBADMSG},
+		{ENTRY("example.com", "", "900", "1100", GOOD_POLICY), -EBADMSG},
+		{ENTRY("example.com", "123456789012345678901234567890123", "900", "1100", GOOD_POLICY),
+		 -EBADMSG},
+		{ENTRY("example.com", "1", "-1", "1100", GOOD_POLICY), -EBADMSG},
+		{ENTRY("example.com", "1", "900", "1.5", GOOD_POLICY), -EBADMSG},
+		{ENTRY("example.com", "1", "900", "1100", "mode: enforce"), -EBADMSG},
+		{"{\"version\":1,\"policies\":[]}", 0},
+		{"{\"version\":2,\"policies\":[]}", -EBADMSG},
+		{"{\"version\":1,\"policies\":[[]]}", -EBADMSG},
+		{"[1]", -EBADMSG},
+	};
+	struct lab l;
+
+	(void)state;
+	lab_new(&l, &good, OK POLICY);
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		json_t *j = json_loads(t[i].text, 0, NULL);
+
+		assert_non_null(j);
+		if (restart(&l, j, 1000) != t[i].rc)
+			fail_msg("%zu: %s", i, t[i].text);
+		assert_int_equal(sts_count(l.sts), t[i].rc > 0);
+	}
+	lab_free(&l);
+}
+
 static void given_up(void **state)
 {
 	(void)state;
@@ -373,6 +465,8 @@ int main(void)
 		cmocka_unit_test(no_host),
 		cmocka_unit_test(policy_none),
 		cmocka_unit_test(together),
+		cmocka_unit_test(over_a_restart),
+		cmocka_unit_test(whatever_stands_there),
 		cmocka_unit_test(given_up),
 	};
 

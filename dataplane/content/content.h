@@ -15,10 +15,27 @@
  *
  * Every view is given out in runs of at most CONTENT_RUN octets. One that fits in a single run is
  * given once, with FIRST and LAST, and can be scanned as a block; of a larger one the runs follow
- * each other, and together they are the view, wherever the input was split.
+ * each other, and together they are the view. Where runs begin does not depend on where the input
+ * was split; in which order runs of different views come does.
+ *
+ * Made here: body, rawbody, uri, attachment, and the texts of selectors. Lines of views end with LF,
+ * the last one, too. What each of them is, and where it is not what SpamAssassin has, is in
+ * docs/content.md.
+ *
+ * The attachment view has a line, LF behind it, for each part that is neither multipart nor text
+ * without a file name, when the part is over; lines of members of an archive come before that of
+ * their part (attach.h). Words are separated by one space; name is UTF-8 in which octets below
+ * 0x21, DEL, '"' and '%', and those that are no UTF-8, are %XX; what is not known is left out:
+ *
+ *   member part=3 encrypted name="invoice.exe"
+ *   part part=3 type=application/zip is=zip size=1234 sha256=… broken name="invoice.zip"
+ *
+ * The line of a message/rfc822, whose octets are read on as parts, comes when it begins, and has no
+ * size.
  *
  * What cannot be told (a bound was met, a charset nobody knows, an encoding that is broken) is a
- * mark, never a guess; the octets are then in `full` only. Nothing here changes the message.
+ * mark; what can be read of it all the same is read. Marks speak of what was looked at: the
+ * encoding of a part that no view wants is not. Nothing here changes the message.
  */
 
 #include <stdbool.h>
@@ -36,7 +53,7 @@
  * order of the message, each without its final line end. */
 enum content_form {
 	CONTENT_DECODED,  /* unfolded, RFC 2047 words decoded, UTF-8 */
-	CONTENT_RAW,      /* as it stands, folding included */
+	CONTENT_RAW,      /* as it stands behind the colon, folding included; CRLF is LF */
 	CONTENT_ADDR,     /* the addresses of the mailboxes, comma and space between */
 	CONTENT_NAME,     /* their display names, decoded */
 };
@@ -44,9 +61,13 @@ enum content_form {
 enum content_source {
 	CONTENT_FIELD,      /* fields of that name in the header of the message */
 	CONTENT_ALL,        /* the whole header block, "Name: value" lines; form DECODED or RAW */
-	CONTENT_TOCC,       /* To and Cc */
-	CONTENT_MESSAGEID,  /* Message-Id, Resent-Message-Id, X-Message-Id */
-	CONTENT_MIMEFIELD,  /* fields of that name in the headers of parts */
+	CONTENT_TOCC,       /* To, then Cc */
+	CONTENT_MESSAGEID,  /* Message-Id, then Resent-Message-Id, X-Message-Id */
+	/* Fields of that name in all headers: of the message, of parts, of messages in it. All of
+	 * them, whatever `pick` says. Where the fields that all selectors of this kind want do not
+	 * fit in LIMIT_HEADER_FIELD octets, a text of less than CONTENT_RUN may come in more than
+	 * one run. */
+	CONTENT_MIMEFIELD,
 };
 
 #define CONTENT_PICK_ALL 0
@@ -82,7 +103,7 @@ struct content_sink {
 };
 
 /* Marks: what the message did to its reader. Counted as content_NAME. */
-#define CONTENT_M_HEADER_CUT (1u << 0)     /* header block or field past its bound */
+#define CONTENT_M_HEADER_CUT (1u << 0)     /* header block, field or their number past its bound */
 #define CONTENT_M_NESTING (1u << 1)        /* deeper than LIMIT_MIME_NESTING */
 #define CONTENT_M_PARTS (1u << 2)          /* more than LIMIT_MIME_PARTS */
 #define CONTENT_M_NO_END (1u << 3)         /* a multipart without its closing delimiter */
@@ -102,12 +123,15 @@ struct content_sink {
 /* State of one message; size and alignment for pools. A fresh or finished one may be begun. */
 struct content;
 size_t content_size(void);
-/* mem: content_size() octets, 64-byte aligned, owned by the caller; nothing else is held. */
+/* mem: content_size() octets, 64-byte aligned, owned by the caller; nothing else is held. Once for
+ * each: it asks the kernel for random octets (uri.h). Pages that messages do not need are not
+ * touched. */
 struct content *content_init(void *mem);
 void content_begin(struct content *c, const struct content_plan *plan,
 		   const struct content_sink *sink);
-/* The next octets of the message, of any size; dot-unstuffed, CRLF line ends (bare LF or CR from
- * BDAT are taken as they are). The `full` view is not made here: its octets are the input's. */
+/* The next octets of the message, of any size; dot-unstuffed, CRLF line ends (a bare LF from BDAT
+ * ends a line, too, a bare CR does not). The `full` view is not made here: its octets are the
+ * input's. */
 void content_feed(struct content *c, const uint8_t *p, size_t n);
 /* The last runs. */
 void content_end(struct content *c);

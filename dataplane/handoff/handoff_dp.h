@@ -84,6 +84,7 @@ struct dp_msg {
 	bool held_back;           /* had no room when last asked, for want of chunks */
 	bool good;                /* of a source of good standing */
 	bool observed;            /* over the share of its source, and it was said */
+	uint8_t route_share;      /* percent; see dp_msg_set_route() */
 };
 
 /* MAIL. -ENOMEM: no record, arena at its floor, or pinned budget exceeded (452 4.3.1). The record
@@ -99,8 +100,12 @@ int dp_msg_add_rcpt(struct dp_worker *w, struct dp_msg *m, struct str addr);
 /* Whose message it is, before data_begin: a key that the source cannot choose (a keyed hash), not 0.
  * Messages without a source have no share. good: see dp_worker_set_share(). */
 void dp_msg_set_source(struct dp_worker *w, struct dp_msg *m, uint64_t key, bool good);
+/* Its route, before data_begin; 0: none. Of that and what is free, messages of this route may have
+ * `share` percent, those with control included: past it none begins, and those in DATA get no more
+ * room, but for the oldest of all. */
+void dp_msg_set_route(struct dp_worker *w, struct dp_msg *m, uint16_t route, uint8_t share);
 /* DATA or the first BDAT: reserves min(declared, 64 KiB), at least one chunk, and joins the age
- * list. declared 0: unknown. -ENOMEM: 452 4.3.1; -EDQUOT: the same, its source has its share;
+ * list. declared 0: unknown. -ENOMEM: 452 4.3.1; -EDQUOT: the same, its source or route has its share;
  * -EFBIG: declared over max_message. */
 int dp_msg_data_begin(struct dp_worker *w, struct dp_msg *m, uint64_t declared, uint64_t now_ms);
 /* Octets that dp_msg_append() takes for sure if it is called next. 0: hold the flow. The oldest

@@ -13,6 +13,7 @@ struct dp_use {
 	uint32_t generation;
 	uint32_t source;         /* whose message it is: index in dp_worker.source, DP_NO_SOURCE */
 	uint32_t n_chunks;       /* of a record that control has */
+	uint16_t route;          /* index in dp_worker.route_chunks; 0: none */
 	uint8_t owner;           /* enum dp_owner */
 	uint8_t loop;            /* that has it */
 };
@@ -53,6 +54,7 @@ struct dp_worker {
 	uint32_t source_mask, free_source, n_sources;
 	uint32_t share;          /* chunks of one source */
 	uint8_t share_mode;      /* enum handoff_mode */
+	uint32_t route_chunks[HANDOFF_MAX_ROUTES]; /* held or promised, those with control included */
 };
 
 struct dp_arena {
@@ -93,6 +95,9 @@ static inline struct dp_source *dp_source_of(struct dp_worker *w, uint32_t recor
 bool dp_source_may_begin(struct dp_worker *w, struct dp_msg *m, uint32_t unclaimed);
 /* Chunks that m may still take, for all that its source has; UINT32_MAX: as many as it likes. */
 uint32_t dp_source_left(struct dp_worker *w, struct dp_msg *m, uint32_t unclaimed);
+/* route.c: the same for its route. Of no route: as many as it likes. */
+uint32_t dp_route_left(const struct dp_worker *w, const struct dp_msg *m, uint32_t unclaimed);
+bool dp_route_may_begin(struct dp_worker *w, const struct dp_msg *m, uint32_t unclaimed);
 bool dp_source_over(const struct dp_worker *w, const struct dp_msg *m);
 
 /* ---- epoch --------------------------------------------------------------------------------- */

@@ -10,7 +10,7 @@
  * holds at any time: what is missing below the floor went to flows that were the oldest, and these
  * are still the oldest, or with control, or free again. Control gives back everything in bounded
  * time; then the oldest finds floor chunks in all, which is a message of the maximum size. The share
- * of a source (source.c) takes nothing from the oldest, whoever sends it.
+ * of a source (source.c) or a route (route.c) takes nothing from the oldest, whoever sends it.
  */
 
 #include "dataplane/handoff/internal.h"
@@ -36,6 +36,7 @@ uint32_t dp_record_alloc(struct dp_worker *w)
 	use->owner = DP_WORKER;
 	use->n_chunks = 0;
 	use->source = DP_NO_SOURCE;
+	use->route = 0;
 	atomic_store_explicit(&rec->generation, use->generation, memory_order_relaxed);
 	/* A reader that sees a field of this use also sees its generation. */
 	atomic_thread_fence(memory_order_release);
@@ -162,13 +163,14 @@ int dp_msg_add_rcpt(struct dp_worker *w, struct dp_msg *m, struct str addr)
 
 /* ---- DATA ---------------------------------------------------------------------------------- */
 
-/* Chunks that the source of a record came to have, or has no more. */
+/* Chunks that source and route of a record came to have, or has no more. */
 static void account(struct dp_worker *w, uint32_t record, uint32_t more, uint32_t less)
 {
 	struct dp_source *src = dp_source_of(w, record);
 
 	if (src)
 		src->chunks += more - less;
+	w->route_chunks[w->use[record].route] += more - less;
 }
 
 int dp_msg_data_begin(struct dp_worker *w, struct dp_msg *m, uint64_t declared, uint64_t now_ms)
@@ -179,7 +181,7 @@ int dp_msg_data_begin(struct dp_worker *w, struct dp_msg *m, uint64_t declared, 
 		return -EFBIG;
 	if (!may_begin(w))
 		return -ENOMEM;
-	if (!dp_source_may_begin(w, m, unclaimed(w)))
+	if (!dp_source_may_begin(w, m, unclaimed(w)) || !dp_route_may_begin(w, m, unclaimed(w)))
 		return -EDQUOT;
 	/* min(SIZE, 64 KiB) is one chunk, whatever SIZE says. */
 	m->reserved = 1;
@@ -223,7 +225,8 @@ static size_t room(struct dp_worker *w, struct dp_msg *m)
 	uint32_t more = at_most(grantable(w, m), w->floor - m->held);
 
 	if (!is_oldest(w, m))
-		more = at_most(more, dp_source_left(w, m, unclaimed(w)));
+		more = at_most(more, at_most(dp_source_left(w, m, unclaimed(w)),
+					     dp_route_left(w, m, unclaimed(w))));
 	return tail_room(m) + (size_t)more * HANDOFF_CHUNK;
 }
 
@@ -239,7 +242,9 @@ size_t dp_msg_room(struct dp_worker *w, struct dp_msg *m)
 	} else if (!m->held_back && m->held < w->floor) {
 		m->held_back = true;
 		dp_count(w->counters, CNT_arena_window_closed, 1);
-		if (grantable(w, m)) /* others would get some */
+		if (!dp_route_left(w, m, unclaimed(w)))
+			dp_count(w->counters, CNT_arena_route_held, 1);
+		else if (grantable(w, m)) /* others would get some */
 			dp_count(w->counters, CNT_arena_share_held, 1);
 	}
 	return n;

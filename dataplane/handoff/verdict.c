@@ -38,6 +38,13 @@ static unsigned int flags_of(const struct handoff_verdict *v)
 	return v->kind == VERDICT_MESSAGE ? VF_RELEASE : 0;
 }
 
+static bool route_fits(const struct handoff_verdict *v)
+{
+	if (v->kind != VERDICT_RCPT || v->code / 100 != 2 || !v->route)
+		return !v->route && !v->route_share;
+	return v->route < HANDOFF_MAX_ROUTES && v->route_share >= 1 && v->route_share <= 100;
+}
+
 static bool printable(struct str s)
 {
 	for (size_t i = 0; i < s.n; i++)
@@ -60,7 +67,7 @@ int dp_verdict_parse(const uint8_t *slots, uint32_t n_slots, uint32_t n_sessions
 		return -EINVAL;
 	if (v->text_len > n_slots * HANDOFF_SLOT - offsetof(struct handoff_verdict, text))
 		return -EINVAL;
-	if (v->session >= n_sessions || !code_fits(v) || !enhanced_fits(v))
+	if (v->session >= n_sessions || !code_fits(v) || !enhanced_fits(v) || !route_fits(v))
 		return -EINVAL;
 	if ((v->kind == VERDICT_MESSAGE || v->kind == VERDICT_RELEASE) &&
 	    (v->record >= n_records || v->record_gen % 2 == 0))

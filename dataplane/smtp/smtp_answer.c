@@ -68,12 +68,16 @@ void smtp_answer_connect(struct smtp_session *s, const struct smtp_reply *r)
 
 void smtp_answer_rcpt(struct smtp_session *s, const struct smtp_reply *r)
 {
+	uint8_t id[SMTP_TRACE_ID];
 	unsigned int code;
+	bool known;
 
 	if (s->phase != SMTP_PHASE_RCPT_ASKED)
 		return;
 	s->rcpt_open--;
-	code = smtp_say_reply(s, r, NULL);
+	/* Under it control has a record of the refusal. */
+	known = r->code >= 400 && s->server->ops.trace_id && s->server->ops.trace_id(s->owner, id);
+	code = smtp_say_reply(s, r, known ? id : NULL);
 	if (code / 100 == 2)
 		s->rcpt_accepted++;
 	else

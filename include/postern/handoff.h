@@ -41,6 +41,7 @@
 #define HANDOFF_MAX_CHUNKS 1024u
 #define HANDOFF_MAX_MATCHES 512u
 #define HANDOFF_MAX_RCPTS 512u
+#define HANDOFF_MAX_ROUTES 256u /* that have a share of the arena; 0 is none */
 #define HANDOFF_VERDICT_SLOTS 32u /* of 64 octets: head plus up to 2,008 octets of text */
 #define HANDOFF_MAX_TEXT (HANDOFF_VERDICT_SLOTS * HANDOFF_SLOT - 40u)
 
@@ -448,8 +449,9 @@ struct handoff_verdict {
 	uint16_t enh_subject;
 	uint16_t enh_detail;
 	uint16_t text_len;   /* <= HANDOFF_MAX_TEXT; printable ASCII, single line, no CR LF */
-	uint16_t pad2;
-	uint32_t pad3;
+	uint16_t route;      /* RCPT, 2xx: that of the transaction, below HANDOFF_MAX_ROUTES; 0: none */
+	uint8_t route_share; /* percent of what is free and its own, 1..100; 0 with route 0 */
+	uint8_t pad2[3];
 	uint8_t text[24];
 };
 
@@ -497,6 +499,7 @@ static inline uint64_t handoff_layout_hash(uint32_t n_counters)
 	h = HL_MIX(h, sizeof(struct handoff_desc));
 	h = HL_MIX(h, sizeof(struct handoff_verdict));
 	h = HL_MIX(h, offsetof(struct handoff_verdict, text_len));
+	h = HL_MIX(h, offsetof(struct handoff_verdict, route));
 	h = HL_MIX(h, sizeof(struct rings_head));
 	h = HL_MIX(h, sizeof(struct handoff_ring));
 	h = HL_MIX(h, sizeof(struct handoff_config));

@@ -37,6 +37,13 @@
 #define LIMIT_SELECTOR_NAME 256         /* ours: name of a header field that rules look at */
 #define LIMIT_MIME_NESTING 64           /* ours (design: content views) */
 #define LIMIT_MIME_PARTS 1000           /* ours */
+#define LIMIT_URI 4096                  /* ours: octets of one URI or attribute that are looked at */
+#define LIMIT_URIS 2048                 /* ours: URIs of a message that are given out */
+#define LIMIT_MIME_BOUNDARY 996         /* RFC 5322 2.1.1: what a line holds behind "--"; 2046: 70 */
+#define LIMIT_MIME_BOUNDARIES (16 * 1024) /* ours: octets of all that are open */
+#define LIMIT_MIME_LAYERS 4             /* ours: encoded messages inside of each other (RFC 2046
+					 * 5.2.1 has none), the outermost counted */
+#define LIMIT_MIME_PREAMBLE (8 * 1024)  /* ours: octets in front of the first boundary */
 #define LIMIT_FOREIGN_TRUST_HEADERS 64  /* ours: names of foreign-trust-headers */
 #define LIMIT_OWN_BLOCK (128 * 1024)    /* ours: what our fields add to the header of a message */
 #define LIMIT_OWN_FIELDS 16             /* ours */
@@ -114,6 +121,8 @@
 #define LIMIT_SOURCE_LINES 5         /* of the log, a second */
 #define LIMIT_SOURCES_SHOWN 20       /* by `show sources` in each list */
 #define LIMIT_POLICY_NETS 10000      /* networks in policy.allow, policy.deny */
+#define LIMIT_ACCESS_LIST 1000000u   /* ours: entries of a list of policy, 32 MB at most */
+#define LIMIT_ACCESS_FILE (64u * 1024 * 1024) /* ours: octets of its file */
 
 /* The arena of a worker running out */
 #define LIMIT_EVICT_DATA_MS 100      /* ours: between two messages that are given up for others */
@@ -126,6 +135,7 @@
 #define LIMIT_ONWARD_PROGRESS_S 60
 #define LIMIT_CALLOUT_S 5
 #define LIMIT_RCPT_CALLOUTS 8        /* ours: callouts of one transaction at once, of a route's 20 */
+#define LIMIT_RCPT_DOMAINS 16        /* ours: of a transaction, told apart where RCPTDOMAINMAX bounds them */
 #define LIMIT_WINDOW_CLOSED_S 60     /* ours (design: handoff contract, memory) */
 #define LIMIT_REFUSAL_5XX_TTL_S (24 * 3600)
 #define LIMIT_REFUSAL_4XX_TTL_S (15 * 60)
@@ -143,10 +153,18 @@
 #define LIMIT_TLS_SESSION_S 3600         /* ours: then the certificate is looked at again */
 #define LIMIT_TLS_CLEAR_S 60             /* ours: TLS failed under "may": not tried again so soon */
 #define LIMIT_ROUTE_CHECKS 256          /* ours: domains whose MX records are looked up at a reload */
+#define LIMIT_STATE_DOC (8u * 1024 * 1024) /* ours: octets of a document of control/state */
+#define LIMIT_STATE_RETRY_S 10          /* ours: after a write of one that failed */
+#define LIMIT_BREAKER_SAVE_S 600u       /* ours: what is usual on a route is written so often */
 #define LIMIT_BREAKER_HALF_LIFE_S (24 * 3600) /* ours: of what a route's breaker takes for normal */
 #define LIMIT_BREAKER_KNOWN_SHARE 5     /* ours: of its samples; so many of known recipients are enough, */
 #define LIMIT_BREAKER_KNOWN_MIN 10      /* and these at least */
 #define LIMIT_BREAKER_OF_SOURCE 3       /* ours: refusals of one source that count, a tenth of its window */
+#define LIMIT_LOAD_LEAST 2              /* ours: transactions of a route that always may be under way */
+#define LIMIT_LOAD_FAILED 5             /* ours: in a row; then nobody answers there */
+#define LIMIT_LOAD_GOOD 5               /* ours: seconds without trouble until a route is well again */
+#define LIMIT_LOAD_OPEN_S 60            /* ours: who was let in and sends nothing counts no longer */
+#define LIMIT_LOAD_LASTS_S 30           /* ours: so long refused, who insists is sent away */
 #define LIMIT_RECIPIENT_LIST 1000000u   /* ours: addresses in a route's list, 32 MB */
 #define LIMIT_RECIPIENT_FILE (256u * 1024 * 1024) /* ours: octets of it */
 #define LIMIT_REFUSAL_UNTOLD_S (24 * 3600) /* ours: a refusal that held up others waits for its retry */
@@ -159,6 +177,8 @@
 #define LIMIT_STS_REFRESH_S 86400u       /* ours: an older policy is fetched anew, in use meanwhile */
 #define LIMIT_STS_CHECK_S 3600u          /* ours: the record is asked for again, whatever its TTL */
 #define LIMIT_STS_MX 128                 /* ours: patterns of one policy */
+#define LIMIT_STS_KEPT (4u * 1024 * 1024) /* ours: octets of policies on disk, of those used last */
+#define LIMIT_STS_SAVE_S 30u             /* ours: between two writes of them */
 #define LIMIT_STS_DOMAINS 4096           /* ours: policies kept; the one used longest ago goes first */
 #define LIMIT_REFUSALS_KEPT 32768       /* ours: about 10 MB at 300 octets each */
 #define LIMIT_RECIPIENTS_KEPT 131072    /* ours: about 10 MB */
@@ -176,6 +196,8 @@
 #define LIMIT_ALERT_S 60             /* ours: a line of the log a next hop and minute */
 #define LIMIT_PEM_FILE (256u * 1024)  /* ours: certificates, keys, CA list */
 #define LIMIT_TLS_CERTIFICATES 64    /* HANDOFF_MAX_CERTIFICATES */
+#define LIMIT_ARC_THREADS 2          /* ours: that seal beside the event loop */
+#define LIMIT_ARC_QUEUE 256          /* ours: messages that wait for them; about 0.1 s */
 #define LIMIT_ARC_KEYS 64            /* ours: keys of configuration that seal */
 #define LIMIT_ARC_RSA_BITS 2048      /* RFC 8301 3.2: signers SHOULD use at least so many */
 #define LIMIT_ARC_PEM_LINES 128      /* ours: a key of 4096 bits has 52 */
@@ -217,6 +239,8 @@
 
 #define LIMIT_INDOUBT 65536         /* recipients whose 250 may be in doubt at once */
 #define LIMIT_INDOUBT_S 14400        /* ours: a sender that retries does so within 4 h */
+#define LIMIT_GREYLIST 524288       /* ours: triplets and known senders, 16 MB */
+#define LIMIT_TRACE_REFUSED 10       /* ours: records a second of refusals without a message */
 #define LIMIT_QUARANTINE_LIST 1000   /* messages in one answer */
 #define LIMIT_QUARANTINE_BATCH 64    /* puts that share a sync */
 #define LIMIT_QUARANTINE_SWEEP_S 60  /* how often old messages are looked for */
@@ -225,6 +249,9 @@
 #define DEFAULT_REVERIFY 0.001       /* share of messages whose signatures are verified once more */
 #define DEFAULT_MAX_MESSAGE (50u * 1024 * 1024)
 #define DEFAULT_MAX_RCPT 100
+#define DEFAULT_GREYLIST_DELAY_S 60            /* RFC 6647 5: from one minute */
+#define DEFAULT_GREYLIST_WINDOW_S (24 * 3600)  /* to 24 hours */
+#define DEFAULT_GREYLIST_LIFETIME_S (35 * 86400) /* RFC 6647 5: a week at least; here a monthly letter */
 #define DEFAULT_MAX_ERRORS 20
 #define DEFAULT_MAX_TRANSACTIONS 1000
 #define DEFAULT_DATA_TOTAL_S 1800

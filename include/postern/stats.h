@@ -207,6 +207,8 @@
 	X(arena_share_refused, D, "DATA refused: the source holds its share of the arena (452)") \
 	X(arena_share_held, C, "times a DATA flow was held because its source is over its share") \
 	X(arena_share_observed, C, "messages that go on though their source is over its share (observe)") \
+	X(arena_route_refused, D, "DATA refused: the route holds its share of the arena (452)") \
+	X(arena_route_held, C, "times a DATA flow was held because its route is over its share") \
 	/* sessions */ \
 	X(sessions_full, D, "connections reset: no session left (--max-sessions)") \
 	X(sessions_evicted, D, "idle sessions sent away with 421 to make room for new ones") \
@@ -225,24 +227,34 @@
 	X(rcpt_other_route, D, "recipients deferred: another route was taken (452 4.5.3)") \
 	X(rcpt_unlisted, D, "recipients refused: not in the list of their route") \
 	X(rcpt_too_big, D, "recipients refused: the declared size is over that of the next hop (550 5.3.4)") \
+	X(rcpt_over_limit, D, "recipients deferred: max-recipients of their route (452 4.5.3)") \
 	X(rcpt_too_many, D, "recipients deferred: the next hop takes them in smaller transactions (452 4.5.3)") \
 	X(breaker_opened, C, "breakers of routes that opened") \
 	X(breaker_deferred, D, "5xx of a next hop turned into 451 by an open breaker") \
+	X(overload_deferred, D, "recipients deferred: their route is at its bound (451 4.4.5)") \
+	X(overload_memory, D, "recipients deferred: their route holds its share of the arena (451 4.4.5)") \
+	X(overload_closed, D, "sessions ended that insisted on a route that is shedding (421 4.4.5)") \
+	X(overload_opened, C, "times a route began to shed") \
 	X(callouts, C, "recipient callouts to next hops") \
 	X(callout_failed, C, "callouts without an answer in time") \
 	X(messages, C, "messages judged") \
 	X(loops, D, "messages refused: they were here twice, or over too many hops (554 5.4.6)") \
+	X(headers_malformed, D, "messages refused: malformed or oversized header (554 5.6.0)") \
+	X(not_judged, D, "messages deferred: they could not be judged (451 4.3.0)") \
 	X(delivered, C, "messages delivered") \
 	X(indoubt_entries, G, "recipients of delivered messages whose client may not know") \
 	X(indoubt_kept, C, "recipients whose 250 was not acknowledged") \
 	X(indoubt_answered, C, "messages answered from the in-doubt table, not delivered again") \
 	X(indoubt_pushed_out, C, "entries of the in-doubt table that lost their place") \
 	X(quarantined, C, "messages put into quarantine") \
+	X(quarantine_redirected, C, "of these, taken by the next hop of a quarantine mailbox") \
+	X(discarded, D, "messages answered 250 and given to nobody, as configuration says") \
 	X(quarantine_failed, C, "messages that quarantine did not take, deferred") \
 	X(quarantine_held, G, "messages in quarantine") \
 	X(quarantine_bytes, G, "octets of messages in quarantine") \
 	X(quarantine_expired, C, "messages in quarantine deleted for their age") \
 	X(quarantine_released, C, "messages released from quarantine, for one recipient or more") \
+	X(quarantine_release_busy, D, "releases refused: the message is being released already") \
 	X(deferred, C, "messages answered 4xx") \
 	X(rejected, C, "messages answered 5xx") \
 	X(aborted, C, "messages given up before the onward dot (client gone, cancel)") \
@@ -276,6 +288,7 @@
 	X(arc_none, C, "messages without a chain") \
 	X(arc_sealed, C, "messages that our set was put on") \
 	X(arc_seal_failed, C, "messages that went out unsealed: no key, or it could not be done") \
+	X(arc_seal_waited, C, "messages sealed on the event loop: too many waited for the threads that seal") \
 	X(arc_seal_skipped, C, "messages not sealed: the chain has ended or 50 sets") \
 	X(dmarc_pass, C, "dmarc=pass") X(dmarc_fail, C, "dmarc=fail") \
 	X(dmarc_none, C, "dmarc=none") X(dmarc_temperror, C, "dmarc=temperror") \
@@ -285,6 +298,15 @@
 	X(dmarc_refused, D, "messages refused for DMARC") \
 	X(dmarc_overridden_forwarder, C, "failed DMARC policies lifted by a trusted forwarder") \
 	X(dmarc_overridden_sealer, C, "failed DMARC policies lifted by a chain of trusted sealers") \
+	X(access_denied, D, "messages, recipients and sessions that a deny list of policy named") \
+	X(access_allowed, C, "messages that an allow list of policy named") \
+	X(policy_rule, D, "messages refused or deferred: action of a rule") \
+	X(policy_score, D, "messages refused or deferred: reject-score, defer-score") \
+	X(greylist_deferred, D, "recipients deferred: a sender nobody knows yet (451 4.7.1)") \
+	X(greylist_passed, C, "recipients taken at a retry in its time") \
+	X(greylist_known, C, "recipients taken at once: the sender is known") \
+	X(greylist_spared, C, "recipients that a dry run did not defer") \
+	X(greylist_pushed_out, C, "entries of the greylist that lost their place") \
 	X(dnsbl_listed, C, "listings in lists in the DNS") \
 	X(dnsbl_not_listed, C, "answers of such lists that say no") \
 	X(dnsbl_failed, C, "questions to such lists without an answer") \
@@ -321,12 +343,14 @@
 	X(nexthop_reused, C, "messages sent on a pooled connection") \
 	X(nexthop_relay_fault, D, "refusals that speak of the relay, answered 451") \
 	X(nexthop_reset, C, "connections lost in a transaction") \
+	X(nexthop_timeout, C, "next hops that did not answer, or took nothing, in time") \
 	X(nexthop_in_doubt, C, "onward dots without a reply") \
 	X(nexthop_queue_full, D, "transactions deferred: too many wait for a connection of the route") \
 	X(nexthop_queue_timeout, D, "transactions deferred: no connection of the route in its queue-timeout") \
 	X(route_null_mx, D, "transactions refused: the recipient's domain has a null MX") \
 	X(route_mx_self, D, "transactions deferred: the MX records of the route lead back here") \
 	X(route_mx_nowhere, D, "transactions deferred: no domain or no host behind the MX records of the route") \
+	X(route_mx_failed, D, "look-ups of MX records that failed: no answer, or bogus") \
 	X(nexthop_failover, C, "transactions taken to another address of the next hop") \
 	X(nexthop_stale, C, "pooled connections found dead at MAIL, message sent on a fresh one") \
 	X(nexthop_garbage, C, "next-hop replies that were no SMTP") \
@@ -349,7 +373,10 @@
 	X(sts_mx_refused, D, "hosts of MX records that the MTA-STS policy of their domain does not name") \
 	X(sts_refused, D, "transactions deferred: their MTA-STS policy names no host of the MX records") \
 	X(sts_testing_failed, C, "what an MTA-STS policy in mode testing would have refused") \
+	X(state_failed, D, "writes of the state directory that failed; they are tried again") \
+	X(state_damaged, D, "documents of the state directory that could not be read at the start") \
 	X(trace_records, C, "trace records written") \
+	X(trace_untold, D, "refusals before there was a message that have no trace record: too many a second") \
 	X(trace_failed, D, "trace records that could not be written") \
 	X(api_requests, C, "requests on the control socket") \
 	X(replies_acked, C, "final replies that the client's TCP acknowledged") \

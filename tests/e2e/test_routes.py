@@ -10,6 +10,7 @@ import json
 import os
 import pwd
 import re
+import signal
 import smtplib
 import sys
 
@@ -175,6 +176,33 @@ def loops(lab):
     assert final.startswith("554 5.4.6"), final
 
 
+def crash(lab):
+    """kill -9 of control: its memory is gone, the state directory is not."""
+    labs.wait_for("the breaker is on disk", lambda: '"open":true' in state_file(lab))
+    lab.stop("control", signal.SIGKILL)
+    lab.start_control()
+    lab.wait_ready()
+
+
+def state_file(lab):
+    path = lab.dir / "state/breakers.json"
+    return path.read_text() if path.exists() else ""
+
+
+def damaged(lab):
+    """Nobody knows which breakers were open: all are, and mail is deferred, not bounced."""
+    lab.stop("control", signal.SIGKILL)
+    path = lab.dir / "state/breakers.json"
+    path.write_bytes(path.read_bytes()[:-3])
+    lab.start_control()
+    lab.wait_ready()
+    assert "nobody knows which breakers were open, so all are" in lab.log("control")
+    shown = json.loads(lab.ctl("breaker", "show", "--json").stdout)["breakers"]
+    assert shown and all(b["open"] for b in shown), shown
+    assert path.with_suffix(".json.bad").exists()
+    assert next(c["value"] for c in lab.stats()["control"] if c["name"] == "state_damaged") == 1
+
+
 def breaker(lab, hop):
     """All at once nobody is known: no client hears 5xx, until an operator says so."""
     people = [f"p{i}@m.example.com" for i in range(16)]
@@ -194,6 +222,11 @@ def breaker(lab, hop):
     assert re.search(r"ALERT route mx: .*breaker is open", lab.log("control"))
     # Those that were bounced hear 451 too, from memory.
     assert send(lab, people[0], "third")[0].startswith("451 4.4.0")
+    crash(lab)
+    assert "1 breaker(s) are open, as before the restart" in lab.log("control")
+    after = next(b for b in json.loads(lab.ctl("breaker", "show", "--json").stdout)["breakers"] if b["route"] == "mx")
+    assert after["open"] and after["by"] == "known" and after["opened"] == state["opened"], after
+    assert send(lab, people[0], "fourth")[0].startswith("451 4.4.0")
     refuse(lab, hop, "/^gone@/")
     assert lab.ctl("breaker", "ack", "mx").returncode == 0
     assert lab.ctl("breaker", "ack", "mx", check=False).returncode != 0
@@ -223,6 +256,7 @@ def main():
             lists(lab)
             loops(lab)
             breaker(lab, hop)
+            damaged(lab)
         finally:
             hop.stop()
 

@@ -17,7 +17,7 @@ class Gateway(spoofing.Lab):
     attacker, rcpt = labs.CLIENT4, "user@example.com"
 
     def __init__(self, lab, mode):
-        self.lab, self.modes = lab, (mode,)
+        self.lab, self.modes, self.malformed = lab, (mode,), 0
         super().__init__(str(lab.dir))
 
     def start(self):
@@ -52,12 +52,20 @@ class Gateway(spoofing.Lab):
         new = [p.read_bytes() for p in self.lab.inbox() if p not in had]
         # Delivered if and only if the client was told so.
         spoofing.check("delivered", len(new) == reply.startswith("250 "), reply, len(new))
+        # Counted by its own name, and nothing else is.
+        malformed = self.counter("headers_malformed")
+        spoofing.check("counter", malformed - self.malformed == ("malformed or oversized header" in reply), reply,
+                       malformed - self.malformed)
+        self.malformed = malformed
         r = dict(record.get("judged") or {})
         r["reply"] = reply
         r["headers"] = [f for f in self.fields(new[0]) if f.startswith("Authentication-Results:")] if new else []
         for data in new:
             spoofing.check("bytes", data.endswith(message), "the message was changed")
         return r
+
+    def counter(self, name):
+        return next(c["value"] for c in self.lab.stats()["control"] if c["name"] == name)
 
     @staticmethod
     def fields(data):
@@ -85,6 +93,7 @@ def main():
             configure(lab, g.modes[0])
             lab.ctl("config", "reload")
             lab.wait_ready()
+            g.malformed = g.counter("headers_malformed")
             print(f"policy.dmarc = {g.modes[0]}:")
             rc |= spoofing.run(g, list(spoofing.CASES))
             spoofing.failures.clear()

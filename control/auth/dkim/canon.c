@@ -3,6 +3,9 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #include "control/auth/dkim/canon.h"
 
@@ -79,6 +82,62 @@ static void emit_data(struct canon_pass *p, struct canon_body *b, const uint8_t 
 	emit(p, b, data, n);
 }
 
+/*
+ * Octets from `i` on that come out as they are, lines and all: from one that is neither white space
+ * nor CR to where something may have to go. A CRLF, and a single space in relaxed, is within only if the
+ * octet behind it is here and stays.
+ */
+static size_t simple_run(const uint8_t *data, size_t i, size_t n)
+{
+	for (;;) {
+		i += str_find(str_make(data + i, n - i), '\r');
+		if (i + 2 >= n || data[i + 1] != '\n' || data[i + 2] == '\r')
+			return i;
+		i += 3;
+	}
+}
+
+/* Octets over the space are never changed; those up to it are looked at one by one. */
+static size_t plain_run(const uint8_t *data, size_t i, size_t n)
+{
+#ifdef __SSE2__
+	const __m128i space = _mm_set1_epi8(' ');
+
+	for (; i + 17 <= n; i += 16) {
+		__m128i v = _mm_loadu_si128((const __m128i *)(const void *)(data + i));
+		__m128i next = _mm_loadu_si128((const __m128i *)(const void *)(data + i + 1));
+		__m128i low = _mm_cmpeq_epi8(_mm_min_epu8(v, space), v);
+		__m128i low_next = _mm_cmpeq_epi8(_mm_min_epu8(next, space), next);
+		/* a space whose next octet is none of them */
+		__m128i fine = _mm_andnot_si128(low_next, _mm_cmpeq_epi8(v, space));
+		unsigned int stop = (unsigned int)_mm_movemask_epi8(_mm_andnot_si128(fine, low));
+
+		if (stop)
+			return i + (unsigned int)__builtin_ctz(stop);
+	}
+#endif
+	while (i < n && (data[i] > ' ' || (data[i] == ' ' && i + 1 < n && data[i + 1] > ' ')))
+		i++;
+	return i;
+}
+
+static size_t relaxed_run(const uint8_t *data, size_t i, size_t n)
+{
+	for (;;) {
+		i = plain_run(data, i, n);
+		if (i == n || data[i] == ' ' || data[i] == '\t')
+			return i;
+		if (data[i] != '\r') { /* some other control character */
+			i++;
+			continue;
+		}
+		if (i + 2 >= n || data[i + 1] != '\n' || data[i + 2] == '\r' ||
+		    ascii_is_wsp(data[i + 2]))
+			return i;
+		i += 2;
+	}
+}
+
 static void body_update(struct canon_pass *p, struct canon_body *b, const uint8_t *data, size_t n)
 {
 	bool relaxed = b->canon == CANON_RELAXED;
@@ -109,11 +168,7 @@ static void body_update(struct canon_pass *p, struct canon_body *b, const uint8_
 			i++;
 			continue;
 		}
-		if (relaxed)
-			while (i < n && data[i] != '\r' && !ascii_is_wsp(data[i]))
-				i++;
-		else
-			i += str_find(str_make(data + i, n - i), '\r');
+		i = relaxed ? relaxed_run(data, i, n) : simple_run(data, i, n);
 		emit_data(p, b, data + start, i - start);
 	}
 }

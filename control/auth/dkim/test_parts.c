@@ -322,6 +322,100 @@ static void body_long(void **state)
 	free(text);
 }
 
+/* RFC 6376 3.4.3 and 3.4.4, read from the text an octet at a time over the whole body. */
+static size_t by_octets(const uint8_t *in, size_t n, bool relaxed, uint8_t *out)
+{
+	size_t k = 0, line = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		bool eol = in[i] == '\r' && i + 1 < n && in[i + 1] == '\n';
+
+		if (relaxed && (in[i] == ' ' || in[i] == '\t')) {
+			if (k == line || out[k - 1] != ' ')
+				out[k++] = ' ';
+			continue;
+		}
+		if (!eol) {
+			out[k++] = in[i];
+			continue;
+		}
+		while (relaxed && k > line && out[k - 1] == ' ')
+			k--;
+		memcpy(out + k, "\r\n", 2);
+		k += 2;
+		line = k;
+		i++;
+	}
+	while (relaxed && k > line && out[k - 1] == ' ')
+		k--;
+	if (k > line) { /* the last line has an end, whether it came with one or not */
+		memcpy(out + k, "\r\n", 2);
+		k += 2;
+	}
+	while (k >= 4 && !memcmp(out + k - 4, "\r\n\r\n", 4))
+		k -= 2;
+	if (k == 2 && !memcmp(out, "\r\n", 2))
+		k = 0;
+	if (!k && !relaxed) {
+		memcpy(out, "\r\n", 2);
+		k = 2;
+	}
+	return k;
+}
+
+/* The pass takes long runs as they are; whatever stands in them and wherever they are cut, its digests
+ * are those of the octets one by one. */
+static void body_by_octets(void **state)
+{
+	static const char *const alphabet[] = {
+		"a \t\r\n", "\r\n", "ab\r", "words and more of them \r\n\r\n\t",
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 \n\x01\x1f\x80\xff.",
+	};
+	static uint8_t in[6000], out[2 * sizeof(in) + 2];
+	uint64_t seed = 42;
+
+	(void)state;
+#define NEXT(below) ((size_t)((seed = seed * 6364136223846793005u + 1442695040888963407u) >> 33) % (below))
+	for (unsigned int round = 0; round < 4000; round++) {
+		const char *from = alphabet[NEXT(5)];
+		size_t n = NEXT(round % 4 ? 200 : sizeof(in)), limit = NEXT(2 * n + 3), line = NEXT(90) + 1;
+		struct canon_pass p;
+		uint8_t want[32];
+
+		for (size_t i = 0; i < n; i++)
+			in[i] = (uint8_t)from[NEXT(strlen(from))];
+		for (size_t i = line; NEXT(2) && i + 2 < n; i += line) /* mostly text of lines */
+			memcpy(in + i, "\r\n", 2);
+		canon_pass_init(&p);
+		for (int relaxed = 0; relaxed < 2; relaxed++) {
+			enum dkim_canon c = relaxed ? CANON_RELAXED : CANON_SIMPLE;
+
+			assert_int_equal(canon_pass_add(&p, c, UINT64_MAX), 2 * relaxed);
+			assert_int_equal(canon_pass_add(&p, c, limit), 2 * relaxed + 1);
+		}
+		for (size_t i = 0; i < n;) {
+			size_t piece = 1 + NEXT(round % 3 ? 40 : sizeof(in));
+
+			piece = piece < n - i ? piece : n - i;
+			canon_pass_update(&p, in + i, piece);
+			i += piece;
+		}
+		canon_pass_end(&p);
+		for (int relaxed = 0; relaxed < 2; relaxed++) {
+			size_t k = by_octets(in, n, relaxed, out);
+
+			assert_int_equal(p.body[relaxed].total, k);
+			assert_int_equal(EVP_Digest(out, k, want, NULL, canon_sha256(), NULL), 1);
+			assert_memory_equal(p.hash[2 * relaxed].digest, want, 32);
+			k = k < limit ? k : limit;
+			assert_int_equal(EVP_Digest(out, k, want, NULL, canon_sha256(), NULL), 1);
+			assert_memory_equal(p.hash[2 * relaxed + 1].digest, want, 32);
+		}
+		canon_pass_free(&p);
+	}
+#undef NEXT
+}
+
 static void header_forms(void **state)
 {
 	static const char m[] =
@@ -371,6 +465,7 @@ int main(void)
 		cmocka_unit_test(key_records),   cmocka_unit_test(signatures),
 		cmocka_unit_test(international), cmocka_unit_test(body_splits),
 		cmocka_unit_test(body_long),     cmocka_unit_test(header_forms),
+		cmocka_unit_test(body_by_octets),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
