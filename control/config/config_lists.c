@@ -16,7 +16,7 @@
 
 static const char *const action_words[] = {
 	[CONFIG_ACCEPT] = "none", [CONFIG_TAG] = "tag",
-	[CONFIG_QUARANTINE] = "quarantine", [CONFIG_DEFER] = "defer",
+	[CONFIG_QUARANTINE] = "quarantine", [CONFIG_DISCARD] = "", [CONFIG_DEFER] = "defer",
 	[CONFIG_REJECT] = "reject", NULL};
 
 static void read_text(struct config_reader *r, const struct config_node *n, const struct config_key *k,
