@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+
+/*
+ * Which tier a pattern is in. Texts of headers are short: there the pattern itself is looked for. In
+ * the large views one dear pattern slows down all others that share its database, so there only what
+ * is as cheap as literals goes in, and literals stand for the rest.
+ */
+
+#include <hs/hs.h>
+#include <stdlib.h>
+
+#include "control/rules/rules_database.h"
+#include "control/rules/rules_internal.h"
+
+/* A gate that opens more often than once in so many octets keeps nobody out. */
+#define GATE_RARE (1.0 / 3000)
+/* Slower than this alone, in 1e9 octets a second: not among others, not even in a header. */
+#define HEADER_SLOW 0.02
+
+void rules_analyse(struct rules *r, size_t i)
+{
+	struct rule_source *s = &r->src[i];
+	unsigned int flags = (s->caseless ? REGEX_F_CASELESS : 0) | (s->multiline ? REGEX_F_MULTILINE : 0) |
+			     (s->dotall ? REGEX_F_DOTALL : 0) | (s->extended ? REGEX_F_EXTENDED : 0);
+	const char *why = "";
+	struct regex re;
+	size_t at = 0;
+
+	if (regex_parse(str_c(rule_pattern(s)), flags, &re, &why, &at)) {
+		r->rule[i].why = why;
+		return;
+	}
+	regex_lines(&re, &s->lines);
+	if (regex_literals(&re, &s->gate))
+		r->oom = true;
+	s->analysed = true;
+	r->rule[i].n_literals = (unsigned int)s->gate.n;
+	r->rule[i].gate = s->gate.n ? s->gate.per_octet * 10000 : 0;
+	regex_free(&re);
+}
+
+static bool takes(const struct rules *r, size_t i, const struct rules_slot *slot)
+{
+	char *text = rules_hs_text(&r->src[i]);
+	hs_compile_error_t *error = NULL;
+	hs_expr_info_t *info = NULL;
+	bool ok = text && hs_expression_info(text, rules_hs_flags(r, i, slot), &info, &error) == HS_SUCCESS;
+
+	hs_free_compile_error(error);
+	free(info);
+	free(text);
+	return ok;
+}
+
+/* Does Hyperscan take it, as it is or approximately? */
+static bool native(struct rules *r, size_t i, const struct rules_slot *slot)
+{
+	r->rule[i].prefilter = false;
+	if (takes(r, i, slot))
+		return true;
+	r->rule[i].prefilter = true;
+	return takes(r, i, slot);
+}
+
+/* May what Hyperscan finds in the slot's text lack a match that the rule has? */
+static const char *loses(const struct rules *r, size_t i, const struct rules_slot *slot)
+{
+	const struct rule_source *s = &r->src[i];
+
+	if (!slot->lines && slot->number < CONTENT_SLOT_SELECTOR)
+		return NULL;
+	if (!s->analysed)
+		return "it is not understood";
+	/* SpamAssassin's values of headers end in a line feed, ours do not. */
+	if (!slot->lines)
+		return s->lines.needs_last ? "it may end in the line feed behind a header" : NULL;
+	if (s->lines.lossy)
+		return "what is in another line may hide a match";
+	if (s->lines.very_edges || s->no_subject)
+		return "it asks for an end of the text, which is one of lines here";
+	return NULL;
+}
+
+/* Is a match in the slot's text a hit of the rule? */
+static bool exact(const struct rules *r, size_t i, const struct rules_slot *slot)
+{
+	const struct rule_source *s = &r->src[i];
+
+	if (r->rule[i].prefilter || (r->rule[i].multiple && !r->rule[i].negated))
+		return false;
+	if (!slot->lines)
+		return true;
+	return !s->lines.crosses && (slot->line_feed || !s->lines.line_end);
+}
+
+static bool gate_usable(const struct rules *r, size_t i, bool any)
+{
+	const struct regex_literals *gate = &r->src[i].gate;
+
+	if (!gate->n || (!any && gate->per_octet > GATE_RARE))
+		return false;
+	/* The line feed of a header is in no text of the dataplane's. */
+	if (r->src[i].lines.needs_last && r->rule[i].slot >= CONTENT_SLOT_SELECTOR)
+		for (size_t k = 0; k < gate->n; k++)
+			for (unsigned int o = 0; o < gate->literal[k].len; o++)
+				if (gate->literal[k].octet[o] == '\n')
+					return false;
+	return true;
+}
+
+static void choose_one(struct rules *r, size_t i, const struct rules_slot *slot)
+{
+	bool large = slot->number < VIEW_COUNT;
+	struct rule *rule = &r->rule[i];
+	const char *why = loses(r, i, slot);
+	bool can = !why && native(r, i, slot);
+
+	/* Told texts are made by control, and only there. */
+	if (slot->number >= RULES_SLOT_TOLD) {
+		rule->why = "the text is known to control alone";
+		return;
+	}
+	if (can && (!large || r->opt.explain))
+		rule->gb_s = rules_measure(rule_pattern(&r->src[i]), rules_hs_flags(r, i, slot), slot);
+	if (large && gate_usable(r, i, false)) {
+		rule->tier = RULE_GATED;
+		rule->prefilter = false;
+		return;
+	}
+	if (can && (large || rule->gb_s > HEADER_SLOW)) {
+		rule->tier = exact(r, i, slot) ? RULE_NATIVE : RULE_CONFIRMED;
+		return;
+	}
+	rule->prefilter = false;
+	if (gate_usable(r, i, true)) {
+		rule->tier = RULE_GATED;
+		return;
+	}
+	rule->why = why ? why : can ? "too slow" : "Hyperscan does not take it";
+}
+
+void rules_choose(struct rules *r)
+{
+	for (size_t s = 0; s < r->n_slots && !r->oom; s++)
+		for (size_t k = 0; k < r->slot[s].n; k++) {
+			choose_one(r, r->slot[s].rule[k], &r->slot[s]);
+			if (r->opt.progress)
+				r->opt.progress(r->opt.arg, "plan", s + 1, r->n_slots);
+		}
+}
