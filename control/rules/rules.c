@@ -64,6 +64,7 @@ static void drop_rules(struct rules *r)
 	for (size_t i = 0; i < r->n_slots; i++) {
 		free(r->slot[i].rule);
 		free(r->slot[i].blob);
+		free(r->slot[i].automaton);
 	}
 	r->n = r->n_slots = r->n_order = 0;
 	r->plan = (struct content_plan){0};

@@ -136,55 +136,76 @@ static int compile_mode(struct job *j, unsigned int mode, char **bytes, size_t *
 	return result;
 }
 
-static void make_blob(struct job *j, const char *block, size_t block_len, const char *stream,
-		      size_t stream_len)
+static uint64_t place(size_t *end, size_t len)
 {
-	size_t block_off = (sizeof(struct scan_blob_head) + BLOB_ALIGN - 1) & ~(size_t)(BLOB_ALIGN - 1);
-	size_t stream_off = (block_off + block_len + BLOB_ALIGN - 1) & ~(size_t)(BLOB_ALIGN - 1);
-	size_t len = (stream_off + stream_len + BLOB_ALIGN - 1) & ~(size_t)(BLOB_ALIGN - 1);
-	struct scan_blob_head head = {
-		.magic = SCAN_BLOB_MAGIC, .n_patterns = (uint32_t)j->slot->n,
-		.block_off = block_off, .block_len = block_len,
-		.stream_off = stream_off, .stream_len = stream_len,
-	};
-	uint8_t *blob = aligned_alloc(BLOB_ALIGN, len);
+	uint64_t off = *end;
 
+	*end = (*end + len + BLOB_ALIGN - 1) & ~(size_t)(BLOB_ALIGN - 1);
+	return len ? off : 0;
+}
+
+static void put(uint8_t *blob, uint64_t off, const void *p, size_t len)
+{
+	if (len)
+		memcpy(blob + off, p, len);
+}
+
+struct compiled {
+	char *block, *stream;
+	size_t block_len, stream_len;
+};
+
+static void make_blob(struct rules *r, struct rules_slot *slot, const struct compiled *c)
+{
+	size_t len = (sizeof(struct scan_blob_head) + BLOB_ALIGN - 1) & ~(size_t)(BLOB_ALIGN - 1);
+	struct scan_blob_head head = {
+		.magic = SCAN_BLOB_MAGIC, .n_patterns = (uint32_t)slot->n,
+		.block_len = c->block_len, .stream_len = c->stream_len,
+		.automaton_len = slot->automaton_len,
+	};
+	uint8_t *blob;
+
+	head.block_off = place(&len, c->block_len);
+	head.stream_off = place(&len, c->stream_len);
+	head.automaton_off = place(&len, slot->automaton_len);
+	blob = aligned_alloc(BLOB_ALIGN, len);
 	if (!blob) {
-		j->r->oom = true;
+		r->oom = true;
 		return;
 	}
 	memset(blob, 0, len);
-	memcpy(head.rules_sha256, j->r->digest, sizeof(head.rules_sha256));
+	memcpy(head.rules_sha256, r->digest, sizeof(head.rules_sha256));
 	snprintf(head.hs_version, sizeof(head.hs_version), "%s", hs_version());
 	memcpy(blob, &head, sizeof(head));
-	memcpy(blob + block_off, block, block_len);
-	memcpy(blob + stream_off, stream, stream_len);
-	j->slot->blob = blob;
-	j->slot->blob_len = len;
+	put(blob, head.block_off, c->block, c->block_len);
+	put(blob, head.stream_off, c->stream, c->stream_len);
+	put(blob, head.automaton_off, slot->automaton, slot->automaton_len);
+	slot->blob = blob;
+	slot->blob_len = len;
 }
 
 void rules_database(struct rules *r, struct rules_slot *slot)
 {
-	char *block = NULL, *stream = NULL;
-	size_t block_len = 0, stream_len = 0;
-	struct job j;
+	struct compiled c = {0};
 	int rc = 0;
 
 	if (slot->number >= RULES_SLOT_TOLD)
 		return;
 	/* Each turn takes at least one rule out, so this ends. */
-	while (rc == 0 && !r->oom) {
-		j = (struct job){.r = r, .slot = slot};
-		free(block);
-		block = NULL;
+	while (rc == 0 && !r->oom && !r->error) {
+		struct job j = {.r = r, .slot = slot};
+
+		free(c.block);
+		c.block = NULL;
+		c.block_len = 0;
 		gather(&j);
-		rc = !j.n || r->oom ? -1 : compile_mode(&j, HS_MODE_BLOCK, &block, &block_len);
-		if (rc == 1)
-			rc = compile_mode(&j, HS_MODE_STREAM, &stream, &stream_len);
-		if (rc == 1)
-			make_blob(&j, block, block_len, stream, stream_len);
+		rc = !j.n ? 1 : compile_mode(&j, HS_MODE_BLOCK, &c.block, &c.block_len);
+		if (rc == 1 && j.n)
+			rc = compile_mode(&j, HS_MODE_STREAM, &c.stream, &c.stream_len);
 		job_end(&j);
 	}
-	free(block);
-	free(stream);
+	if (rc == 1 && (c.block_len || slot->automaton_len))
+		make_blob(r, slot, &c);
+	free(c.block);
+	free(c.stream);
 }

@@ -10,7 +10,8 @@
  *   rules_selector.c names of headers → slots             rules_replace.c   replace_tag
  *   rules_finish.c   definitions and settings → rules     rules_meta.c      meta expressions
  *   rules_plan.c     which tier a pattern is in           rules_measure.c   what it costs
- *   rules_compile.c  PCRE2, Hyperscan, blobs              rules_cache.c     databases kept
+ *   rules_automaton.c gates without literals              rules_database.c  blobs
+ *   rules_compile.c  PCRE2, slots                         rules_cache.c     databases kept
  *   rules_judge.c    matches → hits                       rules_match.c     one pattern, one text
  */
 
@@ -40,7 +41,8 @@ struct rule_source {
 	bool absent_match;       /* matches what a header that is not there stands for */
 	bool no_subject;         /* tflags nosubject: not in the body view's first line */
 	pcre2_code *code;
-	bool analysed;           /* the two below are filled in */
+	bool analysed;           /* the next three are filled in */
+	bool large;              /* a tree of many nodes: Hyperscan would take minutes */
 	struct regex_lines lines;
 	struct regex_literals gate;
 	struct meta_step *step;  /* of meta rules */
@@ -87,6 +89,8 @@ struct rules_slot {
 	bool line_feed;          /* ... with its line feed */
 	uint32_t *rule;          /* pattern id → index in rules->rule */
 	size_t n;
+	void *automaton;         /* automaton.h */
+	size_t automaton_len;
 	void *blob;              /* 64-byte aligned; of the dataplane's slots */
 	size_t blob_len;
 };
@@ -201,6 +205,7 @@ double rules_meta_value(const struct rule_source *src, const double *value);
 void rules_compile(struct rules *r);
 /* Tree of the pattern: lines and gate; leaves src->analysed false where it is not understood. */
 void rules_analyse(struct rules *r, size_t i);
+unsigned int rules_regex_flags(const struct rule_source *s);
 void rules_choose(struct rules *r);
 /* Octets a second of Hyperscan alone, in units of 1e9; 0: cannot be told. */
 double rules_measure(const char *pattern, unsigned int hs_flags, const struct rules_slot *slot);

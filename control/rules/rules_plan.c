@@ -10,6 +10,7 @@
 #include <hs/hs.h>
 #include <stdlib.h>
 
+#include "control/rules/rules_automaton.h"
 #include "control/rules/rules_database.h"
 #include "control/rules/rules_internal.h"
 
@@ -17,17 +18,24 @@
 #define GATE_RARE (1.0 / 3000)
 /* Slower than this alone, in 1e9 octets a second: not among others, not even in a header. */
 #define HEADER_SLOW 0.02
+#define VIEW_SLOW 0.1
+/* A tree of more nodes: its compilation takes minutes. */
+#define NATIVE_NODES 2000u
+
+unsigned int rules_regex_flags(const struct rule_source *s)
+{
+	return (s->caseless ? REGEX_F_CASELESS : 0) | (s->multiline ? REGEX_F_MULTILINE : 0) |
+	       (s->dotall ? REGEX_F_DOTALL : 0) | (s->extended ? REGEX_F_EXTENDED : 0);
+}
 
 void rules_analyse(struct rules *r, size_t i)
 {
 	struct rule_source *s = &r->src[i];
-	unsigned int flags = (s->caseless ? REGEX_F_CASELESS : 0) | (s->multiline ? REGEX_F_MULTILINE : 0) |
-			     (s->dotall ? REGEX_F_DOTALL : 0) | (s->extended ? REGEX_F_EXTENDED : 0);
 	const char *why = "";
 	struct regex re;
 	size_t at = 0;
 
-	if (regex_parse(str_c(rule_pattern(s)), flags, &re, &why, &at)) {
+	if (regex_parse(str_c(rule_pattern(s)), rules_regex_flags(s), &re, &why, &at)) {
 		r->rule[i].why = why;
 		return;
 	}
@@ -35,6 +43,7 @@ void rules_analyse(struct rules *r, size_t i)
 	if (regex_literals(&re, &s->gate))
 		r->oom = true;
 	s->analysed = true;
+	s->large = re.n_nodes > NATIVE_NODES;
 	r->rule[i].n_literals = (unsigned int)s->gate.n;
 	r->rule[i].gate = s->gate.n ? s->gate.per_octet * 10000 : 0;
 	regex_free(&re);
@@ -109,43 +118,54 @@ static bool gate_usable(const struct rules *r, size_t i, bool any)
 	return true;
 }
 
-static void choose_one(struct rules *r, size_t i, const struct rules_slot *slot)
+static void choose_one(struct rules *r, size_t i, const struct rules_slot *slot,
+		       struct rules_automaton *automaton)
 {
-	bool large = slot->number < VIEW_COUNT;
+	bool large = slot->number < VIEW_COUNT, can;
 	struct rule *rule = &r->rule[i];
 	const char *why = loses(r, i, slot);
-	bool can = !why && native(r, i, slot);
 
 	/* Told texts are made by control, and only there. */
 	if (slot->number >= RULES_SLOT_TOLD) {
 		rule->why = "the text is known to control alone";
 		return;
 	}
-	if (can && (!large || r->opt.explain))
-		rule->gb_s = rules_measure(rule_pattern(&r->src[i]), rules_hs_flags(r, i, slot), slot);
-	if (large && gate_usable(r, i, false)) {
+	if (!why && r->src[i].large)
+		why = "too large for Hyperscan";
+	can = !why && native(r, i, slot);
+	if (large && gate_usable(r, i, false))
 		rule->tier = RULE_GATED;
+	else if (large && rules_automaton_add(automaton, r, i))
+		rule->tier = RULE_AUTOMATON;
+	if (can && (rule->tier == RULE_CONTROL || r->opt.explain))
+		rule->gb_s = rules_measure(rule_pattern(&r->src[i]), rules_hs_flags(r, i, slot), slot);
+	if (rule->tier != RULE_CONTROL) {
 		rule->prefilter = false;
 		return;
 	}
-	if (can && (large || rule->gb_s > HEADER_SLOW)) {
+	if (can && rule->gb_s > (large ? VIEW_SLOW : HEADER_SLOW)) {
 		rule->tier = exact(r, i, slot) ? RULE_NATIVE : RULE_CONFIRMED;
 		return;
 	}
 	rule->prefilter = false;
-	if (gate_usable(r, i, true)) {
+	if (gate_usable(r, i, true))
 		rule->tier = RULE_GATED;
-		return;
-	}
-	rule->why = why ? why : can ? "too slow" : "Hyperscan does not take it";
+	else
+		rule->why = why ? why : can ? "too slow" : "Hyperscan does not take it";
 }
 
 void rules_choose(struct rules *r)
 {
-	for (size_t s = 0; s < r->n_slots && !r->oom; s++)
-		for (size_t k = 0; k < r->slot[s].n; k++) {
-			choose_one(r, r->slot[s].rule[k], &r->slot[s]);
-			if (r->opt.progress)
-				r->opt.progress(r->opt.arg, "plan", s + 1, r->n_slots);
-		}
+	struct rules_automaton *a = calloc(1, sizeof(*a));
+
+	r->oom |= !a;
+	for (size_t s = 0; s < r->n_slots && !r->oom; s++) {
+		rules_automaton_begin(a);
+		for (size_t k = 0; k < r->slot[s].n && !r->oom; k++)
+			choose_one(r, r->slot[s].rule[k], &r->slot[s], a);
+		rules_automaton_end(a, r, &r->slot[s]);
+		if (r->opt.progress)
+			r->opt.progress(r->opt.arg, "plan", s + 1, r->n_slots);
+	}
+	free(a);
 }

@@ -22,6 +22,7 @@ struct scan_message {
 	uint8_t view;
 	bool failed;
 	bool open;
+	uint64_t octets;          /* so far */
 };
 
 struct scan_worker {
@@ -43,6 +44,7 @@ struct scan_target {
 	uint32_t cap;
 	uint32_t flags;
 	uint8_t view;
+	uint64_t base;            /* octets of the view before this run, for the automaton */
 };
 
 static bool is_match(const struct scan_target *t, uint32_t i, uint32_t rule)
@@ -92,6 +94,13 @@ static int on_match(unsigned int id, unsigned long long from, unsigned long long
 	return 0;
 }
 
+static void on_found(void *ctx, uint32_t id, size_t end)
+{
+	struct scan_target *t = ctx;
+
+	on_match(id, 0, t->base + end, 0, t);
+}
+
 static uint32_t outcome(struct scan_target *t, hs_error_t e)
 {
 	if (e != HS_SUCCESS) {
@@ -105,7 +114,7 @@ static void open_pool(struct scan_worker *w, unsigned int view, int *ret)
 {
 	const struct scan_view *v = &w->g->view[view];
 
-	if (*ret || !v->stream || !w->max_streams)
+	if (*ret || !scan_view_used(v) || !w->max_streams)
 		return;
 	w->slot[view] = calloc(w->max_streams, sizeof(*w->slot[view]));
 	if (!w->slot[view]) {
@@ -115,7 +124,7 @@ static void open_pool(struct scan_worker *w, unsigned int view, int *ret)
 	for (unsigned int i = 0; i < w->max_streams; i++) {
 		struct scan_message *m = &w->slot[view][i];
 
-		if (hs_open_stream(v->stream, 0, &m->stream) != HS_SUCCESS) {
+		if (v->stream && hs_open_stream(v->stream, 0, &m->stream) != HS_SUCCESS) {
 			*ret = -ENOMEM;
 			return;
 		}
@@ -172,16 +181,21 @@ unsigned int scan_worker_busy(const struct scan_worker *w)
 uint32_t scan_block(struct scan_worker *w, uint8_t view, const uint8_t *p, size_t n,
 		    struct handoff_match *match, uint32_t *n_matches, uint32_t cap)
 {
-	struct scan_target t = {w, match, n_matches, cap, 0, view};
+	struct scan_target t = {w, match, n_matches, cap, 0, view, 0};
+	const struct scan_view *v = view < VIEW_COUNT ? &w->g->view[view] : NULL;
 
-	if (view >= VIEW_COUNT || !w->g->view[view].block)
+	if (!v || !scan_view_used(v))
 		return 0;
 	if (n > UINT_MAX)
 		return outcome(&t, HS_INVALID);
 	w->counters[CNT_scan_runs]++;
 	w->counters[CNT_scan_bytes] += n;
+	if (v->automaton_mem)
+		automaton_run(&v->automaton, p, n, true, on_found, &t);
+	if (!v->block)
+		return t.flags;
 	/* Hyperscan takes no NULL, but a view may be empty, and a rule may match that. */
-	return outcome(&t, hs_scan(w->g->view[view].block, p ? (const char *)p : "",
+	return outcome(&t, hs_scan(v->block, p ? (const char *)p : "",
 				   (unsigned int)n, 0, w->scratch, on_match, &t));
 }
 
@@ -189,7 +203,7 @@ struct scan_message *scan_open(struct scan_worker *w, uint8_t view)
 {
 	struct scan_message *m;
 
-	if (view >= VIEW_COUNT || !w->g->view[view].stream)
+	if (view >= VIEW_COUNT || !scan_view_used(&w->g->view[view]))
 		return NULL;
 	m = w->free[view];
 	if (!m) {
@@ -199,6 +213,7 @@ struct scan_message *scan_open(struct scan_worker *w, uint8_t view)
 	w->free[view] = m->next_free;
 	m->failed = false;
 	m->open = true;
+	m->octets = 0;
 	w->busy++;
 	return m;
 }
@@ -206,7 +221,8 @@ struct scan_message *scan_open(struct scan_worker *w, uint8_t view)
 uint32_t scan_run(struct scan_message *m, const uint8_t *p, size_t n,
 		  struct handoff_match *match, uint32_t *n_matches, uint32_t cap)
 {
-	struct scan_target t = {m->w, match, n_matches, cap, 0, m->view};
+	struct scan_target t = {m->w, match, n_matches, cap, 0, m->view, m->octets};
+	const struct scan_view *v = &m->w->g->view[m->view];
 	hs_error_t e = HS_SUCCESS;
 
 	/* A stream that failed once has lost its place: what it found later would be nonsense. */
@@ -216,9 +232,13 @@ uint32_t scan_run(struct scan_message *m, const uint8_t *p, size_t n,
 		return 0;
 	m->w->counters[CNT_scan_runs]++;
 	m->w->counters[CNT_scan_bytes] += n;
+	m->octets += n;
+	/* The view may end with this run, or not: what is open at its end counts as found. */
+	if (v->automaton_mem)
+		automaton_run(&v->automaton, p, n, false, on_found, &t);
 	if (n > UINT_MAX)
 		e = HS_INVALID;
-	else
+	else if (m->stream)
 		e = hs_scan_stream(m->stream, (const char *)p, (unsigned int)n, 0, m->w->scratch,
 				   on_match, &t);
 	m->failed = e != HS_SUCCESS;
@@ -239,14 +259,14 @@ static void put_back(struct scan_message *m)
 uint32_t scan_close(struct scan_message *m, struct handoff_match *match, uint32_t *n_matches,
 		    uint32_t cap)
 {
-	struct scan_target t = {m->w, match, n_matches, cap, 0, m->view};
+	struct scan_target t = {m->w, match, n_matches, cap, 0, m->view, m->octets};
 	uint32_t flags;
 
 	if (m->failed) {
 		scan_abort(m);
 		return RECORD_F_SCAN_PARTIAL;
 	}
-	flags = outcome(&t, hs_reset_stream(m->stream, 0, m->w->scratch, on_match, &t));
+	flags = m->stream ? outcome(&t, hs_reset_stream(m->stream, 0, m->w->scratch, on_match, &t)) : 0;
 	put_back(m);
 	return flags;
 }
@@ -256,6 +276,7 @@ void scan_abort(struct scan_message *m)
 	if (!m || !m->open)
 		return;
 	/* No callback: the octets so far are forgotten, matches at their end included. */
-	hs_reset_stream(m->stream, 0, NULL, NULL, NULL);
+	if (m->stream)
+		hs_reset_stream(m->stream, 0, NULL, NULL, NULL);
 	put_back(m);
 }

@@ -18,13 +18,14 @@
 
 #include "postern/handoff.h"
 
-#define SCAN_BLOB_MAGIC 0x50534442u /* "PSDB" */
+#define SCAN_BLOB_MAGIC 0x50534443u /* "PSDC" */
 
 struct scan_blob_head {
 	uint32_t magic;
 	uint32_t n_patterns;
 	uint64_t block_off, block_len;     /* serialized HS_MODE_BLOCK database; 64-byte aligned */
 	uint64_t stream_off, stream_len;   /* serialized HS_MODE_STREAM database */
+	uint64_t automaton_off, automaton_len; /* automaton.h; any of the two kinds may be missing: 0 */
 	uint8_t rules_sha256[32];
 	char hs_version[64];
 };

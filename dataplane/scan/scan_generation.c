@@ -43,10 +43,15 @@ static const char *check_head(const struct scan_blob_head *h, size_t len)
 	/* The bytecode belongs to one release: another one would run it and read it wrongly. */
 	if (strcmp(h->hs_version, hs_version()) != 0)
 		return "made by another Hyperscan version";
-	if (!part_ok(h->block_off, h->block_len, len))
+	if (!h->block_len && !h->stream_len && !h->automaton_len)
+		return "no database";
+	if (h->block_len != 0 && !part_ok(h->block_off, h->block_len, len))
 		return "block database out of bounds";
-	if (!part_ok(h->stream_off, h->stream_len, len))
+	if ((h->stream_len != 0) != (h->block_len != 0) ||
+	    (h->stream_len && !part_ok(h->stream_off, h->stream_len, len)))
 		return "streaming database out of bounds";
+	if (h->automaton_len && !part_ok(h->automaton_off, h->automaton_len, len))
+		return "automaton out of bounds";
 	return NULL;
 }
 
@@ -55,26 +60,15 @@ static hs_error_t load_part(const uint8_t *p, uint64_t off, uint64_t n, hs_datab
 	return hs_deserialize_database((const char *)(p + off), (size_t)n, out);
 }
 
-static int load_view(struct scan_generation *g, const struct scan_input *in, char *err,
-		     size_t err_len)
+static hs_error_t load_databases(struct scan_generation *g, struct scan_view *v,
+				 const struct scan_blob_head *head, const void *blob)
 {
-	struct scan_view *v = &g->view[in->view];
-	const char *why = "shorter than its head";
-	struct scan_blob_head head;
 	size_t state = 0, n = 0;
 	hs_error_t e;
 
-	if (in->len >= sizeof(head)) {
-		memcpy(&head, in->blob, sizeof(head));
-		why = check_head(&head, in->len);
-	}
-	if (why) {
-		snprintf(err, err_len, "view %u: %s", in->view, why);
-		return -EINVAL;
-	}
-	e = load_part(in->blob, head.block_off, head.block_len, &v->block);
+	e = load_part(blob, head->block_off, head->block_len, &v->block);
 	if (e == HS_SUCCESS)
-		e = load_part(in->blob, head.stream_off, head.stream_len, &v->stream);
+		e = load_part(blob, head->stream_off, head->stream_len, &v->stream);
 	/* A database run in the wrong mode gives an error a message; better none at all. */
 	if (e == HS_SUCCESS)
 		e = hs_stream_size(v->stream, &state);
@@ -84,15 +78,54 @@ static int load_view(struct scan_generation *g, const struct scan_input *in, cha
 		e = hs_alloc_scratch(v->block, &g->scratch);
 	if (e == HS_SUCCESS)
 		e = hs_alloc_scratch(v->stream, &g->scratch);
-	if (e != HS_SUCCESS) {
-		snprintf(err, err_len, "view %u: Hyperscan error %d", in->view, e);
-		return hs_errno(e);
-	}
+	if (e != HS_SUCCESS)
+		return e;
 	g->stream_bytes += state;
 	if (hs_database_size(v->block, &n) == HS_SUCCESS)
 		g->database_bytes += n;
 	if (hs_database_size(v->stream, &n) == HS_SUCCESS)
 		g->database_bytes += n;
+	return HS_SUCCESS;
+}
+
+/* NULL, or what is wrong. Copied, for the blob is unmapped after this. */
+static const char *load_automaton(struct scan_generation *g, struct scan_view *v,
+				  const struct scan_blob_head *head, const void *blob)
+{
+	size_t size = (head->automaton_len + SCAN_BLOB_ALIGN - 1) & ~(uint64_t)(SCAN_BLOB_ALIGN - 1);
+
+	v->automaton_mem = aligned_alloc(SCAN_BLOB_ALIGN, size);
+	if (!v->automaton_mem)
+		return "no memory";
+	memcpy(v->automaton_mem, (const uint8_t *)blob + head->automaton_off, head->automaton_len);
+	g->database_bytes += size;
+	return automaton_open(v->automaton_mem, head->automaton_len, head->n_patterns, &v->automaton);
+}
+
+static int load_view(struct scan_generation *g, const struct scan_input *in, char *err,
+		     size_t err_len)
+{
+	struct scan_view *v = &g->view[in->view];
+	const char *why = "shorter than its head";
+	struct scan_blob_head head;
+	hs_error_t e = HS_SUCCESS;
+
+	if (in->len >= sizeof(head)) {
+		memcpy(&head, in->blob, sizeof(head));
+		why = check_head(&head, in->len);
+	}
+	if (!why && head.automaton_len)
+		why = load_automaton(g, v, &head, in->blob);
+	if (why) {
+		snprintf(err, err_len, "view %u: %s", in->view, why);
+		return -EINVAL;
+	}
+	if (head.block_len)
+		e = load_databases(g, v, &head, in->blob);
+	if (e != HS_SUCCESS) {
+		snprintf(err, err_len, "view %u: Hyperscan error %d", in->view, e);
+		return hs_errno(e);
+	}
 	g->views |= 1u << in->view;
 	return 0;
 }
@@ -139,6 +172,7 @@ void scan_generation_free(struct scan_generation *g)
 	for (unsigned int v = 0; v < VIEW_COUNT; v++) {
 		hs_free_database(g->view[v].block);
 		hs_free_database(g->view[v].stream);
+		free(g->view[v].automaton_mem);
 	}
 	hs_free_scratch(g->scratch);
 	free(g);

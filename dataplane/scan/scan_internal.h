@@ -9,13 +9,21 @@
 #include <hs/hs_common.h>
 #include <hs/hs_runtime.h>
 
+#include "dataplane/scan/automaton.h"
 #include "dataplane/scan/scan.h"
 
-/* Databases of one view; block == NULL: the view has no rules. */
+/* Databases of one view. */
 struct scan_view {
-	hs_database_t *block;
+	hs_database_t *block;     /* NULL: there is none, nor a stream */
 	hs_database_t *stream;
+	void *automaton_mem;      /* 64-byte aligned copy; NULL: none */
+	struct automaton automaton;
 };
+
+static inline bool scan_view_used(const struct scan_view *v)
+{
+	return v->block || v->automaton_mem;
+}
 
 struct scan_generation {
 	uint32_t id;
