@@ -20,7 +20,7 @@
 #define HEADER_SLOW 0.02
 #define VIEW_SLOW 0.1
 /* A tree of more nodes: its compilation takes minutes. */
-#define NATIVE_NODES 2000u
+#define NATIVE_NODES 500u
 
 unsigned int rules_regex_flags(const struct rule_source *s)
 {
@@ -133,9 +133,10 @@ static void choose_one(struct rules *r, size_t i, const struct rules_slot *slot,
 	if (!why && r->src[i].large)
 		why = "too large for Hyperscan";
 	can = !why && native(r, i, slot);
-	if (large && gate_usable(r, i, false))
+	if ((large || r->src[i].large) && gate_usable(r, i, false))
 		rule->tier = RULE_GATED;
-	else if (large && rules_automaton_add(automaton, r, i))
+	else if ((large || r->src[i].large) && (!r->src[i].lines.needs_last || large) &&
+		 rules_automaton_add(automaton, r, i))
 		rule->tier = RULE_AUTOMATON;
 	if (can && (rule->tier == RULE_CONTROL || r->opt.explain))
 		rule->gb_s = rules_measure(rule_pattern(&r->src[i]), rules_hs_flags(r, i, slot), slot);

@@ -19,7 +19,7 @@ struct scan_message {
 	struct scan_worker *w;
 	struct scan_message *next_free;
 	hs_stream_t *stream;
-	uint8_t view;
+	uint16_t view;
 	bool failed;
 	bool open;
 	uint64_t octets;          /* so far */
@@ -31,8 +31,8 @@ struct scan_worker {
 	hs_scratch_t *scratch;
 	unsigned int max_streams;
 	unsigned int busy;
-	struct scan_message *free[VIEW_COUNT];
-	struct scan_message *slot[VIEW_COUNT]; /* max_streams each, or NULL */
+	struct scan_message *free[SCAN_SLOTS];
+	struct scan_message *slot[SCAN_SLOTS]; /* max_streams each, or NULL */
 	uint16_t hint[SCAN_HINTS];
 };
 
@@ -43,7 +43,7 @@ struct scan_target {
 	uint32_t *n;
 	uint32_t cap;
 	uint32_t flags;
-	uint8_t view;
+	uint16_t view;
 	uint64_t base;            /* octets of the view before this run, for the automaton */
 };
 
@@ -129,7 +129,7 @@ static void open_pool(struct scan_worker *w, unsigned int view, int *ret)
 			return;
 		}
 		m->w = w;
-		m->view = (uint8_t)view;
+		m->view = (uint16_t)view;
 		m->next_free = w->free[view];
 		w->free[view] = m;
 	}
@@ -149,7 +149,7 @@ int scan_worker_new(struct scan_generation *g, unsigned int max_streams, uint64_
 	w->max_streams = max_streams;
 	if (g->scratch && hs_clone_scratch(g->scratch, &w->scratch) != HS_SUCCESS)
 		ret = -ENOMEM;
-	for (unsigned int v = 0; v < VIEW_COUNT; v++)
+	for (unsigned int v = 0; v < SCAN_SLOTS; v++)
 		open_pool(w, v, &ret);
 	if (ret) {
 		scan_worker_free(w);
@@ -163,7 +163,7 @@ void scan_worker_free(struct scan_worker *w)
 {
 	if (!w)
 		return;
-	for (unsigned int v = 0; v < VIEW_COUNT; v++) {
+	for (unsigned int v = 0; v < SCAN_SLOTS; v++) {
 		for (unsigned int i = 0; w->slot[v] && i < w->max_streams; i++)
 			if (w->slot[v][i].stream)
 				hs_close_stream(w->slot[v][i].stream, NULL, NULL, NULL);
@@ -178,11 +178,11 @@ unsigned int scan_worker_busy(const struct scan_worker *w)
 	return w->busy;
 }
 
-uint32_t scan_block(struct scan_worker *w, uint8_t view, const uint8_t *p, size_t n,
+uint32_t scan_block(struct scan_worker *w, uint16_t view, const uint8_t *p, size_t n,
 		    struct handoff_match *match, uint32_t *n_matches, uint32_t cap)
 {
 	struct scan_target t = {w, match, n_matches, cap, 0, view, 0};
-	const struct scan_view *v = view < VIEW_COUNT ? &w->g->view[view] : NULL;
+	const struct scan_view *v = view < SCAN_SLOTS ? &w->g->view[view] : NULL;
 
 	if (!v || !scan_view_used(v))
 		return 0;
@@ -199,11 +199,11 @@ uint32_t scan_block(struct scan_worker *w, uint8_t view, const uint8_t *p, size_
 				   (unsigned int)n, 0, w->scratch, on_match, &t));
 }
 
-struct scan_message *scan_open(struct scan_worker *w, uint8_t view)
+struct scan_message *scan_open(struct scan_worker *w, uint16_t view)
 {
 	struct scan_message *m;
 
-	if (view >= VIEW_COUNT || !scan_view_used(&w->g->view[view]))
+	if (view >= SCAN_SLOTS || !scan_view_used(&w->g->view[view]))
 		return NULL;
 	m = w->free[view];
 	if (!m) {

@@ -3,7 +3,7 @@
 #pragma once
 
 /*
- * Matches views of a message against Hyperscan databases that control compiled. Links the runtime
+ * Matches views of a message, and texts of its header, against Hyperscan databases that control compiled. Links the runtime
  * only. One struct scan_generation holds the databases of one push; every worker has a struct
  * scan_worker with scratch and stream pool for it. A message is scanned by one generation from its
  * first to its last octet.
@@ -30,12 +30,15 @@ struct scan_blob_head {
 	char hs_version[64];
 };
 
+/* Slots, as in content/content.h: the views, then header selectors. */
+#define SCAN_SLOTS (VIEW_COUNT + 512u)
+
 struct scan_generation;
 
 /* Deserializes the databases of a push. `err` (>= 256 octets) says why on failure.
  * views: array of n (view, blob) pairs. -EINVAL wrong blob, -ENOTSUP platform, -ENOMEM. */
 struct scan_input {
-	uint8_t view; /* enum handoff_view */
+	uint16_t view; /* slot: enum handoff_view, or VIEW_COUNT + number of a selector */
 	const void *blob;
 	size_t len;
 };
@@ -62,10 +65,10 @@ struct scan_message; /* scan state of one message that is larger than one run */
 
 /* The whole view in one run: block mode. Appends to match[*n_matches], bounded by cap.
  * Returns RECORD_F_SCAN_PARTIAL / RECORD_F_MATCHES_CUT or 0. */
-uint32_t scan_block(struct scan_worker *w, uint8_t view, const uint8_t *p, size_t n,
+uint32_t scan_block(struct scan_worker *w, uint16_t view, const uint8_t *p, size_t n,
 		    struct handoff_match *match, uint32_t *n_matches, uint32_t cap);
 /* Run by run. NULL: no stream left (counted); the caller marks the message partial. */
-struct scan_message *scan_open(struct scan_worker *w, uint8_t view);
+struct scan_message *scan_open(struct scan_worker *w, uint16_t view);
 uint32_t scan_run(struct scan_message *m, const uint8_t *p, size_t n,
 		  struct handoff_match *match, uint32_t *n_matches, uint32_t cap);
 /* Matches that hang on the end of data come here. Frees m. */

@@ -126,7 +126,8 @@ static int load_view(struct scan_generation *g, const struct scan_input *in, cha
 		snprintf(err, err_len, "view %u: Hyperscan error %d", in->view, e);
 		return hs_errno(e);
 	}
-	g->views |= 1u << in->view;
+	if (in->view < VIEW_COUNT)
+		g->views |= 1u << in->view;
 	return 0;
 }
 
@@ -148,7 +149,7 @@ int scan_generation_new(const struct scan_input *in, unsigned int n, uint32_t ge
 	}
 	g->id = generation;
 	for (unsigned int i = 0; i < n && !ret; i++) {
-		if (in[i].view >= VIEW_COUNT || g->views & (1u << in[i].view)) {
+		if (in[i].view >= SCAN_SLOTS || scan_view_used(&g->view[in[i].view])) {
 			snprintf(err, err_len, "view %u: unknown, or given twice", in[i].view);
 			ret = -EINVAL;
 		} else {
@@ -169,7 +170,7 @@ void scan_generation_free(struct scan_generation *g)
 {
 	if (!g)
 		return;
-	for (unsigned int v = 0; v < VIEW_COUNT; v++) {
+	for (unsigned int v = 0; v < SCAN_SLOTS; v++) {
 		hs_free_database(g->view[v].block);
 		hs_free_database(g->view[v].stream);
 		free(g->view[v].automaton_mem);

@@ -32,5 +32,5 @@ struct scan_generation {
 	size_t database_bytes;
 	size_t scratch_bytes;
 	size_t stream_bytes;      /* of one stream in every view */
-	struct scan_view view[VIEW_COUNT];
+	struct scan_view view[SCAN_SLOTS];
 };

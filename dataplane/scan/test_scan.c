@@ -329,7 +329,7 @@ static void test_wrong_blob(void **state)
 	free(b.p);
 	twice[0] = twice[1] = (struct scan_input){VIEW_FULL, good.p, good.n};
 	assert_int_equal(scan_generation_new(twice, 2, 1, &g, err, sizeof(err)), -EINVAL);
-	unknown = (struct scan_input){VIEW_COUNT, good.p, good.n};
+	unknown = (struct scan_input){SCAN_SLOTS, good.p, good.n};
 	assert_int_equal(scan_generation_new(&unknown, 1, 1, &g, err, sizeof(err)), -EINVAL);
 }
 

@@ -424,7 +424,8 @@ static uint32_t sequence(struct regex_parser *p)
 		if (i == REGEX_NONE)
 			return i;
 		/* "a{2}{3}": nobody means it. */
-		if (strchr("*+?", regex_peek(p, 0) < 0 ? 'x' : regex_peek(p, 0)))
+		if (strchr("*+?", regex_peek(p, 0) < 0 ? 'x' : regex_peek(p, 0)) ||
+		    (p->re->node[i].kind == REGEX_REPEAT && regex_peek(p, 0) == '{'))
 			return regex_fail(p, "a quantifier behind a quantifier");
 		if (last == REGEX_NONE)
 			p->re->node[cat].child = i;
