@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control/rules/rules_cache.h"
 #include "control/rules/rules_database.h"
 #include "dataplane/scan/scan.h"
 
@@ -111,7 +112,7 @@ static void give_up(struct rules *r, size_t i)
 }
 
 /* 1: done. 0: a rule went elsewhere, again. -1: out of memory, or recorded. */
-static int compile_mode(struct job *j, unsigned int mode, char **bytes, size_t *len)
+static int compile(struct job *j, unsigned int mode, char **bytes, size_t *len)
 {
 	hs_compile_error_t *error = NULL;
 	hs_database_t *db = NULL;
@@ -134,6 +135,22 @@ static int compile_mode(struct job *j, unsigned int mode, char **bytes, size_t *
 	hs_free_compile_error(error);
 	hs_free_database(db);
 	return result;
+}
+
+static int compile_mode(struct job *j, unsigned int mode, char **bytes, size_t *len)
+{
+	char path[RULES_CACHE_PATH];
+	bool named = j->r->opt.cache &&
+		     rules_cache_path(j->r->opt.cache, mode, (const char *const *)j->text, j->flags, j->ids,
+				      j->n, path);
+	int rc;
+
+	if (named && rules_cache_get(path, bytes, len))
+		return 1;
+	rc = compile(j, mode, bytes, len);
+	if (rc == 1 && named)
+		rules_cache_put(path, *bytes, *len);
+	return rc;
 }
 
 static uint64_t place(size_t *end, size_t len)

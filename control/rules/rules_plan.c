@@ -9,8 +9,10 @@
 
 #include <hs/hs.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "control/rules/rules_automaton.h"
+#include "control/rules/rules_cache.h"
 #include "control/rules/rules_database.h"
 #include "control/rules/rules_internal.h"
 
@@ -118,6 +120,30 @@ static bool gate_usable(const struct rules *r, size_t i, bool any)
 	return true;
 }
 
+/* Once for a pattern, as long as the cache is kept. */
+static double measured(struct rules *r, size_t i, const struct rules_slot *slot)
+{
+	const char *pattern = rule_pattern(&r->src[i]);
+	unsigned int flags = rules_hs_flags(r, i, slot), kind = slot->number < VIEW_COUNT ? slot->number
+										       : VIEW_COUNT;
+	char path[RULES_CACHE_PATH], *kept = NULL;
+	bool named = r->opt.cache && rules_cache_path(r->opt.cache, 0, &pattern, &flags, &kind, 1, path);
+	double gb_s = 0;
+	size_t len = 0;
+
+	if (named && rules_cache_get(path, &kept, &len)) {
+		if (len == sizeof(gb_s))
+			memcpy(&gb_s, kept, sizeof(gb_s));
+		free(kept);
+		if (len == sizeof(gb_s))
+			return gb_s;
+	}
+	gb_s = rules_measure(pattern, flags, slot);
+	if (named)
+		rules_cache_put(path, (const char *)&gb_s, sizeof(gb_s));
+	return gb_s;
+}
+
 static void choose_one(struct rules *r, size_t i, const struct rules_slot *slot,
 		       struct rules_automaton *automaton)
 {
@@ -139,7 +165,7 @@ static void choose_one(struct rules *r, size_t i, const struct rules_slot *slot,
 		 rules_automaton_add(automaton, r, i))
 		rule->tier = RULE_AUTOMATON;
 	if (can && (rule->tier == RULE_CONTROL || r->opt.explain))
-		rule->gb_s = rules_measure(rule_pattern(&r->src[i]), rules_hs_flags(r, i, slot), slot);
+		rule->gb_s = measured(r, i, slot);
 	if (rule->tier != RULE_CONTROL) {
 		rule->prefilter = false;
 		return;

@@ -217,6 +217,7 @@
 #define LIMIT_RULES_PCRE_MATCH 2000000   /* PCRE2 match limit of one confirmation */
 #define LIMIT_RULES_PCRE_DEPTH 20000
 #define LIMIT_RULES_PCRE_HEAP_KB 20000
+#define LIMIT_RULES_DATABASE (256u * 1024 * 1024) /* octets of one compiled database */
 #define LIMIT_REGEX_NODES 200000     /* of the tree of one pattern */
 #define LIMIT_REGEX_NESTING 100      /* groups inside groups */
 
