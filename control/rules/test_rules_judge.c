@@ -19,6 +19,7 @@
 #include "control/rules/mailtext.h"
 #include "control/rules/rules.h"
 #include "dataplane/scan/scan.h"
+#include "dataplane/scan/scan_set.h"
 #include "postern/stats.h"
 
 #define MESSAGES 3000
@@ -382,6 +383,40 @@ static void what_was_cut_is_judged_in_full(void **state)
 	rules_free(r);
 }
 
+static void a_packed_set(void **state)
+{
+	struct rules *r = parse(tiered);
+	struct scan_set set;
+	size_t len = 0, blob_len;
+	void *file = NULL;
+
+	(void)state;
+	assert_int_equal(rules_pack(r, &file, &len), 0);
+	assert_null(scan_set_open(file, len, &set));
+	assert_int_equal(set.head->n_selectors, rules_plan(r)->n_selectors);
+	assert_int_equal(set.head->views, rules_plan(r)->views);
+	for (uint32_t i = 0; i < set.head->n_slots; i++) {
+		const void *blob = rules_blob(r, set.slot[i].slot, &blob_len);
+
+		assert_int_equal(set.slot[i].len, blob_len);
+		assert_memory_equal((const uint8_t *)file + set.slot[i].off, blob, blob_len);
+	}
+	/* No octet of head and tables makes it read outside. */
+	for (size_t i = 0; i < 2000; i++) {
+		size_t at = rnd(sizeof(*set.head) + 40 * 16);
+		uint8_t was = ((uint8_t *)file)[at];
+
+		((uint8_t *)file)[at] ^= (uint8_t)(1 + rnd(255));
+		if (!scan_set_open(file, len, &set))
+			for (uint32_t k = 0; k < set.head->n_slots; k++)
+				assert_true(set.slot[k].off + set.slot[k].len <= len);
+		((uint8_t *)file)[at] = was;
+	}
+	assert_non_null(scan_set_open(file, len - 1, &set));
+	free(file);
+	rules_free(r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -392,6 +427,7 @@ int main(void)
 		cmocka_unit_test(tags_are_replaced),
 		cmocka_unit_test(tiers_agree_with_all_in_full),
 		cmocka_unit_test(what_was_cut_is_judged_in_full),
+		cmocka_unit_test(a_packed_set),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
