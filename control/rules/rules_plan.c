@@ -20,7 +20,7 @@
 #define GATE_RARE (1.0 / 3000)
 /* Slower than this alone, in 1e9 octets a second: not among others, not even in a header. */
 #define HEADER_SLOW 0.02
-#define VIEW_SLOW 0.1
+#define VIEW_SLOW 1.0
 /* A tree of more nodes: its compilation takes minutes. */
 #define NATIVE_NODES 500u
 
