@@ -89,21 +89,18 @@ static void print_report(const struct snapshot_report *r)
 
 static int push(struct loop *l, struct snapshot *s)
 {
-	struct ctl_database db[VIEW_COUNT];
-	size_t n = 0, tls_len = 0;
-	void *tls = NULL;
+	size_t tls_len = 0, rules_len = 0;
+	void *tls = NULL, *rules = NULL;
 	int rc = config_tls_pack(s->config, &tls, &tls_len);
 
 	if (rc)
 		return rc;
-	for (uint8_t v = 0; v < VIEW_COUNT; v++) {
-		size_t len = 0;
-		const void *p = rules_blob(s->rules, v, &len);
-
-		if (p)
-			db[n++] = (struct ctl_database){.view = v, .p = p, .n = len};
-	}
-	rc = ctl_link_push(l->link, s->generation, &s->config->dataplane, tls, tls_len, db, n);
+	rc = rules_pack(s->rules, judge_content_views(s->config), config_wants_hashes(s->config), &rules,
+			&rules_len);
+	if (!rc)
+		rc = ctl_link_push(l->link, s->generation, &s->config->dataplane, tls, tls_len, rules,
+				   rules_len);
+	free(rules);
 	config_tls_forget(tls, tls_len);
 	return rc;
 }

@@ -26,7 +26,8 @@ static const char usage_text[] =
 	"  drain | undrain                          421 to new connections, or no more\n"
 	"  config check [FILE]                      errors with file, line and key\n"
 	"  config reload                            take the configuration over, or say why not\n"
-	"  rules check FILE...                      what is wrong or not supported\n"
+	"  rules check [--explain] [--cache DIRECTORY] [--score-set N] FILE...\n"
+	"                                           what is wrong or not supported, and the plan\n"
 	"  keys [list] [--config FILE] [--now EPOCH] the keys that seal, and their DNS records\n"
 	"  keys check [--config FILE] [--dns-zone FILE]... [--now EPOCH]\n"
 	"                                           whether DNS has those records\n"
@@ -152,42 +153,6 @@ int cmd_config_check(const struct cli *cli, int argc, char **argv)
 	return rc ? CLI_FINDING : CLI_OK;
 }
 
-int cmd_rules_check(const struct cli *cli, int argc, char **argv)
-{
-	static const char *const word[] = {"note", "unsupported", "error"};
-	const struct rules_issue *issue;
-	struct rules *r = NULL;
-	json_t *list = json_array();
-	size_t n;
-	int rc;
-
-	if (!argc) {
-		json_decref(list);
-		return usage("rules check: which file?");
-	}
-	rc = rules_load((const char *const *)argv, (size_t)argc, &r);
-	n = r ? rules_issues(r, &issue) : 0;
-	for (size_t i = 0; i < n; i++) {
-		if (!cli->json)
-			printf("%s:%u: %s: %s%s%s\n", issue[i].file, issue[i].line, word[issue[i].severity],
-			       issue[i].rule, issue[i].rule[0] ? ": " : "", issue[i].reason);
-		json_array_append_new(list, json_pack("{s:s, s:i, s:s, s:s, s:s}", "file", issue[i].file,
-			"line", (int)issue[i].line, "severity", word[issue[i].severity], "rule",
-			issue[i].rule, "reason", issue[i].reason));
-	}
-	if (cli->json) {
-		json_t *o = json_pack("{s:b, s:I, s:O}", "ok", !rc, "rules",
-				      (json_int_t)(r ? rules_count(r) : 0), "issues", list);
-		print_json(o);
-		json_decref(o);
-	} else {
-		printf("%zu rule(s), %zu remark(s)\n", r ? rules_count(r) : 0, n);
-	}
-	json_decref(list);
-	rules_free(r);
-	return rc || n ? CLI_FINDING : CLI_OK;
-}
-
 static bool is(int argc, char **argv, const char *a, const char *b)
 {
 	return argc >= 1 && !strcmp(argv[0], a) && (!b || (argc >= 2 && !strcmp(argv[1], b)));
@@ -266,7 +231,7 @@ int main(int argc, char **argv)
 	if (is(n, a, "config", "reload") && n == 2)
 		return ask(&cli, "config reload", json_object());
 	if (is(n, a, "rules", "check"))
-		return cmd_rules_check(&cli, n - 2, a + 2);
+		return cmd_rules_check(&cli, n - 1, a + 1);
 	if (is(n, a, "quarantine", NULL))
 		return cmd_quarantine(&cli, n - 1, a + 1);
 	if (is(n, a, "keys", NULL))

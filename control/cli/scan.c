@@ -15,7 +15,7 @@
 #include "control/cli/message.h"
 #include "control/judge/judge.h"
 #include "control/snapshot.h"
-#include "dataplane/scan/scan.h"
+#include "dataplane/scan/scan_views.h"
 #include "postern/limits.h"
 #include "postern/stats.h"
 #include "postern/utf8.h"
@@ -122,21 +122,31 @@ static int match_rules(struct scan *s)
 	static uint64_t counters[POSTERN_DP_COUNTER_COUNT];
 	struct scan_generation *g = NULL;
 	struct scan_worker *w = NULL;
-	struct scan_input in = {.view = VIEW_FULL};
+	const struct scan_target to = {s->match, &s->n_matches, HANDOFF_MAX_MATCHES};
+	struct scan_views *v = NULL;
 	char err[256] = "";
+	void *bundle = NULL;
+	size_t len = 0;
 	int rc;
 
-	in.blob = s->rules ? rules_blob(s->rules, VIEW_FULL, &in.len) : NULL;
-	if (!in.blob)
+	if (!s->rules)
 		return CLI_OK;
-	rc = scan_generation_new(&in, 1, 1, &g, err, sizeof(err));
+	rc = rules_pack(s->rules, judge_content_views(s->config), config_wants_hashes(s->config), &bundle,
+			&len);
+	if (!rc && !bundle)
+		return CLI_OK;
+	if (!rc)
+		rc = scan_generation_new(bundle, len, 1, &g, err, sizeof(err));
 	if (!rc)
 		rc = scan_worker_new(g, 1, counters, &w);
 	if (!rc)
-		s->env.flags |= scan_block(w, VIEW_FULL, s->message, s->size, s->match, &s->n_matches,
-					   HANDOFF_MAX_MATCHES);
+		rc = scan_views_new(0, counters, &v);
+	if (!rc)
+		s->env.flags |= scan_views_block(v, w, s->message, s->size, &to).flags;
+	scan_views_free(v);
 	scan_worker_free(w);
 	scan_generation_free(g);
+	free(bundle);
 	return rc ? complain("rules", err[0] ? err : strerror(-rc)) : CLI_OK;
 }
 

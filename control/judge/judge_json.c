@@ -248,13 +248,11 @@ static json_t *access_json(const struct judgement *r)
 
 static json_t *matches_json(const struct judgement *r)
 {
-	static const char *const view[VIEW_COUNT] = {"envelope", "header", "body", "rawbody",
-						     "full",	 "uri",	   "attachment"};
 	json_t *a = json_array();
 
 	for (size_t i = 0; i < r->n_hits; i++)
 		json_array_append_new(a, json_pack("{s:o, s:s, s:f, s:o}", "rule",
-			ctext(r->hit[i].rule->name), "view", view[r->hit[i].rule->view], "score",
+			ctext(r->hit[i].rule->name), "view", rule_kind_name(r->hit[i].rule->kind), "score",
 			r->hit[i].score, "describe", ctext(r->hit[i].rule->describe)));
 	return a;
 }

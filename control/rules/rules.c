@@ -44,53 +44,67 @@ void rules_issue_add(struct rules *r, enum rules_severity severity, const char *
 	i->reason = rules_dup(r, str_c(reason));
 }
 
-static struct rules *rules_new(void)
+static void rule_free(struct rule *rule, struct rule_source *src)
 {
-	return calloc(1, sizeof(struct rules));
+	free(rule->name);
+	free(rule->describe);
+	free(src->file);
+	free(src->pattern);
+	free(src->expanded);
+	free(src->unset);
+	free(src->step);
+	regex_literals_free(&src->gate);
+	pcre2_code_free(src->code);
+}
+
+static void drop_rules(struct rules *r)
+{
+	for (size_t i = 0; i < r->n; i++)
+		rule_free(&r->rule[i], &r->src[i]);
+	for (size_t i = 0; i < r->n_slots; i++) {
+		free(r->slot[i].rule);
+		free(r->slot[i].blob);
+		free(r->slot[i].automaton);
+	}
+	r->n = r->n_slots = r->n_order = 0;
+	r->plan = (struct content_plan){0};
 }
 
 void rules_free(struct rules *r)
 {
 	if (!r)
 		return;
-	for (size_t i = 0; i < r->n; i++) {
-		free(r->rule[i].name);
-		free(r->rule[i].describe);
-		free(r->src[i].file);
-		free(r->src[i].pattern);
-		pcre2_code_free(r->src[i].code);
-	}
+	drop_rules(r);
 	for (size_t i = 0; i < r->n_issues; i++) {
 		free(r->issue[i].file);
 		free(r->issue[i].rule);
 		free(r->issue[i].reason);
 	}
-	for (unsigned int v = 0; v < VIEW_COUNT; v++) {
-		free(r->view[v].rule);
-		free(r->view[v].blob);
+	for (size_t i = 0; i < r->n_tags; i++) {
+		free(r->tag[i].name);
+		free(r->tag[i].text);
+	}
+	for (unsigned int i = 0; i < r->n_selectors; i++) {
+		free((void *)r->selector[i].name.p);
+		free(r->selector_name[i]);
 	}
 	free(r->rule);
 	free(r->src);
+	free(r->by_name);
+	free(r->order);
+	free(r->tag);
 	free(r->issue);
+	free(r->slot);
 	free(r);
 }
 
-/* A set with an error holds issues only: nobody can use half of it. */
-static void drop_rules(struct rules *r)
+static struct rules *rules_new(const struct rules_options *opt)
 {
-	for (size_t i = 0; i < r->n; i++) {
-		free(r->rule[i].name);
-		free(r->rule[i].describe);
-		free(r->src[i].file);
-		free(r->src[i].pattern);
-		pcre2_code_free(r->src[i].code);
-	}
-	r->n = 0;
-	for (unsigned int v = 0; v < VIEW_COUNT; v++) {
-		free(r->view[v].rule);
-		free(r->view[v].blob);
-		r->view[v] = (struct rules_view){0};
-	}
+	struct rules *r = calloc(1, sizeof(*r));
+
+	if (r)
+		r->opt = *opt;
+	return r;
 }
 
 static int finish(struct rules_reader *rd, struct rules **out)
@@ -106,6 +120,7 @@ static int finish(struct rules_reader *rd, struct rules **out)
 		*out = NULL;
 		return -ENOMEM;
 	}
+	/* A set with an error holds issues only: nobody can use half of it. */
 	if (r->error)
 		drop_rules(r);
 	if (r->lost_issues) {
@@ -130,7 +145,7 @@ static int finish(struct rules_reader *rd, struct rules **out)
 
 int rules_parse(const char *name, const void *text, size_t len, struct rules **out)
 {
-	struct rules_reader rd = {.r = rules_new()};
+	struct rules_reader rd = {.r = rules_new(&RULES_DEFAULT)};
 
 	*out = NULL;
 	if (!rd.r)
@@ -191,9 +206,10 @@ out:
 		close(fd);
 }
 
-int rules_load(const char *const *file, size_t n_files, struct rules **out)
+int rules_load_with(const char *const *file, size_t n_files, const struct rules_options *opt,
+		    struct rules **out)
 {
-	struct rules_reader rd = {.r = rules_new()};
+	struct rules_reader rd = {.r = rules_new(opt)};
 
 	*out = NULL;
 	if (!rd.r)
@@ -207,9 +223,23 @@ int rules_load(const char *const *file, size_t n_files, struct rules **out)
 	return finish(&rd, out);
 }
 
-size_t rules_count(const struct rules *r)
+int rules_load(const char *const *file, size_t n_files, struct rules **out)
+{
+	return rules_load_with(file, n_files, &RULES_DEFAULT, out);
+}
+
+size_t rules_total(const struct rules *r)
 {
 	return r->n;
+}
+
+size_t rules_count(const struct rules *r)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < r->n; i++)
+		n += r->rule[i].tier != RULE_NOT_SUPPORTED && r->rule[i].tier != RULE_OFF;
+	return n;
 }
 
 const struct rule *rules_at(const struct rules *r, size_t i)
@@ -223,16 +253,56 @@ size_t rules_issues(const struct rules *r, const struct rules_issue **issue)
 	return r->n_issues;
 }
 
+const char *rules_place(const struct rules *r, const struct rule *rule, unsigned int *line)
+{
+	const struct rule_source *src = &r->src[rule - r->rule];
+
+	*line = src->line;
+	return src->file ? src->file : "";
+}
+
+const char *rules_text(const struct rules *r, const struct rule *rule)
+{
+	const char *text = r->src[rule - r->rule].pattern;
+
+	return text ? text : "";
+}
+
 const uint8_t *rules_digest(const struct rules *r)
 {
 	return r->digest;
 }
 
-const void *rules_blob(const struct rules *r, uint8_t view, size_t *len)
+const struct content_plan *rules_plan(const struct rules *r)
 {
-	*len = 0;
-	if (view >= VIEW_COUNT || !r->view[view].blob)
-		return NULL;
-	*len = r->view[view].blob_len;
-	return r->view[view].blob;
+	return &r->plan;
+}
+
+const void *rules_blob(const struct rules *r, uint16_t number, size_t *len)
+{
+	const struct rules_slot *slot = rules_slot_at(r, number);
+
+	*len = slot && slot->blob ? slot->blob_len : 0;
+	return slot ? slot->blob : NULL;
+}
+
+const char *rule_kind_name(enum rule_kind k)
+{
+	static const char *const name[RULE_KINDS] = {
+		[RULE_HEADER] = "header", [RULE_MIMEHEADER] = "mimeheader", [RULE_BODY] = "body",
+		[RULE_RAWBODY] = "rawbody", [RULE_URI] = "uri", [RULE_FULL] = "full",
+		[RULE_META] = "meta", [RULE_EVAL] = "eval"};
+
+	return k < RULE_KINDS ? name[k] : "";
+}
+
+const char *rule_tier_name(enum rule_tier t)
+{
+	static const char *const name[RULE_TIERS] = {
+		[RULE_NATIVE] = "native", [RULE_CONFIRMED] = "confirmed", [RULE_GATED] = "gated",
+		[RULE_AUTOMATON] = "automaton", [RULE_CONTROL] = "control",
+		[RULE_COMPUTED] = "computed", [RULE_OFF] = "off",
+		[RULE_NOT_SUPPORTED] = "unsupported"};
+
+	return t < RULE_TIERS ? name[t] : "";
 }

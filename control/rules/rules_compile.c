@@ -2,12 +2,11 @@
  * Copyright (c) 2026 The Postern Authors */
 
 /*
- * Patterns → PCRE2 code and Hyperscan databases.
+ * Patterns → PCRE2 code, and what is looked for in each slot → Hyperscan databases.
  *
  * PCRE2 speaks first: it knows the language of the rules as a whole and says where a pattern is
- * wrong. Then Hyperscan takes each pattern as it is, or only as a prefilter (look-around, back
- * references, ...), which PCRE2 confirms at run time; a pattern that it does not take at all is an
- * error. Both databases hold the same patterns under the same ids.
+ * wrong. What the dataplane has of a pattern is rules_plan.c's choice: itself, an approximation of
+ * it, or literals. Block and streaming database hold the same under the same ids.
  */
 
 #include <hs/hs.h>
@@ -16,160 +15,158 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control/rules/rules_database.h"
 #include "control/rules/rules_internal.h"
-#include "dataplane/scan/scan.h"
 #include "postern/limits.h"
 
-#define BLOB_ALIGN 64u
-
-static void pattern_error(struct rules *r, size_t i, const char *what, const char *why)
+static pcre2_code *pcre(const struct rule_source *s, const char *pattern, bool lenient, int *error,
+			size_t *at)
 {
-	rules_issue_add(r, RULES_ERROR, r->src[i].file, r->src[i].line, r->rule[i].name, "%s: %s",
-			what, why);
-}
-
-/* UTF and \C would change what an octet is; both views of a message are octets. */
-static void compile_pcre(struct rules *r, size_t i)
-{
-	struct rule_source *s = &r->src[i];
 	uint32_t options = PCRE2_NEVER_UTF | PCRE2_NEVER_UCP | PCRE2_NEVER_BACKSLASH_C |
 			   (s->caseless ? PCRE2_CASELESS : 0) | (s->multiline ? PCRE2_MULTILINE : 0) |
 			   (s->dotall ? PCRE2_DOTALL : 0) | (s->extended ? PCRE2_EXTENDED : 0);
+	pcre2_compile_context *context = pcre2_compile_context_create(NULL);
+	pcre2_code *code = NULL;
+
+	*error = PCRE2_ERROR_HEAP_FAILED;
+	if (!context)
+		return NULL;
+	pcre2_set_newline(context, PCRE2_NEWLINE_LF);
+	/* Perl takes an escaped letter that means nothing as the letter. */
+	if (lenient)
+		pcre2_set_compile_extra_options(context, PCRE2_EXTRA_BAD_ESCAPE_IS_LITERAL);
+	code = pcre2_compile((PCRE2_SPTR)pattern, strlen(pattern), options, error, at, context);
+	pcre2_compile_context_free(context);
+	return code;
+}
+
+/* UTF and \C would change what an octet is; all texts here are octets. */
+static void compile_pcre(struct rules *r, size_t i)
+{
+	struct rule_source *s = &r->src[i];
 	uint32_t empty = 0;
-	PCRE2_SIZE at = 0;
+	size_t at = 0;
 	int error = 0;
+	char text[160];
 
-	s->code = pcre2_compile((PCRE2_SPTR)s->pattern, strlen(s->pattern), options, &error, &at, NULL);
-	if (!s->code) {
-		char text[160], why[240];
+	s->code = pcre(s, rule_pattern(s), false, &error, &at);
+	if (!s->code && error == PCRE2_ERROR_UNKNOWN_ESCAPE)
+		s->code = pcre(s, rule_pattern(s), true, &error, &at);
+	if (!s->code && s->expanded && error == PCRE2_ERROR_PATTERN_TOO_LARGE) {
+		char *calls = rules_replace_by_calls(r, s);
+		int other = 0;
 
-		if (error == PCRE2_ERROR_HEAP_FAILED)
-			r->oom = true;
-		pcre2_get_error_message(error, (PCRE2_UCHAR *)text, sizeof(text));
-		snprintf(why, sizeof(why), "%s (at octet %zu of the pattern)", text, (size_t)at);
-		pattern_error(r, i, "bad pattern", why);
+		if (calls)
+			s->code = pcre(s, calls, false, &other, &at);
+		free(calls);
+	}
+	if (s->code) {
+		/* Without JIT (no executable memory) the interpreter does the same. */
+		pcre2_jit_compile(s->code, PCRE2_JIT_COMPLETE);
+		pcre2_pattern_info(s->code, PCRE2_INFO_MATCHEMPTY, &empty);
+		s->empty = empty;
 		return;
 	}
-	/* Without JIT (no executable memory) the interpreter does the same. */
-	pcre2_jit_compile(s->code, PCRE2_JIT_COMPLETE);
-	pcre2_pattern_info(s->code, PCRE2_INFO_MATCHEMPTY, &empty);
-	s->empty = empty;
-	if (empty)
-		rules_issue_add(r, RULES_NOTE, s->file, s->line, r->rule[i].name,
-				"the pattern matches the empty string: it hits every message");
-}
-
-struct job {
-	struct rules *r;
-	struct rules_view *v;
-	char **text;             /* with "(?x)" in front where flag x is set */
-	unsigned int *flags, *ids;
-};
-
-static unsigned int hs_flags(const struct rule *rule, const struct rule_source *s)
-{
-	return (s->caseless ? HS_FLAG_CASELESS : 0) | (s->multiline ? HS_FLAG_MULTILINE : 0) |
-	       (s->dotall ? HS_FLAG_DOTALL : 0) | (s->empty ? HS_FLAG_ALLOWEMPTY : 0) |
-	       (rule->prefilter ? HS_FLAG_PREFILTER : 0) | (rule->multiple ? 0 : HS_FLAG_SINGLEMATCH);
-}
-
-/* The next worse way to take pattern k; false: there is none (recorded). */
-static bool downgrade(struct job *j, size_t k, const char *why)
-{
-	size_t i = j->v->rule[k];
-
-	if (j->r->rule[i].prefilter) {
-		pattern_error(j->r, i, "Hyperscan does not take the pattern, not even as a prefilter",
-			      why);
-		return false;
+	if (error == PCRE2_ERROR_HEAP_FAILED)
+		r->oom = true;
+	pcre2_get_error_message(error, (PCRE2_UCHAR *)text, sizeof(text));
+	/* No text here holds such a character, so the rule could never hit; its author meant another
+	 * setting of SpamAssassin's. */
+	if (error == PCRE2_ERROR_CODE_POINT_TOO_BIG) {
+		r->rule[i].tier = RULE_NOT_SUPPORTED;
+		r->rule[i].why = "a character above 0xff: texts are octets here, UTF-8 as it is";
+		rules_issue_add(r, RULES_UNSUPPORTED, s->file, s->line, r->rule[i].name, "%s",
+				r->rule[i].why);
+		return;
 	}
-	j->r->rule[i].prefilter = true;
-	j->flags[k] = hs_flags(&j->r->rule[i], &j->r->src[i]);
-	return true;
+	rules_issue_add(r, RULES_ERROR, s->file, s->line, r->rule[i].name,
+			"bad pattern: %s (at octet %zu of the pattern)", text, at);
 }
 
-/* Asks about each pattern alone, which is cheap and finds most of what will not go. */
-static void look_at_each(struct job *j)
+/* What a header that is not there stands for is known now. */
+static void look_at_absence(struct rules *r, size_t i, struct rules_matcher *m)
 {
-	for (size_t k = 0; k < j->v->n; k++) {
-		hs_compile_error_t *error = NULL;
-		hs_expr_info_t *info = NULL;
-		char why[200];
+	const struct rules_slot whole = {0};
+	struct rule_source *s = &r->src[i];
+	struct str text = s->has_default && s->unset ? str_c(s->unset) : STR("");
 
-		if (hs_expression_info(j->text[k], j->flags[k], &info, &error) != HS_SUCCESS) {
-			snprintf(why, sizeof(why), "%s", error ? error->message : "unknown");
-			downgrade(j, k, why);
-		}
-		hs_free_compile_error(error);
-		free(info);
-		/* As a prefilter too it must be understood. */
-		if (!(j->flags[k] & HS_FLAG_PREFILTER))
+	s->absent_match = rules_match(m, s, &whole, text, 0, 1, NULL) > 0;
+}
+
+static bool has_pattern(const struct rule *rule)
+{
+	return rule->kind < RULE_META && !rule->exists && rule->tier != RULE_NOT_SUPPORTED &&
+	       rule->tier != RULE_OFF;
+}
+
+static bool compile_codes(struct rules *r)
+{
+	struct rules_matcher *m = rules_matcher_new();
+
+	r->oom |= !m;
+	for (size_t i = 0; i < r->n && !r->oom; i++) {
+		if (!has_pattern(&r->rule[i]))
 			continue;
-		error = NULL;
-		info = NULL;
-		if (hs_expression_info(j->text[k], j->flags[k], &info, &error) != HS_SUCCESS) {
-			snprintf(why, sizeof(why), "%s", error ? error->message : "unknown");
-			downgrade(j, k, why);
+		compile_pcre(r, i);
+		if (!r->src[i].code)
+			continue;
+		look_at_absence(r, i, m);
+		rules_analyse(r, i);
+		if (r->opt.progress)
+			r->opt.progress(r->opt.arg, "patterns", i + 1, r->n);
+	}
+	rules_matcher_free(m);
+	return !r->error && !r->oom;
+}
+
+/* ---- slots -------------------------------------------------------------------------------- */
+
+static bool is_lines(const struct rules *r, uint16_t slot)
+{
+	if (slot == VIEW_BODY || slot == VIEW_URI)
+		return true;
+	return slot >= CONTENT_SLOT_SELECTOR && slot < CONTENT_SLOT_SELECTOR + r->n_selectors &&
+	       r->selector[slot - CONTENT_SLOT_SELECTOR].source == CONTENT_MIMEFIELD;
+}
+
+static void slot_add(struct rules *r, size_t rule)
+{
+	uint16_t number = r->rule[rule].slot;
+	struct rules_slot *s = (struct rules_slot *)rules_slot_at(r, number);
+
+	if (!s) {
+		s = &r->slot[r->n_slots++];
+		*s = (struct rules_slot){.number = number, .lines = is_lines(r, number),
+					 .line_feed = number != VIEW_URI};
+		s->rule = calloc(r->n, sizeof(*s->rule));
+		if (!s->rule) {
+			r->oom = true;
+			return;
 		}
-		hs_free_compile_error(error);
-		free(info);
 	}
+	r->rule[rule].id = (uint32_t)s->n;
+	s->rule[s->n++] = (uint32_t)rule;
 }
 
-/* 1: done. 0: a pattern was downgraded, again. -1: error recorded. */
-static int compile_mode(struct job *j, unsigned int mode, char **bytes, size_t *len)
+static void make_slots(struct rules *r)
 {
-	hs_compile_error_t *error = NULL;
-	hs_database_t *db = NULL;
-	hs_error_t rc = hs_compile_multi((const char *const *)j->text, j->flags, j->ids,
-					 (unsigned int)j->v->n, mode, NULL, &db, &error);
-	int result = -1;
-	char why[200];
-
-	if (rc == HS_SUCCESS) {
-		rc = hs_serialize_database(db, bytes, len);
-		result = rc == HS_SUCCESS ? 1 : -1;
-		if (rc != HS_SUCCESS)
-			j->r->oom = true;
-	} else if (rc == HS_NOMEM) {
-		j->r->oom = true;
-	} else {
-		snprintf(why, sizeof(why), "%s", error ? error->message : "unknown");
-		if (error && error->expression >= 0 && (size_t)error->expression < j->v->n)
-			result = downgrade(j, (size_t)error->expression, why) ? 0 : -1;
-		else
-			rules_issue_add(j->r, RULES_ERROR, "", 0, "", "Hyperscan: %s", why);
-	}
-	hs_free_compile_error(error);
-	hs_free_database(db);
-	return result;
-}
-
-static void make_blob(struct job *j, const char *block, size_t block_len, const char *stream,
-		      size_t stream_len)
-{
-	size_t block_off = (sizeof(struct scan_blob_head) + BLOB_ALIGN - 1) & ~(size_t)(BLOB_ALIGN - 1);
-	size_t stream_off = (block_off + block_len + BLOB_ALIGN - 1) & ~(size_t)(BLOB_ALIGN - 1);
-	size_t len = (stream_off + stream_len + BLOB_ALIGN - 1) & ~(size_t)(BLOB_ALIGN - 1);
-	struct scan_blob_head head = {
-		.magic = SCAN_BLOB_MAGIC, .n_patterns = (uint32_t)j->v->n,
-		.block_off = block_off, .block_len = block_len,
-		.stream_off = stream_off, .stream_len = stream_len,
-	};
-	uint8_t *blob = aligned_alloc(BLOB_ALIGN, len);
-
-	if (!blob) {
-		j->r->oom = true;
+	r->slot = calloc((size_t)VIEW_COUNT + CONTENT_MAX_SELECTORS + RULES_TOLD, sizeof(*r->slot));
+	if (!r->slot) {
+		r->oom = true;
 		return;
 	}
-	memset(blob, 0, len);
-	memcpy(head.rules_sha256, j->r->digest, sizeof(head.rules_sha256));
-	snprintf(head.hs_version, sizeof(head.hs_version), "%s", hs_version());
-	memcpy(blob, &head, sizeof(head));
-	memcpy(blob + block_off, block, block_len);
-	memcpy(blob + stream_off, stream, stream_len);
-	j->v->blob = blob;
-	j->v->blob_len = len;
+	for (size_t i = 0; i < r->n && !r->oom; i++)
+		if (has_pattern(&r->rule[i]) && r->src[i].code)
+			slot_add(r, i);
+}
+
+/* Texts that only control looks at are made by control when it looks. */
+static void make_plan(struct rules *r)
+{
+	r->plan = (struct content_plan){.selector = r->selector, .n_selectors = r->n_selectors};
+	for (size_t i = 0; i < r->n_slots; i++)
+		if (r->slot[i].number < VIEW_COUNT && r->slot[i].blob)
+			r->plan.views |= 1u << r->slot[i].number;
 }
 
 /* What decides the databases and what their ids mean. */
@@ -180,102 +177,33 @@ static void make_digest(struct rules *r)
 		  EVP_DigestUpdate(md, hs_version(), strlen(hs_version()) + 1);
 
 	for (size_t i = 0; ok && i < r->n; i++) {
-		uint32_t head[3] = {r->rule[i].view, r->rule[i].id,
-				    hs_flags(&r->rule[i], &r->src[i]) |
-					    (r->src[i].extended ? 1u << 31 : 0)};
+		const struct rule_source *s = &r->src[i];
+		uint32_t head[4] = {r->rule[i].slot, r->rule[i].id, (uint32_t)r->rule[i].tier,
+				    (s->caseless ? 1u : 0) | (s->multiline ? 2u : 0) | (s->dotall ? 4u : 0) |
+					    (s->extended ? 8u : 0)};
 
 		/* Each string with its NUL, so that one cannot flow into the next. */
 		ok = EVP_DigestUpdate(md, head, sizeof(head)) &&
 		     EVP_DigestUpdate(md, r->rule[i].name, strlen(r->rule[i].name) + 1) &&
-		     EVP_DigestUpdate(md, r->src[i].pattern, strlen(r->src[i].pattern) + 1);
+		     (!s->pattern || EVP_DigestUpdate(md, rule_pattern(s), strlen(rule_pattern(s)) + 1));
 	}
 	if (!ok || !EVP_DigestFinal_ex(md, r->digest, NULL))
 		r->oom = true;
 	EVP_MD_CTX_free(md);
 }
 
-static bool job_start(struct job *j)
-{
-	size_t n = j->v->n;
-
-	j->text = calloc(n + 1, sizeof(*j->text));
-	j->flags = calloc(n + 1, sizeof(*j->flags));
-	j->ids = calloc(n + 1, sizeof(*j->ids));
-	if (!j->text || !j->flags || !j->ids)
-		return false;
-	for (size_t k = 0; k < n; k++) {
-		const struct rule_source *s = &j->r->src[j->v->rule[k]];
-		size_t size = strlen(s->pattern) + sizeof("(?x)");
-
-		j->text[k] = malloc(size);
-		if (!j->text[k])
-			return false;
-		snprintf(j->text[k], size, "%s%s", s->extended ? "(?x)" : "", s->pattern);
-		j->flags[k] = hs_flags(&j->r->rule[j->v->rule[k]], s);
-		j->ids[k] = (unsigned int)k;
-	}
-	return true;
-}
-
-static void compile_view(struct rules *r, struct rules_view *v)
-{
-	struct job j = {.r = r, .v = v};
-	char *block = NULL, *stream = NULL;
-	size_t block_len = 0, stream_len = 0;
-	int rc = 0;
-
-	if (!job_start(&j)) {
-		r->oom = true;
-		goto out;
-	}
-	look_at_each(&j);
-	/* Each turn makes at least one pattern a prefilter, so this ends. */
-	while (!r->error && rc == 0) {
-		free(block);
-		block = NULL;
-		rc = compile_mode(&j, HS_MODE_BLOCK, &block, &block_len);
-		if (rc == 1)
-			rc = compile_mode(&j, HS_MODE_STREAM, &stream, &stream_len);
-	}
-	if (r->error || r->oom || rc != 1)
-		goto out;
-	make_digest(r);
-	make_blob(&j, block, block_len, stream, stream_len);
-out:
-	for (size_t k = 0; j.text && k < v->n; k++)
-		free(j.text[k]);
-	free(j.text);
-	free(j.flags);
-	free(j.ids);
-	free(block);
-	free(stream);
-}
-
 void rules_compile(struct rules *r)
 {
-	for (size_t i = 0; i < r->n; i++)
-		compile_pcre(r, i);
-	if (r->error || r->oom)
+	if (!compile_codes(r))
 		return;
+	make_slots(r);
+	if (!r->oom)
+		rules_choose(r);
 	make_digest(r);
-	for (uint8_t view = 0; view < VIEW_COUNT; view++) {
-		struct rules_view *v = &r->view[view];
-		size_t n = 0;
-
-		for (size_t i = 0; i < r->n; i++)
-			n += r->rule[i].view == view;
-		if (!n)
-			continue;
-		v->rule = calloc(n, sizeof(*v->rule));
-		if (!v->rule) {
-			r->oom = true;
-			return;
-		}
-		for (size_t i = 0; i < r->n; i++)
-			if (r->rule[i].view == view) {
-				r->rule[i].id = (uint32_t)v->n;
-				v->rule[v->n++] = (uint32_t)i;
-			}
-		compile_view(r, v);
+	for (size_t i = 0; i < r->n_slots && !r->oom && !r->error; i++) {
+		rules_database(r, &r->slot[i]);
+		if (r->opt.progress)
+			r->opt.progress(r->opt.arg, "databases", i + 1, r->n_slots);
 	}
+	make_plan(r);
 }

@@ -10,8 +10,7 @@
 #include "control/rules/rules_internal.h"
 #include "postern/limits.h"
 
-#define ISSUE(rd, severity, rule, ...)                                                             \
-	rules_issue_add((rd)->r, severity, (rd)->file, (rd)->line, rule, __VA_ARGS__)
+#define ISSUE RULES_ISSUE
 
 bool rules_grow(struct rules *r, void *array, size_t n, size_t *cap, size_t size)
 {
@@ -45,8 +44,7 @@ char *rules_dup(struct rules *r, struct str s)
 	return p;
 }
 
-/* First word of *rest, which loses it and the white space behind. */
-static struct str split(struct str *rest)
+struct str rules_word(struct str *rest)
 {
 	struct str w = *rest;
 	size_t n = 0;
@@ -58,7 +56,7 @@ static struct str split(struct str *rest)
 	return w;
 }
 
-static bool rule_name(struct rules_reader *rd, struct str w, char name[LIMIT_RULES_NAME + 1])
+bool rules_name(struct rules_reader *rd, struct str w, char name[])
 {
 	bool ok = w.n && w.n <= LIMIT_RULES_NAME && !ascii_is_digit(w.p[0]);
 
@@ -72,148 +70,6 @@ static bool rule_name(struct rules_reader *rd, struct str w, char name[LIMIT_RUL
 	memcpy(name, w.p, w.n);
 	name[w.n] = '\0';
 	return true;
-}
-
-static void define(struct rules_reader *rd, const char *name, bool supported,
-		   const struct rule_source *src)
-{
-	struct rules_def *d;
-
-	if (!rules_grow(rd->r, &rd->def, rd->n_defs, &rd->cap_defs, sizeof(*d))) {
-		free(src->pattern);
-		return;
-	}
-	d = &rd->def[rd->n_defs++];
-	*d = (struct rules_def){.supported = supported, .src = *src};
-	d->name = rules_dup(rd->r, str_c(name));
-	d->src.file = rules_dup(rd->r, str_c(rd->file));
-	d->src.line = rd->line;
-}
-
-static struct setting *set(struct rules_reader *rd, enum setting_kind kind, const char *name,
-			   struct str text)
-{
-	struct setting *s;
-
-	if (!rules_grow(rd->r, &rd->setting, rd->n_settings, &rd->cap_settings, sizeof(*s)))
-		return NULL;
-	s = &rd->setting[rd->n_settings++];
-	*s = (struct setting){.kind = kind, .line = rd->line};
-	s->name = rules_dup(rd->r, str_c(name));
-	s->text = rules_dup(rd->r, text);
-	s->file = rules_dup(rd->r, str_c(rd->file));
-	return s;
-}
-
-static void line_full(struct rules_reader *rd, const char *name, struct str rest)
-{
-	struct rule_source src = {0};
-	const char *why;
-
-	if (str_istarts(rest, STR("eval:"))) {
-		ISSUE(rd, RULES_UNSUPPORTED, name, "eval tests are code of SpamAssassin's plugins");
-		define(rd, name, false, &src);
-	} else if (!rules_regex(rd->r, rest, &src, &why)) {
-		ISSUE(rd, RULES_ERROR, name, "%s", why);
-		define(rd, name, false, &src);
-	} else {
-		define(rd, name, true, &src);
-	}
-}
-
-/* [+-]digits[.digits]; strtod() would take hex, inf and what the locale says. */
-static bool read_score(struct str w, double *out)
-{
-	double v = 0, scale = 1;
-	bool minus = w.n && w.p[0] == '-', dot = false, digits = false;
-
-	for (size_t i = w.n && (w.p[0] == '-' || w.p[0] == '+') ? 1 : 0; i < w.n; i++) {
-		if (w.p[i] == '.' && !dot) {
-			dot = true;
-			continue;
-		}
-		if (!ascii_is_digit(w.p[i]) || i > 20)
-			return false;
-		digits = true;
-		if (dot)
-			v += (w.p[i] - '0') * (scale /= 10);
-		else
-			v = v * 10 + (w.p[i] - '0');
-	}
-	*out = minus ? -v : v;
-	return digits && v <= LIMIT_RULES_SCORE;
-}
-
-/* One score for all, or four: with and without network tests and Bayes. Ours is the second set:
- * network tests, no Bayes. */
-static void line_score(struct rules_reader *rd, const char *name, struct str rest)
-{
-	double score[4];
-	size_t n = 0;
-	struct setting *s;
-
-	if (rest.n && rest.p[0] == '(') {
-		ISSUE(rd, RULES_UNSUPPORTED, name, "relative scores in brackets");
-		return;
-	}
-	while (rest.n && n < 4) {
-		struct str w = split(&rest);
-
-		if (!read_score(w, &score[n++])) {
-			ISSUE(rd, RULES_ERROR, name, "\"%.*s\" is no score (a number, at most %d)",
-			      (int)(w.n > 40 ? 40 : w.n), w.p, LIMIT_RULES_SCORE);
-			return;
-		}
-	}
-	if (rest.n || (n != 1 && n != 4)) {
-		ISSUE(rd, RULES_ERROR, name, "expected 1 or 4 scores");
-		return;
-	}
-	s = set(rd, SET_SCORE, name, STR(""));
-	if (s)
-		s->score = score[n == 4 ? 1 : 0];
-}
-
-static void line_action(struct rules_reader *rd, const char *name, struct str rest)
-{
-	static const struct { const char *word; enum rule_action action; } words[] = {
-		{"tag", RULE_TAG}, {"quarantine", RULE_QUARANTINE}, {"discard", RULE_DISCARD},
-		{"defer", RULE_DEFER}, {"reject", RULE_REJECT},
-	};
-	struct setting *s;
-
-	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-		if (!str_ieq(rest, str_c(words[i].word)))
-			continue;
-		s = set(rd, SET_ACTION, name, STR(""));
-		if (s)
-			s->action = words[i].action;
-		return;
-	}
-	ISSUE(rd, RULES_ERROR, name,
-	      "expected action reject, defer, discard, quarantine or tag, found \"%.*s\"",
-	      (int)(rest.n > 40 ? 40 : rest.n), rest.p);
-}
-
-static void line_tflags(struct rules_reader *rd, const char *name, struct str rest)
-{
-	/* Known, but about what we have not: Bayes, mass checks, networks, meta rules. */
-	static const char *const ignored[] = {"net", "nice", "learn", "userconf", "noautolearn",
-		"publish", "nopublish", "autolearn_force", "nosubject", "domains_only", "ips_only",
-		"a", "nolog"};
-	struct str all = rest;
-
-	while (rest.n) {
-		struct str w = split(&rest);
-		bool known = str_ieq(w, STR("multiple")) || str_istarts(w, STR("maxhits="));
-
-		for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]) && !known; i++)
-			known = str_ieq(w, str_c(ignored[i]));
-		if (!known)
-			ISSUE(rd, RULES_NOTE, name, "unknown flag \"%.*s\" has no effect",
-			      (int)(w.n > 40 ? 40 : w.n), w.p);
-	}
-	set(rd, SET_TFLAGS, name, all);
 }
 
 /* ---- conditions ------------------------------------------------------------------------- */
@@ -231,15 +87,15 @@ static void open_block(struct rules_reader *rd, bool plugin, struct str rest)
 	bool outer = active(rd);
 	const char *why = "";
 	struct condition *c;
-	int v = 0;
+	int v;
 
 	if (rd->depth == LIMIT_RULES_NESTING) {
 		ISSUE(rd, RULES_ERROR, "", "blocks are nested deeper than %d", LIMIT_RULES_NESTING);
 		return;
 	}
 	c = &rd->condition[rd->depth++];
-	if (!plugin)
-		v = rules_condition(rest, &why);
+	v = plugin ? rules_plugin(rules_word(&(struct str){rest.p, rest.n}))
+		   : rules_condition(rest, &why);
 	*c = (struct condition){.line = rd->line, .active = v == 1, .unknown = v < 0};
 	if (!outer || v == 1)
 		return;
@@ -286,55 +142,27 @@ static bool frame(struct rules_reader *rd, struct str key, struct str rest)
 
 /* ---- lines ------------------------------------------------------------------------------ */
 
-static bool unsupported_kind(struct str key)
+/* A setting is named once, however often it stands there. */
+static void note_setting(struct rules_reader *rd, struct str key)
 {
-	static const char *const kinds[] = {"header", "body", "rawbody", "uri", "meta", "mimeheader",
-		"uri_detail", "askdns", "urirhsbl", "urirhssub", "uridnsbl", "uridnssub", "urinsrhsbl",
-		"urinsrhssub", "urifullnsrhsbl", "urifullnsrhssub", "rbl"};
+	char **slot;
 
-	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
-		if (str_ieq(key, str_c(kinds[i])))
-			return true;
-	return false;
+	for (size_t i = 0; i < rd->n_noted; i++)
+		if (str_ieq(key, str_c(rd->noted[i])))
+			return;
+	if (!rules_grow(rd->r, &rd->noted, rd->n_noted, &rd->cap_noted, sizeof(*rd->noted)))
+		return;
+	slot = &rd->noted[rd->n_noted];
+	*slot = rules_dup(rd->r, str_cut(key, 60));
+	rd->n_noted += *slot != NULL;
+	ISSUE(rd, RULES_NOTE, "", "the setting \"%.*s\" has no meaning here; further lines of it are "
+	      "not named", (int)(key.n > 60 ? 60 : key.n), key.p);
 }
 
 static void directive(struct rules_reader *rd, struct str key, struct str rest)
 {
-	static const struct {
-		const char *key;
-		void (*line)(struct rules_reader *, const char *, struct str);
-	} known[] = {{"full", line_full}, {"score", line_score}, {"tflags", line_tflags},
-		     {"action", line_action}};
-	bool kind = unsupported_kind(key);
-	char name[LIMIT_RULES_NAME + 1];
-
-	if (kind) {
-		if (!rule_name(rd, split(&rest), name))
-			return;
-		ISSUE(rd, RULES_UNSUPPORTED, name, "%.*s rules are not supported", STR_FMT(key));
-		define(rd, name, false, &(struct rule_source){0});
-		return;
-	}
-	if (str_ieq(key, STR("describe"))) {
-		if (rule_name(rd, split(&rest), name))
-			set(rd, SET_DESCRIBE, name, rest);
-		return;
-	}
-	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
-		if (!str_ieq(key, str_c(known[i].key)))
-			continue;
-		if (rule_name(rd, split(&rest), name))
-			known[i].line(rd, name, rest);
-		return;
-	}
-	if (str_ieq(key, STR("lang"))) {
-		if (!rd->lang_noted)
-			ISSUE(rd, RULES_NOTE, "", "lines of other languages (lang) are left out");
-		rd->lang_noted = true;
-		return;
-	}
-	ISSUE(rd, RULES_UNSUPPORTED, "", "the setting \"%.*s\" is not known here",
-	      (int)(key.n > 60 ? 60 : key.n), key.p);
+	if (!rules_line_define(rd, key, rest) && !rules_line_set(rd, key, rest))
+		note_setting(rd, key);
 }
 
 /* As SpamAssassin does it: # begins a comment anywhere unless a backslash stands before it, and
@@ -371,7 +199,7 @@ static void one_line(struct rules_reader *rd, struct str raw)
 				ISSUE(rd, RULES_ERROR, "", "control character 0x%02x in a line", line.p[i]);
 			return;
 		}
-	key = split(&line);
+	key = rules_word(&line);
 	if (frame(rd, key, line) || !active(rd))
 		return;
 	directive(rd, key, line);
@@ -382,7 +210,6 @@ void rules_read_text(struct rules_reader *rd, const char *name, struct str text)
 	rd->file = name;
 	rd->line = 0;
 	rd->depth = 0;
-	rd->lang_noted = false;
 	if (!rd->condition)
 		rd->condition = calloc(LIMIT_RULES_NESTING, sizeof(*rd->condition));
 	if (!rd->condition) {
@@ -419,9 +246,13 @@ void rules_reader_free(struct rules_reader *rd)
 		free(rd->def[i].name);
 		free(rd->def[i].src.file);
 		free(rd->def[i].src.pattern);
+		free(rd->def[i].src.unset);
 	}
 	for (size_t i = 0; i < rd->n_settings; i++)
 		setting_free(&rd->setting[i]);
+	for (size_t i = 0; i < rd->n_noted; i++)
+		free(rd->noted[i]);
+	free(rd->noted);
 	free(rd->def);
 	free(rd->setting);
 	free(rd->condition);

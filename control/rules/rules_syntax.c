@@ -54,23 +54,31 @@ static bool regex_flags(struct str flags, struct rule_source *src, const char **
 	return true;
 }
 
-/* In the slash form a slash inside must be escaped, or nobody can tell where the pattern ends. */
-static bool bare_delimiter(struct str body, char delimiter)
+/* Where the pattern ends: for bracket pairs and in a line with something behind, the first closing
+ * delimiter that is not escaped; else the last one, so that a pattern may hold what it should not. */
+static size_t pattern_end(struct str text, size_t head, uint8_t open, uint8_t close)
 {
-	for (size_t i = 0; i < body.n; i++) {
-		if (body.p[i] == '\\')
-			i++;
-		else if (body.p[i] == (uint8_t)delimiter)
-			return true;
+	size_t end;
+
+	if (open != close) {
+		for (end = text.n; end > head && text.p[end - 1] != close; end--)
+			;
+		return end > head ? end - 1 : text.n;
 	}
-	return false;
+	for (end = head; end < text.n; end++) {
+		if (text.p[end] == '\\')
+			end++;
+		else if (text.p[end] == close)
+			return end;
+	}
+	return text.n;
 }
 
-bool rules_regex(struct rules *r, struct str text, struct rule_source *src, const char **why)
+bool rules_regex(struct rules *r, struct str text, struct rule_source *src, struct str *rest,
+		 const char **why)
 {
-	size_t head = 1, end;
-	uint8_t open;
-	char close;
+	size_t head = 1, end, flags;
+	uint8_t open, close;
 
 	if (text.n > 1 && text.p[0] == 'm' && !ascii_is_alnum(text.p[1]) && text.p[1] > ' ')
 		head = 2;
@@ -79,14 +87,29 @@ bool rules_regex(struct rules *r, struct str text, struct rule_source *src, cons
 		return false;
 	}
 	open = text.p[head - 1];
-	close = closing(open);
-	for (end = text.n; end > head && text.p[end - 1] != (uint8_t)close; end--)
-		;
-	if (end <= head) {
+	close = (uint8_t)closing(open);
+	/* [if-unset: ...] holds brackets, and is no part of the pattern. */
+	if (rest) {
+		size_t at = 0;
+
+		for (size_t i = head; i + 10 < text.n; i++)
+			if (memcmp(text.p + i, "[if-unset:", 10) == 0)
+				at = i;
+		*rest = at ? str_skip(text, at) : STR_NONE;
+		text = at ? str_trim(str_cut(text, at)) : text;
+	}
+	end = pattern_end(text, head, open, close);
+	if (end >= text.n) {
 		*why = "the pattern has no end";
 		return false;
 	}
-	end--;
+	for (flags = end + 1; flags < text.n && ascii_is_alpha(text.p[flags]); flags++)
+		;
+	if (flags < text.n) {
+		*why = open == close ? "the delimiter stands unescaped inside the pattern"
+				     : "something stands behind the pattern";
+		return false;
+	}
 	if (!regex_flags(str_skip(text, end + 1), src, why))
 		return false;
 	if (end == head) {
@@ -97,15 +120,58 @@ bool rules_regex(struct rules *r, struct str text, struct rule_source *src, cons
 		*why = "the pattern is too long";
 		return false;
 	}
-	if ((uint8_t)close == open && bare_delimiter(str_make(text.p + head, end - head), close)) {
-		*why = "the delimiter stands unescaped inside the pattern";
-		return false;
-	}
 	src->pattern = rules_dup(r, str_make(text.p + head, end - head));
 	return true;
 }
 
 /* ---- conditions ------------------------------------------------------------------------- */
+
+/*
+ * Plugins that a stock installation of SpamAssassin loads. Their blocks are read, so that the rules
+ * in them, and the meta rules over these, are the ones that their authors meant to run together; the
+ * eval tests among them are reported. Of the others the `else` branches count.
+ */
+bool rules_plugin(struct str name)
+{
+	static const char *const known[] = {"Check", "MIMEHeader", "ReplaceTags", "BodyEval", "DNSEval",
+		"HTMLEval", "HeaderEval", "MIMEEval", "RelayEval", "URIEval", "URIDetail", "URIDNSBL",
+		"WLBLEval", "VBounce", "ImageInfo", "FreeMail", "AskDNS", "SPF", "DKIM", "DMARC", "HashBL",
+		"HTTPSMismatch", "Bayes", "Pyzor", "Razor2", "SpamCop", "AutoLearnThreshold",
+		"WelcomeListSubject", "WhiteListSubject"};
+	static const char prefix[] = "Mail::SpamAssassin::Plugin::";
+
+	if (!str_istarts(name, str_c(prefix)))
+		return false;
+	name = str_skip(name, sizeof(prefix) - 1);
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		if (str_eq(name, str_c(known[i])))
+			return true;
+	return false;
+}
+
+/* "Mail::SpamAssassin::Conf::feature_x", or a plugin's "...::has_x". */
+static bool feature(struct str name)
+{
+	static const char *const known[] = {"feature_bug6558_free", "feature_welcomelist_blocklist",
+		"compat_welcomelist_blocklist", "perl_min_version_5010000", "feature_capture_rules",
+		"feature_yesno_takes_args", "feature_registryboundaries", "feature_edns",
+		"feature_dns_block_rule", "feature_originating_ip_headers", "feature_bayes_stopwords",
+		"feature_dns_local_ports_permit_avoid", "feature_uri_host_listed", "feature_get_host",
+		"feature_blocklist_uri_host", "feature_bayes_auto_learn_on_error"};
+	static const char conf[] = "Mail::SpamAssassin::Conf::";
+	size_t last = name.n;
+
+	if (str_istarts(name, str_c(conf))) {
+		name = str_skip(name, sizeof(conf) - 1);
+		for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+			if (str_eq(name, str_c(known[i])))
+				return true;
+		return false;
+	}
+	while (last > 2 && !(name.p[last - 1] == ':' && name.p[last - 2] == ':'))
+		last--;
+	return last > 2 && rules_plugin(str_cut(name, last - 2));
+}
 
 struct cond {
 	struct str s;
@@ -211,9 +277,12 @@ static int cond_unary(struct cond *c)
 			v = compare(c, LANGUAGE_VERSION);
 		} else if (str_ieq(w, STR("plugin")) || str_ieq(w, STR("can")) ||
 			   str_ieq(w, STR("has"))) {
-			/* There are no plugins and none of their features. */
-			c->bad |= !take(c, "(") || !word(c).n || !take(c, ")");
-			v = 0;
+			bool plugin = str_ieq(w, STR("plugin"));
+
+			c->bad |= !take(c, "(");
+			w = word(c);
+			c->bad |= !w.n || !take(c, ")");
+			v = plugin ? rules_plugin(w) : feature(w);
 		} else if (str_ieq(w, STR("local_tests_only"))) {
 			v = 0;
 		} else {

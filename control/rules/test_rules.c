@@ -48,8 +48,8 @@ static void what_is_wrong_has_its_place(void **state)
 		enum rules_severity severity;
 	} t[] = {
 		{"full A /ok/\nfull B /((/\n", -EINVAL, 2, RULES_ERROR},
-		{"\n\nbody C /x/\n", 0, 3, RULES_UNSUPPORTED},
-		{"meta M (A && B)\n", 0, 1, RULES_UNSUPPORTED},
+		{"\n\nbody C eval:x()\n", 0, 3, RULES_UNSUPPORTED},
+		{"askdns M x.example A 1\n", 0, 1, RULES_UNSUPPORTED},
 		{"full D no-slashes\n", -EINVAL, 1, RULES_ERROR},
 		{"full E /x/\nscore E many\n", -EINVAL, 2, RULES_ERROR},
 		{"full F /x/\naction F explode\n", -EINVAL, 2, RULES_ERROR},
@@ -72,7 +72,7 @@ static void what_is_wrong_has_its_place(void **state)
 static void a_prefilter_is_confirmed(void **state)
 {
 	struct rules *r = parse("full LOOK /win(?= now)/\n", 0);
-	struct handoff_match m = {.view = VIEW_FULL, .count = 1};
+	struct handoff_match m = {.slot = VIEW_FULL, .count = 1};
 	struct rule_hit hit[4];
 	unsigned int unknown = 0;
 	char yes[] = "you win now", no[] = "you win later";
@@ -81,7 +81,7 @@ static void a_prefilter_is_confirmed(void **state)
 
 	(void)state;
 	assert_int_equal(rules_count(r), 1);
-	assert_true(rules_at(r, 0)->prefilter);
+	assert_true(rules_at(r, 0)->tier != RULE_NATIVE);
 	m.rule = rules_at(r, 0)->id;
 	assert_int_equal(rules_hits(r, &m, 1, &content, hit, 4, &unknown), 1);
 	iov = (struct iovec){no, sizeof(no) - 1};

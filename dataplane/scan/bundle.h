@@ -40,10 +40,11 @@ struct scan_bundle {
 struct scan_bundle_slot {
 	uint32_t slot;
 	uint32_t flags;              /* SCAN_SLOT_* */
-	uint64_t n_patterns;         /* 0: no databases, their lengths are 0 */
+	uint64_t n_patterns;         /* all ids are below it */
+	/* What of the three there is, has a length that is not 0. */
 	uint64_t block, block_len;   /* as hs_serialize_database() made it, HS_MODE_BLOCK */
-	uint64_t stream, stream_len; /* HS_MODE_STREAM; of views only, selectors have 0 */
-	uint64_t gate, gate_len;     /* an automaton of gates beside the databases; 0: none */
+	uint64_t stream, stream_len; /* the same as HS_MODE_STREAM; of views only, selectors have none */
+	uint64_t automaton, automaton_len; /* automaton.h, beside the databases */
 };
 
 struct scan_bundle_selector {

@@ -18,10 +18,11 @@
 struct scan_message {
 	struct scan_worker *w;
 	struct scan_message *next_free;
-	hs_stream_t *stream;
+	hs_stream_t *stream;      /* NULL: the view has an automaton only */
 	uint8_t view;
 	bool failed;
 	bool open;
+	uint64_t octets;          /* so far */
 };
 
 struct scan_worker {
@@ -43,6 +44,7 @@ struct scan_call {
 	uint32_t cap;
 	uint32_t flags;
 	uint16_t slot;
+	uint64_t base;            /* octets of the text before this run, for the automaton */
 };
 
 static bool is_match(const struct scan_call *t, uint32_t i, uint32_t rule)
@@ -92,6 +94,13 @@ static int on_match(unsigned int id, unsigned long long from, unsigned long long
 	return 0;
 }
 
+static void on_found(void *ctx, uint32_t id, size_t end)
+{
+	struct scan_call *t = ctx;
+
+	on_match(id, 0, t->base + end, 0, t);
+}
+
 /* The text of this slot begins. */
 static void note_presence(struct scan_call *t, const struct scan_slot *s)
 {
@@ -112,7 +121,7 @@ static void open_pool(struct scan_worker *w, unsigned int view, int *ret)
 {
 	const struct scan_slot *v = scan_slot(w->g, view);
 
-	if (*ret || !v || !v->stream || !w->max_streams)
+	if (*ret || !v || !scan_slot_matches(v) || !w->max_streams)
 		return;
 	w->slot[view] = calloc(w->max_streams, sizeof(*w->slot[view]));
 	if (!w->slot[view]) {
@@ -122,7 +131,7 @@ static void open_pool(struct scan_worker *w, unsigned int view, int *ret)
 	for (unsigned int i = 0; i < w->max_streams; i++) {
 		struct scan_message *m = &w->slot[view][i];
 
-		if (hs_open_stream(v->stream, 0, &m->stream) != HS_SUCCESS) {
+		if (v->stream && hs_open_stream(v->stream, 0, &m->stream) != HS_SUCCESS) {
 			*ret = -ENOMEM;
 			return;
 		}
@@ -184,18 +193,22 @@ unsigned int scan_worker_busy(const struct scan_worker *w)
 uint32_t scan_block(struct scan_worker *w, unsigned int slot, const uint8_t *p, size_t n,
 		    struct handoff_match *match, uint32_t *n_matches, uint32_t cap)
 {
-	struct scan_call t = {w, match, n_matches, cap, 0, (uint16_t)slot};
+	struct scan_call t = {w, match, n_matches, cap, 0, (uint16_t)slot, 0};
 	const struct scan_slot *s = scan_slot(w->g, slot);
 
 	if (!s)
 		return 0;
 	note_presence(&t, s);
-	if (!s->block)
+	if (!scan_slot_matches(s))
 		return t.flags;
 	if (n > UINT_MAX)
 		return outcome(&t, HS_INVALID);
 	w->counters[CNT_scan_runs]++;
 	w->counters[CNT_scan_bytes] += n;
+	if (s->automaton_mem)
+		automaton_run(&s->automaton, p, n, true, on_found, &t);
+	if (!s->block)
+		return t.flags;
 	/* Hyperscan takes no NULL, but a text may be empty, and a rule may match that. */
 	return outcome(&t, hs_scan(s->block, p ? (const char *)p : "",
 				   (unsigned int)n, 0, w->scratch, on_match, &t));
@@ -205,13 +218,13 @@ bool scan_has_patterns(const struct scan_worker *w, unsigned int slot)
 {
 	const struct scan_slot *s = scan_slot(w->g, slot);
 
-	return s && s->block;
+	return s && scan_slot_matches(s);
 }
 
 uint32_t scan_present(struct scan_worker *w, unsigned int slot, struct handoff_match *match,
 		      uint32_t *n_matches, uint32_t cap)
 {
-	struct scan_call t = {w, match, n_matches, cap, 0, (uint16_t)slot};
+	struct scan_call t = {w, match, n_matches, cap, 0, (uint16_t)slot, 0};
 	const struct scan_slot *s = scan_slot(w->g, slot);
 
 	if (s)
@@ -224,7 +237,7 @@ struct scan_message *scan_open(struct scan_worker *w, unsigned int slot)
 	const struct scan_slot *s = scan_slot(w->g, slot);
 	struct scan_message *m;
 
-	if (slot >= VIEW_COUNT || !s || !s->stream)
+	if (slot >= VIEW_COUNT || !s || !scan_slot_matches(s))
 		return NULL;
 	m = w->free[slot];
 	if (!m) {
@@ -234,6 +247,7 @@ struct scan_message *scan_open(struct scan_worker *w, unsigned int slot)
 	w->free[slot] = m->next_free;
 	m->failed = false;
 	m->open = true;
+	m->octets = 0;
 	w->busy++;
 	return m;
 }
@@ -241,7 +255,8 @@ struct scan_message *scan_open(struct scan_worker *w, unsigned int slot)
 uint32_t scan_run(struct scan_message *m, const uint8_t *p, size_t n,
 		  struct handoff_match *match, uint32_t *n_matches, uint32_t cap)
 {
-	struct scan_call t = {m->w, match, n_matches, cap, 0, m->view};
+	struct scan_call t = {m->w, match, n_matches, cap, 0, m->view, m->octets};
+	const struct scan_slot *s = scan_slot(m->w->g, m->view);
 	hs_error_t e = HS_SUCCESS;
 
 	/* A stream that failed once has lost its place: what it found later would be nonsense. */
@@ -251,9 +266,13 @@ uint32_t scan_run(struct scan_message *m, const uint8_t *p, size_t n,
 		return 0;
 	m->w->counters[CNT_scan_runs]++;
 	m->w->counters[CNT_scan_bytes] += n;
+	m->octets += n;
+	/* The view may end with this run, or not: what is open at its end counts as found. */
+	if (s->automaton_mem)
+		automaton_run(&s->automaton, p, n, false, on_found, &t);
 	if (n > UINT_MAX)
 		e = HS_INVALID;
-	else
+	else if (m->stream)
 		e = hs_scan_stream(m->stream, (const char *)p, (unsigned int)n, 0, m->w->scratch,
 				   on_match, &t);
 	m->failed = e != HS_SUCCESS;
@@ -274,14 +293,14 @@ static void put_back(struct scan_message *m)
 uint32_t scan_close(struct scan_message *m, struct handoff_match *match, uint32_t *n_matches,
 		    uint32_t cap)
 {
-	struct scan_call t = {m->w, match, n_matches, cap, 0, m->view};
+	struct scan_call t = {m->w, match, n_matches, cap, 0, m->view, m->octets};
 	uint32_t flags;
 
 	if (m->failed) {
 		scan_abort(m);
 		return RECORD_F_SCAN_PARTIAL;
 	}
-	flags = outcome(&t, hs_reset_stream(m->stream, 0, m->w->scratch, on_match, &t));
+	flags = m->stream ? outcome(&t, hs_reset_stream(m->stream, 0, m->w->scratch, on_match, &t)) : 0;
 	put_back(m);
 	return flags;
 }
@@ -291,6 +310,7 @@ void scan_abort(struct scan_message *m)
 	if (!m || !m->open)
 		return;
 	/* No callback: the octets so far are forgotten, matches at their end included. */
-	hs_reset_stream(m->stream, 0, NULL, NULL, NULL);
+	if (m->stream)
+		hs_reset_stream(m->stream, 0, NULL, NULL, NULL);
 	put_back(m);
 }

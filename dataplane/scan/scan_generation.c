@@ -123,6 +123,27 @@ static hs_error_t load(const struct reader *r, uint64_t off, uint64_t n, hs_data
 	return hs_deserialize_database((const char *)(r->p + off), (size_t)n, out);
 }
 
+/* Copied, for the bundle is unmapped after this. */
+static int load_automaton(struct reader *r, const struct scan_bundle_slot *in, struct scan_slot *s)
+{
+	size_t size;
+	const char *why;
+
+	if (!inside(r, in->automaton, in->automaton_len, 1))
+		return wrong(r, "an automaton lies outside of it");
+	size = (in->automaton_len + SCAN_BUNDLE_ALIGN - 1) / SCAN_BUNDLE_ALIGN * SCAN_BUNDLE_ALIGN;
+	s->automaton_mem = aligned_alloc(SCAN_BUNDLE_ALIGN, size);
+	if (!s->automaton_mem)
+		return -ENOMEM;
+	memcpy(s->automaton_mem, r->p + in->automaton, in->automaton_len);
+	r->g->database_bytes += size;
+	why = in->n_patterns > UINT32_MAX
+		      ? "too many patterns"
+		      : automaton_open(s->automaton_mem, in->automaton_len, (uint32_t)in->n_patterns,
+				       &s->automaton);
+	return why ? wrong(r, why) : 0;
+}
+
 static int load_slot(struct reader *r, const struct scan_bundle_slot *in, struct scan_slot *s)
 {
 	struct scan_generation *g = r->g;
@@ -130,11 +151,17 @@ static int load_slot(struct reader *r, const struct scan_bundle_slot *in, struct
 	size_t state = 0, n = 0;
 	hs_error_t e;
 
-	if (in->flags & ~SCAN_SLOT_PRESENT || (!in->n_patterns && (!in->flags || in->block_len)))
+	if (in->flags & ~SCAN_SLOT_PRESENT || (!in->flags && !in->block_len && !in->automaton_len))
 		return wrong(r, "a slot without use, or with unknown flags");
 	s->present = in->flags & SCAN_SLOT_PRESENT;
-	if (!in->n_patterns)
-		return 0;
+	if (in->automaton_len) {
+		int ret = load_automaton(r, in, s);
+
+		if (ret)
+			return ret;
+	}
+	if (!in->block_len)
+		return in->stream_len ? wrong(r, "a stream without a block") : 0;
 	e = load(r, in->block, in->block_len, &s->block);
 	if (e == HS_SUCCESS && streams)
 		e = load(r, in->stream, in->stream_len, &s->stream);
@@ -174,8 +201,8 @@ static int read_slots(struct reader *r)
 			return wrong(r, "a slot that has no selector");
 		if (i && in[i].slot <= in[i - 1].slot)
 			return wrong(r, "slots out of order");
-		ret = load_slot(r, &in[i], &g->slot[i]);
 		g->n_slots = i + 1;
+		ret = load_slot(r, &in[i], &g->slot[i]);
 		g->at[in[i].slot] = (uint16_t)(i + 1);
 		if (in[i].slot < VIEW_COUNT)
 			g->plan.views |= 1u << in[i].slot;
@@ -229,6 +256,7 @@ void scan_generation_free(struct scan_generation *g)
 	for (unsigned int i = 0; i < g->n_slots; i++) {
 		hs_free_database(g->slot[i].block);
 		hs_free_database(g->slot[i].stream);
+		free(g->slot[i].automaton_mem);
 	}
 	hs_free_scratch(g->scratch);
 	free(g->slot);

@@ -9,13 +9,16 @@
 #include <hs/hs_common.h>
 #include <hs/hs_runtime.h>
 
+#include "dataplane/scan/automaton.h"
 #include "dataplane/scan/scan.h"
 
 /* Databases of one slot. */
 struct scan_slot {
-	hs_database_t *block;     /* NULL: only whether there is a text is of interest */
-	hs_database_t *stream;    /* NULL: of a selector, or as above */
-	bool present;             /* which is reported */
+	hs_database_t *block;     /* NULL: there is none, nor a stream */
+	hs_database_t *stream;    /* NULL: of a selector */
+	void *automaton_mem;      /* 64-byte aligned copy; NULL: none */
+	struct automaton automaton;
+	bool present;             /* that there is a text is reported */
 };
 
 struct scan_generation {
@@ -31,6 +34,11 @@ struct scan_generation {
 	size_t scratch_bytes;
 	size_t stream_bytes;      /* of one stream in every view */
 };
+
+static inline bool scan_slot_matches(const struct scan_slot *s)
+{
+	return s->block || s->automaton_mem;
+}
 
 /* NULL: no rules. */
 static inline const struct scan_slot *scan_slot(const struct scan_generation *g, unsigned int slot)

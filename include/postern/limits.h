@@ -220,7 +220,10 @@
 #define LIMIT_RULES_FILE (16u * 1024 * 1024)
 #define LIMIT_RULES_LINE (32u * 1024)
 #define LIMIT_RULES 20000            /* patterns in a set */
-#define LIMIT_RULES_PATTERN 8192     /* octets of one pattern */
+#define LIMIT_RULES_PATTERN (24u * 1024) /* octets of one pattern, as written */
+#define LIMIT_RULES_EXPANDED (256u * 1024) /* with its tags replaced */
+#define LIMIT_RULES_TAGS 1000        /* replace_tag, _inter, _pre, _post */
+#define LIMIT_RULES_META 4000        /* steps of one meta rule */
 #define LIMIT_RULES_NAME 128
 #define LIMIT_RULES_DESCRIBE 240
 #define LIMIT_RULES_SCORE 10000      /* absolute value of one score */
@@ -236,6 +239,9 @@
 #define LIMIT_RULES_PCRE_MATCH 2000000   /* PCRE2 match limit of one confirmation */
 #define LIMIT_RULES_PCRE_DEPTH 20000
 #define LIMIT_RULES_PCRE_HEAP_KB 20000
+#define LIMIT_RULES_DATABASE (256u * 1024 * 1024) /* octets of one compiled database */
+#define LIMIT_REGEX_NODES 200000     /* of the tree of one pattern */
+#define LIMIT_REGEX_NESTING 100      /* groups inside groups */
 
 #define LIMIT_INDOUBT 65536         /* recipients whose 250 may be in doubt at once */
 #define LIMIT_INDOUBT_S 14400        /* ours: a sender that retries does so within 4 h */

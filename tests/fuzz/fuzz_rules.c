@@ -11,8 +11,8 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct handoff_match match[2] = {{.rule = 0, .view = VIEW_FULL, .count = 1},
-					 {.rule = 0xffffffffu, .view = 200, .count = 1}};
+	struct handoff_match match[2] = {{.rule = 0, .slot = VIEW_FULL, .count = 1},
+					 {.rule = 0xffffffffu, .slot = 200, .count = 1}};
 	struct rule_hit hit[4];
 	struct iovec iov = {(void *)data, size};
 	struct mail_bytes content = {&iov, 1, size};

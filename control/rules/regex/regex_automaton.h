@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+#pragma once
+
+/*
+ * Gates for patterns without literals, all in one automaton (dataplane/scan/automaton.h). Of each
+ * pattern a stretch is taken that every match must hold and that mail seldom does: assertions and
+ * look-arounds left out, bounded repetitions of more than one made endless, and cut off where
+ * something endless of many octets begins. What remains is determinised from a fixed place on, so that
+ * patterns do not multiply each other's states; where it still grows too large, patterns are left out.
+ *
+ *   regex_stretch.c    which part of a tree, and how often it will be met
+ *   regex_nfa.c        a stretch → positions
+ *   regex_automaton.c  positions → automaton
+ */
+
+#include "control/rules/regex/regex.h"
+
+struct regex_stretch {
+	uint32_t first;      /* node: child of the sequence at the root (or the root itself) */
+	unsigned int n;      /* nodes from there on */
+	double per_octet;    /* expected openings */
+	unsigned int size;   /* positions, about */
+	double persists;     /* share of octets that its most patient place goes on waiting over */
+};
+
+#define REGEX_PATIENT 0.3
+/* False: there is none that opens seldom enough to be of use (`rare`, per octet). */
+bool regex_stretch(const struct regex *re, double rare, struct regex_stretch *out);
+/* Is it cut here? An endless or long repetition of most octets. */
+bool regex_is_wide(const struct regex *re, const struct regex_node *n);
+/* How a repetition is read: so many copies, then endlessly, or up to so many more. */
+struct regex_relaxed {
+	uint32_t copies, more;
+	bool endless;
+};
+struct regex_relaxed regex_relaxed(const struct regex *re, const struct regex_node *n);
+
+/* Positions of all patterns. */
+#define REGEX_ACCEPT UINT32_MAX
+struct regex_nfa {
+	struct regex_nfa_state {
+		uint8_t kind;        /* 0: an octet of set, then a; 1: a or b; 2: id is found */
+		uint32_t a, b;
+		struct regex_class set;
+	} *state;
+	size_t n, cap;
+	bool oom, too_large;
+	size_t limit;
+};
+
+struct regex_gate {
+	uint32_t id;
+	uint32_t start;          /* position */
+};
+
+/* Adds a stretch as gate number `number`. 0; -ENOMEM, -E2BIG: nothing of it is of use then. */
+int regex_nfa_add(struct regex_nfa *nfa, const struct regex *re, const struct regex_stretch *s,
+		  uint32_t number, uint32_t id, struct regex_gate *out);
+void regex_nfa_free(struct regex_nfa *nfa);
+
+/*
+ * Determinises the stretches, bucket by bucket (number modulo AUTOMATON_BUCKETS). 0 and a blob for
+ * automaton_open() in *out (the caller's, 64-byte aligned); -E2BIG: more than max states; -ENOMEM.
+ * *n_states: in any case.
+ */
+int regex_determinise(const struct regex_nfa *nfa, const struct regex_gate *gate, size_t n_gates,
+		      size_t max, void **out, size_t *len, size_t *n_states);

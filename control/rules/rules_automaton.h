@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+#pragma once
+
+#include "control/rules/regex/regex_automaton.h"
+#include "control/rules/rules_internal.h"
+
+#define AUTOMATON_MAX_GATES 2048u
+
+/* One slot's, while rules are added. */
+struct rules_automaton {
+	struct regex_nfa nfa;
+	struct regex_gate gate[AUTOMATON_MAX_GATES];
+	uint32_t rule[AUTOMATON_MAX_GATES];
+	size_t n;
+};
+
+void rules_automaton_begin(struct rules_automaton *a);
+/* False: rule i has no stretch that is seldom met and cheap to look for. */
+bool rules_automaton_add(struct rules_automaton *a, struct rules *r, size_t i);
+/* slot->automaton, and the tier of the rules that are in it. */
+void rules_automaton_end(struct rules_automaton *a, struct rules *r, struct rules_slot *slot);
