@@ -80,8 +80,7 @@ static void test_labels(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
 		if (charset_begin(&c, str_c(known[i])))
-			print_error("%s is not known\n", known[i]);
-		assert_int_equal(charset_begin(&c, str_c(known[i])), 0);
+			fail_msg("label %zu of the table is not known", i);
 	}
 	for (size_t i = 0; i < sizeof(unknown) / sizeof(unknown[0]); i++)
 		assert_int_equal(charset_begin(&c, str_c(unknown[i])), -ENOENT);
