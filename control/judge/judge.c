@@ -12,8 +12,6 @@
 #include "postern/limits.h"
 #include "postern/stats.h"
 
-#define MAX_HITS HANDOFF_MAX_MATCHES
-
 static uint64_t monotonic_us(void)
 {
 	struct timespec ts;
@@ -25,27 +23,6 @@ static uint64_t monotonic_us(void)
 static void give_up_on_open(struct judge *j);
 
 /* ---- the end: rules, policy, header block ---------------------------------------------------- */
-
-static int find_hits(struct judge *j)
-{
-	struct judgement *r = &j->result;
-	unsigned int unknown = 0;
-	long n;
-
-	if (!j->req.rules || !j->req.n_matches)
-		return 0;
-	r->hit = calloc(MAX_HITS, sizeof(*r->hit));
-	if (!r->hit)
-		return -ENOMEM;
-	n = rules_hits(j->req.rules, j->req.match, j->req.n_matches, j->req.content, r->hit, MAX_HITS,
-		       &unknown);
-	if (n < 0)
-		return (int)n;
-	r->n_hits = (size_t)n;
-	j->env.counters[CTL_rule_matches] += (uint64_t)n;
-	j->env.counters[CTL_desc_invalid] += unknown;
-	return 0;
-}
 
 static void count_results(struct judge *j)
 {
@@ -200,7 +177,7 @@ static void finish(struct judge *j)
 	uint8_t alabels[LIMIT_PATH + MAIL_ALABEL];
 	struct policy_input in;
 	bool later = false;
-	int rc = find_hits(j);
+	int rc = judge_rules(j);
 
 	in = (struct policy_input){
 		.config = r->policy_config,
@@ -630,7 +607,7 @@ void judge_free(struct judge *j)
 	headers_free(&r->headers);
 	free(r->range);
 	free(r->drop);
-	free(r->hit);
+	judge_rules_free(j);
 	config_unref(j->req.config);
 	free(j);
 }

@@ -64,6 +64,12 @@ struct judge_foreign {
 	size_t n_names;
 };
 
+/* A section list or attachment of the configuration, as a rule, and what it found. */
+struct judge_found {
+	struct rule rule;
+	char why[200];
+};
+
 /* The set that was put on top (RFC 8617). */
 struct judge_seal {
 	enum { JUDGE_SEAL_OFF, JUDGE_SEALED, JUDGE_SEAL_SKIPPED, JUDGE_SEAL_FAILED } status;
@@ -90,6 +96,8 @@ struct judgement {
 	bool dmarc_judged;                 /* not without a known sender */
 	struct rule_hit *hit;
 	size_t n_hits;
+	struct judge_found *found;     /* rules of lists and attachments, which hits point to */
+	size_t n_found;
 	const struct dnsbl_verdict *dnsbl; /* by config->policy.dnsbl[]; NULL: not asked */
 	size_t n_dnsbls;               /* 0: not asked */
 	bool null_mx;                  /* of the domain of MAIL FROM, if policy asks */
@@ -107,6 +115,9 @@ struct judgement {
 	bool timed_out;                /* LIMIT_JUDGE_S passed: what was open is temperror */
 	uint64_t judge_us;
 };
+
+/* Views that these sections want (1 << enum handoff_view). */
+uint32_t judge_content_views(const struct config *c);
 
 struct judge;
 typedef void judge_callback(void *arg, const struct judgement *j);

@@ -4,6 +4,8 @@
 
 #include "control/auth/dkim/body.h"
 #include "control/judge/judge.h"
+#include "control/judge/texts.h"
+#include "control/origin/relays.h"
 #include "postern/limits.h"
 
 /* 10 signatures whose every value is as long as it may be, escaped (1.6 KB each), and the rest. */
@@ -63,6 +65,9 @@ struct judge {
 	} sealing;
 	struct event *timer, *finish, *failed;
 	uint64_t started_us;
+	struct texts *texts;           /* what rules look at, as far as control does */
+	struct content_plan plan;      /* of these */
+	struct relays_text relays;
 };
 
 /* judge.c */
@@ -106,6 +111,11 @@ void judge_lists_free(struct judge *j);
 #define JUDGE_LIST_NAME (LIMIT_CONFIG_NAME + sizeof("dnsbl."))
 size_t judge_lists_names(const struct judge *j, char buf[LIMIT_DNSBLS][JUDGE_LIST_NAME],
 			 const char **name);
+/* judge_rules.c: hits of rules and of what is listed, behind origin and authentication. */
+int judge_rules(struct judge *j);
+void judge_rules_free(struct judge *j);
+/* judge_content.c: the latter. */
+int judge_content(struct judge *j, struct texts *t);
 /* judge_count.c: after policy has decided. */
 void judge_count_policy(const struct judge *j);
 

@@ -246,14 +246,30 @@ static json_t *access_json(const struct judgement *r)
 			 ctext(a->what), "by", a->by, "skips", skips);
 }
 
+/* Of a section list or attachment, and not of a rule file. */
+static bool is_found(const struct judgement *r, const struct rule *rule)
+{
+	for (size_t i = 0; i < r->n_found; i++)
+		if (rule == &r->found[i].rule)
+			return true;
+	return false;
+}
+
 static json_t *matches_json(const struct judgement *r)
 {
 	json_t *a = json_array();
 
-	for (size_t i = 0; i < r->n_hits; i++)
-		json_array_append_new(a, json_pack("{s:o, s:s, s:f, s:o}", "rule",
-			ctext(r->hit[i].rule->name), "view", rule_kind_name(r->hit[i].rule->kind), "score",
-			r->hit[i].score, "describe", ctext(r->hit[i].rule->describe)));
+	for (size_t i = 0; i < r->n_hits; i++) {
+		const struct rule_hit *h = &r->hit[i];
+		json_t *o = json_pack("{s:o, s:s, s:f, s:o}", "rule", ctext(h->rule->name), "view",
+				      is_found(r, h->rule) ? h->rule->slot == VIEW_URI ? "uri" : "attachment"
+							   : rule_kind_name(h->rule->kind),
+				      "score", h->score, "describe", ctext(h->rule->describe));
+
+		if (is_found(r, h->rule))
+			json_object_set_new(o, "why", text(h->text));
+		json_array_append_new(a, o);
+	}
 	return a;
 }
 

@@ -338,6 +338,11 @@
 	X(source_unknown_observed, C, "what source_unknown would have refused") \
 	X(source_evicted, C, "sources forgotten for want of room, that were worth something") \
 	X(rule_matches, C, "rules hit") \
+	X(rule_gates, C, "rules that control looked at because their gate was open") \
+	X(rule_texts, C, "texts of views and headers made anew for rules") \
+	X(rule_texts_failed, D, "texts that could not be made: their rules did not hit") \
+	X(list_hits, C, "messages with something that a list section names") \
+	X(attachment_hits, C, "messages with an attachment that an attachment section means") \
 	X(nexthop_connects, C, "connections opened to next hops") \
 	X(nexthop_connect_failed, C, "connection attempts to next hops that failed") \
 	X(nexthop_reused, C, "messages sent on a pooled connection") \

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+
+/* Rules over the texts of a message, and what the configuration lists beside them. */
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "control/judge/judge_internal.h"
+#include "postern/stats.h"
+
+#define MAX_FACTS 24
+
+static int relays(struct judge *j)
+{
+	if (j->relays.trusted)
+		return 0;
+	return relays_make(&j->result.origin, j->req.env, &j->result.headers, str_c(j->req.config->hostname),
+			   str_c(j->result.ptr.name), &j->relays);
+}
+
+/* Fields that ours and the relays wrote stand above first_untrusted. */
+static struct str fields(const struct headers *h, size_t from, size_t to)
+{
+	size_t a, b;
+
+	to = to < h->n ? to : h->n;
+	if (from >= to)
+		return str_make("", 0);
+	a = h->field[from].off;
+	b = h->field[to - 1].off + h->field[to - 1].len;
+	return str_make(h->block + a, b - a);
+}
+
+static int told(struct judge *j, unsigned int what, struct str *text)
+{
+	const struct headers *h = &j->result.headers;
+	int rc;
+
+	if (what == RULES_ENVELOPE_FROM) {
+		*text = j->req.env->mail_from;
+		return 1;
+	}
+	rc = relays(j);
+	if (rc)
+		return rc;
+	switch (what) {
+	case RULES_RELAYS_TRUSTED:
+	case RULES_RELAYS_INTERNAL:
+		*text = str_c(j->relays.trusted);
+		return 1;
+	case RULES_RELAYS_UNTRUSTED:
+	case RULES_RELAYS_EXTERNAL:
+		*text = str_c(j->relays.untrusted);
+		return 1;
+	case RULES_ALL_TRUSTED:
+	case RULES_ALL_INTERNAL:
+		*text = fields(h, 0, j->relays.first_untrusted);
+		return 1;
+	case RULES_ALL_UNTRUSTED:
+	case RULES_ALL_EXTERNAL:
+		*text = fields(h, j->relays.first_untrusted, h->n);
+		return 1;
+	default:
+		return -ENOTSUP;
+	}
+}
+
+static int slot_text(void *ctx, uint16_t slot, struct str *text)
+{
+	struct judge *j = ctx;
+
+	if (slot & RULES_SLOT_TOLD)
+		return told(j, slot & ~RULES_SLOT_TOLD, text);
+	return texts_get(j->texts, slot, text);
+}
+
+static size_t add_fact(struct rules_fact *f, size_t n, const char *name, unsigned int value)
+{
+	if (value)
+		f[n++] = (struct rules_fact){name, value};
+	return n;
+}
+
+/* Names of SpamAssassin's own tests whose answer we have. */
+static size_t facts(const struct judgement *r, struct rules_fact f[MAX_FACTS])
+{
+	unsigned int valid = 0;
+	size_t n = 0;
+
+	n = add_fact(f, n, "SPF_PASS", r->spf.result == SPF_PASS);
+	n = add_fact(f, n, "SPF_FAIL", r->spf.result == SPF_FAIL);
+	n = add_fact(f, n, "SPF_SOFTFAIL", r->spf.result == SPF_SOFTFAIL);
+	n = add_fact(f, n, "SPF_NEUTRAL", r->spf.result == SPF_NEUTRAL);
+	n = add_fact(f, n, "SPF_NONE", r->spf.result == SPF_NONE);
+	n = add_fact(f, n, "SPF_HELO_PASS", r->spf_helo.result == SPF_PASS);
+	n = add_fact(f, n, "SPF_HELO_FAIL", r->spf_helo.result == SPF_FAIL);
+	n = add_fact(f, n, "SPF_HELO_SOFTFAIL", r->spf_helo.result == SPF_SOFTFAIL);
+	n = add_fact(f, n, "SPF_HELO_NONE", r->spf_helo.result == SPF_NONE);
+	for (size_t i = 0; i < r->dkim->n; i++)
+		valid += r->dkim->sig[i].result == DKIM_PASS;
+	n = add_fact(f, n, "DKIM_SIGNED", r->dkim->n != 0);
+	n = add_fact(f, n, "DKIM_VALID", valid);
+	n = add_fact(f, n, "DKIM_INVALID", r->dkim->n && !valid);
+	if (r->dmarc_judged) {
+		n = add_fact(f, n, "DMARC_PASS", r->dmarc.result == DMARC_PASS);
+		n = add_fact(f, n, "DMARC_NONE", r->dmarc.result == DMARC_NONE);
+	}
+	return n;
+}
+
+static int judge_set(struct judge *j)
+{
+	struct rules_fact fact[MAX_FACTS];
+	const struct rules_source src = {.text = slot_text, .ctx = j, .fact = fact,
+					 .n_facts = facts(&j->result, fact)};
+	struct judgement *r = &j->result;
+	struct rules_judged judged = {0};
+	long n = rules_judge(j->req.rules, j->req.match, j->req.n_matches, j->req.env->flags, &src, r->hit,
+			     HANDOFF_MAX_MATCHES, &judged);
+
+	if (n < 0)
+		return (int)n;
+	r->n_hits = (size_t)n;
+	j->env.counters[CTL_rule_matches] += (uint64_t)n;
+	j->env.counters[CTL_rule_gates] += judged.gates;
+	j->env.counters[CTL_rule_texts] += judged.texts;
+	j->env.counters[CTL_rule_texts_failed] += judged.failed;
+	j->env.counters[CTL_desc_invalid] += judged.unknown;
+	return 0;
+}
+
+int judge_rules(struct judge *j)
+{
+	const struct config *c = j->req.config;
+	struct judgement *r = &j->result;
+	size_t listed = c->n_lists + c->n_attachments;
+	int rc;
+
+	if ((!j->req.rules || !rules_count(j->req.rules)) && !listed)
+		return 0;
+	r->hit = calloc(HANDOFF_MAX_MATCHES + listed, sizeof(*r->hit));
+	r->found = calloc(listed + 1, sizeof(*r->found));
+	if (!r->hit || !r->found)
+		return -ENOMEM;
+	j->plan = j->req.rules ? *rules_plan(j->req.rules) : (struct content_plan){0};
+	j->plan.views |= judge_content_views(c);
+	j->plan.hash |= config_wants_hashes(c);
+	rc = texts_new(&j->plan, j->req.content, &j->texts);
+	if (!rc && j->req.rules && rules_count(j->req.rules))
+		rc = judge_set(j);
+	return rc ? rc : judge_content(j, j->texts);
+}
+
+void judge_rules_free(struct judge *j)
+{
+	texts_free(j->texts);
+	relays_free(&j->relays);
+	free(j->result.found);
+	free(j->result.hit);
+}
