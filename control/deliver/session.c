@@ -194,6 +194,8 @@ static void on_ehlo_line(void *arg, unsigned int index, struct str text)
 {
 	if (index)
 		ehlo_line(arg, text);
+	else
+		ehlo_first(arg, text);
 }
 
 static void say_ehlo(struct conn *c)
