@@ -19,6 +19,10 @@
 #define US BY("mx.example.net", "")
 #define US_FOR(who) BY("MX.Example.NET", "\r\n\tfor <" who ">")
 #define OTHER BY("mx.example.com", "")
+/* received-format = exchange */
+#define US_SHORT "Received: from a.example.org (203.0.113.7) by mx.example.net (Postern)\r\n" \
+	"\twith ESMTPS id 0123456789ABCDEF\r\n" \
+	"\t(version=TLSv1.3 cipher=TLS_AES_256_GCM_SHA384);\r\n\tFri, 27 Nov 2026 10:00:00 +0000\r\n"
 #define FORGED "Received: by mx.example.net\r\n"
 
 static const char *in_hand_id; /* NULL: nothing is in hand */
@@ -58,6 +62,7 @@ static void still_in_hand(void **state)
 	in_hand_id = "0123456789ABCDEF";
 	assert_true(loops(US));
 	assert_true(loops(OTHER US OTHER));
+	assert_true(loops(US_SHORT));
 	assert_false(loops(OTHER));        /* an id of somebody else's */
 	assert_false(loops(FORGED));
 	assert_int_equal(in_hand_asked, 0);
@@ -79,6 +84,7 @@ static void rows(void **state)
 	assert_false(loops(OTHER US_FOR("user@example.com")));
 	/* Twice is a loop, for whomever. */
 	assert_true(loops(US OTHER US));
+	assert_true(loops(US_SHORT US_SHORT));
 	assert_true(loops(OTHER US_FOR("x@example.com") OTHER US_FOR("y@example.com")));
 	/* What is not written as we write it was not written by us. */
 	assert_false(loops(FORGED FORGED FORGED));
