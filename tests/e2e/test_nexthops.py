@@ -97,7 +97,7 @@ def corpus():
 # ---- what is stored ------------------------------------------------------------------------------
 DATE = rb"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), [ \d]\d \w{3} \d{4} \d\d:\d\d:\d\d [+-]\d{4}"
 TLS = rb"(?:\n\t\(using TLSv1\.3 with cipher \S+ \(256/256 bits\)" \
-      rb"\n\t key-exchange \S+ server-signature ECDSA \(prime256v1\) server-digest \S+\)" \
+      rb"\n\t key-exchange \S+ server-signature ECDSA \(prime256v1\)(?: server-digest SHA256)?\)" \
       rb"\n\t\(No client certificate requested\))?"
 STORES = {  # in front of our block
     "pf": rb"Return-Path: <%s>\nX-Original-To: %s\nDelivered-To: %s\n"
@@ -119,8 +119,14 @@ BLOCK = (rb"X-Postern-Original-Sender: ip=192\.0\.2\.10;\n\thelo=client\.example
 
 
 def kept(kind, case):
-    """The octets of the message as this server keeps them."""
+    """The octets of the message as this server keeps them: LF line ends, and what it does of its own."""
     raw = case.content.replace(b"\r\n", b"\n")
+    if kind == "pf":
+        raw = raw.replace(b"\r", b" ")  # a bare CR is white space to Postfix
+    if kind == "ex":
+        raw = raw.replace(b"\r", b"\n")  # and the end of a line to Exim
+    if kind == "os":
+        raw = re.sub(rb"\0[^\n]*", b"", raw)  # a line ends at its NUL for OpenSMTPD
     if kind == "ex" and b"\n\n" not in raw and not raw.startswith(b"\n"):
         return (raw if not raw or raw.endswith(b"\n") else raw + b"\n") + b"\n"  # it ends a header that has no body
     if raw and not raw.endswith(b"\n"):
@@ -202,6 +208,7 @@ chunking_advertise_hosts = {on("CHUNKING")}
 pipelining_advertise_hosts = {on("PIPELINING")}
 dsn_advertise_hosts = {on("DSN")}
 smtp_accept_queue_per_connection = 0
+notifier_socket =
 message_size_limit = ${{if inlist{{$received_port}}{{{small}}}{{{SMALL}}}{{50M}}}}"""
 
 
@@ -213,7 +220,7 @@ def start_exim(lab, pki, role, table, eight):
 
 
 def start_opensmtpd(lab, pki):
-    files = {f"etc/hop.{x}": (pki / f"hop.{x}").read_text() for x in ("pem", "key")}
+    files = {f"etc/hop.{x}": (pki / f"rsa.{x}").read_text() for x in ("pem", "key")}
     listen = {SMTPD["ostls"][0]: "tls pki hop", SMTPD["osdsn"][0]: "no-dsn"}
     return peers.OpenSmtpd(lab, "hop", "store", "hop.smtpd.example", labs.NEXTHOP4, SMTPD["os"][0], files=files,
                            listen=listen, head=['pki hop cert "/etc/hop.pem"', 'pki hop key "/etc/hop.key"'])
@@ -370,6 +377,7 @@ def main():
         os.chmod(lab.dir, 0o755)
         interop.make_ca(pki)
         interop.make_certificate(pki, "hop", "hop.example.com", "ec", "-pkeyopt", "ec_paramgen_curve:P-256")
+        interop.make_certificate(pki, "rsa", "hop.smtpd.example", "rsa:2048")  # what OpenSMTPD can do here
         lab.start_dns({"example.net": f'@ IN TXT "v=spf1 ip4:{labs.CLIENT4} -all"\n'})
         tables = {**POSTFIX, **EXIM, **EXIM7, **SMTPD}
         keys = {n: (p, "verify = none") for n, (p, _) in tables.items()}

@@ -8,6 +8,7 @@ access table, to a relay that it does not know; a TLS server that breaks the han
 words from a scripted next hop. Each at RCPT, by callout, and at delivery. When it is put right mail goes
 at once: nothing of it was remembered.
 """
+import contextlib
 import os
 import pwd
 import re
@@ -88,6 +89,9 @@ def start_tls_server(lab, pki):
         server = socket.create_server((labs.NEXTHOP4, TLS), backlog=32)
 
     def session(conn):
+        kept = conn.dup()  # a handshake that fails closes its socket
+        conn.settimeout(10)
+        kept.settimeout(10)
         try:
             f = conn.makefile("rb")
             conn.sendall(b"220 hop ESMTP\r\n")
@@ -96,10 +100,13 @@ def start_tls_server(lab, pki):
             f.readline()
             conn.sendall(b"220 go\r\n")
             context.wrap_socket(conn, server_side=True).recv(100)
-        except OSError:
-            pass
+        except OSError:  # the alert is out: the other side closes when it has read it, not we under it
+            with contextlib.suppress(OSError):
+                while kept.recv(4096):
+                    pass
         finally:
             conn.close()
+            kept.close()
 
     def serve():
         try:
