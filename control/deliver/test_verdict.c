@@ -15,7 +15,7 @@
 
 #define OWN "192.0.2.1"
 
-static void feed(struct deliver_reply *r, const char *line, const char *own)
+static void feed_from(struct deliver_reply *r, const char *line, const char *hop, const char *own)
 {
 	struct reply_parser p;
 	size_t used;
@@ -24,7 +24,12 @@ static void feed(struct deliver_reply *r, const char *line, const char *own)
 	reply_reset(&p);
 	assert_int_equal(reply_feed(&p, (const uint8_t *)line, strlen(line), &used), REPLY_MORE);
 	assert_int_equal(reply_feed(&p, (const uint8_t *)"\r\n", 2, &used), REPLY_DONE);
-	verdict_from_parser(r, &p, NULL, NULL, NULL, own);
+	verdict_from_parser(r, &p, NULL, NULL, hop, own);
+}
+
+static void feed(struct deliver_reply *r, const char *line, const char *own)
+{
+	feed_from(r, line, NULL, own);
 }
 
 static void of_whom(void **state)
@@ -85,6 +90,11 @@ static void our_own_address(void **state)
 		feed(&r, row[i].text, row[i].own);
 		assert_int_equal(r.names_us, row[i].is);
 	}
+	/* A next hop on this machine: whose address it is nobody knows. */
+	feed_from(&r, "554 5.7.1 [192.0.2.1] blocked", OWN, OWN);
+	assert_false(r.names_us);
+	feed_from(&r, "554 5.7.1 [192.0.2.1] blocked", "192.0.2.2", OWN);
+	assert_true(r.names_us);
 }
 
 int main(void)

@@ -224,7 +224,8 @@ void verdict_from_parser(struct deliver_reply *out, const struct reply_parser *p
 		text[n++] = c == '\t' ? ' ' : c >= 0x20 && c < 0x7f ? (char)c : '?';
 	}
 	text[n] = '\0';
-	out->names_us = names(text, own_ip);
+	/* On one machine both have the same address: then it may well be the next hop's own. */
+	out->names_us = (!ip || !own_ip || strcmp(ip, own_ip) != 0) && names(text, own_ip);
 	for (size_t i = 0; route && i < route->n_hosts; i++)
 		hide(text, sizeof(text), route->host[i].name);
 	if (host)

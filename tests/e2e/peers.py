@@ -36,7 +36,6 @@ class Peer:
     """A mail server in a private root; subclasses say what lies in it and what runs."""
     users = ()
     name = ""
-    key_mode = 0o644  # of *.key among the files
 
     def __init__(self, lab, ns, role, files):
         self.lab, self.ns = lab, ns
@@ -62,7 +61,7 @@ class Peer:
             f = self.root / path
             f.parent.mkdir(parents=True, exist_ok=True)
             f.write_bytes(text) if isinstance(text, bytes) else f.write_text(text)
-            os.chmod(f, self.key_mode if f.suffix == ".key" else 0o644)
+            os.chmod(f, 0o644)
 
     def enter(self, argv):
         """The command line that makes the namespaces and runs argv in the private root."""
@@ -188,14 +187,12 @@ class Exim(Peer):
 
 class OpenSmtpd(Peer):
     """relays: name -> host and options of a relay action; chosen as Exim's transports are. listen: port ->
-    options of further listeners; head: lines in front."""
+    options of further listeners."""
     name = "opensmtpd"
     users = (("opensmtpd", "/var/lib/opensmtpd/empty"), ("opensmtpq", "/var/lib/opensmtpd/empty"))
 
-    key_mode = 0o600
-
-    def __init__(self, lab, ns, role, hostname, address, port, relays=None, files=None, listen=None, head=()):
-        conf = [*head, f"listen on {address} port {port} hostname {hostname}", "smtp max-message-size 50M"]
+    def __init__(self, lab, ns, role, hostname, address, port, relays=None, files=None, listen=None):
+        conf = [f"listen on {address} port {port} hostname {hostname}", "smtp max-message-size 50M"]
         conf += [f"listen on {address} port {p} hostname {hostname} {options}" for p, options in (listen or {}).items()]
         for name, options in (relays or {}).items():
             which = "any" if name == "rest" else f'rcpt-to regex "^{name}@"'

