@@ -6,7 +6,7 @@
  * One event loop and everything that lives on it. session.c answers the questions of a session,
  * session_rcpt.c those about recipients (access.c and grey.c: what policy says of them),
  * message.c takes a message from SUBMIT to its verdict, hold.c into quarantine, redirect.c
- * to its mailbox, main.c makes the loop
+ * to its mailbox, under_way.c finds one by its trace id, main.c makes the loop
  * and follows the link.
  * Nothing here blocks.
  */
@@ -31,6 +31,7 @@
 #include "postern/stats.h"
 
 #define LOOP_SNAPSHOTS 8      /* generations that late matches may still name */
+#define LOOP_BUCKETS 1024u    /* of the messages under way: a few hundred at once are many */
 #define SESSION_FINALS 4      /* final replies whose ACK is awaited */
 #define SESSION_SLOTS_MAX (1u << 21)
 #define SESSION_PAGE 256u     /* sessions allocated at once */
@@ -130,9 +131,11 @@ struct message {
 	bool cancelled;                      /* the dataplane asked for it back */
 	bool answered;                       /* the verdict is out */
 	TAILQ_ENTRY(message) all;
+	LIST_ENTRY(message) by_id;           /* under_way.c */
 };
 TAILQ_HEAD(message_all, message);
 TAILQ_HEAD(release_all, release);
+LIST_HEAD(message_bucket, message);
 
 struct loop {
 	struct event_base *base;
@@ -165,6 +168,7 @@ struct loop {
 	struct session_works works;
 	struct message_all messages;
 	struct release_all releases;         /* of messages in quarantine, under way */
+	struct message_bucket under_way[LOOP_BUCKETS];
 	size_t n_sessions, n_messages;
 	bool stopping;              /* SIGTERM came: what is under way is finished, nothing new begun */
 	uint64_t started_ns, linked_ns;

@@ -197,6 +197,7 @@ static void message_free(struct message *m)
 	ctl_submission_free(m->sub);
 	snapshot_unref(m->snapshot);
 	TAILQ_REMOVE(&l->messages, m, all);
+	under_way_remove(m);
 	l->n_messages--;
 	free(m);
 	if (l->stopping && TAILQ_EMPTY(&l->messages))
@@ -501,6 +502,8 @@ static void start(struct message *m)
 		.match = m->sub->match,
 		.n_matches = m->sub->n_matches,
 		.refuse_loops = true,
+		.in_hand = under_way_elsewhere,
+		.in_hand_arg = m,
 	};
 	m->judge = judge_start(&m->loop->judge_env, &req, on_judged, m);
 	if (!m->judge)
@@ -531,6 +534,7 @@ void message_submit(struct loop *l, struct session *s, const struct handoff_desc
 	s->peer = m->sub->envelope.peer;
 	s->peer_port = m->sub->envelope.peer_port;
 	TAILQ_INSERT_TAIL(&l->messages, m, all);
+	under_way_add(m);
 	l->n_messages++;
 	if (l->stopping) {
 		answer(m, &stopping, TRACE_DEFERRED, NULL);

@@ -19,6 +19,12 @@ int redirect_start(struct message *m);
 void redirect_free(struct redirect *r);
 json_t *redirect_json(const struct redirect *r);
 
+/* under_way.c: by trace id, from SUBMIT to its end. The loop's table begins as zeros. */
+void under_way_add(struct message *m);
+void under_way_remove(struct message *m);
+/* origin_in_hand: is the message of this trace id another one than m (arg), to all recipients of m? */
+bool under_way_elsewhere(void *m, struct str trace_id);
+
 /* message.c: the client's reply; frees the message. */
 void message_answer(struct message *m, const struct ctl_reply *r, enum trace_outcome outcome);
 /* Nobody waits for it any more; frees the message. */

@@ -168,6 +168,19 @@ void conn_handshake(struct conn *c)
 	}
 }
 
+/* What the other side sees, unless somebody translates addresses in between. */
+static void note_own_address(struct conn *c)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof(ss);
+	struct ip_addr ip;
+
+	if (getsockname(c->fd, (struct sockaddr *)&ss, &len))
+		return;
+	address_from_sockaddr(&ss, &ip);
+	ip_format(&ip, c->own_text, sizeof(c->own_text));
+}
+
 static void on_write(evutil_socket_t fd, short what, void *arg)
 {
 	struct conn *c = arg;
@@ -193,6 +206,7 @@ static void on_write(evutil_socket_t fd, short what, void *arg)
 			return;
 		}
 		event_add(&c->rd, NULL);
+		note_own_address(c);
 		session_connected(c);
 		return;
 	}

@@ -30,6 +30,7 @@ struct deliver_reply {
 	uint16_t code;
 	uint8_t enh_class;   /* 0: none */
 	uint16_t enh_subject, enh_detail;
+	bool names_us;       /* a next hop's: the text names the address that we came from */
 	char text[416];
 };
 

@@ -183,7 +183,7 @@ struct conn {
 	bool broken;                 /* a write failed: what can still be read decides */
 	struct event rd, wr, timer;
 	struct address addr;
-	char ip_text[46];
+	char ip_text[46], own_text[46]; /* of the other side; of ours, "" before it is connected */
 	struct xact *x;
 	bool counts_bulk;
 	bool reused;                 /* this is not its first transaction */

@@ -200,6 +200,20 @@ static uint32_t attributes(struct str params)
 	return bits;
 }
 
+/* RFC 5321 4.1.1.1: ehlo-ok-rsp = "250" SP Domain [ SP ehlo-greet ] */
+void ehlo_first(struct ehlo *e, struct str text)
+{
+	text = str_trim(text);
+	text = str_cut(text, str_find(text, ' '));
+	if (text.n >= sizeof(e->name))
+		return;
+	for (size_t i = 0; i < text.n; i++)
+		if (text.p[i] <= 0x20 || text.p[i] >= 0x7f)
+			return;
+	memcpy(e->name, text.p, text.n);
+	e->name[text.n] = '\0';
+}
+
 void ehlo_line(struct ehlo *e, struct str text)
 {
 	static const struct {

@@ -64,11 +64,13 @@ size_t reply_enhanced(struct str s, uint8_t *cls, uint16_t *subject, uint16_t *d
 #define IDENTITY_SOURCE (1u << 8)
 
 struct ehlo {
+	char name[LIMIT_DOMAIN + 1]; /* as the server calls itself; "": it does not, or not in few words */
 	uint32_t caps;
 	uint64_t size; /* largest message; 0: no bound told */
 	unsigned int rcpt_max, mail_max, domain_max; /* RFC 9422; 0: no bound told */
 	uint32_t xclient, xforward; /* IDENTITY_*: attributes offered to us */
 };
 
-/* One line behind the first of an EHLO reply. */
+/* The first line of an EHLO reply, and one behind it. */
+void ehlo_first(struct ehlo *e, struct str text);
 void ehlo_line(struct ehlo *e, struct str text);

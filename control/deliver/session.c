@@ -194,6 +194,8 @@ static void on_ehlo_line(void *arg, unsigned int index, struct str text)
 {
 	if (index)
 		ehlo_line(arg, text);
+	else
+		ehlo_first(arg, text);
 }
 
 static void say_ehlo(struct conn *c)
@@ -508,7 +510,7 @@ void session_reply(struct conn *c)
 	struct deliver_reply r;
 
 	verdict_from_parser(&r, &c->parser, c->x ? c->x->route : NULL, c->host ? c->host->name : NULL,
-			    c->ip_text);
+			    c->ip_text, c->own_text);
 	if (on_reply[c->state])
 		on_reply[c->state](c, &r);
 }

@@ -20,6 +20,7 @@ struct told {
 	char stage[16];
 	uint16_t code;
 	uint64_t untold;
+	char text[160];
 };
 
 static void on_alert(void *arg, const struct deliver_alert *a)
@@ -27,8 +28,11 @@ static void on_alert(void *arg, const struct deliver_alert *a)
 	struct told *t = arg;
 
 	t->n++;
-	t->code = a->said->code;
 	t->untold = a->untold;
+	snprintf(t->text, sizeof(t->text), "%s", a->text ? a->text : "");
+	if (a->text)
+		return;
+	t->code = a->said->code;
 	snprintf(t->stage, sizeof(t->stage), "%s", a->stage);
 	assert_string_equal(a->host, "127.0.0.1");
 }
@@ -238,6 +242,70 @@ static void the_two_kinds_share_no_probe(void **state)
 	refused_utf8(b.reply);
 }
 
+/* `who` asks while the next hop is asked; FROM and TO are asked for. */
+static uint16_t asked_meanwhile(const struct deliver_client *who, const char *from)
+{
+	struct asked a = {0}, b = {0};
+
+	h->script.rcpt[0] = HOP_HANG;
+	assert_non_null(ask(&l, &a, FROM, TO));
+	while (!hop_count(h, "RCPT"))
+		lab_spin(&l, 1);
+	l.client = who;
+	assert_non_null(ask(&l, &b, from, TO));
+	l.client = NULL;
+	lab_run(&l, &b.done);
+	assert_int_equal(b.reply.enh_subject, 4);
+	return b.reply.enh_detail;
+}
+
+/* Two gateways that route to each other: the one that is asked by whom it asks says so. */
+static void it_goes_round(void **state)
+{
+	struct deliver_client who = {.helo = STR("HOP.example.net")};
+
+	(void)state;
+	assert_true(ip_parse(STR("192.0.2.1"), &who.ip));
+	assert_int_equal(asked_meanwhile(&who, FROM), 6);
+	assert_int_equal(l.counters[CTL_rcpt_loops], 1);
+	assert_int_equal(told.n, 1);
+	assert_non_null(strstr(told.text, "route to each other"));
+}
+
+static void it_goes_round_by_address(void **state)
+{
+	struct deliver_client who = {.helo = STR("a.example.net")};
+
+	(void)state;
+	assert_true(ip_parse(STR("127.0.0.1"), &who.ip));
+	assert_int_equal(asked_meanwhile(&who, FROM), 6);
+	assert_int_equal(l.counters[CTL_rcpt_loops], 1);
+}
+
+/* Others ask at the same time, and the next hop about another sender: they wait for it. */
+static void it_does_not(void **state)
+{
+	struct deliver_client who = {.helo = STR("a.example.net")};
+
+	(void)state;
+	deliver_tuning(l.d)->callout_ms = 100;
+	assert_true(ip_parse(STR("192.0.2.1"), &who.ip));
+	assert_int_equal(asked_meanwhile(&who, FROM), 3);
+	assert_int_equal(l.counters[CTL_rcpt_loops], 0);
+	assert_int_equal(told.n, 0);
+}
+
+static void it_does_not_for_another_sender(void **state)
+{
+	struct deliver_client who = {.helo = STR("hop.example.net")};
+
+	(void)state;
+	deliver_tuning(l.d)->callout_ms = 100;
+	assert_true(ip_parse(STR("127.0.0.1"), &who.ip));
+	assert_int_equal(asked_meanwhile(&who, ""), 3);
+	assert_int_equal(l.counters[CTL_rcpt_loops], 0);
+}
+
 int main(void)
 {
 #define T(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
@@ -246,6 +314,8 @@ int main(void)
 		T(a_message_tells_as_well), T(silence_is_no_answer), T(many_ask_one_probe),
 		T(a_question_may_be_taken_back), T(bad_addresses_are_not_asked),
 		T(smtputf8_is_asked_for), T(smtputf8_is_not_offered), T(the_two_kinds_share_no_probe),
+		T(it_goes_round), T(it_goes_round_by_address), T(it_does_not),
+		T(it_does_not_for_another_sender),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

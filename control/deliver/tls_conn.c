@@ -398,9 +398,11 @@ static int data_error(struct conn *c, int rc)
 	default:
 		break;
 	}
-	if (t->error || t->eof)
-		return t->error;
 	e = ERR_peek_error();
+	/* An alert that was read counts though a write has failed: who sends one closes behind it. */
+	if ((t->error || t->eof) &&
+	    (ERR_GET_LIB(e) != ERR_LIB_SSL || ERR_GET_REASON(e) < SSL_AD_REASON_OFFSET))
+		return t->error;
 	/* TLS 1.3: that our certificate is not liked comes behind our end of the handshake. */
 	if (!c->greeted) {
 		c->fault = TLS_FAULT_HANDSHAKE;

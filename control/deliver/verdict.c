@@ -67,8 +67,19 @@ bool verdict_pattern(const char *pattern, const struct deliver_reply *r)
 	return find_text(text, p) < text.n;
 }
 
-/* The relay is refused, not this mail: the sender's connector, certificate, address or reputation. */
-static bool relay_fault(const struct config *c, const struct deliver_reply *r)
+/*
+ * Whoever names our address at RCPT refuses that address (a ban, a list in the DNS, an access table) and
+ * not the recipient; unless the code says that it is one of the mailbox, for some put the client's
+ * address into every reply. Behind the content it proves nothing: Gmail names the client when the
+ * message is the reason.
+ */
+static bool our_address(enum stage stage, const struct deliver_reply *r)
+{
+	return r->names_us && stage == STAGE_RCPT && (r->enh_subject == 0 || r->enh_subject == 7);
+}
+
+/* The relay is refused, not this mail: our connector, certificate, address or reputation. */
+static bool relay_fault(const struct config *c, enum stage stage, const struct deliver_reply *r)
 {
 	static const char *const known[] = {
 		"5.7.51", "5.7.64", "5.7.25", "5.7.506", "5.7.508", "5.7.510", "5.7.513",
@@ -83,6 +94,14 @@ static bool relay_fault(const struct config *c, const struct deliver_reply *r)
 	for (size_t i = 0; i < c->n_relay_fault_codes; i++)
 		if (verdict_pattern(c->relay_fault_code[i], r))
 			return true;
+	/* Postfix: "421 4.7.1 ... Error: No client certificate presented", "Client certificate not
+	 * trusted"; others say so as late as at RCPT. */
+	if (stage <= STAGE_RCPT && verdict_pattern("client certificate", r))
+		return true;
+	if (r->code / 100 != 5)
+		return false;
+	if (stage <= STAGE_MAIL || our_address(stage, r))
+		return true;
 	/* RFC 5321 4.2.3: these speak of commands and their order, hence of us. */
 	return r->code == 500 || r->code == 502 || r->code == 503 || r->code == 504;
 }
@@ -96,6 +115,8 @@ enum verdict_class verdict_classify(const struct config *c, enum stage stage,
 	case 2:
 		return VERDICT_OK;
 	case 4:
+		if (relay_fault(c, stage, r))
+			return VERDICT_RELAY;
 		/* Throttling goes first: "421 4.7.0 too much mail" must not find another door. */
 		if (enhanced && (r->enh_subject == 7 || r->enh_subject == 2 ||
 				 (r->enh_subject == 5 && r->enh_detail == 3)))
@@ -105,7 +126,7 @@ enum verdict_class verdict_classify(const struct config *c, enum stage stage,
 			return VERDICT_SERVICE;
 		return VERDICT_DEFER;
 	case 5:
-		return stage <= STAGE_MAIL || relay_fault(c, r) ? VERDICT_RELAY : VERDICT_REJECT;
+		return relay_fault(c, stage, r) ? VERDICT_RELAY : VERDICT_REJECT;
 	default:
 		return VERDICT_GARBAGE;
 	}
@@ -131,41 +152,58 @@ static bool is_name_octet(uint8_t c)
 	return ascii_is_alnum(c) || c == '-' || c == '_' || c == '.' || c == ':' || c >= 0x80;
 }
 
+/* The next whole occurrence of a host's name or address, from `at` on; -1: there is none. */
+static long find_whole(const char *text, size_t at, struct str needle)
+{
+	for (;;) {
+		struct str t = str_skip(str_c(text), at);
+		size_t i = find_text(t, needle), rest;
+
+		if (i >= t.n)
+			return -1;
+		i += at;
+		rest = i + needle.n;
+		/* Behind an @ it is a mail domain that happens to have the host's name. */
+		if (!((i && (is_name_octet((uint8_t)text[i - 1]) || text[i - 1] == '@')) ||
+		      (text[rest] && text[rest] != '.' && is_name_octet((uint8_t)text[rest])) ||
+		      (text[rest] == '.' && ascii_is_alnum((uint8_t)text[rest + 1]))))
+			return (long)i;
+		at = i + 1;
+	}
+}
+
+static bool names(const char *text, const char *ip)
+{
+	char tagged[64];
+
+	if (!ip || !*ip)
+		return false;
+	/* RFC 5321 4.1.3: some write the literal of an IPv6 address with its tag. */
+	snprintf(tagged, sizeof(tagged), "IPv6:%s", ip);
+	return find_whole(text, 0, str_c(ip)) >= 0 || find_whole(text, 0, str_c(tagged)) >= 0;
+}
+
 /* Replaces whole occurrences of `name` in the NUL-terminated text by "next-hop". */
 static void hide(char *text, size_t cap, const char *name)
 {
 	static const char mask[] = "next-hop";
 	struct str needle = str_c(name);
+	char tail[TEXT_MAX * 4];
 	size_t at = 0;
+	long i;
 
 	if (needle.n < 2)
 		return;
-	for (;;) {
-		struct str t = str_skip(str_c(text), at);
-		size_t i = find_text(t, needle), rest;
-		char tail[TEXT_MAX * 4];
-
-		if (i >= t.n)
-			return;
-		i += at;
-		rest = i + needle.n;
-		/* Behind an @ it is a mail domain that happens to have the host's name. */
-		if ((i && (is_name_octet((uint8_t)text[i - 1]) || text[i - 1] == '@')) ||
-		    (text[rest] && text[rest] != '.' && is_name_octet((uint8_t)text[rest])) ||
-		    (text[rest] == '.' && ascii_is_alnum((uint8_t)text[rest + 1]))) {
-			at = i + 1;
-			continue;
-		}
-		snprintf(tail, sizeof(tail), "%s", text + rest);
-		snprintf(text + i, cap - i, "%s%s", mask, tail);
-		at = i + sizeof(mask) - 1;
-		if (at >= cap - 1)
-			return;
+	while (at < cap - 1 && (i = find_whole(text, at, needle)) >= 0) {
+		snprintf(tail, sizeof(tail), "%s", text + i + needle.n);
+		snprintf(text + i, cap - (size_t)i, "%s%s", mask, tail);
+		at = (size_t)i + sizeof(mask) - 1;
 	}
 }
 
 void verdict_from_parser(struct deliver_reply *out, const struct reply_parser *p,
-			 const struct config_route *route, const char *host, const char *ip)
+			 const struct config_route *route, const char *host, const char *ip,
+			 const char *own_ip)
 {
 	char text[REPLY_TEXT + 64];
 	size_t n = 0;
@@ -186,6 +224,8 @@ void verdict_from_parser(struct deliver_reply *out, const struct reply_parser *p
 		text[n++] = c == '\t' ? ' ' : c >= 0x20 && c < 0x7f ? (char)c : '?';
 	}
 	text[n] = '\0';
+	/* On one machine both have the same address: then it may well be the next hop's own. */
+	out->names_us = (!ip || !own_ip || strcmp(ip, own_ip) != 0) && names(text, own_ip);
 	for (size_t i = 0; route && i < route->n_hosts; i++)
 		hide(text, sizeof(text), route->host[i].name);
 	if (host)

@@ -30,7 +30,7 @@ enum verdict_class {
 	VERDICT_THROTTLE, /* 4.7.x, 4.2.x, 4.5.3: asked to slow down; no other address is tried */
 	VERDICT_DEFER,    /* any other 4xx */
 	VERDICT_REJECT,   /* 5xx that speaks of the recipient or the message */
-	VERDICT_RELAY,    /* 5xx that speaks of us: never passed on, never kept */
+	VERDICT_RELAY,    /* 4xx or 5xx that speaks of us: never passed on, never kept */
 	VERDICT_GARBAGE,  /* 3xx where none belongs */
 };
 
@@ -42,9 +42,11 @@ bool verdict_pattern(const char *pattern, const struct deliver_reply *r);
 bool verdict_recipient_wide(const struct deliver_reply *r);
 
 /* What the next hop said, in printable ASCII; the names of the route's hosts, `host` and the address
- * `ip` of the next hop (NULL: none) are taken out. Enhanced code x.0.0 if it gave none. */
+ * `ip` of the next hop (NULL: none) are taken out. Enhanced code x.0.0 if it gave none. `own_ip`: the
+ * address that we came from, NULL or "": not known. */
 void verdict_from_parser(struct deliver_reply *out, const struct reply_parser *p,
-			 const struct config_route *route, const char *host, const char *ip);
+			 const struct config_route *route, const char *host, const char *ip,
+			 const char *own_ip);
 /* Passed on to our client: 421 becomes 451 (it would close *our* session), any 2xx 250. */
 void verdict_pass(struct deliver_reply *out, const struct deliver_reply *next_hop,
 		  const char *trace_id);

@@ -5,6 +5,9 @@
  * Recipient callouts. A question waits for a probe, several questions for the same one; a question
  * has LIMIT_CALLOUT_S, the probe some more, so that what a slow next hop says in the end is there
  * for the sender's retry.
+ *
+ * Two gateways that route to each other would ask each other for ever, each waiting for the other. Who
+ * asks for the recipient and sender that it is being asked for at this moment hears so.
  */
 
 #include <errno.h>
@@ -199,6 +202,29 @@ static struct probe *probe_find(struct deliver *d, struct memory_key pair, bool 
 	return NULL;
 }
 
+/*
+ * Does this very question come from where the probe has put it? A gateway asks from another address than
+ * it listens on, but under one name. Anybody may say that name: then it is he who comes back later.
+ */
+static bool goes_round(const struct probe *p, const struct deliver_ask *ask)
+{
+	const struct conn *c = p->x.conn;
+
+	if (!c || !ask->client || (c->state != CONN_MAIL && c->state != CONN_RCPT))
+		return false; /* it was not asked yet */
+	return !memcmp(&c->addr.ip, &ask->client->ip, sizeof(c->addr.ip)) ||
+	       (c->ehlo.name[0] && str_ieq(str_c(c->ehlo.name), ask->client->helo));
+}
+
+static void refuse_round(struct deliver *d, const struct probe *p, struct deliver_reply *r)
+{
+	deliver_count(d, CTL_rcpt_loops);
+	xact_route_alert(&p->x, "its next hop asks us for the recipient that we ask it for: the two route "
+				"to each other");
+	/* As where MX records lead back here: the operator's to put right, and no sender's mail. */
+	verdict_own(r, 451, 4, 6, "routing loop, the mail service sends this recipient back here", NULL);
+}
+
 static struct str keep(uint8_t **at, struct str s)
 {
 	struct str kept = str_make(*at, s.n);
@@ -294,6 +320,11 @@ struct deliver_question *deliver_verify(struct deliver *d, const struct deliver_
 		return q;
 	}
 	p = probe_find(d, q->keys.pair, utf8);
+	if (p && goes_round(p, ask)) {
+		refuse_round(d, p, &r);
+		answer(q, &r);
+		return q;
+	}
 	fresh = !p;
 	if (fresh)
 		p = probe_new(d, ask, utf8);

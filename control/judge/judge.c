@@ -567,7 +567,8 @@ struct judge *judge_start(const struct judge_env *env, const struct judge_reques
 	}
 	rc = read_headers(j);
 	if (!rc && req->refuse_loops &&
-	    origin_is_loop(&j->result.headers, str_c(req->config->hostname)))
+	    origin_is_loop(&j->result.headers, str_c(req->config->hostname), req->in_hand,
+			   req->in_hand_arg))
 		rc = -ELOOP;
 	if (!rc)
 		rc = judge_chain_read(j, &later);

@@ -51,7 +51,9 @@ struct judge_request {
 	size_t n_matches;
 	const char *hostname;          /* NULL: config->hostname */
 	enum judge_reverify reverify;
-	bool refuse_loops;             /* what was here twice is -ELOOP; a file that is looked at is not */
+	bool refuse_loops;             /* what goes round is -ELOOP; a file that is looked at is not */
+	origin_in_hand *in_hand;       /* asked then, inside judge_start(); NULL: nothing is */
+	void *in_hand_arg;
 };
 
 #define JUDGE_FOREIGN_NAMES 8

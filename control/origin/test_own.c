@@ -19,7 +19,21 @@
 #define US BY("mx.example.net", "")
 #define US_FOR(who) BY("MX.Example.NET", "\r\n\tfor <" who ">")
 #define OTHER BY("mx.example.com", "")
+/* received-format = exchange */
+#define US_SHORT "Received: from a.example.org (203.0.113.7) by mx.example.net (Postern)\r\n" \
+	"\twith ESMTPS id 0123456789ABCDEF\r\n" \
+	"\t(version=TLSv1.3 cipher=TLS_AES_256_GCM_SHA384);\r\n\tFri, 27 Nov 2026 10:00:00 +0000\r\n"
 #define FORGED "Received: by mx.example.net\r\n"
+
+static const char *in_hand_id; /* NULL: nothing is in hand */
+static unsigned int in_hand_asked;
+
+static bool in_hand(void *arg, struct str id)
+{
+	assert_ptr_equal(arg, &in_hand_id);
+	in_hand_asked++;
+	return in_hand_id && str_eq(id, str_c(in_hand_id));
+}
 
 static bool loops(const char *fields)
 {
@@ -31,9 +45,33 @@ static bool loops(const char *fields)
 
 	content.size = iov.iov_len = (size_t)snprintf(text, sizeof(text), "%sSubject: a\r\n\r\nb\r\n", fields);
 	assert_int_equal(headers_parse(&h, &content), 0);
-	is = origin_is_loop(&h, STR("mx.example.net"));
+	in_hand_asked = 0;
+	is = origin_is_loop(&h, STR("mx.example.net"), in_hand, &in_hand_id);
+	/* With a whole message of such fields nobody makes us look up more than one. */
+	assert_in_range(in_hand_asked, 0, 1);
+	if (!in_hand_id)
+		assert_int_equal(is, origin_is_loop(&h, STR("mx.example.net"), NULL, NULL));
 	headers_free(&h);
 	return is;
+}
+
+/* Seen once, and we still wait for the next hop that we gave it to. */
+static void still_in_hand(void **state)
+{
+	(void)state;
+	in_hand_id = "0123456789ABCDEF";
+	assert_true(loops(US));
+	assert_true(loops(OTHER US OTHER));
+	assert_true(loops(US_SHORT));
+	assert_false(loops(OTHER));        /* an id of somebody else's */
+	assert_false(loops(FORGED));
+	assert_int_equal(in_hand_asked, 0);
+	in_hand_id = "FEDCBA9876543210";   /* another message is */
+	assert_false(loops(OTHER US OTHER));
+	assert_int_equal(in_hand_asked, 1);
+	assert_true(loops(US US));
+	assert_int_equal(in_hand_asked, 1);
+	in_hand_id = NULL;
 }
 
 static void rows(void **state)
@@ -46,6 +84,7 @@ static void rows(void **state)
 	assert_false(loops(OTHER US_FOR("user@example.com")));
 	/* Twice is a loop, for whomever. */
 	assert_true(loops(US OTHER US));
+	assert_true(loops(US_SHORT US_SHORT));
 	assert_true(loops(OTHER US_FOR("x@example.com") OTHER US_FOR("y@example.com")));
 	/* What is not written as we write it was not written by us. */
 	assert_false(loops(FORGED FORGED FORGED));
@@ -65,15 +104,16 @@ static void hops(void **state)
 	assert_true(loops(text));
 }
 
-/* Two nodes that send to each other: each takes it twice, then the first has seen itself twice. */
-static void two_nodes(void **state)
+/* Two nodes that send to each other: it ends when it comes back to the first. If that one knows nothing
+ * of it any more (another instance of the same name, a restart) each takes it twice. */
+static unsigned int nodes_end_at(bool forgotten)
 {
 	static char text[4096], more[8192];
 	struct iovec iov = {text, 0};
 	struct mail_bytes content = {&iov, 1, 0};
 	unsigned int hop;
 
-	(void)state;
+	in_hand_id = forgotten ? NULL : "0123456789ABCDEF";
 	snprintf(text, sizeof(text), "Subject: a\r\n\r\nb\r\n");
 	for (hop = 1; hop < 10; hop++) {
 		const char *own = hop % 2 ? "one.example.net" : "two.example.net";
@@ -82,7 +122,7 @@ static void two_nodes(void **state)
 
 		content.size = iov.iov_len = strlen(text);
 		assert_int_equal(headers_parse(&h, &content), 0);
-		is = origin_is_loop(&h, str_c(own));
+		is = origin_is_loop(&h, str_c(own), in_hand, &in_hand_id);
 		headers_free(&h);
 		if (is)
 			break;
@@ -91,12 +131,21 @@ static void two_nodes(void **state)
 			 "\tFri, 27 Nov 2026 10:00:00 +0000\r\n%s", own, text);
 		memcpy(text, more, sizeof(text));
 	}
-	assert_int_equal(hop, 5);
+	in_hand_id = NULL;
+	return hop;
+}
+
+static void two_nodes(void **state)
+{
+	(void)state;
+	assert_int_equal(nodes_end_at(false), 3);
+	assert_int_equal(nodes_end_at(true), 5);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(rows), cmocka_unit_test(hops),
+					   cmocka_unit_test(still_in_hand),
 					   cmocka_unit_test(two_nodes)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

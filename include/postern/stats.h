@@ -238,7 +238,8 @@
 	X(callouts, C, "recipient callouts to next hops") \
 	X(callout_failed, C, "callouts without an answer in time") \
 	X(messages, C, "messages judged") \
-	X(loops, D, "messages refused: they were here twice, or over too many hops (554 5.4.6)") \
+	X(loops, D, "messages refused: they go round, or are over too many hops (554 5.4.6)") \
+	X(rcpt_loops, D, "recipients that the next hop asked us for while we asked it for them (451 4.4.6)") \
 	X(headers_malformed, D, "messages refused: malformed or oversized header (554 5.6.0)") \
 	X(not_judged, D, "messages deferred: they could not be judged (451 4.3.0)") \
 	X(delivered, C, "messages delivered") \

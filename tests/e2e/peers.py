@@ -106,13 +106,9 @@ spool_directory = /var/spool/exim
 log_file_path = /var/log/exim/%slog
 daemon_smtp_ports = {port}
 local_interfaces = {address}
-tls_advertise_hosts =
 host_lookup =
 rfc1413_hosts =
-accept_8bitmime = true
-smtputf8_advertise_hosts = *
-chunking_advertise_hosts = {chunking}
-message_size_limit = 50M
+{extensions}
 smtp_accept_max = 50
 keep_environment =
 acl_smtp_rcpt = accept
@@ -128,6 +124,12 @@ begin transports
 begin retry
 * * F,1h,2s
 """
+
+EXIM_EXTENSIONS = """tls_advertise_hosts =
+accept_8bitmime = true
+smtputf8_advertise_hosts = *
+chunking_advertise_hosts = {chunking}
+message_size_limit = 50M"""
 
 EXIM_STORE = ("""store:
   driver = accept
@@ -146,11 +148,13 @@ EXIM_STORE = ("""store:
 
 class Exim(Peer):
     """transports: name -> (address of the gateway, options); chosen by the recipient's local part,
-    "rest", which is the last, by all others."""
+    "rest", which is the last, by all others. port: one, or several as Exim lists them ("25 : 26").
+    extensions: what it offers, in place of the usual."""
     name = "exim"
     users = (("Debian-exim", "/var/spool/exim"),)
 
-    def __init__(self, lab, ns, role, hostname, address, port, transports=None, files=None, extra=""):
+    def __init__(self, lab, ns, role, hostname, address, port, transports=None, files=None, extra="",
+                 extensions=None):
         routers, parts = "", ""
         for name, (host, options) in (transports or {}).items():
             which = "" if name == "rest" else f"  local_parts = {name}\n"
@@ -160,12 +164,13 @@ class Exim(Peer):
         if not transports:
             routers, parts = EXIM_STORE
         conf = EXIM.format(hostname=hostname, port=port, address=address, routers=routers, transports=parts,
-                           extra=extra, chunking="*" if transports else "")
+                           extra=extra, extensions=extensions or EXIM_EXTENSIONS.format(
+                               chunking="*" if transports else ""))
         super().__init__(lab, ns, role, {"etc/exim4/exim4.conf": conf, **(files or {})})
         for d in ("var/spool/exim", "var/log/exim"):
             (self.root / d).mkdir(parents=True, exist_ok=True)
             os.chown(self.root / d, UID, UID)
-        self.start(["/usr/sbin/exim4", "-bdf", "-q1m"], address, port)
+        self.start(["/usr/sbin/exim4", "-bdf", "-q1m"], address, str(port).split()[0])
 
     def log(self):
         logs = sorted((self.root / "var/log/exim").glob("*log"))
@@ -181,12 +186,14 @@ class Exim(Peer):
 
 
 class OpenSmtpd(Peer):
-    """relays: name -> host and options of a relay action; chosen as Exim's transports are."""
+    """relays: name -> host and options of a relay action; chosen as Exim's transports are. listen: port ->
+    options of further listeners."""
     name = "opensmtpd"
     users = (("opensmtpd", "/var/lib/opensmtpd/empty"), ("opensmtpq", "/var/lib/opensmtpd/empty"))
 
-    def __init__(self, lab, ns, role, hostname, address, port, relays=None, files=None):
+    def __init__(self, lab, ns, role, hostname, address, port, relays=None, files=None, listen=None):
         conf = [f"listen on {address} port {port} hostname {hostname}", "smtp max-message-size 50M"]
+        conf += [f"listen on {address} port {p} hostname {hostname} {options}" for p, options in (listen or {}).items()]
         for name, options in (relays or {}).items():
             which = "any" if name == "rest" else f'rcpt-to regex "^{name}@"'
             conf += [f'action "{name}" relay {options} helo "{hostname}"',

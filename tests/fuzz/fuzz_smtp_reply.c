@@ -47,6 +47,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 				whole.code > 599 || whole.text_len != cut.text_len ||
 				whole.text_len > REPLY_TEXT || memcmp(whole.text, cut.text, whole.text_len) != 0))
 		abort();
+	ehlo_first(&e, str_make(data, size));
+	if (strnlen(e.name, sizeof(e.name)) >= sizeof(e.name))
+		abort();
 	ehlo_line(&e, str_make(data, size));
 	return 0;
 }
