@@ -127,6 +127,7 @@ size_t content_size(void);
  * each: it asks the kernel for random octets (uri.h). Pages that messages do not need are not
  * touched. */
 struct content *content_init(void *mem);
+/* Plan and sink must live until content_end(), or until the next message is begun. */
 void content_begin(struct content *c, const struct content_plan *plan,
 		   const struct content_sink *sink);
 /* The next octets of the message, of any size; dot-unstuffed, CRLF line ends (a bare LF from BDAT

@@ -15,6 +15,7 @@ struct scan_large {
 	struct content *content;
 	struct scan_worker *w;
 	const struct content_plan *plan;
+	struct content_sink sink;
 	struct scan_target target;
 	struct scan_message *stream[VIEW_COUNT];
 	uint32_t open;            /* bit (1 << slot): its stream is */
@@ -99,15 +100,13 @@ static bool wants_content(const struct content_plan *plan)
 
 static void begin(struct scan_large *l, struct scan_worker *w, const struct scan_target *t)
 {
-	const struct content_sink sink = {.run = on_run, .ctx = l};
-
 	l->w = w;
 	l->plan = scan_worker_plan(w);
 	l->target = *t;
 	l->open = 0;
 	l->flags = 0;
 	if (wants_content(l->plan))
-		content_begin(l->content, l->plan, &sink);
+		content_begin(l->content, l->plan, &l->sink);
 }
 
 static void count_marks(struct scan_views *v, uint32_t marks)
@@ -224,8 +223,10 @@ int scan_views_new(unsigned int max_large, uint64_t *counters, struct scan_views
 	}
 	v->whole.v = v;
 	v->whole.content = content_init(v->memory);
+	v->whole.sink = (struct content_sink){.run = on_run, .ctx = &v->whole};
 	for (unsigned int i = 0; i < max_large; i++) {
 		v->large[i].v = v;
+		v->large[i].sink = (struct content_sink){.run = on_run, .ctx = &v->large[i]};
 		v->large[i].content = content_init(v->memory + (i + 1u) * size);
 		put_back(&v->large[i]);
 	}

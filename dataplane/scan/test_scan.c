@@ -392,7 +392,6 @@ static void test_wrong_tables(void **state)
 	WRONG(s + 3, slot, VIEW_COUNT + 2);
 	WRONG(s + 3, slot, UINT32_MAX);
 	WRONG(s, flags, 2);
-	WRONG(s, automaton, s->block);
 	WRONG(s, automaton_len, 100);
 	WRONG(s, block_len, 0); /* a stream is left */
 	WRONG(s + 2, flags, 0);
