@@ -212,7 +212,7 @@ static void on_write(evutil_socket_t fd, short what, void *arg)
 	}
 	conn_flush(c);
 	if (c->state != CONN_DEAD && c->out_n == 0)
-		content_writable(c);
+		body_writable(c);
 }
 
 static int open_socket(struct conn *c)

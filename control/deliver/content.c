@@ -23,7 +23,7 @@ static bool chunking(const struct conn *c)
 	return (c->ehlo.caps & EHLO_CHUNKING) && !c->x->route->no_chunking;
 }
 
-bool content_unsendable(const struct conn *c)
+bool body_unsendable(const struct conn *c)
 {
 	const struct deliver_request *req = c->x->req;
 
@@ -32,7 +32,7 @@ bool content_unsendable(const struct conn *c)
 	return req->bare_lf || (req->bare_cr && stuff_cr_beside(req->iov, req->n_iov));
 }
 
-bool content_open(const struct conn *c)
+bool body_open(const struct conn *c)
 {
 	return c->state == CONN_BODY || c->state == CONN_CHUNK || c->state == CONN_LAST;
 }
@@ -48,7 +48,7 @@ static void start_body(struct conn *c)
 	conn_want_write(c);
 }
 
-void content_begin(struct conn *c)
+void body_begin(struct conn *c)
 {
 	struct xact *x = c->x;
 	size_t total = 0;
@@ -69,7 +69,7 @@ void content_begin(struct conn *c)
 	start_body(c);
 }
 
-void content_on_data(struct conn *c, const struct deliver_reply *r)
+void body_on_data(struct conn *c, const struct deliver_reply *r)
 {
 	if (r->code / 100 == 2)
 		session_failed(c, END_GARBAGE);
@@ -80,7 +80,7 @@ void content_on_data(struct conn *c, const struct deliver_reply *r)
 }
 
 /* Nothing was asked: 4xx and 5xx are taken as the answer to the message, without its dot. */
-void content_on_body(struct conn *c, const struct deliver_reply *r)
+void body_on_body(struct conn *c, const struct deliver_reply *r)
 {
 	if (r->code / 100 == 4 || r->code / 100 == 5)
 		session_end_with(c, END_REPLY, r);
@@ -88,12 +88,12 @@ void content_on_body(struct conn *c, const struct deliver_reply *r)
 		session_failed(c, END_GARBAGE);
 }
 
-void content_on_chunk(struct conn *c, const struct deliver_reply *r)
+void body_on_chunk(struct conn *c, const struct deliver_reply *r)
 {
 	/* RFC 3030 2: a refused chunk ends the transaction. Whether its octets were read as such is not
 	 * known then: the connection is not used again. */
 	if (r->code / 100 != 2) {
-		content_on_body(c, r);
+		body_on_body(c, r);
 		return;
 	}
 	/* Not at once: another reply that came with this one must not pass for that to LAST. */
@@ -102,7 +102,7 @@ void content_on_chunk(struct conn *c, const struct deliver_reply *r)
 	conn_want_write(c);
 }
 
-void content_on_dot(struct conn *c, const struct deliver_reply *r)
+void body_on_dot(struct conn *c, const struct deliver_reply *r)
 {
 	overload_stage(c, LOAD_DOT, c->x->asked_us);
 	if (r->code / 100 == 3)
@@ -163,7 +163,7 @@ static void body_done(struct conn *c)
 	conn_deadline(c, c->d->tuning.chunk_ms);
 }
 
-void content_writable(struct conn *c)
+void body_writable(struct conn *c)
 {
 	struct xact *x = c->x;
 

@@ -483,12 +483,12 @@ unsigned int session_command_ms(const struct conn *c);
 
 /* content.c */
 /* Is it for BDAT alone, and the next hop does not take it? */
-bool content_unsendable(const struct conn *c);
-void content_begin(struct conn *c);   /* every RCPT was taken */
-void content_writable(struct conn *c);
+bool body_unsendable(const struct conn *c);
+void body_begin(struct conn *c);   /* every RCPT was taken */
+void body_writable(struct conn *c);
 /* Content is under way and its end is not out: such a connection is closed by RST. */
-bool content_open(const struct conn *c);
-void content_on_data(struct conn *c, const struct deliver_reply *r);
-void content_on_body(struct conn *c, const struct deliver_reply *r);
-void content_on_chunk(struct conn *c, const struct deliver_reply *r);
-void content_on_dot(struct conn *c, const struct deliver_reply *r);
+bool body_open(const struct conn *c);
+void body_on_data(struct conn *c, const struct deliver_reply *r);
+void body_on_body(struct conn *c, const struct deliver_reply *r);
+void body_on_chunk(struct conn *c, const struct deliver_reply *r);
+void body_on_dot(struct conn *c, const struct deliver_reply *r);

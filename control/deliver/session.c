@@ -62,7 +62,7 @@ void session_failed(struct conn *c, enum ending_kind kind)
 {
 	struct xact *x = c->x;
 	struct ending e = {.kind = kind, .stage = session_stage(c), .fault = c->fault};
-	bool stale, clear, abort = content_open(c);
+	bool stale, clear, abort = body_open(c);
 
 	if (!x) {
 		conn_close(c, false);
@@ -132,7 +132,7 @@ void session_end_with(struct conn *c, enum ending_kind kind, const struct delive
 	struct xact *x = c->x;
 	struct ending e = {.kind = kind, .stage = session_stage(c)};
 	unsigned int max = x->route->messages_per_connection, told = c->ehlo.mail_max;
-	bool stale = false, open = content_open(c);
+	bool stale = false, open = body_open(c);
 
 	if (r)
 		e.reply = *r;
@@ -326,7 +326,7 @@ static bool unsendable(struct conn *c)
 	else if (req && req->has_8bit && !(c->ehlo.caps & EHLO_8BITMIME) && !x->route->pass_8bit)
 		verdict_own(&e.reply, 554, 6, 3, "8-bit content is not supported there",
 			    x->trace_id);
-	else if (req && content_unsendable(c))
+	else if (req && body_unsendable(c))
 		verdict_own(&e.reply, 550, 6, 11, "bare line feeds cannot be handed on there",
 			    x->trace_id);
 	else if (req && c->ehlo.size && req->size > c->ehlo.size)
@@ -446,7 +446,7 @@ static void all_rcpts_answered(struct conn *c)
 		session_end_with(c, END_ABORTED, NULL);
 		return;
 	}
-	content_begin(c);
+	body_begin(c);
 }
 
 static void on_rcpt(struct conn *c, const struct deliver_reply *r)
@@ -496,11 +496,11 @@ static void (*const on_reply[CONN_STATES])(struct conn *, const struct deliver_r
 	[CONN_IDLE] = on_close,    /* "421 idle too long" */
 	[CONN_MAIL] = on_mail,     /* then RCPT */
 	[CONN_RCPT] = on_rcpt,     /* all in and none refused: DATA or BDAT */
-	[CONN_DATA] = content_on_data,   /* 354: content */
-	[CONN_BODY] = content_on_body,   /* too early: never a success */
-	[CONN_CHUNK] = content_on_chunk, /* 2xx: BDAT LAST */
-	[CONN_LAST] = content_on_body,
-	[CONN_DOT] = content_on_dot,     /* 2xx: delivered */
+	[CONN_DATA] = body_on_data,   /* 354: content */
+	[CONN_BODY] = body_on_body,   /* too early: never a success */
+	[CONN_CHUNK] = body_on_chunk, /* 2xx: BDAT LAST */
+	[CONN_LAST] = body_on_body,
+	[CONN_DOT] = body_on_dot,     /* 2xx: delivered */
 	[CONN_RSET] = on_rset,     /* 2xx: back to the pool */
 	[CONN_QUIT] = on_close,    /* 221 */
 };

@@ -69,7 +69,7 @@ void xact_fini(struct xact *x)
 
 		x->conn = NULL;
 		c->x = NULL;
-		conn_close(c, content_open(c));
+		conn_close(c, body_open(c));
 	}
 	x->place = XACT_DONE;
 	config_unref(x->config);
