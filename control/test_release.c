@@ -87,7 +87,7 @@ int quarantine_release(struct quarantine *q, const char *id, const uint8_t *rcpt
 	(void)q;
 	(void)id;
 	t.struck_off++;
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n && i < sizeof(t.held); i++)
 		t.held[i] = t.held[i] && !rcpts[i];
 	t.struck = cb;
 	t.struck_arg = arg;

@@ -16,7 +16,7 @@
 #include <time.h>
 
 #include "control/rules/mailtext.h"
-#include "control/rules/rules.h"
+#include "control/rules/rules_database.h"
 #include "dataplane/scan/automaton.h"
 #include "dataplane/scan/scan.h"
 #include "postern/stats.h"
