@@ -24,6 +24,8 @@ struct compiler {
 	struct event *readable;
 	struct snapshot *s;    /* NULL: nothing is under way */
 	int result;
+	struct event *turn;    /* patterns are compiled, a few in each turn of the loop */
+	size_t warm;
 	compiler_done *done;
 	void *arg;
 };
@@ -232,10 +234,33 @@ int compiler_run_and_wait(int fd, struct snapshot *s, struct snapshot_report *re
 	while (n < 0 && errno == EINTR);
 	rc = finish(s, result, n == (ssize_t)sizeof(end) ? &end : NULL, report);
 	close(result);
+	if (!rc)
+		rules_warm(s->rules, &(size_t){0}, 0);
 	return rc;
 }
 
 /* ---- beside the loop ---------------------------------------------------------------------- */
+
+static void next_turn(struct compiler *c)
+{
+	evtimer_add(c->turn, &(struct timeval){.tv_usec = LIMIT_RULES_WARM_PAUSE_US});
+}
+
+static void on_turn(evutil_socket_t fd, short what, void *arg)
+{
+	static const struct snapshot_report nothing;
+	struct compiler *c = arg;
+	struct snapshot *s = c->s;
+
+	(void)fd;
+	(void)what;
+	if (!rules_warm(s->rules, &c->warm, LIMIT_RULES_WARM_US)) {
+		next_turn(c);
+		return;
+	}
+	c->s = NULL;
+	c->done(c->arg, s, 0, &nothing);
+}
 
 static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
@@ -254,11 +279,17 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 		close(c->fd);
 		c->fd = -1;
 	}
-	if (!s)
+	if (!s || c->result < 0)
 		return;
-	c->s = NULL;
 	rc = finish(s, c->result, n == (ssize_t)sizeof(end) ? &end : NULL, &report);
 	close(c->result);
+	c->result = -1;
+	c->warm = 0;
+	if (!rc) {
+		next_turn(c);
+		return;
+	}
+	c->s = NULL;
 	c->done(c->arg, s, rc, &report);
 }
 
@@ -270,7 +301,9 @@ struct compiler *compiler_new(struct event_base *base, int fd)
 		return NULL;
 	c->fd = fd;
 	c->readable = event_new(base, fd, EV_READ | EV_PERSIST, on_readable, c);
-	if (!c->readable || event_add(c->readable, NULL)) {
+	c->turn = evtimer_new(base, on_turn, c);
+	c->result = -1;
+	if (!c->readable || !c->turn || event_add(c->readable, NULL)) {
 		compiler_free(c);
 		return NULL;
 	}
@@ -301,7 +334,9 @@ void compiler_free(struct compiler *c)
 		return;
 	if (c->readable)
 		event_free(c->readable);
-	if (c->s)
+	if (c->turn)
+		event_free(c->turn);
+	if (c->result >= 0)
 		close(c->result);
 	if (c->fd >= 0)
 		close(c->fd);

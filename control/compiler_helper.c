@@ -38,9 +38,10 @@ static int limits(const struct compiler_request *req)
 	/* SIGXCPU first, which tells this from a SIGKILL of somebody else's. */
 	int rc = limit(RLIMIT_CPU, req->cpu_s, req->cpu_s + 5);
 
-#ifndef POSTERN_SANITIZE /* ASan reserves terabytes of address space */
+#ifndef POSTERN_SANITIZE /* ASan reserves terabytes */
+	/* What it writes to; not the libraries that it shares with control. */
 	if (!rc)
-		rc = limit(RLIMIT_AS, req->memory, req->memory);
+		rc = limit(RLIMIT_DATA, req->memory, req->memory);
 #endif
 	return rc ? rc : limit(RLIMIT_CORE, 0, 0);
 }

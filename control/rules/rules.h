@@ -110,6 +110,9 @@ int rules_load_with(const char *const *file, size_t n_files, const struct rules_
  * program; the caller's. What it costs there is reading the files: PCRE2 compiles a pattern when it is
  * looked at first. 0, or -ENOMEM. */
 int rules_keep(const struct rules *r, void **out, size_t *len);
+/* Compiles patterns that no message needed yet, from rule *at on, for about us microseconds; 0: all. True: none
+ * is left. Without it a message waits for those that it is the first to need: 100 ms for Debian's. */
+bool rules_warm(const struct rules *r, size_t *at, unsigned int us);
 /* From memory: tests, fuzzing. */
 int rules_parse(const char *name, const void *text, size_t len, struct rules **out);
 void rules_free(struct rules *r);

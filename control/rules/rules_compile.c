@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "control/rules/rules_cache.h"
 #include "control/rules/rules_database.h"
@@ -76,6 +77,27 @@ const pcre2_code *rules_code(const struct rules *r, size_t i)
 	if (!s->code)
 		s->code = make_code((struct rules *)r, s, &error, &at);
 	return s->code;
+}
+
+static uint64_t now_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000u + (uint64_t)ts.tv_nsec / 1000u;
+}
+
+bool rules_warm(const struct rules *r, size_t *at, unsigned int us)
+{
+	uint64_t until = now_us() + us;
+
+	for (; *at < r->n; ++*at) {
+		if (us && now_us() >= until)
+			return false;
+		if (rules_has_pattern(&r->rule[*at]))
+			(void)rules_code(r, *at);
+	}
+	return true;
 }
 
 /* No text here holds such a character, so the rule could never hit; its author meant another setting

@@ -245,6 +245,8 @@
 #define DEFAULT_RULES_COMPILE_MEMORY (1024u * 1024 * 1024)
 #define LIMIT_RULES_COMPILE_MEMORY_MIN (64u * 1024 * 1024)
 #define LIMIT_RULES_COMPILE_MEMORY (64ull * 1024 * 1024 * 1024)
+#define LIMIT_RULES_WARM_US 1000     /* ours: control compiles for PCRE2 so long at once, */
+#define LIMIT_RULES_WARM_PAUSE_US 1000 /* and pauses */
 #define RULES_COMPILE_WALL 4         /* times its CPU time: the CPU is shared */
 #define DEFAULT_RULES_SCORE_SET 1    /* SpamAssassin: network tests, no Bayes */
 #define LIMIT_RULES_DATABASE (256u * 1024 * 1024) /* octets of one compiled database */
