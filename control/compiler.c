@@ -160,9 +160,8 @@ static int ended_badly(const struct config *c, const struct compiler_ended *end,
 		fail(r, "rules.compile-time", "compiling the rules takes more than %u s of CPU",
 		     c->rules_compile_time_s);
 	else if (sig)
-		fail(r, "rules", "the compiler was killed by signal %d (%s); if memory was short: it may "
-		     "take %llu MiB (compile-memory)", sig, strsignal(sig),
-		     (unsigned long long)(c->rules_compile_memory >> 20));
+		fail(r, "rules", "the compiler was killed by signal %d (%s)%s", sig, strsignal(sig),
+		     sig == SIGKILL ? "; by the kernel, if memory is short" : "");
 	else
 		fail(r, "rules", "the compiler ended without a result");
 	snprintf(r->error[0].file, sizeof(r->error[0].file), "%s", c->path);
@@ -181,8 +180,8 @@ static int take(struct snapshot *s, const uint8_t *p, size_t len, struct snapsho
 	if (head.magic != COMPILER_MAGIC || head.kept_len != len - sizeof(head))
 		return fail(report, "rules", "the compiler ended without a result");
 	if (head.rc == -ENOMEM) {
-		fail(report, "rules.compile-memory", "compiling the rules takes more than %llu MiB of memory",
-		     (unsigned long long)(s->config->rules_compile_memory >> 20));
+		fail(report, "rules.compile-memory", "compiling the rules takes more than %llu MB of memory",
+		     (unsigned long long)(s->config->rules_compile_memory / 1000000));
 		snprintf(report->error[0].file, sizeof(report->error[0].file), "%s", s->config->path);
 		return -EINVAL;
 	}

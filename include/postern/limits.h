@@ -242,9 +242,9 @@
 /* Ours: compiling a set, in a process of its own (control/compiler.h). Debian's takes 7 s and 210 MB. */
 #define DEFAULT_RULES_COMPILE_S 60
 #define LIMIT_RULES_COMPILE_S 3600
-#define DEFAULT_RULES_COMPILE_MEMORY (1024u * 1024 * 1024)
-#define LIMIT_RULES_COMPILE_MEMORY_MIN (64u * 1024 * 1024)
-#define LIMIT_RULES_COMPILE_MEMORY (64ull * 1024 * 1024 * 1024)
+#define DEFAULT_RULES_COMPILE_MEMORY 1000000000u
+#define LIMIT_RULES_COMPILE_MEMORY_MIN 64000000u
+#define LIMIT_RULES_COMPILE_MEMORY 64000000000ull
 #define LIMIT_RULES_WARM_US 1000     /* ours: control compiles for PCRE2 so long at once, */
 #define LIMIT_RULES_WARM_PAUSE_US 1000 /* and pauses */
 #define RULES_COMPILE_WALL 4         /* times its CPU time: the CPU is shared */
