@@ -223,7 +223,7 @@ int rules_restore(struct rules *r, const void *kept, size_t len);
 void rules_analyse(struct rules *r, size_t i);
 unsigned int rules_regex_flags(const struct rule_source *s);
 void rules_choose(struct rules *r);
-/* Octets a second of Hyperscan alone, in units of 1e9; 0: cannot be told. */
+/* Octets a second of Hyperscan alone, in units of 1e9; 0: cannot be told; -1: no memory. */
 double rules_measure(const char *pattern, unsigned int hs_flags, const struct rules_slot *slot);
 
 /* One rule on one text. Matches (0 or more), -1: it ran into a limit; *where is the first. `from`:
