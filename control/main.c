@@ -394,7 +394,7 @@ static void on_hup(evutil_socket_t sig, short what, void *arg)
 	(void)what;
 	if (rc)
 		note("trace file: %s", strerror(-rc));
-	if (!l->reload)
+	if (!l->reload || l->compiling)
 		main_reload(l, &report);
 }
 
