@@ -54,7 +54,7 @@ struct compiler_result {
 	int rc;
 	uint64_t kept_len;
 	struct snapshot_report report;
-};
+} __attribute__((aligned(64))); /* databases behind it are */
 
 _Noreturn void compiler_helper(int fd, const char *user);
 /* In the compiler: 0 once there is a result. */

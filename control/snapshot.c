@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "control/snapshot.h"
 
@@ -98,5 +99,7 @@ void snapshot_unref(struct snapshot *s)
 		return;
 	config_unref(s->config);
 	rules_free(s->rules);
+	if (s->mapped)
+		munmap(s->mapped, s->mapped_len);
 	free(s);
 }

@@ -18,6 +18,8 @@ struct snapshot {
 	uint64_t generation;
 	struct config *config;
 	struct rules *rules;
+	void *mapped;          /* what the rules borrow from, or NULL */
+	size_t mapped_len;
 };
 
 /* What a load said; errors of the configuration and issues of the rules in one list. */

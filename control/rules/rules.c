@@ -63,7 +63,8 @@ static void drop_rules(struct rules *r)
 		rule_free(&r->rule[i], &r->src[i]);
 	for (size_t i = 0; i < r->n_slots; i++) {
 		free(r->slot[i].rule);
-		free(r->slot[i].blob);
+		if (!r->slot[i].borrowed)
+			free(r->slot[i].blob);
 		free(r->slot[i].automaton);
 	}
 	r->n = r->n_slots = r->n_order = 0;

@@ -92,6 +92,7 @@ struct rules_options {
 	const char *cache;     /* directory of compiled databases; NULL: none */
 	const void *kept;      /* of rules_keep() for the same files: nothing is compiled */
 	size_t kept_len;
+	bool kept_stays;       /* it outlives the set: databases are not copied out of it */
 	bool explain;          /* measure every pattern, also where it decides nothing */
 	void (*progress)(void *arg, const char *what, size_t done, size_t all);
 	void *arg;

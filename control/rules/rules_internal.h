@@ -95,6 +95,7 @@ struct rules_slot {
 	size_t automaton_len;
 	void *blob;              /* 64-byte aligned; of the dataplane's slots */
 	size_t blob_len;
+	bool borrowed;           /* the blob: of opt.kept */
 };
 
 struct rules {
