@@ -281,6 +281,16 @@ static json_t *report_json(const struct snapshot_report *r)
 	return a;
 }
 
+void commands_reload_failed(struct loop *l, const struct snapshot_report *report)
+{
+	struct api_request *req = l->reload;
+
+	l->reload = NULL;
+	if (req)
+		api_reply(req, json_pack("{s:b, s:o, s:I}", "ok", false, "errors", report_json(report),
+					 "generation", (json_int_t)l->active->generation));
+}
+
 static void config_reload(void *arg, struct api_request *req, const json_t *body)
 {
 	struct loop *l = arg;
@@ -288,17 +298,14 @@ static void config_reload(void *arg, struct api_request *req, const json_t *body
 	int rc;
 
 	(void)body;
-	if (l->reload) {
+	if (l->reload || l->compiling) {
 		api_error(req, "busy", "another reload is under way");
 		return;
 	}
 	l->reload = req;
 	rc = main_reload(l, &report);
-	if (rc && l->reload) {
-		l->reload = NULL;
-		api_reply(req, json_pack("{s:b, s:o, s:I}", "ok", false, "errors", report_json(&report),
-					 "generation", (json_int_t)l->active->generation));
-	}
+	if (rc)
+		commands_reload_failed(l, &report);
 }
 
 const struct api_command commands[] = {

@@ -17,6 +17,7 @@
 
 #include "control/admission/admission.h"
 #include "control/api/api.h"
+#include "control/compiler.h"
 #include "control/deliver/deliver.h"
 #include "control/greylist/greylist.h"
 #include "control/handoff/handoff_ctl.h"
@@ -161,6 +162,9 @@ struct loop {
 	struct snapshot *pending;            /* pushed, not acknowledged */
 	struct snapshot *recent[LOOP_SNAPSHOTS]; /* by age, for matches under way */
 	struct api_request *reload;          /* waits for the acknowledgement */
+	struct compiler *compiler;
+	struct snapshot *compiling;          /* its rules are compiled; NULL: none */
+	bool reload_again;                   /* asked for by a signal meanwhile */
 
 	struct ctl_link *link;
 	struct ctl_loop *rings;              /* NULL: the dataplane is not there */
@@ -227,6 +231,8 @@ struct ctl_reply loop_refusal(struct str mailbox, enum control_reply problem);
 /* commands.c: what `posternctl` asks of the daemon. */
 extern const struct api_command commands[];
 extern const size_t n_commands;
+/* The reload that waits, if one does, hears why it was none. */
+void commands_reload_failed(struct loop *l, const struct snapshot_report *report);
 /* commands_quarantine.c, release.c */
 api_handler commands_quarantine_list, commands_quarantine_show, commands_quarantine_delete;
 api_handler commands_quarantine_release;

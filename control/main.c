@@ -163,27 +163,27 @@ void main_reload_done(struct loop *l, int error, const char *text)
 			(json_int_t)l->active->generation, "note", text));
 }
 
-int main_reload(struct loop *l, struct snapshot_report *report)
+static void tell_restarts(const struct loop *l, const struct snapshot *s)
 {
-	struct snapshot *s;
 	static const char *const what[] = {"sockets", "loops", "dns", "spf", "trace", "quarantine",
 					   "in-doubt-file", "state-directory", "greylist-file"};
-	unsigned int restart;
-	int rc = snapshot_load(l->active->config->path, next_generation(), &s, report);
+	unsigned int restart = config_restart_needed(l->active->config, s->config);
 
-	if (rc) {
-		note("configuration not taken over, the old one stays:");
-		print_report(report);
-		return rc;
-	}
-	restart = config_restart_needed(l->active->config, s->config);
 	for (unsigned int i = 0; i < sizeof(what) / sizeof(what[0]); i++)
 		if (restart & 1u << i)
 			note("%s changed: takes effect after a restart", what[i]);
+}
+
+/* Takes the reference: a whole snapshot. */
+static void take_over(struct loop *l, struct snapshot *s)
+{
+	int rc;
+
+	tell_restarts(l, s);
 	if (!l->rings) {
 		activate(l, s);
 		main_reload_done(l, 0, "the dataplane is not linked; it gets this when it comes");
-		return 0;
+		return;
 	}
 	snapshot_unref(l->pending);
 	l->pending = s;
@@ -193,9 +193,71 @@ int main_reload(struct loop *l, struct snapshot_report *report)
 		l->pending = NULL;
 		note("configuration not pushed: %s", strerror(-rc));
 		main_reload_done(l, -rc, "the dataplane could not be reached");
+	}
+}
+
+static void not_taken_over(const struct snapshot_report *report)
+{
+	note("configuration not taken over, the old one stays:");
+	print_report(report);
+}
+
+static void on_compiled(void *arg, struct snapshot *s, int rc, const struct snapshot_report *report)
+{
+	struct snapshot_report again;
+	struct loop *l = arg;
+
+	l->compiling = NULL;
+	l->counters[rc ? CTL_rules_compile_failed : CTL_rules_compiled]++;
+	if (rc) {
+		snapshot_unref(s);
+		not_taken_over(report);
+		commands_reload_failed(l, report);
+	} else {
+		take_over(l, s);
+	}
+	if (!l->reload_again)
+		return;
+	l->reload_again = false;
+	main_reload(l, &again);
+}
+
+/* Rules are compiled elsewhere, and what comes of it is told by on_compiled(). */
+int main_reload(struct loop *l, struct snapshot_report *report)
+{
+	struct snapshot *s;
+	int rc;
+
+	if (l->compiling) {
+		l->reload_again = true;
 		return 0;
 	}
-	return 0;
+	rc = snapshot_begin(l->active->config->path, next_generation(), &s, report);
+	if (rc) {
+		not_taken_over(report);
+		return rc;
+	}
+	if (!s->config->n_rules_files) {
+		rc = snapshot_rules(s, &RULES_DEFAULT, report);
+		if (!rc)
+			take_over(l, s);
+	} else {
+		rc = compiler_run(l->compiler, s, on_compiled, l);
+		if (!rc)
+			l->compiling = s;
+		else
+			l->counters[CTL_rules_compile_failed]++;
+	}
+	if (rc) {
+		snprintf(report->error[0].key, sizeof(report->error[0].key), "rules");
+		snprintf(report->error[0].reason, sizeof(report->error[0].reason), "cannot be compiled: %s",
+			 rc == -EPIPE ? "the process that forks compilers is gone; it comes back with a "
+					"restart" : strerror(-rc));
+		report->n_errors = 1;
+		snapshot_unref(s);
+		not_taken_over(report);
+	}
+	return rc;
 }
 
 /* ---- link ---------------------------------------------------------------------------------------- */
@@ -240,7 +302,8 @@ static void on_down(void *arg, struct ctl_epoch *e)
 	note("dataplane lost; %zu message(s) under way, those before their final dot are dropped",
 	     l->n_messages);
 	message_abort_all(l);
-	if (l->reload)
+	/* While its rules are compiled nothing of a reload is lost. */
+	if (l->reload && !l->compiling)
 		main_reload_done(l, ENOTCONN, "the dataplane went away");
 }
 
@@ -331,7 +394,7 @@ static void on_hup(evutil_socket_t sig, short what, void *arg)
 	(void)what;
 	if (rc)
 		note("trace file: %s", strerror(-rc));
-	if (!l->reload)
+	if (!l->reload || l->compiling)
 		main_reload(l, &report);
 }
 
@@ -499,10 +562,32 @@ static void stop(struct loop *l)
 	spf_jail_free(l->spf);
 	dkim_keys_free(l->keys);
 	dns_free(l->dns);
+	compiler_free(l->compiler);
+	snapshot_unref(l->compiling);
 	snapshot_unref(l->pending);
 	snapshot_unref(l->active);
 	for (size_t i = 0; i < LOOP_SNAPSHOTS; i++)
 		snapshot_unref(l->recent[i]);
+}
+
+/* compiler < 0: --check, which compiles itself, without limits and cache. */
+static int first_snapshot(int compiler, struct snapshot **out, struct snapshot_report *report)
+{
+	struct snapshot *s;
+	int rc;
+
+	if (compiler < 0)
+		return snapshot_load(args.config, next_generation(), out, report);
+	rc = snapshot_begin(args.config, next_generation(), &s, report);
+	if (rc)
+		return rc;
+	rc = s->config->n_rules_files ? compiler_run_and_wait(compiler, s, report)
+				      : snapshot_rules(s, &RULES_DEFAULT, report);
+	if (rc)
+		snapshot_unref(s);
+	else
+		*out = s;
+	return rc;
 }
 
 int main(int argc, char **argv)
@@ -515,7 +600,7 @@ int main(int argc, char **argv)
 	struct spf_helper helper;
 	struct snapshot *first;
 	struct loop *l = &loop;
-	int rc;
+	int rc, compiler = -1;
 
 	argp_parse(&argp, argc, argv, 0, NULL, NULL);
 	signal(SIGPIPE, SIG_IGN);
@@ -523,10 +608,13 @@ int main(int argc, char **argv)
 	TAILQ_INIT(&l->messages);
 	TAILQ_INIT(&l->releases);
 	/* Before there is a thread, and before keys are read: what runs libspf2 has none of them. */
+	rc = args.check ? 0 : compiler_start(args.user, &compiler);
+	if (rc)
+		return die("compiler of rules", strerror(-rc));
 	rc = args.check ? 0 : spf_helper_start(&helper);
 	if (rc)
 		return die("spf helper", strerror(-rc));
-	if (snapshot_load(args.config, next_generation(), &first, &report)) {
+	if (first_snapshot(compiler, &first, &report)) {
 		print_report(&report);
 		return 1;
 	}
@@ -543,6 +631,9 @@ int main(int argc, char **argv)
 	l->base = event_base_new();
 	if (!l->base)
 		return die("event loop", "out of memory");
+	l->compiler = compiler_new(l->base, compiler);
+	if (!l->compiler)
+		return die("compiler of rules", "out of memory");
 	if (start(l, &helper))
 		return 1;
 	sig[0] = evsignal_new(l->base, SIGTERM, on_stop, l);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "control/snapshot.h"
 
@@ -22,12 +23,10 @@ static void add(struct snapshot_report *r, const struct rules_issue *i)
 	r->n_errors++;
 }
 
-int snapshot_load(const char *path, uint64_t generation, struct snapshot **out,
-		  struct snapshot_report *report)
+int snapshot_begin(const char *path, uint64_t generation, struct snapshot **out,
+		   struct snapshot_report *report)
 {
 	struct snapshot *s = calloc(1, sizeof(*s));
-	const struct rules_issue *issue;
-	size_t n;
 	int rc;
 
 	memset(report, 0, sizeof(*report));
@@ -38,22 +37,53 @@ int snapshot_load(const char *path, uint64_t generation, struct snapshot **out,
 	rc = config_load(path, generation, &s->config, report->error, SNAPSHOT_ERRORS,
 			 &report->n_errors);
 	if (rc)
-		goto fail;
-	rc = rules_load((const char *const *)s->config->rules_file, s->config->n_rules_files, &s->rules);
-	if (s->rules) {
-		n = rules_issues(s->rules, &issue);
-		for (size_t i = 0; i < n; i++)
-			if (issue[i].severity == RULES_ERROR)
-				add(report, &issue[i]);
-			else if (issue[i].severity == RULES_UNSUPPORTED)
-				report->unsupported++;
-	}
+		snapshot_unref(s);
+	else
+		*out = s;
+	return rc;
+}
+
+struct rules_options snapshot_rules_options(const struct config *c)
+{
+	struct rules_options opt = RULES_DEFAULT;
+
+	opt.score_set = c->rules_score_set;
+	return opt;
+}
+
+int snapshot_rules(struct snapshot *s, const struct rules_options *opt, struct snapshot_report *report)
+{
+	const struct rules_issue *issue;
+	size_t n;
+	int rc = rules_load_with((const char *const *)s->config->rules_file, s->config->n_rules_files, opt,
+				 &s->rules);
+
+	if (!s->rules)
+		return rc;
+	n = rules_issues(s->rules, &issue);
+	for (size_t i = 0; i < n; i++)
+		if (issue[i].severity == RULES_ERROR)
+			add(report, &issue[i]);
+		else if (issue[i].severity == RULES_UNSUPPORTED)
+			report->unsupported++;
+	return rc;
+}
+
+int snapshot_load(const char *path, uint64_t generation, struct snapshot **out,
+		  struct snapshot_report *report)
+{
+	struct rules_options opt;
+	struct snapshot *s;
+	int rc = snapshot_begin(path, generation, &s, report);
+
 	if (rc)
-		goto fail;
-	*out = s;
-	return 0;
-fail:
-	snapshot_unref(s);
+		return rc;
+	opt = snapshot_rules_options(s->config);
+	rc = snapshot_rules(s, &opt, report);
+	if (rc)
+		snapshot_unref(s);
+	else
+		*out = s;
 	return rc;
 }
 
@@ -69,5 +99,7 @@ void snapshot_unref(struct snapshot *s)
 		return;
 	config_unref(s->config);
 	rules_free(s->rules);
+	if (s->mapped)
+		munmap(s->mapped, s->mapped_len);
 	free(s);
 }

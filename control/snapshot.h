@@ -18,6 +18,8 @@ struct snapshot {
 	uint64_t generation;
 	struct config *config;
 	struct rules *rules;
+	void *mapped;          /* what the rules borrow from, or NULL */
+	size_t mapped_len;
 };
 
 /* What a load said; errors of the configuration and issues of the rules in one list. */
@@ -30,5 +32,11 @@ struct snapshot_report {
 /* 0; -EINVAL or -errno with a report that is not empty. */
 int snapshot_load(const char *path, uint64_t generation, struct snapshot **out,
 		  struct snapshot_report *report);
+/* In two steps: the configuration; then its rules, compiled here or taken from
+ * opt->kept. After an error the snapshot is the caller's still. */
+int snapshot_begin(const char *path, uint64_t generation, struct snapshot **out,
+		   struct snapshot_report *report);
+int snapshot_rules(struct snapshot *s, const struct rules_options *opt, struct snapshot_report *report);
+struct rules_options snapshot_rules_options(const struct config *c);
 struct snapshot *snapshot_ref(struct snapshot *s);
 void snapshot_unref(struct snapshot *s);

@@ -13,11 +13,12 @@
 
 #define ANSWER_MAX (256u * 1024 * 1024)
 #define TIMEOUT_S 30
+#define RELOAD_S 290 /* rules are compiled; control cuts who waits for 300 s */
 
-static int dial(const char *path)
+static int dial(const char *path, time_t timeout_s)
 {
 	struct sockaddr_un sa = {.sun_family = AF_UNIX};
-	struct timeval t = {.tv_sec = TIMEOUT_S};
+	struct timeval t = {.tv_sec = timeout_s};
 	int fd;
 
 	if (strlen(path) >= sizeof(sa.sun_path))
@@ -84,8 +85,10 @@ static char *read_line(int fd, int *error)
 
 json_t *client_ask(const struct cli *cli, json_t *request, int *exit_code)
 {
+	const char *command = json_string_value(json_object_get(request, "command"));
+	bool reload = command && !strcmp(command, "config reload");
 	char *text = json_dumps(request, JSON_COMPACT), *line = NULL;
-	int fd = dial(cli->socket), error = fd < 0 ? -fd : 0;
+	int fd = dial(cli->socket, reload ? RELOAD_S : TIMEOUT_S), error = fd < 0 ? -fd : 0;
 	json_t *answer = NULL, *problem;
 
 	json_decref(request);

@@ -380,6 +380,10 @@ struct config {
 	struct dns_options dns;
 	char **rules_file;         /* globs already expanded, in order */
 	size_t n_rules_files;
+	char *rules_cache;         /* directory of compiled rules; default: rules, beside the api socket */
+	unsigned int rules_score_set;    /* 0 to 3, of four scores */
+	unsigned int rules_compile_time_s; /* of CPU */
+	uint64_t rules_compile_memory;   /* octets */
 	struct config_list *list;
 	size_t n_lists;
 	struct config_attachment *attachment;

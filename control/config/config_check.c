@@ -217,7 +217,15 @@ static void read_rules_files(struct config_reader *r, const struct config_node *
 		rules_glob(r, e, &c->rules_file, &c->n_rules_files, &cap);
 }
 
-static const struct config_key rules_keys[] = {{"files", read_rules_files, 0, 0}};
+static const struct config_key rules_keys[] = {
+	{"files", read_rules_files, 0, 0},
+	{"cache", read_path, CONFIG_FIELD(struct config, rules_cache)},
+	{"score-set", read_count, CONFIG_INT(struct config, rules_score_set), 0, 3},
+	{"compile-time", read_seconds, CONFIG_INT(struct config, rules_compile_time_s), 1,
+	 LIMIT_RULES_COMPILE_S},
+	{"compile-memory", read_size, CONFIG_INT(struct config, rules_compile_memory),
+	 LIMIT_RULES_COMPILE_MEMORY_MIN, LIMIT_RULES_COMPILE_MEMORY},
+};
 
 /* ---- tables ----------------------------------------------------------------------------- */
 
@@ -350,6 +358,9 @@ static void defaults(struct config *c, struct config_mem *mem)
 	c->loops = 1;
 	c->spf_workers = 2;
 	c->dns.timeout_ms = 10000;
+	c->rules_score_set = DEFAULT_RULES_SCORE_SET;
+	c->rules_compile_time_s = DEFAULT_RULES_COMPILE_S;
+	c->rules_compile_memory = DEFAULT_RULES_COMPILE_MEMORY;
 	config_policy_defaults(&c->policy);
 	c->quarantine.min_free = DEFAULT_QUARANTINE_FREE;
 	c->quarantine.max_age_s = DEFAULT_QUARANTINE_AGE_S;
@@ -491,6 +502,8 @@ void config_check(struct config_ctx *ctx, const struct config_node *root, struct
 		out->state_directory = beside(mem, out->api_socket, "state");
 	if (!out->greylist_file && out->api_socket)
 		out->greylist_file = beside(mem, out->api_socket, "greylist");
+	if (!out->rules_cache && out->api_socket)
+		out->rules_cache = beside(mem, out->api_socket, "rules");
 	if (ctx->n_errors || mem->failed || ctx->mem.failed)
 		return;
 	check_sums(&r, root);

@@ -155,6 +155,11 @@ static const struct bad {
 	{HLR "rules { files = \"/a\" }", 4, "rules.files", "expected an array"},
 	{HLR "rules { files = [5] }", 4, "rules.files", "expected a string, found a number"},
 	{HLR "rules { files = [\"\"] }", 4, "rules.files", "an empty string"},
+	{HLR "rules { cache = \"rules\" }", 4, "rules.cache", "expected an absolute path"},
+	{HLR "rules { score-set = 4 }", 4, "rules.score-set", "expected 0 to 3"},
+	{HLR "rules { compile-time = 0s }", 4, "rules.compile-time", "out of bounds"},
+	{HLR "rules { compile-time = 2h }", 4, "rules.compile-time", "out of bounds"},
+	{HLR "rules { compile-memory = 1m }", 4, "rules.compile-memory", "1m is out of bounds"},
 
 	/* policy by domain and by check */
 	{HLR "policy { trusted-sealers = \"example.org\" }", 4, "policy.trusted-sealers",

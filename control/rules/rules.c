@@ -63,7 +63,8 @@ static void drop_rules(struct rules *r)
 		rule_free(&r->rule[i], &r->src[i]);
 	for (size_t i = 0; i < r->n_slots; i++) {
 		free(r->slot[i].rule);
-		free(r->slot[i].blob);
+		if (!r->slot[i].borrowed)
+			free(r->slot[i].blob);
 		free(r->slot[i].automaton);
 	}
 	r->n = r->n_slots = r->n_order = 0;
@@ -95,6 +96,7 @@ void rules_free(struct rules *r)
 	free(r->tag);
 	free(r->issue);
 	free(r->slot);
+	free(r->kept_text);
 	free(r);
 }
 
@@ -107,13 +109,31 @@ static struct rules *rules_new(const struct rules_options *opt)
 	return r;
 }
 
+/* The files were read twice, here and where the set was compiled. */
+static int take_kept(struct rules *r)
+{
+	int rc;
+
+	rules_make_key(r);
+	rc = r->oom ? -ENOMEM : rules_restore(r, r->opt.kept, r->opt.kept_len);
+	r->oom |= rc == -ENOMEM;
+	if (rc && rc != -ENOMEM)
+		rules_issue_add(r, RULES_ERROR, "", 0, "", rc == -ESTALE ?
+				"the rule files changed while they were compiled; once more, please" :
+				"what compiling handed over is damaged");
+	return -ESTALE;
+}
+
 static int finish(struct rules_reader *rd, struct rules **out)
 {
 	struct rules *r = rd->r;
+	int rc = -EINVAL;
 
 	rules_finish(rd);
 	rules_reader_free(rd);
-	if (!r->oom && !r->error)
+	if (!r->oom && !r->error && r->opt.kept)
+		rc = take_kept(r);
+	else if (!r->oom && !r->error)
 		rules_compile(r);
 	if (r->oom) {
 		rules_free(r);
@@ -140,7 +160,7 @@ static int finish(struct rules_reader *rd, struct rules **out)
 		}
 	}
 	*out = r;
-	return r->error ? -EINVAL : 0;
+	return r->error ? rc : 0;
 }
 
 int rules_parse(const char *name, const void *text, size_t len, struct rules **out)

@@ -90,6 +90,9 @@ struct rule {
 struct rules_options {
 	unsigned int score_set; /* 0..3 of four scores; 1: network tests, no Bayes: what there is here */
 	const char *cache;     /* directory of compiled databases; NULL: none */
+	const void *kept;      /* of rules_keep() for the same files: nothing is compiled */
+	size_t kept_len;
+	bool kept_stays;       /* it outlives the set: databases are not copied out of it */
 	bool explain;          /* measure every pattern, also where it decides nothing */
 	void (*progress)(void *arg, const char *what, size_t done, size_t all);
 	void *arg;
@@ -99,10 +102,18 @@ struct rules_options {
 struct rules;
 
 /* 0 and *out (also when some rules are unsupported); -EINVAL when there is an error: *out is then
- * a set that holds issues only. -ENOMEM: *out NULL. n_files 0 is a valid, empty set. */
+ * a set that holds issues only. -ENOMEM: *out NULL. n_files 0 is a valid, empty set. -ESTALE, with
+ * an error as issue: opt->kept is of other rules, or damaged. */
 int rules_load(const char *const *file, size_t n_files, struct rules **out);
 int rules_load_with(const char *const *file, size_t n_files, const struct rules_options *opt,
 		    struct rules **out);
+/* All that compiling found out, for rules_load_with() of the same files in another process of this
+ * program; the caller's. What it costs there is reading the files: PCRE2 compiles a pattern when it is
+ * looked at first. 0, or -ENOMEM. */
+int rules_keep(const struct rules *r, void **out, size_t *len);
+/* Compiles patterns that no message needed yet, from rule *at on, for about us microseconds; 0: all. True: none
+ * is left. Without it a message waits for those that it is the first to need: 100 ms for Debian's. */
+bool rules_warm(const struct rules *r, size_t *at, unsigned int us);
 /* From memory: tests, fuzzing. */
 int rules_parse(const char *name, const void *text, size_t len, struct rules **out);
 void rules_free(struct rules *r);
@@ -132,7 +143,7 @@ const void *rules_blob(const struct rules *r, uint16_t slot, size_t *len);
  * whether there are any. hash: SHA-256 of parts in the attachment view. 0 or -ENOMEM. */
 int rules_pack(const struct rules *r, uint32_t present, bool hash, void **out, size_t *len);
 
-/* ---- judging a message ----------------------------------------------------------------------- */
+/* ---- judging a message: by one thread at a time, for patterns are compiled when they are needed - */
 
 struct rule_hit {
 	const struct rule *rule;

@@ -9,15 +9,21 @@
  * it, or literals. Block and streaming database hold the same under the same ids.
  */
 
+#include <errno.h>
 #include <hs/hs.h>
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
+#include "control/rules/rules_cache.h"
 #include "control/rules/rules_database.h"
 #include "control/rules/rules_internal.h"
 #include "postern/limits.h"
+
+/* In place of a mode of Hyperscan's: the whole set. */
+#define KEPT_MODE 0x4b455054u
 
 static pcre2_code *pcre(const struct rule_source *s, const char *pattern, bool lenient, int *error,
 			size_t *at)
@@ -41,6 +47,70 @@ static pcre2_code *pcre(const struct rule_source *s, const char *pattern, bool l
 }
 
 /* UTF and \C would change what an octet is; all texts here are octets. */
+static pcre2_code *make_code(struct rules *r, const struct rule_source *s, int *error, size_t *at)
+{
+	pcre2_code *code = pcre(s, rule_pattern(s), false, error, at);
+
+	if (!code && *error == PCRE2_ERROR_UNKNOWN_ESCAPE)
+		code = pcre(s, rule_pattern(s), true, error, at);
+	if (!code && s->expanded && *error == PCRE2_ERROR_PATTERN_TOO_LARGE) {
+		char *calls = rules_replace_by_calls(r, s);
+		int other = 0;
+
+		if (calls)
+			code = pcre(s, calls, false, &other, at);
+		free(calls);
+	}
+	/* Without JIT (no executable memory) the interpreter does the same. */
+	if (code)
+		pcre2_jit_compile(code, PCRE2_JIT_COMPLETE);
+	return code;
+}
+
+const pcre2_code *rules_code(const struct rules *r, size_t i)
+{
+	struct rule_source *s = &r->src[i];
+	size_t at = 0;
+	int error;
+
+	/* A set that was restored holds only patterns that PCRE2 took in the process that compiled it. */
+	if (!s->code)
+		s->code = make_code((struct rules *)r, s, &error, &at);
+	return s->code;
+}
+
+static uint64_t now_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000u + (uint64_t)ts.tv_nsec / 1000u;
+}
+
+bool rules_warm(const struct rules *r, size_t *at, unsigned int us)
+{
+	uint64_t until = now_us() + us;
+
+	for (; *at < r->n; ++*at) {
+		if (us && now_us() >= until)
+			return false;
+		if (rules_has_pattern(&r->rule[*at]))
+			(void)rules_code(r, *at);
+	}
+	return true;
+}
+
+/* No text here holds such a character, so the rule could never hit; its author meant another setting
+ * of SpamAssassin's. */
+void rules_leave_out_wide(struct rules *r, size_t i)
+{
+	r->src[i].wide = true;
+	r->rule[i].tier = RULE_NOT_SUPPORTED;
+	r->rule[i].why = "a character above 0xff: texts are octets here, UTF-8 as it is";
+	rules_issue_add(r, RULES_UNSUPPORTED, r->src[i].file, r->src[i].line, r->rule[i].name, "%s",
+			r->rule[i].why);
+}
+
 static void compile_pcre(struct rules *r, size_t i)
 {
 	struct rule_source *s = &r->src[i];
@@ -49,36 +119,19 @@ static void compile_pcre(struct rules *r, size_t i)
 	int error = 0;
 	char text[160];
 
-	s->code = pcre(s, rule_pattern(s), false, &error, &at);
-	if (!s->code && error == PCRE2_ERROR_UNKNOWN_ESCAPE)
-		s->code = pcre(s, rule_pattern(s), true, &error, &at);
-	if (!s->code && s->expanded && error == PCRE2_ERROR_PATTERN_TOO_LARGE) {
-		char *calls = rules_replace_by_calls(r, s);
-		int other = 0;
-
-		if (calls)
-			s->code = pcre(s, calls, false, &other, &at);
-		free(calls);
-	}
+	s->code = make_code(r, s, &error, &at);
 	if (s->code) {
-		/* Without JIT (no executable memory) the interpreter does the same. */
-		pcre2_jit_compile(s->code, PCRE2_JIT_COMPLETE);
 		pcre2_pattern_info(s->code, PCRE2_INFO_MATCHEMPTY, &empty);
 		s->empty = empty;
 		return;
 	}
 	if (error == PCRE2_ERROR_HEAP_FAILED)
 		r->oom = true;
-	pcre2_get_error_message(error, (PCRE2_UCHAR *)text, sizeof(text));
-	/* No text here holds such a character, so the rule could never hit; its author meant another
-	 * setting of SpamAssassin's. */
 	if (error == PCRE2_ERROR_CODE_POINT_TOO_BIG) {
-		r->rule[i].tier = RULE_NOT_SUPPORTED;
-		r->rule[i].why = "a character above 0xff: texts are octets here, UTF-8 as it is";
-		rules_issue_add(r, RULES_UNSUPPORTED, s->file, s->line, r->rule[i].name, "%s",
-				r->rule[i].why);
+		rules_leave_out_wide(r, i);
 		return;
 	}
+	pcre2_get_error_message(error, (PCRE2_UCHAR *)text, sizeof(text));
 	rules_issue_add(r, RULES_ERROR, s->file, s->line, r->rule[i].name,
 			"bad pattern: %s (at octet %zu of the pattern)", text, at);
 }
@@ -93,7 +146,7 @@ static void look_at_absence(struct rules *r, size_t i, struct rules_matcher *m)
 	s->absent_match = rules_match(m, s, &whole, text, 0, 1, NULL) > 0;
 }
 
-static bool has_pattern(const struct rule *rule)
+bool rules_has_pattern(const struct rule *rule)
 {
 	return rule->kind < RULE_META && !rule->exists && rule->tier != RULE_NOT_SUPPORTED &&
 	       rule->tier != RULE_OFF;
@@ -105,7 +158,7 @@ static bool compile_codes(struct rules *r)
 
 	r->oom |= !m;
 	for (size_t i = 0; i < r->n && !r->oom; i++) {
-		if (!has_pattern(&r->rule[i]))
+		if (!rules_has_pattern(&r->rule[i]))
 			continue;
 		compile_pcre(r, i);
 		if (!r->src[i].code)
@@ -148,7 +201,7 @@ static void slot_add(struct rules *r, size_t rule)
 	s->rule[s->n++] = (uint32_t)rule;
 }
 
-static void make_slots(struct rules *r)
+void rules_make_slots(struct rules *r)
 {
 	r->slot = calloc((size_t)VIEW_COUNT + CONTENT_MAX_SELECTORS + RULES_TOLD, sizeof(*r->slot));
 	if (!r->slot) {
@@ -156,12 +209,12 @@ static void make_slots(struct rules *r)
 		return;
 	}
 	for (size_t i = 0; i < r->n && !r->oom; i++)
-		if (has_pattern(&r->rule[i]) && r->src[i].code)
+		if (rules_has_pattern(&r->rule[i]))
 			slot_add(r, i);
 }
 
 /* Texts that only control looks at are made by control when it looks. */
-static void make_plan(struct rules *r)
+void rules_make_plan(struct rules *r)
 {
 	r->plan = (struct content_plan){.selector = r->selector, .n_selectors = r->n_selectors};
 	for (size_t i = 0; i < r->n_slots; i++)
@@ -192,11 +245,11 @@ static void make_digest(struct rules *r)
 	EVP_MD_CTX_free(md);
 }
 
-void rules_compile(struct rules *r)
+static void compile(struct rules *r)
 {
 	if (!compile_codes(r))
 		return;
-	make_slots(r);
+	rules_make_slots(r);
 	if (!r->oom)
 		rules_choose(r);
 	make_digest(r);
@@ -205,5 +258,44 @@ void rules_compile(struct rules *r)
 		if (r->opt.progress)
 			r->opt.progress(r->opt.arg, "databases", i + 1, r->n_slots);
 	}
-	make_plan(r);
+	rules_make_plan(r);
+}
+
+/* Compiling is a pure function of what the key is made of, but for measures. */
+static bool from_cache(struct rules *r, const char *path)
+{
+	char *kept = NULL;
+	size_t len = 0;
+	int rc;
+
+	if (!rules_cache_get(path, &kept, &len))
+		return false;
+	rc = rules_restore(r, kept, len);
+	free(kept);
+	r->oom |= rc == -ENOMEM;
+	return rc == 0 || rc == -ENOMEM;
+}
+
+void rules_compile(struct rules *r)
+{
+	char path[RULES_CACHE_PATH], hex[2 * sizeof(r->key) + 1];
+	const char *text = hex;
+	unsigned int flags = 0, id = 0;
+	void *kept = NULL;
+	size_t len = 0;
+	bool named;
+
+	rules_make_key(r);
+	for (size_t i = 0; i < sizeof(r->key); i++)
+		snprintf(hex + 2 * i, 3, "%02x", r->key[i]);
+	named = r->opt.cache && !r->opt.explain && !r->oom &&
+		rules_cache_path(r->opt.cache, KEPT_MODE, &text, &flags, &id, 1, path);
+	if (named && from_cache(r, path))
+		return;
+	if (!r->oom)
+		compile(r);
+	if (!named || r->oom || r->error || rules_keep(r, &kept, &len))
+		return;
+	rules_cache_put(path, kept, len);
+	free(kept);
 }

@@ -111,6 +111,12 @@ static void give_up(struct rules *r, size_t i)
 	r->rule[i].why = "Hyperscan does not take it among the others";
 }
 
+/* Hyperscan tells it as an error of expression 0. */
+bool rules_hs_no_memory(int rc, const struct hs_compile_error *error)
+{
+	return rc == HS_NOMEM || (error && error->message && strstr(error->message, "allocate memory"));
+}
+
 /* 1: done. 0: a rule went elsewhere, again. -1: out of memory, or recorded. */
 static int compile(struct job *j, unsigned int mode, char **bytes, size_t *len)
 {
@@ -123,7 +129,7 @@ static int compile(struct job *j, unsigned int mode, char **bytes, size_t *len)
 	if (rc == HS_SUCCESS) {
 		result = hs_serialize_database(db, bytes, len) == HS_SUCCESS ? 1 : -1;
 		j->r->oom |= result < 0;
-	} else if (rc == HS_NOMEM) {
+	} else if (rules_hs_no_memory(rc, error)) {
 		j->r->oom = true;
 	} else if (error && error->expression >= 0 && (size_t)error->expression < j->n) {
 		give_up(j->r, j->slot->rule[j->ids[error->expression]]);

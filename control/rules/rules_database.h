@@ -24,6 +24,9 @@ struct rules_blob_head {
 void rules_database(struct rules *r, struct rules_slot *slot);
 /* Flags for the rule as it stands in the database. */
 unsigned int rules_hs_flags(const struct rules *r, size_t i, const struct rules_slot *slot);
+/* Did a call of Hyperscan's fail for want of memory? */
+struct hs_compile_error;
+bool rules_hs_no_memory(int rc, const struct hs_compile_error *error);
 /* "(?x)pattern"; the caller's. NULL: no memory. */
 char *rules_hs_text(const struct rule_source *s);
 /* A literal as a pattern. */

@@ -13,6 +13,7 @@
  *   rules_automaton.c gates without literals              rules_database.c  blobs
  *   rules_compile.c  PCRE2, slots                         rules_cache.c     databases kept
  *   rules_judge.c    matches → hits                       rules_match.c     one pattern, one text
+ *   rules_keep.c     what compiling found out, handed over
  */
 
 #ifndef PCRE2_CODE_UNIT_WIDTH
@@ -40,7 +41,8 @@ struct rule_source {
 	uint32_t max_hits;       /* of a multiple rule; 0: any number */
 	bool absent_match;       /* matches what a header that is not there stands for */
 	bool no_subject;         /* tflags nosubject: not in the body view's first line */
-	pcre2_code *code;
+	pcre2_code *code;        /* rules_code(); NULL: not compiled yet */
+	bool wide;               /* holds a character that no octet is */
 	bool analysed;           /* the next three are filled in */
 	bool large;              /* a tree of many nodes: Hyperscan would take minutes */
 	struct regex_lines lines;
@@ -93,6 +95,7 @@ struct rules_slot {
 	size_t automaton_len;
 	void *blob;              /* 64-byte aligned; of the dataplane's slots */
 	size_t blob_len;
+	bool borrowed;           /* the blob: of opt.kept */
 };
 
 struct rules {
@@ -109,6 +112,8 @@ struct rules {
 	size_t n_issues, cap_issues, lost_issues;
 	bool error, oom;
 	uint8_t digest[32];
+	uint8_t key[32];         /* SHA-256 of all that compiling depends on */
+	char *kept_text;         /* rule->why of a set that was restored */
 	struct content_plan plan;
 	struct content_selector selector[CONTENT_MAX_SELECTORS];
 	char *selector_name[CONTENT_MAX_SELECTORS];
@@ -203,11 +208,23 @@ double rules_meta_value(const struct rule_source *src, const double *value);
 
 /* PCRE2 codes, analysis, tiers, databases. */
 void rules_compile(struct rules *r);
+/* The code of rule i, compiled now if it was not; NULL: no memory. */
+const pcre2_code *rules_code(const struct rules *r, size_t i);
+/* Slots, patterns' ids in them; the content plan, once there are blobs. */
+void rules_make_slots(struct rules *r);
+void rules_make_plan(struct rules *r);
+bool rules_has_pattern(const struct rule *rule);
+/* Leaves out a rule whose pattern asks for what no octet is. */
+void rules_leave_out_wide(struct rules *r, size_t i);
+/* rules_keep.c. r->key, before anything is compiled. */
+void rules_make_key(struct rules *r);
+/* 0, -ENOMEM, -ESTALE: of other rules; -EBADMSG; the set is as it was. */
+int rules_restore(struct rules *r, const void *kept, size_t len);
 /* Tree of the pattern: lines and gate; leaves src->analysed false where it is not understood. */
 void rules_analyse(struct rules *r, size_t i);
 unsigned int rules_regex_flags(const struct rule_source *s);
 void rules_choose(struct rules *r);
-/* Octets a second of Hyperscan alone, in units of 1e9; 0: cannot be told. */
+/* Octets a second of Hyperscan alone, in units of 1e9; 0: cannot be told; -1: no memory. */
 double rules_measure(const char *pattern, unsigned int hs_flags, const struct rules_slot *slot);
 
 /* One rule on one text. Matches (0 or more), -1: it ran into a limit; *where is the first. `from`:

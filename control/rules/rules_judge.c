@@ -129,6 +129,10 @@ static long look(struct judging *j, size_t i, size_t from)
 		j->oom = true;
 		return CANNOT;
 	}
+	if (!rules_code(j->r, i)) {
+		j->oom = true;
+		return CANNOT;
+	}
 	return rules_match(j->matcher, src, &j->r->slot[slot], text, from, most(j->r, i), &j->where[i]);
 }
 

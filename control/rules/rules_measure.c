@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "control/rules/mailtext.h"
+#include "control/rules/rules_database.h"
 #include "control/rules/rules_internal.h"
 
 #define SAMPLE (64u * 1024)
@@ -61,10 +62,15 @@ double rules_measure(const char *pattern, unsigned int hs_flags, const struct ru
 	hs_scratch_t *scratch = NULL;
 	hs_database_t *db = NULL;
 	double best = 0;
+	bool no_memory = false;
+	hs_error_t rc = hs_compile(pattern, flags, HS_MODE_BLOCK, NULL, &db, &error);
 
-	if (hs_compile(pattern, flags, HS_MODE_BLOCK, NULL, &db, &error) != HS_SUCCESS ||
-	    hs_alloc_scratch(db, &scratch) != HS_SUCCESS)
+	if (rc == HS_SUCCESS)
+		rc = hs_alloc_scratch(db, &scratch);
+	if (rc != HS_SUCCESS) {
+		no_memory = rules_hs_no_memory(rc, error);
 		goto out;
+	}
 	for (int i = 0; i < TURNS; i++) {
 		double start = now(), took;
 
@@ -78,5 +84,7 @@ out:
 	hs_free_scratch(scratch);
 	hs_free_database(db);
 	hs_free_compile_error(error);
+	if (no_memory)
+		return -1;
 	return best > 0 ? SAMPLE / best / 1e9 : 0;
 }

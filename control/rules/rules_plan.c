@@ -51,17 +51,18 @@ void rules_analyse(struct rules *r, size_t i)
 	regex_free(&re);
 }
 
-static bool takes(const struct rules *r, size_t i, const struct rules_slot *slot)
+static bool takes(struct rules *r, size_t i, const struct rules_slot *slot)
 {
 	char *text = rules_hs_text(&r->src[i]);
 	hs_compile_error_t *error = NULL;
 	hs_expr_info_t *info = NULL;
-	bool ok = text && hs_expression_info(text, rules_hs_flags(r, i, slot), &info, &error) == HS_SUCCESS;
+	hs_error_t rc = text ? hs_expression_info(text, rules_hs_flags(r, i, slot), &info, &error) : HS_NOMEM;
 
+	r->oom |= rc != HS_SUCCESS && rules_hs_no_memory(rc, error);
 	hs_free_compile_error(error);
 	free(info);
 	free(text);
-	return ok;
+	return rc == HS_SUCCESS;
 }
 
 /* Does Hyperscan take it, as it is or approximately? */
@@ -139,6 +140,10 @@ static double measured(struct rules *r, size_t i, const struct rules_slot *slot)
 			return gb_s;
 	}
 	gb_s = rules_measure(pattern, flags, slot);
+	if (gb_s < 0) {
+		r->oom = true;
+		return 0;
+	}
 	if (named)
 		rules_cache_put(path, (const char *)&gb_s, sizeof(gb_s));
 	return gb_s;

@@ -96,9 +96,12 @@ static bool is_group(const char *p)
 /* "<...>" at p without brackets of that kind inside: its length, or 0. */
 static size_t bracket(const char *p)
 {
-	size_t n = strcspn(p + 1, "<>");
+	size_t n;
 
-	return *p == '<' && n && p[n + 1] == '>' ? n + 2 : 0;
+	if (*p != '<')
+		return 0;
+	n = strcspn(p + 1, "<>");
+	return n && p[n + 1] == '>' ? n + 2 : 0;
 }
 
 /* Takes "<word NAME>" out of the text; what it stands for, or NULL. */

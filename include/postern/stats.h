@@ -379,6 +379,8 @@
 	X(sts_mx_refused, D, "hosts of MX records that the MTA-STS policy of their domain does not name") \
 	X(sts_refused, D, "transactions deferred: their MTA-STS policy names no host of the MX records") \
 	X(sts_testing_failed, C, "what an MTA-STS policy in mode testing would have refused") \
+	X(rules_compiled, C, "sets of rules compiled, or found in the cache, for a start or a reload") \
+	X(rules_compile_failed, D, "sets of rules that were not taken over: an error, a limit, a compiler killed") \
 	X(state_failed, D, "writes of the state directory that failed; they are tried again") \
 	X(state_damaged, D, "documents of the state directory that could not be read at the start") \
 	X(trace_records, C, "trace records written") \
