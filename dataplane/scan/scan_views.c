@@ -37,11 +37,6 @@ static size_t state_size(void)
 	return (content_size() + 63) & ~(size_t)63;
 }
 
-size_t scan_views_state_size(void)
-{
-	return state_size();
-}
-
 static uint32_t block(struct scan_large *l, unsigned int slot, const uint8_t *p, size_t n)
 {
 	return scan_block(l->w, slot, p, n, l->target.match, l->target.n_matches, l->target.cap);

@@ -33,8 +33,6 @@ struct scan_outcome {
 /* counters: of the worker (stats.h). max_large: messages in more than one piece at a time. */
 int scan_views_new(unsigned int max_large, uint64_t *counters, struct scan_views **out);
 void scan_views_free(struct scan_views *v);
-/* Octets of one state, for the memory table. */
-size_t scan_views_state_size(void);
 
 /* A whole message. */
 struct scan_outcome scan_views_block(struct scan_views *v, struct scan_worker *w, const uint8_t *p,
