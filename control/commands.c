@@ -298,7 +298,7 @@ static void config_reload(void *arg, struct api_request *req, const json_t *body
 	int rc;
 
 	(void)body;
-	if (l->reload || l->compiling) {
+	if (l->reload || l->compiling || l->pending) {
 		api_error(req, "busy", "another reload is under way");
 		return;
 	}

@@ -202,9 +202,20 @@ static void not_taken_over(const struct snapshot_report *report)
 	print_report(report);
 }
 
+/* One after the other: while a set is compiled, or the dataplane has not said what it thinks of the
+ * last one, the next would take the place of what it may run already. */
+static void reload_again(struct loop *l)
+{
+	struct snapshot_report report;
+
+	if (!l->reload_again || l->compiling || l->pending)
+		return;
+	l->reload_again = false;
+	main_reload(l, &report);
+}
+
 static void on_compiled(void *arg, struct snapshot *s, int rc, const struct snapshot_report *report)
 {
-	struct snapshot_report again;
 	struct loop *l = arg;
 
 	l->compiling = NULL;
@@ -216,10 +227,7 @@ static void on_compiled(void *arg, struct snapshot *s, int rc, const struct snap
 	} else {
 		take_over(l, s);
 	}
-	if (!l->reload_again)
-		return;
-	l->reload_again = false;
-	main_reload(l, &again);
+	reload_again(l);
 }
 
 /* Rules are compiled elsewhere, and what comes of it is told by on_compiled(). */
@@ -228,7 +236,7 @@ int main_reload(struct loop *l, struct snapshot_report *report)
 	struct snapshot *s;
 	int rc;
 
-	if (l->compiling) {
+	if (l->compiling || l->pending) {
 		l->reload_again = true;
 		return 0;
 	}
@@ -305,6 +313,9 @@ static void on_down(void *arg, struct ctl_epoch *e)
 	/* While its rules are compiled nothing of a reload is lost. */
 	if (l->reload && !l->compiling)
 		main_reload_done(l, ENOTCONN, "the dataplane went away");
+	snapshot_unref(l->pending);
+	l->pending = NULL;
+	reload_again(l);
 }
 
 static void on_refused(void *arg, int error, const char *text)
@@ -360,6 +371,7 @@ static void on_push_ack(void *arg, uint64_t generation, int error, struct str te
 		note("configuration %llu in force", (unsigned long long)generation);
 	}
 	main_reload_done(l, error, error ? l->push_error : "");
+	reload_again(l);
 }
 
 /* ---- signals -------------------------------------------------------------------------------------- */
@@ -394,8 +406,7 @@ static void on_hup(evutil_socket_t sig, short what, void *arg)
 	(void)what;
 	if (rc)
 		note("trace file: %s", strerror(-rc));
-	if (!l->reload || l->compiling)
-		main_reload(l, &report);
+	main_reload(l, &report);
 }
 
 static void count_authentication(struct loop *l)
@@ -546,11 +557,11 @@ static void stop(struct loop *l)
 {
 	api_free(l->api);
 	persist_stop(l);
+	session_end_all(l); /* cancels what it has asked of deliver */
 	deliver_free(l->deliver);
 	quarantine_free(l->quarantine); /* it reads from messages */
 	release_free_all(l);
 	message_free_all(l);
-	session_end_all(l);
 	arc_pool_free(l->seals); /* no judgement is left */
 	sources_free(l->sources);
 	indoubt_close(l->indoubt);

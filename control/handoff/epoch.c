@@ -176,11 +176,6 @@ uint32_t ctl_epoch_workers(const struct ctl_epoch *e)
 	return e->n_workers;
 }
 
-uint32_t ctl_epoch_loops(const struct ctl_epoch *e)
-{
-	return e->n_loops;
-}
-
 uint64_t ctl_epoch_max_message(const struct ctl_epoch *e)
 {
 	return e->max_message;

@@ -78,7 +78,6 @@ void ctl_epoch_unref(struct ctl_epoch *e);
 bool ctl_epoch_alive(const struct ctl_epoch *e);
 uint64_t ctl_epoch_id(const struct ctl_epoch *e);
 uint32_t ctl_epoch_workers(const struct ctl_epoch *e);
-uint32_t ctl_epoch_loops(const struct ctl_epoch *e);
 uint64_t ctl_epoch_max_message(const struct ctl_epoch *e);
 /* What is free of a worker's part of the arena, as its counters say. False: they are not to be read. */
 struct ctl_room {
@@ -103,7 +102,6 @@ int ctl_loop_new(struct ctl_epoch *e, uint32_t index, struct event_base *base, u
 /* Verdicts that still wait for room go with it. Not from within the callback. */
 void ctl_loop_free(struct ctl_loop *l);
 struct ctl_epoch *ctl_loop_epoch(const struct ctl_loop *l);
-uint32_t ctl_loop_index(const struct ctl_loop *l);
 /* Verdicts that wait in memory because a ring is full. */
 size_t ctl_loop_queued(const struct ctl_loop *l);
 

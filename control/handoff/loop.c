@@ -322,11 +322,6 @@ struct ctl_epoch *ctl_loop_epoch(const struct ctl_loop *l)
 	return l->epoch;
 }
 
-uint32_t ctl_loop_index(const struct ctl_loop *l)
-{
-	return l->index;
-}
-
 size_t ctl_loop_queued(const struct ctl_loop *l)
 {
 	return l->n_queued;
