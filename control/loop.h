@@ -128,6 +128,7 @@ struct message {
 	bool identified;
 	struct indoubt_ticket *ticket;       /* from before the onward dot, or of an earlier delivery */
 	bool taken;                          /* by a next hop, or into quarantine */
+	json_t *message_id;                  /* for the record, once the verdict is out */
 	char earlier[17];                    /* trace id of that one; "" if there is none */
 	bool cancelled;                      /* the dataplane asked for it back */
 	bool answered;                       /* the verdict is out */

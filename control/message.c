@@ -34,6 +34,7 @@ static json_t *text(struct str s)
 	return trace_text(s);
 }
 
+/* Read while the message is ours: the header block may lie in the arena. */
 static json_t *message_id(const struct message *m)
 {
 	const struct headers *h;
@@ -90,7 +91,7 @@ static json_t *common_record(const struct message *m, const struct deliver_resul
 	const struct mail_envelope *e = &m->sub->envelope;
 	char ip[64];
 	json_t *o = json_pack("{s:s, s:o, s:s, s:i, s:o, s:o, s:I, s:i}", "trace_id", e->trace_id,
-			      "message_id", message_id(m), "peer", ip_format(&e->peer, ip, sizeof(ip)),
+			      "message_id", m->message_id ? json_incref(m->message_id) : message_id(m), "peer", ip_format(&e->peer, ip, sizeof(ip)),
 			      "peer_port", (int)e->peer_port, "helo", text(e->helo), "mail_from",
 			      text(e->mail_from), "size", (json_int_t)m->sub->content.size, "flags",
 			      (int)e->flags);
@@ -191,6 +192,7 @@ static void message_free(struct message *m)
 	else
 		indoubt_drop(m->ticket);
 	load_leave(&m->load);
+	json_decref(m->message_id);
 	judge_free(m->judge);
 	hold_free(m->hold);
 	redirect_free(m->redirect);
@@ -240,8 +242,10 @@ static void answer(struct message *m, const struct ctl_reply *r, enum trace_outc
 				m->ticket = NULL;
 			m->session->messages++;
 		}
+		m->message_id = message_id(m);
 		ctl_verdict_message(rings, &m->sub->desc, r, true);
 	} else if (rings) {
+		m->message_id = message_id(m);
 		ctl_verdict_release(rings, &m->sub->desc);
 	}
 	sources_message(m->loop, m, outcome, res);
@@ -256,9 +260,12 @@ static void give_back(struct message *m, const struct deliver_result *res)
 	struct ctl_loop *rings = rings_of(m);
 
 	m->loop->counters[CTL_aborted]++;
+	record(m, TRACE_ABORTED, NULL, res);
+	/* It may still read: a set that is being signed is waited for here. */
+	judge_free(m->judge);
+	m->judge = NULL;
 	if (rings)
 		ctl_verdict_release(rings, &m->sub->desc);
-	record(m, TRACE_ABORTED, NULL, res);
 	message_free(m);
 }
 
@@ -405,11 +412,16 @@ static bool taken_before(struct message *m)
 
 static void hold_it(struct message *m)
 {
-	struct ctl_reply busy = control_reply(SAYS_BUSY);
+	struct ctl_reply no = control_reply(SAYS_NO_QUARANTINE);
 
 	if (judge_result(m->judge)->policy_config->quarantine_mailbox ? redirect_start(m)
-	    : !m->loop->quarantine || hold_start(m))
-		answer(m, &busy, TRACE_DEFERRED, NULL);
+	    : !m->loop->quarantine || hold_start(m)) {
+		m->loop->counters[CTL_quarantine_failed]++;
+		fprintf(stderr, "control: message %s: cannot be held back: %s\n", m->sub->envelope.trace_id,
+			m->loop->quarantine ? "no memory, or no route to the mailbox"
+					    : "the quarantine is opened at a restart only");
+		answer(m, &no, TRACE_DEFERRED, NULL);
+	}
 }
 
 /* Named by the configuration: the sender hears that it was taken, and nobody gets it. */

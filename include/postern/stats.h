@@ -342,6 +342,9 @@
 	X(rule_gates, C, "rules that control looked at because their gate was open") \
 	X(rule_texts, C, "texts of views and headers made anew for rules") \
 	X(rule_texts_failed, D, "texts that could not be made: their rules did not hit") \
+	X(rule_limited, D, "rules that did not hit because PCRE2 met a limit or the time was up") \
+	X(rule_hits_cut, D, "messages that more rules hit than are told") \
+	X(rule_texts_cut, D, "messages with a text longer than control looks at for rules and lists") \
 	X(list_hits, C, "messages with something that a list section names") \
 	X(attachment_hits, C, "messages with an attachment that an attachment section means") \
 	X(nexthop_connects, C, "connections opened to next hops") \
