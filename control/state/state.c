@@ -235,8 +235,11 @@ int state_read(struct state *s, enum state_doc doc, char **text, size_t *n)
 	}
 	free(data);
 	if (rc == -EBADMSG || rc == -EFBIG) {
+		/* It stays where it is until a good one takes its place: were it gone and the good
+		 * one not written, nobody would doubt what is not there. */
 		snprintf(bad, sizeof(bad), "%s.bad", state_name(doc));
-		(void)renameat(s->dir, state_name(doc), s->dir, bad);
+		(void)unlinkat(s->dir, bad, 0);
+		(void)linkat(s->dir, state_name(doc), s->dir, bad, 0);
 	}
 	return rc;
 }
