@@ -541,6 +541,29 @@ static void test_steps_distinct(void **state)
 	free(in);
 }
 
+/* A long base, and short links behind it: made absolute once, not each time. */
+static void test_steps_base(void **state)
+{
+	char base[4000] = "http://example.com/";
+
+	(void)state;
+	memset(base + 19, 'a', sizeof(base) - 19);
+	base[sizeof(base) - 1] = '/';
+	begin();
+	uri_part(uri);
+	uri_link(uri, HTML_LINK_BASE, str_make(base, sizeof(base)));
+	content_steps = 0;
+	for (unsigned int i = 0; i < 100000; i++)
+		uri_link(uri, HTML_LINK_HREF, STR("a"));
+	assert_in_range(content_steps, 100000, 64 * 100000);
+	/* Another part, another base: another URI. */
+	got.n = 0;
+	uri_part(uri);
+	uri_link(uri, HTML_LINK_BASE, STR("http://other.example/"));
+	uri_link(uri, HTML_LINK_HREF, STR("a"));
+	assert_non_null(memmem(got.p, got.n, "http://other.example/a\n", 23));
+}
+
 static int release(void **state)
 {
 	(void)state;
@@ -556,7 +579,7 @@ int main(void)
 		cmocka_unit_test(test_base),           cmocka_unit_test(test_punycode),
 		cmocka_unit_test(test_bounds),         cmocka_unit_test(test_splits),
 		cmocka_unit_test(test_idempotent),     cmocka_unit_test(test_steps),
-		cmocka_unit_test(test_steps_distinct),
+		cmocka_unit_test(test_steps_distinct), cmocka_unit_test(test_steps_base),
 	};
 
 	uri = uri_init(aligned_alloc(64, (uri_size() + 63) / 64 * 64));

@@ -64,15 +64,11 @@ static uint64_t hash(const struct uri *u, struct str s)
 	return h ? h : 1;
 }
 
-/* True if it is new, and went out. */
-static bool give(struct uri *u, struct str s)
+/* Is this met for the first time in this message? Not given out, but paid for like a URI. */
+static bool first_time(struct uri *u, uint64_t h)
 {
-	uint64_t h;
 	size_t at;
 
-	if (!s.n)
-		return false;
-	h = hash(u, s);
 	for (at = h % URI_SLOTS; u->set[at]; at = (at + 1) % URI_SLOTS)
 		if (u->set[at] == h)
 			return false;
@@ -82,6 +78,16 @@ static bool give(struct uri *u, struct str s)
 	}
 	u->set[at] = h;
 	u->used[u->n++] = (uint16_t)at;
+	return true;
+}
+
+/* True if it is new, and went out. */
+static bool give(struct uri *u, struct str s)
+{
+	if (!s.n)
+		return false;
+	if (!first_time(u, hash(u, s)))
+		return false;
 	u->sink->uri(u->sink->ctx, s.p, s.n);
 	return true;
 }
@@ -178,14 +184,24 @@ void uri_found_as(struct uri *u, struct str scheme, struct str s)
 	uri_found(u, str_make(whole, scheme.n + s.n));
 }
 
+static void set_base(struct uri *u, struct str s)
+{
+	u->n_base = (uint16_t)uri_normalise(s, false, u->base);
+	u->base_hash = hash(u, str_make(u->base, u->n_base));
+}
+
 /* A link without a scheme. */
 static void relative(struct uri *u, struct str s)
 {
 	uint8_t whole[LIMIT_URI];
 	size_t n, end = 0;
+	bool first = give(u, s);
 
-	give(u, s);
 	if (u->n_base) {
+		/* A base may be long and the links behind it short and many: each is made absolute once
+		 * for each part that has one. */
+		if (!first && !first_time(u, (hash(u, s) ^ u->base_hash) | 1))
+			return;
 		n = uri_resolve(str_make(u->base, u->n_base), s, whole);
 		if (n)
 			uri_found(u, str_make(whole, n));
@@ -238,6 +254,6 @@ void uri_link(struct uri *u, enum html_link kind, struct str url)
 	} else {
 		uri_found(u, s);
 		if (kind == HTML_LINK_BASE && scheme != URI_MAILTO && !u->n_base)
-			u->n_base = (uint16_t)uri_normalise(s, false, u->base);
+			set_base(u, s);
 	}
 }

@@ -27,6 +27,7 @@ struct uri {
 	uint32_t marks;
 	uint16_t n;      /* given out */
 	uint16_t n_base; /* 0: no <base> */
+	uint64_t base_hash;
 	uint16_t n_held;
 	uint64_t key[2];
 	uint64_t set[URI_SLOTS];   /* hashes; 0: free */
