@@ -198,7 +198,9 @@ void mime_scan_end(struct mime *m, unsigned int layer)
 	if (m->mode == MODE_HEADER && layer + 1u == m->n_layers) {
 		if (m->n_line || m->line_cut)
 			header_line(m, layer);
-		return;
+		/* A line that is no field has ended the header, and is held as the body's first. */
+		if (m->mode == MODE_HEADER || layer + 1u != m->n_layers)
+			return;
 	}
 	if (m->layer[layer].phase == HELD_LINE && judge(m, layer))
 		return;

@@ -145,7 +145,7 @@ void mime_header_done(struct mime *m)
 	}
 	m->layer[m->n_layers - 1].phase = HELD_START;
 	m->layer[m->n_layers - 1].n_hold = 0;
-	if (m->n_parts == LIMIT_MIME_PARTS) {
+	if (m->n_parts >= LIMIT_MIME_PARTS) { /* a preamble that is text may have passed it */
 		m->marks |= CONTENT_M_PARTS;
 		m->mode = MODE_SKIP;
 	} else if (container && (m->n_levels == LIMIT_MIME_NESTING ||

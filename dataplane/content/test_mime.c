@@ -132,6 +132,9 @@ static void test_structure(void **state)
 		{STR("\r\n"), TEXT "]", 0},
 		{STR("A: b\r\n\r\nbody\r\n"), TEXT "body\r\n]", 0},
 		{STR("A: b\r\nbody"), TEXT "]", CONTENT_M_BAD_FIELD},
+		/* The header of a part ended by a line that is no field, and looks like a delimiter. */
+		{MULTI("mixed", "--b\r\n--evil x"), "0 multipart/mixed{}1 text/plain[--evil x]",
+		 CONTENT_M_BAD_FIELD | CONTENT_M_NO_END},
 		{STR("A: b\n\nbody\n--b\n"), TEXT "body\n--b\n]", 0},
 		{MULTI("mixed", "pre\r\n--b\r\n\r\none\r\n--b\r\nContent-Type: "
 				"text/html\r\n\r\ntwo\r\n\r\n--b--\r\nepi"),
@@ -387,6 +390,17 @@ static void test_parts(void **state)
 	for (const char *p = told.s; (p = strstr(p, "text/plain[p")); p++)
 		n++;
 	assert_int_equal(n, LIMIT_MIME_PARTS - 1); /* and the multipart */
+	/* A part more, by a preamble that is text, does not get past the bound. */
+	t.n = 0;
+	add(&t, "Content-Type: multipart/mixed; boundary=b\r\n\r\n");
+	for (unsigned int i = 0; i < LIMIT_MIME_PARTS - 2; i++)
+		add(&t, "--b\r\n\r\nx\r\n");
+	add(&t, "--b\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\npreamble\r\n");
+	for (unsigned int i = 0; i < 100; i++)
+		add(&t, "--b\r\n\r\nbehind\r\n");
+	add(&t, "--b--\r\n");
+	assert_true(run(str_make(t.p, t.n), 0, t.n, &told) & CONTENT_M_PARTS);
+	assert_null(strstr(told.s, "behind"));
 	test_free(t.p);
 }
 
