@@ -4,8 +4,7 @@
 
 #include "control/rules/regex/regex_automaton.h"
 #include "control/rules/rules_internal.h"
-
-#define AUTOMATON_MAX_GATES 2048u
+#include "dataplane/scan/automaton.h"
 
 /* One slot's, while rules are added. */
 struct rules_automaton {

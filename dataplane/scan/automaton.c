@@ -18,6 +18,7 @@ static const char *check_head(const struct automaton_head *h, size_t len)
 	if (len < sizeof(*h) || h->magic != AUTOMATON_MAGIC || h->size > len)
 		return "automaton: bad head";
 	if (!h->n_states || h->n_states > AUTOMATON_MAX_STATES || h->shift > 8 ||
+	    h->n_gates > AUTOMATON_MAX_GATES ||
 	    h->accept_from > h->n_states || h->accept_from == 0)
 		return "automaton: bad sizes";
 	if (!inside(h->next_off, ((uint64_t)h->n_states << h->shift) * 2, len) ||
@@ -79,7 +80,18 @@ struct walk {
 	uint64_t steps;           /* that are left */
 	automaton_found *found;
 	void *ctx;
+	uint64_t met[AUTOMATON_MAX_GATES / 64]; /* that were told in this run */
 };
+
+static inline void tell(struct walk *w, uint32_t gate, size_t end)
+{
+	uint64_t bit = (uint64_t)1 << gate % 64;
+
+	if (w->met[gate / 64] & bit)
+		return;
+	w->met[gate / 64] |= bit;
+	w->found(w->ctx, w->a->id[gate], end);
+}
 
 static void accepted(struct walk *w, uint32_t state, size_t end)
 {
@@ -87,7 +99,7 @@ static void accepted(struct walk *w, uint32_t state, size_t end)
 	uint32_t k = state - a->head->accept_from;
 
 	for (uint32_t i = a->accept[k]; i < a->accept[k + 1]; i++)
-		w->found(w->ctx, a->id[a->found[i]], end);
+		tell(w, a->found[i], end);
 }
 
 /* All that may still come of a state: what it leads to is not followed any more. */
@@ -96,7 +108,7 @@ static void give_up(struct walk *w, size_t bucket, size_t end)
 	const struct automaton *a = w->a;
 
 	for (size_t k = bucket; k < a->head->n_gates; k += AUTOMATON_BUCKETS)
-		w->found(w->ctx, a->id[k], end);
+		tell(w, (uint32_t)k, end);
 }
 
 static void follow(struct walk *w, size_t bucket, size_t at)
@@ -140,7 +152,8 @@ static __attribute__((noinline)) void candidates(struct walk *w, uint64_t mask, 
 void automaton_run(const struct automaton *a, const uint8_t *p, size_t n, bool last,
 		   automaton_found *found, void *ctx)
 {
-	struct walk w = {a, p, n, last, (uint64_t)n * FOLLOW_STEPS + FOLLOW_MAX, found, ctx};
+	struct walk w = {.a = a, .p = p, .n = n, .last = last,
+			 .steps = (uint64_t)n * FOLLOW_STEPS + FOLLOW_MAX, .found = found, .ctx = ctx};
 	const struct automaton_head *h = a->head;
 	size_t i = 0;
 

@@ -26,6 +26,7 @@
 
 #define AUTOMATON_MAGIC 0x50534155u /* "PSAU" */
 #define AUTOMATON_MAX_STATES 65535u
+#define AUTOMATON_MAX_GATES 2048u
 #define AUTOMATON_BUCKETS 64u
 #define AUTOMATON_PAIRS 6u
 #define AUTOMATON_FIRST 4u          /* looked at everywhere; the others where these four agree */
@@ -59,7 +60,7 @@ struct automaton {
  * outlive *out; 64-byte aligned. */
 const char *automaton_open(const void *blob, size_t len, uint32_t ids, struct automaton *out);
 
-/* `end`: offset behind an octet that a match must reach, counted from p. Called often for one id. */
+/* `end`: offset behind an octet that a match must reach, counted from p. Once a run for each gate. */
 typedef void automaton_found(void *ctx, uint32_t id, size_t end);
 /* last: the text ends with p[n - 1]. Linear in n whatever the text is. */
 void automaton_run(const struct automaton *a, const uint8_t *p, size_t n, bool last,
