@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -23,7 +22,7 @@ struct list {
 	enum list_kind kind;
 	uint8_t secret[16];
 	uint64_t *key;           /* ascending, each once */
-	size_t n;
+	size_t n, cap;
 	uint32_t bucket[BUCKETS + 1]; /* where the keys with these upper bits begin */
 };
 
@@ -220,7 +219,7 @@ static const char *add(struct list *l, struct str line)
 	line = trim(line);
 	if (!line.n)
 		return NULL;
-	if (l->n == LIMIT_LIST_ENTRIES)
+	if (l->n == l->cap)
 		return "more entries than are possible";
 	why = l->kind == LIST_DOMAIN ? domain_key(l, line, &key)
 	      : l->kind == LIST_URI  ? uri_key(l, line, &key)
@@ -300,7 +299,8 @@ int list_parse(struct str text, enum list_kind kind, struct list **out, struct l
 	if (!l)
 		return -ENOMEM;
 	l->kind = kind;
-	l->key = malloc((text.n ? count_lines(text) + 1 : 1) * sizeof(*l->key));
+	l->cap = text.n ? count_lines(text) : 0;
+	l->key = malloc((l->cap + 1) * sizeof(*l->key));
 	if (!l->key || getrandom(l->secret, sizeof(l->secret), 0) != sizeof(l->secret))
 		goto out;
 	while (text.n) {
@@ -329,9 +329,10 @@ out:
 
 int list_load(const char *path, enum list_kind kind, struct list **out, struct list_error *err)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC), rc = 0;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK), rc = 0;
 	struct stat st;
-	void *p = NULL;
+	uint8_t *p = NULL;
+	size_t n = 0;
 
 	*out = NULL;
 	*err = (struct list_error){0};
@@ -341,17 +342,22 @@ int list_load(const char *path, enum list_kind kind, struct list **out, struct l
 		rc = -errno;
 	else if (!S_ISREG(st.st_mode) || st.st_size > LIMIT_LIST_OCTETS)
 		rc = -EFBIG;
-	else if (st.st_size) {
-		p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-		if (p == MAP_FAILED)
+	else if (!(p = malloc((size_t)st.st_size + 1)))
+		rc = -ENOMEM;
+	/* Read, not mapped: a file that is cut while it is looked at would be the end of us. */
+	while (!rc && n < (size_t)st.st_size) {
+		ssize_t got = read(fd, p + n, (size_t)st.st_size - n);
+
+		if (got < 0 && errno != EINTR)
 			rc = -errno;
+		if (got == 0)
+			break;
+		n += got > 0 ? (size_t)got : 0;
 	}
 	close(fd);
-	if (rc)
-		return rc;
-	rc = list_parse(str_make(p ? p : "", p ? (size_t)st.st_size : 0), kind, out, err);
-	if (p)
-		munmap(p, (size_t)st.st_size);
+	if (!rc)
+		rc = list_parse(str_make(p, n), kind, out, err);
+	free(p);
 	return rc;
 }
 
