@@ -127,6 +127,8 @@ static int judge_set(struct judge *j)
 	j->env.counters[CTL_rule_gates] += judged.gates;
 	j->env.counters[CTL_rule_texts] += judged.texts;
 	j->env.counters[CTL_rule_texts_failed] += judged.failed;
+	j->env.counters[CTL_rule_limited] += judged.limited;
+	j->env.counters[CTL_rule_hits_cut] += judged.cut != 0;
 	j->env.counters[CTL_desc_invalid] += judged.unknown;
 	return 0;
 }
@@ -145,12 +147,15 @@ int judge_rules(struct judge *j)
 	if (!r->hit || !r->found)
 		return -ENOMEM;
 	j->plan = j->req.rules ? *rules_plan(j->req.rules) : (struct content_plan){0};
-	j->plan.views |= judge_content_views(c);
+	j->plan.views |= judge_content_views(c) | (j->req.rules ? rules_views(j->req.rules) : 0);
 	j->plan.hash |= config_wants_hashes(c);
 	rc = texts_new(&j->plan, j->req.content, &j->texts);
 	if (!rc && j->req.rules && rules_count(j->req.rules))
 		rc = judge_set(j);
-	return rc ? rc : judge_content(j, j->texts);
+	if (!rc)
+		rc = judge_content(j, j->texts);
+	j->env.counters[CTL_rule_texts_cut] += !rc && texts_cut(j->texts);
+	return rc;
 }
 
 void judge_rules_free(struct judge *j)

@@ -54,9 +54,13 @@ void texts_free(struct texts *t)
 
 static void append(struct texts *t, struct text *x, const uint8_t *p, size_t n)
 {
+	/* Lists and attachments are looked up in all there is of these two: content/ bounds it. */
+	size_t most = x == &t->text[VIEW_URI] || x == &t->text[VIEW_ATTACHMENT] ? SIZE_MAX
+									       : LIMIT_RULES_TEXT;
+
 	x->there = true;
-	if (n > LIMIT_RULES_TEXT - x->n) {
-		n = LIMIT_RULES_TEXT - x->n;
+	if (n > most - x->n) {
+		n = most - x->n;
 		x->cut = true;
 	}
 	if (n > x->cap - x->n) {
@@ -129,7 +133,10 @@ int texts_get(struct texts *t, unsigned int slot, struct str *text)
 	return t->text[slot].there;
 }
 
-bool texts_cut(const struct texts *t, unsigned int slot)
+bool texts_cut(const struct texts *t)
 {
-	return slot < t->n && t->text[slot].cut;
+	for (unsigned int i = 0; i < t->n; i++)
+		if (t->text[i].cut)
+			return true;
+	return false;
 }

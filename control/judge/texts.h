@@ -23,5 +23,5 @@ void texts_free(struct texts *t);
 /* 1 and *text, which stays valid until texts_free(); 0: there is no such text, as a header field
  * that is absent; -ENOMEM; -EINVAL no such slot in the plan. */
 int texts_get(struct texts *t, unsigned int slot, struct str *text);
-/* Was a text longer than LIMIT_RULES_TEXT and is there only as far as that? */
-bool texts_cut(const struct texts *t, unsigned int slot);
+/* Was one that was made longer than LIMIT_RULES_TEXT? It is there as far as that. */
+bool texts_cut(const struct texts *t);

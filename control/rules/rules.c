@@ -298,6 +298,16 @@ const struct content_plan *rules_plan(const struct rules *r)
 	return &r->plan;
 }
 
+uint32_t rules_views(const struct rules *r)
+{
+	uint32_t views = 0;
+
+	for (size_t i = 0; i < r->n_slots; i++)
+		if (r->slot[i].number < VIEW_COUNT)
+			views |= 1u << r->slot[i].number;
+	return views;
+}
+
 const void *rules_blob(const struct rules *r, uint16_t number, size_t *len)
 {
 	const struct rules_slot *slot = rules_slot_at(r, number);

@@ -134,6 +134,8 @@ const uint8_t *rules_digest(const struct rules *r);
 
 /* What must be made of a message for this set; valid as long as the set is. */
 const struct content_plan *rules_plan(const struct rules *r);
+/* Views that rules look at, in the dataplane or in control alone: 1 << enum handoff_view. */
+uint32_t rules_views(const struct rules *r);
 /* "body", "header From:addr", "X-Spam-Relays-External"; buf >= 200. */
 const char *rules_slot_name(const struct rules *r, uint16_t slot, char *buf, size_t cap);
 /* What goes into it of one slot (rules_database.h), NULL if nothing does; the set's. */
@@ -166,7 +168,9 @@ struct rules_source {
 };
 
 struct rules_judged {
-	unsigned int unknown;  /* matches of no rule; patterns that ran into PCRE2's limits */
+	unsigned int unknown;  /* matches of no rule */
+	unsigned int limited;  /* patterns that ran into a limit of PCRE2, or into LIMIT_RULES_MS */
+	unsigned int cut;      /* hits that found no room; those with an action are the last to go */
 	unsigned int gates;    /* rules whose gate was open */
 	unsigned int texts;    /* slots whose text was asked for */
 	unsigned int failed;   /* slots whose text could not be had: their rules, and meta rules over

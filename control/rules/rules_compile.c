@@ -29,6 +29,7 @@ static pcre2_code *pcre(const struct rule_source *s, const char *pattern, bool l
 			size_t *at)
 {
 	uint32_t options = PCRE2_NEVER_UTF | PCRE2_NEVER_UCP | PCRE2_NEVER_BACKSLASH_C |
+			   PCRE2_USE_OFFSET_LIMIT |
 			   (s->caseless ? PCRE2_CASELESS : 0) | (s->multiline ? PCRE2_MULTILINE : 0) |
 			   (s->dotall ? PCRE2_DOTALL : 0) | (s->extended ? PCRE2_EXTENDED : 0);
 	pcre2_compile_context *context = pcre2_compile_context_create(NULL);
@@ -213,7 +214,7 @@ void rules_make_slots(struct rules *r)
 			slot_add(r, i);
 }
 
-/* Texts that only control looks at are made by control when it looks. */
+/* Texts that only control looks at are made by control when it looks: rules_views(). */
 void rules_make_plan(struct rules *r)
 {
 	r->plan = (struct content_plan){.selector = r->selector, .n_selectors = r->n_selectors};

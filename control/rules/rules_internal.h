@@ -184,8 +184,6 @@ char *rules_replace_by_calls(struct rules *r, const struct rule_source *src);
 
 /* Definitions and settings → rules. */
 void rules_finish(struct rules_reader *rd);
-/* Settings of rules; names: sorted indices. */
-void rules_apply(struct rules_reader *rd);
 
 /* ---- meta rules ---- */
 

@@ -72,6 +72,7 @@ static enum text_state text_of(struct judging *j, size_t slot)
 	j->text[slot].state = rc > 0 ? TEXT_THERE : rc == 0 ? TEXT_ABSENT : TEXT_FAILED;
 	j->out->texts++;
 	j->out->failed += rc < 0;
+	j->oom |= rc == -ENOMEM;
 	return j->text[slot].state;
 }
 
@@ -90,6 +91,7 @@ static int is_there(struct judging *j, uint16_t number)
 		rc = text_of(j, i) == TEXT_THERE ? 1 : j->text[i].state == TEXT_ABSENT ? 0 : -EIO;
 	else
 		rc = j->src->text(j->src->ctx, number, &none);
+	j->oom |= rc == -ENOMEM;
 	return rc < 0 ? CANNOT : rc > 0;
 }
 
@@ -171,7 +173,7 @@ static void decide(struct judging *j, size_t i)
 	long n = rule->exists ? is_there(j, rule->slot) : of_pattern(j, i);
 
 	if (n < 0) {
-		j->out->unknown += n == LIMITED;
+		j->out->limited += n == LIMITED;
 		j->open[i] = true;
 		return;
 	}
@@ -234,20 +236,30 @@ static bool is_hit(const struct judging *j, size_t i)
 	return shown && (j->value[i] < 0 || j->value[i] > 0);
 }
 
+static struct rule_hit hit_of(const struct judging *j, size_t i)
+{
+	double v = j->value[i];
+
+	return (struct rule_hit){
+		.rule = &j->r->rule[i], .score = j->r->rule[i].score, .text = j->where[i],
+		.count = v >= 1 && v < 1e6 ? (unsigned int)v : 1,
+	};
+}
+
 static long write_hits(struct judging *j, struct rule_hit *hit, size_t cap)
 {
-	size_t n = 0;
+	size_t n = 0, all = 0;
 
-	for (size_t i = 0; i < j->r->n && n < cap; i++) {
-		double v = j->value[i];
-
-		if (!is_hit(j, i))
-			continue;
-		hit[n++] = (struct rule_hit){
-			.rule = &j->r->rule[i], .score = j->r->rule[i].score, .text = j->where[i],
-			.count = v >= 1 && v < 1e6 ? (unsigned int)v : 1,
-		};
-	}
+	for (size_t i = 0; i < j->r->n; i++)
+		all += is_hit(j, i);
+	/* Where not all find room, what does something does; in order, where they do. */
+	for (size_t i = 0; all > cap && i < j->r->n && n < cap; i++)
+		if (is_hit(j, i) && j->r->rule[i].action != RULE_SCORE)
+			hit[n++] = hit_of(j, i);
+	for (size_t i = 0; i < j->r->n && n < cap; i++)
+		if (is_hit(j, i) && (all <= cap || j->r->rule[i].action == RULE_SCORE))
+			hit[n++] = hit_of(j, i);
+	j->out->cut = (unsigned int)(all - n);
 	return (long)n;
 }
 

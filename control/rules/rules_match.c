@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "control/rules/rules_internal.h"
 #include "postern/limits.h"
@@ -12,12 +13,29 @@
 #define JIT_STACK_START (32 * 1024)
 #define JIT_STACK_MAX (1024 * 1024)
 
+/*
+ * PCRE2's match limit counts anew at every place where a match may begin, so it does not bound what a
+ * text costs: a pattern that runs to the end of the text from each place is quadratic. So it is asked
+ * about a few places at a time, and between two turns the clock is looked at.
+ */
+#define SLICE_WORK (32u * 1024 * 1024) /* places × octets behind them, a turn */
+#define SLICE_MIN 16u
+
 /* PCRE2's things for one message. */
 struct rules_matcher {
 	pcre2_match_context *context;
 	pcre2_match_data *data;
 	pcre2_jit_stack *stack;
+	uint64_t deadline_ns;
 };
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
 
 void rules_matcher_free(struct rules_matcher *m)
 {
@@ -47,6 +65,7 @@ struct rules_matcher *rules_matcher_new(void)
 	pcre2_set_depth_limit(m->context, LIMIT_RULES_PCRE_DEPTH);
 	pcre2_set_heap_limit(m->context, LIMIT_RULES_PCRE_HEAP_KB);
 	pcre2_jit_stack_assign(m->context, NULL, m->stack);
+	m->deadline_ns = now_ns() + LIMIT_RULES_MS * 1000000u;
 	return m;
 }
 
@@ -54,13 +73,23 @@ struct rules_matcher *rules_matcher_new(void)
 static long count(struct rules_matcher *m, const pcre2_code *code, struct str s, uint32_t max,
 		  struct str *where)
 {
+	size_t at = 0, slice = s.n ? SLICE_WORK / s.n : 1;
 	uint32_t found = 0;
-	size_t at = 0;
 
+	slice = slice < SLICE_MIN ? SLICE_MIN : slice;
 	while (found < max && at <= s.n) {
+		size_t last = s.n - at < slice ? s.n : at + slice;
 		const PCRE2_SIZE *span;
-		int rc = pcre2_match(code, s.p ? s.p : (PCRE2_SPTR) "", s.n, at, 0, m->data, m->context);
+		int rc;
 
+		if (now_ns() > m->deadline_ns)
+			return found ? (long)found : -1;
+		pcre2_set_offset_limit(m->context, last);
+		rc = pcre2_match(code, s.p ? s.p : (PCRE2_SPTR) "", s.n, at, 0, m->data, m->context);
+		if (rc == PCRE2_ERROR_NOMATCH && last < s.n) {
+			at = last + 1;
+			continue;
+		}
 		if (rc == PCRE2_ERROR_NOMATCH)
 			break;
 		/* 0: more groups than the one we have room for. */

@@ -380,6 +380,79 @@ static void what_was_cut_is_judged_in_full(void **state)
 	rules_free(r);
 }
 
+/* Quadratic at every place: PCRE2's own limits do not end it in this life. */
+static void a_text_made_to_be_slow(void **state)
+{
+	struct rules *r = parse("body SLOW /click(?: \\w+)* here/\nbody QUICK /click/\n");
+	const size_t size = 1u << 20;
+	char *slow = malloc(size + 1);
+	struct message m = {.r = r};
+	const struct rules_source src = {.text = text, .ctx = &m};
+	struct rules_judged out;
+	struct rule_hit hit[2];
+
+	(void)state;
+	assert_non_null(slow);
+	for (size_t i = 0; i < size; i += 8)
+		memcpy(slow + i, "click a ", 8);
+	memcpy(slow + size - 8, "   here\n", 8);
+	slow[size] = '\0';
+	m.view[VIEW_BODY] = str_make(slow, size);
+	assert_int_equal(rules_judge_in_full(r, &src, hit, 2, &out), 1);
+	assert_string_equal(hit[0].rule->name, "QUICK");
+	assert_int_equal(out.limited, 1);
+	free(slow);
+	rules_free(r);
+}
+
+/* No memory for a text: nobody may say that nothing hit. */
+static int no_memory(void *ctx, uint16_t slot, struct str *text)
+{
+	(void)ctx;
+	(void)slot;
+	(void)text;
+	return -ENOMEM;
+}
+
+static void a_text_for_which_is_no_memory(void **state)
+{
+	struct rules *r = parse("body B /(x)\\1/\nheader H exists:X-There\n");
+	const struct rules_source src = {.text = no_memory};
+	struct rules_judged out;
+	struct rule_hit hit[2];
+
+	(void)state;
+	assert_int_equal(rules_judge(r, NULL, 0, 0, &src, hit, 2, &out), -ENOMEM);
+	rules_free(r);
+}
+
+/* More hits than room: what does something is among those that are told. */
+static void more_hits_than_room(void **state)
+{
+	struct rules *r = parse("body A /x/\nbody B /x/\nbody C /x/\naction C reject\n");
+	struct message m = {.r = r, .view[VIEW_BODY] = STR("x\n")};
+	const struct rules_source src = {.text = text, .ctx = &m};
+	struct rules_judged out;
+	struct rule_hit hit[2];
+
+	(void)state;
+	assert_int_equal(rules_judge_in_full(r, &src, hit, 2, &out), 2);
+	assert_string_equal(hit[0].rule->name, "C");
+	assert_string_equal(hit[1].rule->name, "A");
+	assert_int_equal(out.cut, 1);
+	rules_free(r);
+}
+
+static void a_view_for_control_alone(void **state)
+{
+	struct rules *r = parse("rawbody R /(?s)(.)(.)\\1\\2\\1/\nbody B /needle/\n");
+
+	(void)state;
+	assert_int_equal(rules_plan(r)->views, 1u << VIEW_BODY);
+	assert_int_equal(rules_views(r), 1u << VIEW_BODY | 1u << VIEW_RAWBODY);
+	rules_free(r);
+}
+
 static void a_packed_set(void **state)
 {
 	const uint32_t present = 1u << VIEW_BODY | 1u << VIEW_ATTACHMENT;
@@ -436,6 +509,10 @@ int main(void)
 		cmocka_unit_test(tags_are_replaced),
 		cmocka_unit_test(tiers_agree_with_all_in_full),
 		cmocka_unit_test(what_was_cut_is_judged_in_full),
+		cmocka_unit_test(a_text_made_to_be_slow),
+		cmocka_unit_test(a_text_for_which_is_no_memory),
+		cmocka_unit_test(more_hits_than_room),
+		cmocka_unit_test(a_view_for_control_alone),
 		cmocka_unit_test(a_packed_set),
 	};
 

@@ -237,6 +237,7 @@
 #define LIMIT_RULES_NESTING 32       /* if inside if */
 #define LIMIT_RULES_TEXT (2 * 1024 * 1024) /* ours: of a view, that control looks at itself */
 #define LIMIT_RULES_PCRE_MATCH 2000000   /* PCRE2 match limit of one confirmation */
+#define LIMIT_RULES_MS 500               /* ours: of PCRE2 on one message; then its rules do not hit */
 #define LIMIT_RULES_PCRE_DEPTH 20000
 #define LIMIT_RULES_PCRE_HEAP_KB 20000
 /* Ours: compiling a set, in a process of its own (control/compiler.h). Debian's takes 7 s and 210 MB. */
