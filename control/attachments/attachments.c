@@ -85,6 +85,8 @@ static void word(struct attachment *a, struct str w)
 		a->encrypted = true;
 	else if (str_eq(key, STR("broken")))
 		a->broken = true;
+	else if (str_eq(key, STR("cut")))
+		a->cut = true;
 }
 
 bool attachment_parse(struct str line, struct attachment *a)
@@ -263,6 +265,9 @@ static const char *reason(const struct attachment_rule *r, const struct attachme
 		return "its extension";
 	if (name.n && any_glob(name, r->glob, r->n_globs))
 		return "its name";
+	/* What such a name ends in is not known, and nobody has an honest use for it. */
+	if (a->cut && (r->n_extensions || r->n_globs || r->double_extension))
+		return "a name too long to be told";
 	if (is_one_of(a->is, r->is, r->n_is))
 		return "what it is";
 	if (a->type.n && any_glob(a->type, r->type, r->n_types))

@@ -66,6 +66,9 @@ static void test_extensions(void **state)
 	assert_false(meant(&r, "part part=1 name=\"a.exe/b.txt\"\n"));
 	assert_false(meant(&r, "part part=1 name=\"a.exec\"\n"));
 	assert_false(meant(&r, "part part=1\n"));
+	/* What the end of a name that was cut is, nobody knows. */
+	assert_true(meant(&r, "part part=1 cut name=\"aaaa\"\n"));
+	assert_true(meant(&m, "member part=1 cut name=\"d/d/d\"\n"));
 	assert_false(meant(&r, "member part=1 name=\"a.exe\"\n"));
 	assert_true(meant(&m, "member part=1 name=\"dir/a.exe\"\n"));
 	attachments_match(&m, STR("member part=7 name=\"dir/a\xff.exe\"\n"), why, sizeof(why));

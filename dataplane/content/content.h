@@ -25,7 +25,8 @@
  * The attachment view has a line, LF behind it, for each part that is neither multipart nor text
  * without a file name, when the part is over; lines of members of an archive come before that of
  * their part (attach.h). Words are separated by one space; name is UTF-8 in which octets below
- * 0x21, DEL, '"' and '%', and those that are no UTF-8, are %XX; what is not known is left out:
+ * 0x21, DEL, '"' and '%', and those that are no UTF-8, are %XX; a name that is told in part has
+ * "cut" before it; what is not known is left out:
  *
  *   member part=3 encrypted name="invoice.exe"
  *   part part=3 type=application/zip is=zip size=1234 sha256=… broken name="invoice.zip"

@@ -68,6 +68,7 @@ struct content {
 	/* part_line.c */
 	uint32_t part_index;
 	uint16_t n_part_type, n_part_name;
+	bool part_name_cut;
 	uint8_t part_type[128];
 	uint8_t part_name[1024];
 	struct content_attach attach;

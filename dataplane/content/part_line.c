@@ -58,6 +58,8 @@ static void member(void *ctx, struct str name, uint32_t flags)
 	put_number(c, c->part_index);
 	if (flags & ATTACH_MEMBER_ENCRYPTED)
 		put(c, STR(" encrypted"));
+	if (flags & ATTACH_MEMBER_CUT)
+		put(c, STR(" cut"));
 	put_name(c, name);
 	put(c, STR("\n"));
 }
@@ -83,6 +85,7 @@ void content_line_begin(struct content *c, const struct mime_part *part)
 	c->part_index = part->index;
 	c->n_part_type = copy(c->part_type, sizeof(c->part_type), part->type);
 	c->n_part_name = copy(c->part_name, sizeof(c->part_name), part->name);
+	c->part_name_cut = part->name.n > c->n_part_name;
 	content_attach_begin(&c->attach, c->plan->hash, member, c);
 }
 
@@ -107,6 +110,8 @@ void content_line_end(struct content *c)
 		c->marks |= CONTENT_M_ARCHIVE;
 		put(c, STR(" broken"));
 	}
+	if (c->part_name_cut)
+		put(c, STR(" cut"));
 	if (c->n_part_name)
 		put_name(c, str_make(c->part_name, c->n_part_name));
 	put(c, STR("\n"));
