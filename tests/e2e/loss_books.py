@@ -266,7 +266,9 @@ class Audit:
 
     # ---- the end -------------------------------------------------------------------------
     def good(self):
-        return not any(self.bad.values()) and self.n["answered 2xx"] > 0
+        """Nothing lost, and half of it taken: a gateway that defers everything loses nothing either."""
+        taken, of = self.n["answered 2xx"], self.n["recipients"]
+        return not any(self.bad.values()) and taken > 0 and taken * 2 >= of
 
     def show(self, out=print):
         b, n = self.b, self.n

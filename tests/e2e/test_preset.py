@@ -136,7 +136,8 @@ def main():
             control = {c["name"]: c["value"] for c in lab.stats()["control"]}
             total = BULK + CLIENTS * 5 + 30
             assert control["delivered"] == total and control["nexthop_tls_untrusted"] == 0, control
-            assert all(r["next_hop_tls"]["verified"] == "name" for r in lab.trace() if "next_hop_tls" in r)
+            gone = [r for r in lab.trace() if r["outcome"] == "delivered"]
+            assert len(gone) == total and all(r["next_hop_tls"]["verified"] == "name" for r in gone), len(gone)
         finally:
             hop.stop()
 

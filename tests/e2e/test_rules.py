@@ -54,7 +54,7 @@ LONG = FILLER * 4000  # 310 KB: five runs
 CASES = {
     "plain": (head() + b"\r\nHello  wonderful\r\nworld\r\n", {"B_HELLO"}),
     "nothing": (head() + b"\r\nnothing\r\n", set()),
-    "html": (head(b"=?utf-8?Q?Gr=C3=BC=C3=9Fe?=") + html(b"<p><b>hello</b> wonderful world <a href=\"http://evil.example/path\">x</a>"),
+    "html": (head(b"=?utf-8?Q?Gr=C3=BC=C3=9Fe?=") + html(b"<p><b>hello</b> wonderful world <a href=\"http://evil.example/path\">x</a> banana"),
              {"B_HELLO", "H_SUBJ", "U_BAD", "R_TAG", "M_BOTH", "list.bad"}),
     "sender": (head(sender=b"special@example.net", more=b"X-There: \r\n") + b"\r\nx\r\n", {"H_FROM", "H_THERE"}),
     "parts": (head() + multipart(b"\r\nv-!-a g r a\r\n", base64_part(b"application/pdf", b"%PDF-1.7 x", b"invoice.pdf.exe")),
@@ -95,7 +95,8 @@ def main():
     with labs.Lab("psru") as lab:
         d = lab.dir
         (d / "all.cf").write_text(RULES)
-        (d / "other.cf").write_text("body OTHER /hello/\n")
+        # The second pattern holds nothing that the dataplane could look for, and has its view for itself.
+        (d / "other.cf").write_text("body OTHER /hello/\nrawbody ALONE /(?s)(.)(.)\\1\\2\\1/\n")
         (d / "domains").write_text("evil.example\n")
         import hashlib
         (d / "hashes").write_text(hashlib.sha256(b"known by its hash").hexdigest() + "\n")
@@ -125,7 +126,7 @@ attachment "tricks" {{ double-extension = yes; score = 0.1 }}
         lab.ctl("config", "reload")
         send(lab, CASES["html"][0], False)
         n += 1
-        assert hits(lab, n) == {"OTHER", "list.bad"}, hits(lab, n)
+        assert hits(lab, n) == {"OTHER", "ALONE", "list.bad"}, hits(lab, n)
         # One that is wrong: the old one stays.
         (d / "other.cf").write_text("body OTHER /hello(/\n")
         r = lab.ctl("config", "reload", check=False)

@@ -186,7 +186,6 @@ def words(lab):
             want = "451 4.4.0" if mine else " ".join(text.split()[:2])
             assert got.startswith(want), f"{n}: {got}, not {want}"
             replies[(r, n)] = got
-    # Told once a minute and host, counted each time.
     assert any("refused this relay" in x for x in alerts(lab, "cloud")), lab.log("control")[-2000:]
     start_scripted(lab)
     for n, (stage, _) in WORDS.items():
