@@ -66,6 +66,7 @@ static void drop_rules(struct rules *r)
 		if (!r->slot[i].borrowed)
 			free(r->slot[i].blob);
 		free(r->slot[i].automaton);
+		free(r->slot[i].literals);
 	}
 	r->n = r->n_slots = r->n_order = 0;
 	r->plan = (struct content_plan){0};

@@ -8,6 +8,7 @@
 
 #include "control/rules/rules_cache.h"
 #include "control/rules/rules_database.h"
+#include "control/rules/rules_literals.h"
 #include "dataplane/scan/scan.h"
 
 #define BLOB_ALIGN 64u
@@ -40,17 +41,6 @@ char *rules_hs_text(const struct rule_source *s)
 
 	if (text)
 		snprintf(text, size, "%s%s", s->extended ? "(?x)" : "", pattern);
-	return text;
-}
-
-char *rules_hs_literal(const struct regex_literal *l)
-{
-	char *text = malloc((size_t)l->len * 4 + 1), *p = text;
-
-	for (unsigned int i = 0; text && i < l->len; i++)
-		p += sprintf(p, "\\x%02x", l->octet[i]);
-	if (text)
-		*p = '\0';
 	return text;
 }
 
@@ -87,21 +77,9 @@ static void gather(struct job *j)
 
 	for (size_t k = 0; k < j->slot->n; k++) {
 		size_t i = j->slot->rule[k];
-		const struct regex_literals *gate = &r->src[i].gate;
 
-		switch (r->rule[i].tier) {
-		case RULE_NATIVE:
-		case RULE_CONFIRMED:
+		if (r->rule[i].tier == RULE_NATIVE || r->rule[i].tier == RULE_CONFIRMED)
 			add(j, rules_hs_text(&r->src[i]), rules_hs_flags(r, i, j->slot), i);
-			break;
-		case RULE_GATED:
-			for (size_t l = 0; l < gate->n && !r->oom; l++)
-				add(j, rules_hs_literal(&gate->literal[l]),
-				    (gate->literal[l].caseless ? HS_FLAG_CASELESS : 0) | HS_FLAG_SINGLEMATCH, i);
-			break;
-		default:
-			break;
-		}
 	}
 }
 
@@ -184,13 +162,14 @@ static void make_blob(struct rules *r, struct rules_slot *slot, const struct com
 	struct rules_blob_head head = {
 		.magic = RULES_BLOB_MAGIC, .n_patterns = (uint32_t)slot->n,
 		.block_len = c->block_len, .stream_len = c->stream_len,
-		.automaton_len = slot->automaton_len,
+		.automaton_len = slot->automaton_len, .literals_len = slot->literals_len,
 	};
 	uint8_t *blob;
 
 	head.block_off = place(&len, c->block_len);
 	head.stream_off = place(&len, c->stream_len);
 	head.automaton_off = place(&len, slot->automaton_len);
+	head.literals_off = place(&len, slot->literals_len);
 	blob = aligned_alloc(BLOB_ALIGN, len);
 	if (!blob) {
 		r->oom = true;
@@ -203,6 +182,7 @@ static void make_blob(struct rules *r, struct rules_slot *slot, const struct com
 	put(blob, head.block_off, c->block, c->block_len);
 	put(blob, head.stream_off, c->stream, c->stream_len);
 	put(blob, head.automaton_off, slot->automaton, slot->automaton_len);
+	put(blob, head.literals_off, slot->literals, slot->literals_len);
 	slot->blob = blob;
 	slot->blob_len = len;
 }
@@ -227,7 +207,9 @@ void rules_database(struct rules *r, struct rules_slot *slot)
 			rc = compile_mode(&j, HS_MODE_STREAM, &c.stream, &c.stream_len);
 		job_end(&j);
 	}
-	if (rc == 1 && (c.block_len || slot->automaton_len))
+	if (rc == 1)
+		rules_literals_build(r, slot);
+	if (rc == 1 && !r->oom && (c.block_len || slot->automaton_len || slot->literals_len))
 		make_blob(r, slot, &c);
 	free(c.block);
 	free(c.stream);

@@ -15,6 +15,7 @@ struct rules_blob_head {
 	uint64_t block_off, block_len;         /* serialized HS_MODE_BLOCK database */
 	uint64_t stream_off, stream_len;       /* serialized HS_MODE_STREAM database */
 	uint64_t automaton_off, automaton_len; /* dataplane/scan/automaton.h */
+	uint64_t literals_off, literals_len;   /* dataplane/scan/literals.h */
 	uint8_t rules_sha256[32];
 	char hs_version[64];
 };
@@ -29,5 +30,3 @@ struct hs_compile_error;
 bool rules_hs_no_memory(int rc, const struct hs_compile_error *error);
 /* "(?x)pattern"; the caller's. NULL: no memory. */
 char *rules_hs_text(const struct rule_source *s);
-/* A literal as a pattern. */
-char *rules_hs_literal(const struct regex_literal *l);

@@ -10,7 +10,8 @@
  *   rules_selector.c names of headers → slots             rules_replace.c   replace_tag
  *   rules_finish.c   definitions and settings → rules     rules_meta.c      meta expressions
  *   rules_plan.c     which tier a pattern is in           rules_measure.c   what it costs
- *   rules_automaton.c gates without literals              rules_database.c  blobs
+ *   rules_automaton.c gates without literals              rules_literals.c  gates with them
+ *   rules_database.c  blobs
  *   rules_compile.c  PCRE2, slots                         rules_cache.c     databases kept
  *   rules_judge.c    matches → hits                       rules_match.c     one pattern, one text
  *   rules_keep.c     what compiling found out, handed over
@@ -93,6 +94,8 @@ struct rules_slot {
 	size_t n;
 	void *automaton;         /* automaton.h */
 	size_t automaton_len;
+	void *literals;          /* literals.h */
+	size_t literals_len;
 	void *blob;              /* 64-byte aligned; of the dataplane's slots */
 	size_t blob_len;
 	bool borrowed;           /* the blob: of opt.kept */

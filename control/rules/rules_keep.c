@@ -21,7 +21,7 @@
 
 #define KEPT_MAGIC 0x504b5331u /* "PKS1" */
 /* To be raised whenever the same rules would be compiled into something else. */
-#define KEPT_VERSION 1u
+#define KEPT_VERSION 2u
 #define ALIGN 64u
 
 #define KEPT_PREFILTER 1u
@@ -159,7 +159,7 @@ int rules_keep(const struct rules *r, void **out, size_t *len)
 static bool blob_is_sound(const uint8_t *p, size_t len, size_t n)
 {
 	struct rules_blob_head h;
-	uint64_t part[3][2];
+	uint64_t part[4][2];
 
 	if (len < sizeof(h))
 		return false;
@@ -167,7 +167,8 @@ static bool blob_is_sound(const uint8_t *p, size_t len, size_t n)
 	part[0][0] = h.block_off, part[0][1] = h.block_len;
 	part[1][0] = h.stream_off, part[1][1] = h.stream_len;
 	part[2][0] = h.automaton_off, part[2][1] = h.automaton_len;
-	for (int i = 0; i < 3; i++)
+	part[3][0] = h.literals_off, part[3][1] = h.literals_len;
+	for (int i = 0; i < 4; i++)
 		if (part[i][0] % ALIGN || part[i][1] > len || part[i][0] > len - part[i][1])
 			return false;
 	return h.magic == RULES_BLOB_MAGIC && h.n_patterns == n;

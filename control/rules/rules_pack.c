@@ -77,6 +77,10 @@ static void place(struct scan_bundle_slot *to, const struct pack_slot *s, uint64
 		to->automaton = at + head.automaton_off;
 		to->automaton_len = head.automaton_len;
 	}
+	if (head.literals_len) {
+		to->literals = at + head.literals_off;
+		to->literals_len = head.literals_len;
+	}
 }
 
 static void put_selectors(const struct rules *r, const struct scan_bundle *head, uint8_t *p, size_t names)

@@ -2,9 +2,8 @@
  * Copyright (c) 2026 The Postern Authors */
 #include "dataplane/scan/automaton.h"
 
-/* A place is followed so far, and all places of a run so many steps an octet. What is not followed
- * to its end counts as met: a text that is made to be slow opens gates, no more. */
-#define FOLLOW_MAX 256u
+/* All places of a run are followed over so many steps an octet. What is not followed to its end
+ * counts as met: a text that is made to be slow opens gates, no more. */
 #define FOLLOW_STEPS 16u
 
 static bool inside(uint64_t off, uint64_t n, size_t len)
@@ -115,10 +114,10 @@ static void follow(struct walk *w, size_t bucket, size_t at)
 {
 	const struct automaton *a = w->a;
 	const uint32_t shift = a->head->shift, accept_from = a->head->accept_from;
-	size_t most = w->n - at < FOLLOW_MAX ? w->n : at + FOLLOW_MAX;
+	size_t most = w->n - at < AUTOMATON_FOLLOW ? w->n : at + AUTOMATON_FOLLOW;
 	uint32_t state = a->head->start[bucket];
 
-	if (w->steps < FOLLOW_MAX) {
+	if (w->steps < AUTOMATON_FOLLOW) {
 		give_up(w, bucket, at + 1);
 		return;
 	}
@@ -149,20 +148,22 @@ static __attribute__((noinline)) void candidates(struct walk *w, uint64_t mask, 
 		follow(w, (size_t)__builtin_ctzll(mask), at);
 }
 
-void automaton_run(const struct automaton *a, const uint8_t *p, size_t n, bool last,
-		   automaton_found *found, void *ctx)
+void automaton_run(const struct automaton *a, const uint8_t *p, size_t n, size_t from, size_t to,
+		   bool last, automaton_found *found, void *ctx)
 {
 	struct walk w = {.a = a, .p = p, .n = n, .last = last,
-			 .steps = (uint64_t)n * FOLLOW_STEPS + FOLLOW_MAX, .found = found, .ctx = ctx};
+			 .steps = (uint64_t)n * FOLLOW_STEPS + AUTOMATON_FOLLOW, .found = found, .ctx = ctx};
 	const struct automaton_head *h = a->head;
-	size_t i = 0;
+	size_t i = from, most = n > AUTOMATON_FIRST ? n - AUTOMATON_FIRST : 0;
 
-	if (n > AUTOMATON_FIRST) {
-		uint32_t c = h->fold[p[3]];
-		uint32_t p0 = pair(h->fold[p[0]], h->fold[p[1]]), p1 = pair(h->fold[p[1]], h->fold[p[2]]);
-		uint32_t p2 = pair(h->fold[p[2]], c);
+	if (most > to)
+		most = to;
+	if (i < most) {
+		uint32_t c = h->fold[p[i + 3]];
+		uint32_t p0 = pair(h->fold[p[i]], h->fold[p[i + 1]]);
+		uint32_t p1 = pair(h->fold[p[i + 1]], h->fold[p[i + 2]]), p2 = pair(h->fold[p[i + 2]], c);
 
-		for (; i + AUTOMATON_FIRST < n; i++) {
+		for (; i < most; i++) {
 			uint32_t d = h->fold[p[i + 4]], p3 = pair(c, d);
 			uint64_t mask = h->mask[0][p0] & h->mask[1][p1] & h->mask[2][p2] & h->mask[3][p3];
 
@@ -175,7 +176,7 @@ void automaton_run(const struct automaton *a, const uint8_t *p, size_t n, bool l
 		}
 	}
 	/* The last few: what pairs there are. */
-	for (; i < n; i++) {
+	for (; i < to; i++) {
 		uint64_t mask = ~(uint64_t)0;
 
 		for (size_t k = 0; k < AUTOMATON_FIRST && i + k + 1 < n; k++)

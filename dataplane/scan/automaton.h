@@ -16,8 +16,8 @@
  *   uint32_t found[n_found]                     gates that are met in a state; gate k is of bucket k % 64
  *   uint32_t id[n_gates]                        what a gate stands for
  *
- * Nothing is kept from run to run: what begins near the end of a run that is not the last counts as
- * met.
+ * Nothing is kept from run to run: what is open at the end of octets that are not the text's last
+ * counts as met.
  */
 
 #include <stdbool.h>
@@ -32,6 +32,8 @@
 #define AUTOMATON_FIRST 4u          /* looked at everywhere; the others where these four agree */
 /* Octets of a pair: without their case, all above 0x7f as one. */
 #define AUTOMATON_FOLDS 128u
+/* Octets that a place is followed over: what is open then counts as met. */
+#define AUTOMATON_FOLLOW 256u
 #define AUTOMATON_DEAD 0u           /* the state that nothing goes on from */
 
 struct automaton_head {
@@ -60,8 +62,9 @@ struct automaton {
  * outlive *out; 64-byte aligned. */
 const char *automaton_open(const void *blob, size_t len, uint32_t ids, struct automaton *out);
 
-/* `end`: offset behind an octet that a match must reach, counted from p. Once a run for each gate. */
+/* `end`: offset behind an octet that a match must reach, counted from p. Once a call for each gate. */
 typedef void automaton_found(void *ctx, uint32_t id, size_t end);
-/* last: the text ends with p[n - 1]. Linear in n whatever the text is. */
-void automaton_run(const struct automaton *a, const uint8_t *p, size_t n, bool last,
-		   automaton_found *found, void *ctx);
+/* Stretches that begin at one of the places [from, to) of p[0..n). last: the text ends with
+ * p[n - 1]. Linear in n whatever the text is. */
+void automaton_run(const struct automaton *a, const uint8_t *p, size_t n, size_t from, size_t to,
+		   bool last, automaton_found *found, void *ctx);

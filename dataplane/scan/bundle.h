@@ -16,7 +16,7 @@
 
 #include "postern/handoff.h"
 
-#define SCAN_BUNDLE_MAGIC 0x4e425350u /* "PSBN" */
+#define SCAN_BUNDLE_MAGIC 0x32425350u /* "PSB2" */
 #define SCAN_BUNDLE_ALIGN 64u
 
 /* SHA-256 of parts is wanted in the attachment view. */
@@ -41,10 +41,11 @@ struct scan_bundle_slot {
 	uint32_t slot;
 	uint32_t flags;              /* SCAN_SLOT_* */
 	uint64_t n_patterns;         /* all ids are below it */
-	/* What of the three there is, has a length that is not 0. */
+	/* What of the four there is, has a length that is not 0. */
 	uint64_t block, block_len;   /* as hs_serialize_database() made it, HS_MODE_BLOCK */
 	uint64_t stream, stream_len; /* the same as HS_MODE_STREAM; of views only, selectors have none */
 	uint64_t automaton, automaton_len; /* automaton.h, beside the databases */
+	uint64_t literals, literals_len;   /* literals.h, the same */
 };
 
 struct scan_bundle_selector {

@@ -18,11 +18,12 @@
 struct scan_message {
 	struct scan_worker *w;
 	struct scan_message *next_free;
-	hs_stream_t *stream;      /* NULL: the view has an automaton only */
+	hs_stream_t *stream;      /* NULL: the view has gates only */
 	uint8_t view;
 	bool failed;
 	bool open;
 	uint64_t octets;          /* so far */
+	struct scan_carry carry;
 };
 
 struct scan_worker {
@@ -44,7 +45,6 @@ struct scan_call {
 	uint32_t cap;
 	uint32_t flags;
 	uint16_t slot;
-	uint64_t base;            /* octets of the text before this run, for the automaton */
 };
 
 static bool is_match(const struct scan_call *t, uint32_t i, uint32_t rule)
@@ -94,11 +94,9 @@ static int on_match(unsigned int id, unsigned long long from, unsigned long long
 	return 0;
 }
 
-static void on_found(void *ctx, uint32_t id, size_t end)
+static void on_found(void *ctx, uint32_t id, uint64_t end)
 {
-	struct scan_call *t = ctx;
-
-	on_match(id, 0, t->base + end, 0, t);
+	on_match(id, 0, end, 0, ctx);
 }
 
 /* The text of this slot begins. */
@@ -193,7 +191,7 @@ unsigned int scan_worker_busy(const struct scan_worker *w)
 uint32_t scan_block(struct scan_worker *w, unsigned int slot, const uint8_t *p, size_t n,
 		    struct handoff_match *match, uint32_t *n_matches, uint32_t cap)
 {
-	struct scan_call t = {w, match, n_matches, cap, 0, (uint16_t)slot, 0};
+	struct scan_call t = {w, match, n_matches, cap, 0, (uint16_t)slot};
 	const struct scan_slot *s = scan_slot(w->g, slot);
 
 	if (!s)
@@ -205,8 +203,7 @@ uint32_t scan_block(struct scan_worker *w, unsigned int slot, const uint8_t *p, 
 		return outcome(&t, HS_INVALID);
 	w->counters[CNT_scan_runs]++;
 	w->counters[CNT_scan_bytes] += n;
-	if (s->automaton_mem)
-		automaton_run(&s->automaton, p, n, true, on_found, &t);
+	scan_gates_block(&s->gates, p, n, on_found, &t);
 	if (!s->block)
 		return t.flags;
 	/* Hyperscan takes no NULL, but a text may be empty, and a rule may match that. */
@@ -224,7 +221,7 @@ bool scan_has_patterns(const struct scan_worker *w, unsigned int slot)
 uint32_t scan_present(struct scan_worker *w, unsigned int slot, struct handoff_match *match,
 		      uint32_t *n_matches, uint32_t cap)
 {
-	struct scan_call t = {w, match, n_matches, cap, 0, (uint16_t)slot, 0};
+	struct scan_call t = {w, match, n_matches, cap, 0, (uint16_t)slot};
 	const struct scan_slot *s = scan_slot(w->g, slot);
 
 	if (s)
@@ -248,6 +245,7 @@ struct scan_message *scan_open(struct scan_worker *w, unsigned int slot)
 	m->failed = false;
 	m->open = true;
 	m->octets = 0;
+	m->carry = (struct scan_carry){0};
 	w->busy++;
 	return m;
 }
@@ -255,7 +253,7 @@ struct scan_message *scan_open(struct scan_worker *w, unsigned int slot)
 uint32_t scan_run(struct scan_message *m, const uint8_t *p, size_t n,
 		  struct handoff_match *match, uint32_t *n_matches, uint32_t cap)
 {
-	struct scan_call t = {m->w, match, n_matches, cap, 0, m->view, m->octets};
+	struct scan_call t = {m->w, match, n_matches, cap, 0, m->view};
 	const struct scan_slot *s = scan_slot(m->w->g, m->view);
 	hs_error_t e = HS_SUCCESS;
 
@@ -266,10 +264,8 @@ uint32_t scan_run(struct scan_message *m, const uint8_t *p, size_t n,
 		return 0;
 	m->w->counters[CNT_scan_runs]++;
 	m->w->counters[CNT_scan_bytes] += n;
+	scan_gates_run(&s->gates, &m->carry, m->octets, p, n, on_found, &t);
 	m->octets += n;
-	/* The view may end with this run, or not: what is open at its end counts as found. */
-	if (s->automaton_mem)
-		automaton_run(&s->automaton, p, n, false, on_found, &t);
 	if (n > UINT_MAX)
 		e = HS_INVALID;
 	else if (m->stream)
@@ -293,13 +289,15 @@ static void put_back(struct scan_message *m)
 uint32_t scan_close(struct scan_message *m, struct handoff_match *match, uint32_t *n_matches,
 		    uint32_t cap)
 {
-	struct scan_call t = {m->w, match, n_matches, cap, 0, m->view, m->octets};
+	struct scan_call t = {m->w, match, n_matches, cap, 0, m->view};
+	const struct scan_slot *s = scan_slot(m->w->g, m->view);
 	uint32_t flags;
 
 	if (m->failed) {
 		scan_abort(m);
 		return RECORD_F_SCAN_PARTIAL;
 	}
+	scan_gates_end(&s->gates, &m->carry, m->octets, on_found, &t);
 	flags = m->stream ? outcome(&t, hs_reset_stream(m->stream, 0, m->w->scratch, on_match, &t)) : 0;
 	put_back(m);
 	return flags;

@@ -124,24 +124,20 @@ static hs_error_t load(const struct reader *r, uint64_t off, uint64_t n, hs_data
 }
 
 /* Copied, for the bundle is unmapped after this. */
-static int load_automaton(struct reader *r, const struct scan_bundle_slot *in, struct scan_slot *s)
+static int load_gates(struct reader *r, const struct scan_bundle_slot *in, struct scan_slot *s)
 {
-	size_t size;
 	const char *why;
+	int rc;
 
-	if (!inside(r, in->automaton, in->automaton_len, 1))
-		return wrong(r, "an automaton lies outside of it");
-	size = (in->automaton_len + SCAN_BUNDLE_ALIGN - 1) / SCAN_BUNDLE_ALIGN * SCAN_BUNDLE_ALIGN;
-	s->automaton_mem = aligned_alloc(SCAN_BUNDLE_ALIGN, size);
-	if (!s->automaton_mem)
-		return -ENOMEM;
-	memcpy(s->automaton_mem, r->p + in->automaton, in->automaton_len);
-	r->g->database_bytes += size;
-	why = in->n_patterns > UINT32_MAX
-		      ? "too many patterns"
-		      : automaton_open(s->automaton_mem, in->automaton_len, (uint32_t)in->n_patterns,
-				       &s->automaton);
-	return why ? wrong(r, why) : 0;
+	if ((in->automaton_len && !inside(r, in->automaton, in->automaton_len, 1)) ||
+	    (in->literals_len && !inside(r, in->literals, in->literals_len, 1)))
+		return wrong(r, "gates lie outside of it");
+	if (in->n_patterns > UINT32_MAX)
+		return wrong(r, "too many patterns");
+	rc = scan_gates_load(in->literals_len ? r->p + in->literals : NULL, in->literals_len,
+			     in->automaton_len ? r->p + in->automaton : NULL, in->automaton_len,
+			     (uint32_t)in->n_patterns, &s->gates, &r->g->database_bytes, &why);
+	return rc == -EINVAL ? wrong(r, why) : rc;
 }
 
 static int load_slot(struct reader *r, const struct scan_bundle_slot *in, struct scan_slot *s)
@@ -150,16 +146,15 @@ static int load_slot(struct reader *r, const struct scan_bundle_slot *in, struct
 	bool streams = in->slot < VIEW_COUNT;
 	size_t state = 0, n = 0;
 	hs_error_t e;
+	int ret;
 
-	if (in->flags & ~SCAN_SLOT_PRESENT || (!in->flags && !in->block_len && !in->automaton_len))
+	if (in->flags & ~SCAN_SLOT_PRESENT ||
+	    (!in->flags && !in->block_len && !in->automaton_len && !in->literals_len))
 		return wrong(r, "a slot without use, or with unknown flags");
 	s->present = in->flags & SCAN_SLOT_PRESENT;
-	if (in->automaton_len) {
-		int ret = load_automaton(r, in, s);
-
-		if (ret)
-			return ret;
-	}
+	ret = load_gates(r, in, s);
+	if (ret)
+		return ret;
 	if (!in->block_len)
 		return in->stream_len ? wrong(r, "a stream without a block") : 0;
 	e = load(r, in->block, in->block_len, &s->block);
@@ -256,7 +251,7 @@ void scan_generation_free(struct scan_generation *g)
 	for (unsigned int i = 0; i < g->n_slots; i++) {
 		hs_free_database(g->slot[i].block);
 		hs_free_database(g->slot[i].stream);
-		free(g->slot[i].automaton_mem);
+		scan_gates_free(&g->slot[i].gates);
 	}
 	hs_free_scratch(g->scratch);
 	free(g->slot);

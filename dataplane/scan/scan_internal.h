@@ -9,15 +9,14 @@
 #include <hs/hs_common.h>
 #include <hs/hs_runtime.h>
 
-#include "dataplane/scan/automaton.h"
 #include "dataplane/scan/scan.h"
+#include "dataplane/scan/scan_gates.h"
 
 /* Databases of one slot. */
 struct scan_slot {
 	hs_database_t *block;     /* NULL: there is none, nor a stream */
 	hs_database_t *stream;    /* NULL: of a selector */
-	void *automaton_mem;      /* 64-byte aligned copy; NULL: none */
-	struct automaton automaton;
+	struct scan_gates gates;
 	bool present;             /* that there is a text is reported */
 };
 
@@ -37,7 +36,7 @@ struct scan_generation {
 
 static inline bool scan_slot_matches(const struct scan_slot *s)
 {
-	return s->block || s->automaton_mem;
+	return s->block || scan_gates_any(&s->gates);
 }
 
 /* NULL: no rules. */

@@ -48,7 +48,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	    !regex_determinise(&nfa, &gate, 1, 500, &blob, &len, &states)) {
 		if (automaton_open(blob, len, 4, &a))
 			abort();
-		automaton_run(&a, data, size, data[0] & 16, found, &size);
+		automaton_run(&a, data, size, 0, size, data[0] & 16, found, &size);
 	}
 	free(blob);
 	regex_nfa_free(&nfa);

@@ -112,10 +112,10 @@ static void opens(const struct automaton *a, const struct draw *d)
 	unsigned int n = 0, m = 0;
 	size_t cut = rnd((uint32_t)d->n + 1);
 
-	automaton_run(a, d->p, d->n, true, count, &n);
+	automaton_run(a, d->p, d->n, 0, d->n, true, count, &n);
 	assert_int_equal(n, 1); /* however often it is met */
-	automaton_run(a, d->p, cut, false, count, &m);
-	automaton_run(a, d->p + cut, d->n - cut, true, count, &m);
+	automaton_run(a, d->p, cut, 0, cut, false, count, &m);
+	automaton_run(a, d->p + cut, d->n - cut, 0, d->n - cut, true, count, &m);
 	assert_true(m > 0);
 }
 
