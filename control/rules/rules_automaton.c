@@ -15,16 +15,16 @@
 #define SAMPLE (64u * 1024)
 /* Opens more often than once in so many octets of mail: no use as a gate. */
 #define RARE (1.0 / 3000)
-/* Of the places of a text, so many may look like a beginning: each costs what 20 others do. */
-#define BEGINNINGS 0.002
+/* Of the places of a text, so many may look like a beginning: each costs what 30 others do. */
+#define BEGINNINGS 0.0006
 #define MAX_STATES 20000u    /* of all; 256 octets each */
 #define MAX_OWN 2000u        /* of one */
-#define MAX_POSITIONS 200000u
+#define MAX_POSITIONS 1000000u
 
 static double beginnings(const struct automaton *a)
 {
 	static uint8_t text[SAMPLE];
-	const uint8_t *fold = a->head->fold;
+	const uint8_t *class = a->head->pair_class;
 	size_t n = 0;
 
 	if (!text[0])
@@ -33,7 +33,8 @@ static double beginnings(const struct automaton *a)
 		uint64_t mask = ~(uint64_t)0;
 
 		for (size_t k = 0; k < AUTOMATON_FIRST; k++)
-			mask &= a->head->mask[k][fold[text[i + k]] * AUTOMATON_FOLDS + fold[text[i + k + 1]]];
+			mask &= a->first[(class[text[i + k]] * a->head->pair_classes + class[text[i + k + 1]]) *
+						 AUTOMATON_FIRST + k];
 		n += mask != 0;
 	}
 	return (double)n / SAMPLE;
@@ -43,7 +44,7 @@ static double beginnings(const struct automaton *a)
 static bool useful(struct rules *r, const struct regex *re, const struct regex_stretch *s)
 {
 	struct regex_nfa nfa = {.limit = MAX_POSITIONS / 10};
-	struct regex_gate gate;
+	struct regex_gate gate = {0};
 	struct automaton a;
 	size_t len, states;
 	void *blob = NULL;
@@ -53,6 +54,7 @@ static bool useful(struct rules *r, const struct regex *re, const struct regex_s
 	    !regex_determinise(&nfa, &gate, 1, MAX_OWN, &blob, &len, &states))
 		ok = !automaton_open(blob, len, 1, &a) && beginnings(&a) <= BEGINNINGS;
 	r->oom |= nfa.oom;
+	regex_gate_free(&gate);
 	free(blob);
 	regex_nfa_free(&nfa);
 	return ok;
@@ -105,6 +107,8 @@ void rules_automaton_end(struct rules_automaton *a, struct rules *r, struct rule
 		else if (rc)
 			r->oom = true;
 	}
+	for (size_t k = 0; k < n; k++)
+		regex_gate_free(&a->gate[k]);
 	for (size_t k = a->n; k < n; k++) {
 		r->rule[a->rule[k]].tier = RULE_CONTROL;
 		r->rule[a->rule[k]].why = "the automaton has no room for it";

@@ -235,4 +235,8 @@ struct rules_matcher *rules_matcher_new(void);
 void rules_matcher_free(struct rules_matcher *m);
 long rules_match(struct rules_matcher *m, const struct rule_source *src, const struct rules_slot *slot,
 		 struct str text, size_t from, uint32_t max, struct str *where);
+/* The same in the lines that places (offsets of octets in them) lie in; place[] is sorted. */
+long rules_match_places(struct rules_matcher *m, const struct rule_source *src,
+			const struct rules_slot *slot, struct str text, uint64_t *place, size_t n,
+			uint32_t max, struct str *where);
 const struct rules_slot *rules_slot_at(const struct rules *r, uint16_t number);

@@ -12,11 +12,13 @@
 #include <string.h>
 
 #include "control/rules/rules_internal.h"
+#include "dataplane/scan/gate.h"
 #include "postern/limits.h"
 
 struct seen {
 	uint32_t count;
-	uint64_t end;            /* of the first one */
+	uint32_t entries;
+	uint32_t last;           /* 1 + index of its last entry; the one before is in judging.before */
 };
 
 /* In place of a number of matches: PCRE2 ran into a limit; the text could not be had. */
@@ -30,6 +32,8 @@ struct judging {
 	const struct rules_source *src;
 	struct rules_matcher *matcher;
 	struct seen *seen;       /* by rule */
+	const struct handoff_match *match;
+	uint32_t *before;        /* by match: 1 + index of the rule's entry before it */
 	double *value;           /* by rule */
 	bool *open;              /* by rule: it could not be decided */
 	struct str *where;       /* by rule */
@@ -101,41 +105,81 @@ static uint32_t most(const struct rules *r, size_t i)
 										   : UINT16_MAX;
 }
 
-/* How often the pattern matches; LIMITED, CANNOT. */
-static long look(struct judging *j, size_t i, size_t from)
+/* The text that rule i is about. 1, 0: there is nothing that could match, CANNOT. */
+static int text_for(struct judging *j, size_t i, size_t slot, struct str *text)
 {
 	const struct rule_source *src = &j->r->src[i];
-	size_t slot = slot_index(j->r, j->r->rule[i].slot);
-	struct str text = STR("");
 
 	if (slot == j->r->n_slots)
 		return CANNOT;
 	switch (text_of(j, slot)) {
 	case TEXT_THERE:
-		text = j->text[slot].text;
-		break;
+		*text = j->text[slot].text;
+		return 1;
 	case TEXT_ABSENT:
 		/* A header that is not there is its default, or empty; of a view there is nothing. */
 		if (!is_field(j->r->rule[i].slot) || j->r->slot[slot].lines)
 			return 0;
-		if (src->has_default)
-			text = str_c(src->unset);
-		from = 0;
-		break;
+		*text = src->has_default ? str_c(src->unset) : STR("");
+		return 1;
 	default:
 		return CANNOT;
 	}
+}
+
+static bool ready(struct judging *j, size_t i)
+{
 	if (!j->matcher)
 		j->matcher = rules_matcher_new();
-	if (!j->matcher) {
-		j->oom = true;
+	j->oom |= !j->matcher || !rules_code(j->r, i);
+	return !j->oom;
+}
+
+/* How often the pattern matches; LIMITED, CANNOT. */
+static long look(struct judging *j, size_t i)
+{
+	size_t slot = slot_index(j->r, j->r->rule[i].slot);
+	struct str text = STR("");
+	int there = text_for(j, i, slot, &text);
+
+	if (there <= 0)
+		return there;
+	if (!ready(j, i))
 		return CANNOT;
-	}
-	if (!rules_code(j->r, i)) {
-		j->oom = true;
+	return rules_match(j->matcher, &j->r->src[i], &j->r->slot[slot], text, 0, most(j->r, i), &j->where[i]);
+}
+
+/*
+ * The same, where all places of a gate are known: a match holds what opened it, and lies within one
+ * line.
+ */
+static long look_at_places(struct judging *j, size_t i)
+{
+	size_t slot = slot_index(j->r, j->r->rule[i].slot), n = 0;
+	uint64_t place[GATE_PLACES];
+	struct str text = STR("");
+	int there = text_for(j, i, slot, &text);
+
+	if (there <= 0)
+		return there;
+	if (!ready(j, i))
 		return CANNOT;
+	for (uint32_t k = j->seen[i].last; k && n < GATE_PLACES; k = j->before[k - 1]) {
+		place[n] = j->match[k - 1].end;
+		place[n] -= place[n] > 0;
+		n++;
 	}
-	return rules_match(j->matcher, src, &j->r->slot[slot], text, from, most(j->r, i), &j->where[i]);
+	return rules_match_places(j->matcher, &j->r->src[i], &j->r->slot[slot], text, place, n, most(j->r, i),
+				  &j->where[i]);
+}
+
+static bool places_known(const struct judging *j, size_t i)
+{
+	const struct rule *rule = &j->r->rule[i];
+	const struct rules_slot *slot = rules_slot_at(j->r, rule->slot);
+
+	return (rule->tier == RULE_GATED || rule->tier == RULE_AUTOMATON) && slot && slot->lines &&
+	       j->seen[i].count == j->seen[i].entries && j->seen[i].entries <= GATE_PLACES;
 }
 
 /* A native rule without a match: what a header that is not there says. */
@@ -157,14 +201,13 @@ static long of_pattern(struct judging *j, size_t i)
 	const struct seen *s = &j->seen[i];
 
 	if (j->in_full || rule->tier == RULE_CONTROL)
-		return look(j, i, 0);
+		return look(j, i);
 	if (!s->count)
 		return not_seen(j, i);
 	if (rule->tier == RULE_NATIVE)
 		return 1;
 	j->out->gates++;
-	/* Every match holds a literal of its gate, and none of those ends before the first. */
-	return look(j, i, rule->tier == RULE_GATED && s->end ? (size_t)s->end - 1 : 0);
+	return places_known(j, i) ? look_at_places(j, i) : look(j, i);
 }
 
 static void decide(struct judging *j, size_t i)
@@ -196,10 +239,10 @@ static void decide_meta(struct judging *j, size_t i)
 		j->value[i] = rules_meta_value(src, j->value);
 }
 
-static void count_matches(struct judging *j, const struct handoff_match *match, size_t n)
+static void count_matches(struct judging *j, size_t n)
 {
 	for (size_t m = 0; m < n; m++) {
-		const struct handoff_match one = match[m];
+		const struct handoff_match one = j->match[m];
 		const struct rules_slot *slot = rules_slot_at(j->r, one.slot);
 		uint32_t count = one.count ? one.count : 1;
 		struct seen *s;
@@ -211,8 +254,9 @@ static void count_matches(struct judging *j, const struct handoff_match *match, 
 			continue;
 		}
 		s = &j->seen[slot->rule[one.rule]];
-		if (!s->count || one.end < s->end)
-			s->end = one.end;
+		s->entries++;
+		j->before[m] = s->last;
+		s->last = (uint32_t)m + 1;
 		s->count = s->count > UINT32_MAX - count ? UINT32_MAX : s->count + count;
 	}
 }
@@ -263,28 +307,28 @@ static long write_hits(struct judging *j, struct rule_hit *hit, size_t cap)
 	return (long)n;
 }
 
-static bool start(struct judging *j)
+static bool start(struct judging *j, size_t n_matches)
 {
 	size_t n = j->r->n + 1;
 
 	j->seen = calloc(n, sizeof(*j->seen));
+	j->before = calloc(n_matches + 1, sizeof(*j->before));
 	j->value = calloc(n, sizeof(*j->value));
 	j->where = calloc(n, sizeof(*j->where));
 	j->open = calloc(n, sizeof(*j->open));
 	j->text = calloc(j->r->n_slots + 1, sizeof(*j->text));
-	return j->seen && j->value && j->where && j->open && j->text;
+	return j->seen && j->before && j->value && j->where && j->open && j->text;
 }
 
-static long judge(struct judging *j, const struct handoff_match *match, size_t n_matches,
-		  struct rule_hit *hit, size_t cap)
+static long judge(struct judging *j, size_t n_matches, struct rule_hit *hit, size_t cap)
 {
 	const struct rules *r = j->r;
 	long n = -ENOMEM;
 
 	*j->out = (struct rules_judged){0};
-	if (!start(j))
+	if (!start(j, n_matches))
 		goto out;
-	count_matches(j, match, n_matches);
+	count_matches(j, n_matches);
 	for (size_t i = 0; i < r->n && !j->oom; i++)
 		if (r->rule[i].tier != RULE_OFF && r->rule[i].tier != RULE_NOT_SUPPORTED &&
 		    r->rule[i].kind != RULE_META)
@@ -301,6 +345,7 @@ static long judge(struct judging *j, const struct handoff_match *match, size_t n
 out:
 	rules_matcher_free(j->matcher);
 	free(j->seen);
+	free(j->before);
 	free(j->value);
 	free(j->where);
 	free(j->open);
@@ -312,10 +357,10 @@ long rules_judge(const struct rules *r, const struct handoff_match *match, size_
 		 uint32_t flags, const struct rules_source *src, struct rule_hit *hit, size_t cap,
 		 struct rules_judged *out)
 {
-	struct judging j = {.r = r, .src = src, .out = out};
+	struct judging j = {.r = r, .src = src, .match = match, .out = out};
 
 	j.in_full = src && (flags & (RECORD_F_SCAN_PARTIAL | RECORD_F_MATCHES_CUT));
-	return judge(&j, match, n_matches, hit, cap);
+	return judge(&j, n_matches, hit, cap);
 }
 
 long rules_judge_in_full(const struct rules *r, const struct rules_source *src,
@@ -323,5 +368,5 @@ long rules_judge_in_full(const struct rules *r, const struct rules_source *src,
 {
 	struct judging j = {.r = r, .src = src, .out = out, .in_full = true};
 
-	return judge(&j, NULL, 0, hit, cap);
+	return judge(&j, 0, hit, cap);
 }

@@ -11,89 +11,83 @@
 
 #include "dataplane/scan/literals.h"
 
-/* What the filter's octets are to be, at the most, for each gram; a cache of 32 KiB bounds it. */
-#define FILTER_SPARSE 16u
-#define FILTER_MAX_BITS 15u
+/* Octets of the filter for each gram, at the most; what is in the second cache bounds it. */
+#define FILTER_SPARSE 32u
+#define FILTER_MAX_BITS 16u
 #define ALIGN 64u
 
 /* A gram that is in the filter, and how many literals have it. */
 struct gram {
-	uint32_t value;
-	unsigned int width;
-	uint32_t n;
+	uint32_t value, n;
 };
 
 struct builder {
-	struct rules *r;
 	struct literals_entry *entry;
-	uint8_t *width;          /* beside entry */
-	size_t n, cap;
+	size_t n;
 	struct gram *gram;       /* by hash; n 0: free */
 	size_t gram_mask;
 	uint32_t *id;
 	size_t n_gates;
 };
 
-static uint32_t value_of(const uint8_t *octet, unsigned int width)
+static struct gram *find(const struct builder *b, uint32_t value)
 {
-	uint32_t v = 0;
+	size_t i = literals_hash(value) >> 8;
 
-	memcpy(&v, octet, width == LITERALS_OF_FOUR ? 4 : 3);
-	v |= LITERALS_FOLD;
-	return width == LITERALS_OF_FOUR ? v : v & 0xffffff;
-}
-
-static struct gram *find(const struct builder *b, uint32_t value, unsigned int width)
-{
-	size_t i = literals_hash(value) + width;
-
-	while (b->gram[i & b->gram_mask].n &&
-	       (b->gram[i & b->gram_mask].value != value || b->gram[i & b->gram_mask].width != width))
+	while (b->gram[i & b->gram_mask].n && b->gram[i & b->gram_mask].value != value)
 		i++;
 	return &b->gram[i & b->gram_mask];
 }
 
-/* How often a place of mail will pass the filter for this gram, and be compared with what is there. */
-static double cost(const struct builder *b, const struct regex_literal *l, unsigned int at, unsigned int width)
+/* Octets that share their lowest three bits with this one: the filter does not tell them apart. */
+static double behind(uint8_t octet)
 {
-	struct regex_literal part = {.len = (uint8_t)(width == LITERALS_OF_FOUR ? 4 : 3), .caseless = true};
-	const struct gram *g = find(b, value_of(l->octet + at, width), width);
+	struct regex_class c = {{0}};
 
-	if (at + part.len < l->len)
-		part.len++;
-	for (unsigned int i = 0; i < part.len; i++) {
+	for (unsigned int o = octet & 7; o < 256; o += 8)
+		regex_class_add(&c, o, o);
+	return regex_class_frequency(&c);
+}
+
+/* How often a place of mail will pass the filter for this gram: where it stands, and where another
+ * one has its octet in the filter. What is compared then costs about a tenth of that for each. */
+static double cost(const struct builder *b, const struct regex_literal *l, unsigned int at)
+{
+	struct regex_literal part = {.len = LITERALS_GRAM, .caseless = true};
+	const struct gram *g = find(b, literals_gram(l->octet + at));
+	bool last = at + LITERALS_GRAM == l->len;
+	double f;
+
+	for (unsigned int i = 0; i < LITERALS_GRAM; i++) {
 		uint8_t c = l->octet[at + i];
 
 		part.octet[i] = c >= 'A' && c <= 'Z' ? c | 0x20 : c;
 	}
-	return regex_literal_frequency(&part) * (10 + g->n) + (g->n ? 0 : 1e-5);
+	f = regex_literal_frequency(&part) * (last ? 1 : behind(l->octet[at + LITERALS_GRAM]));
+	return f * (1 + g->n / 10.0) + (g->n ? 0 : (last ? 1.0 : 0.125) / (1u << FILTER_MAX_BITS));
 }
 
 static void add(struct builder *b, const struct regex_literal *l, uint16_t gate)
 {
-	unsigned int width = l->len < 4 ? LITERALS_OF_THREE : LITERALS_OF_FOUR, best = 0;
-	unsigned int octets = width == LITERALS_OF_FOUR ? 4 : 3;
 	struct literals_entry e = {.gate = gate, .len = l->len};
 	double least = 0;
 	struct gram *g;
 
-	for (unsigned int at = 0; at + octets <= l->len; at++) {
-		double c = cost(b, l, at, width);
+	for (unsigned int at = 0; at + LITERALS_GRAM <= l->len; at++) {
+		double c = cost(b, l, at);
 
 		if (at == 0 || c < least) {
 			least = c;
-			best = at;
+			e.at = (uint8_t)at;
 		}
 	}
-	e.at = (uint8_t)best;
-	e.gram = value_of(l->octet + best, width);
+	e.gram = literals_gram(l->octet + e.at);
 	memcpy(e.octet, l->octet, l->len);
 	for (unsigned int i = 0; i < l->len; i++)
 		if (l->caseless && l->octet[i] >= 'a' && l->octet[i] <= 'z')
 			e.fold[i] = 0x20;
-	g = find(b, e.gram, width);
-	*g = (struct gram){e.gram, width, g->n + 1};
-	b->width[b->n] = (uint8_t)width;
+	g = find(b, e.gram);
+	*g = (struct gram){e.gram, g->n + 1};
 	b->entry[b->n++] = e;
 }
 
@@ -111,86 +105,64 @@ static size_t aligned(size_t n)
 	return (n + ALIGN - 1) & ~(size_t)(ALIGN - 1);
 }
 
-/* Places of all parts; the size of all. */
-static size_t lay_out(const struct builder *b, struct literals_head *h)
+static void lay_out(const struct builder *b, struct literals_head *h)
 {
 	size_t end = aligned(sizeof(*h));
 
-	for (size_t i = 0; i < b->n; i++)
-		h->table[b->width[i]].n++;
-	for (unsigned int w = 0; w < LITERALS_WIDTHS; w++) {
-		struct literals_table *t = &h->table[w];
-
-		if (!t->n)
-			continue;
-		t->filter_bits = bits_for((size_t)t->n * FILTER_SPARSE, FILTER_MAX_BITS);
-		t->bucket_bits = bits_for((size_t)t->n * 2, LITERALS_MAX_BITS);
-		t->filter_off = (uint32_t)end;
-		end = aligned(end + ((size_t)1 << t->filter_bits));
-		t->bucket_off = (uint32_t)end;
-		end = aligned(end + (((size_t)1 << t->bucket_bits) + 1) * 4);
-	}
-	h->entry_off = (uint32_t)end;
-	end = aligned(end + b->n * sizeof(struct literals_entry));
-	h->id_off = (uint32_t)end;
-	return aligned(end + b->n_gates * 4);
+	h->filter_bits = bits_for(b->n * FILTER_SPARSE, FILTER_MAX_BITS);
+	h->bucket_bits = bits_for(b->n * 2, LITERALS_MAX_BITS);
+	h->filter_off = (uint32_t)end;
+	h->bucket_off = (uint32_t)aligned(h->filter_off + ((size_t)1 << h->filter_bits));
+	h->entry_off = (uint32_t)aligned(h->bucket_off + (((size_t)1 << h->bucket_bits) + 1) * 4);
+	h->id_off = (uint32_t)aligned(h->entry_off + b->n * sizeof(struct literals_entry));
+	h->size = (uint32_t)aligned(h->id_off + b->n_gates * 4);
 }
 
-static void fill_filter(const struct literals_table *t, const struct literals_entry *e, unsigned int octets,
-			uint8_t *filter)
+static void fill_filter(const struct literals_head *h, const struct literals_entry *e, uint8_t *filter)
 {
-	uint8_t *f = &filter[literals_hash(e->gram) >> (32 - t->filter_bits)];
+	bool last = e->at + LITERALS_GRAM == e->len;
 
-	*f |= e->at + octets < e->len ? (uint8_t)(1u << (e->octet[e->at + octets] & 7)) : 0xff;
+	filter[literals_hash(e->gram) >> (32 - h->filter_bits)] |=
+		last ? 0xff : (uint8_t)(1u << (e->octet[e->at + LITERALS_GRAM] & 7));
 }
 
-/* Entries of one width, in order of their buckets, from entry number `first` on. */
-static void fill_table(const struct builder *b, const struct literals_head *h, unsigned int w, uint32_t first,
-		       uint8_t *blob)
+/* Entries in order of their buckets. */
+static void fill_entries(const struct builder *b, const struct literals_head *h, uint32_t *bucket,
+			 struct literals_entry *to)
 {
-	const struct literals_table *t = &h->table[w];
-	uint32_t *bucket = (uint32_t *)(void *)(blob + t->bucket_off);
-	struct literals_entry *to = (struct literals_entry *)(void *)(blob + h->entry_off);
-	size_t n_buckets = (size_t)1 << t->bucket_bits;
+	size_t n_buckets = (size_t)1 << h->bucket_bits;
+	unsigned int shift = 32 - h->bucket_bits;
 
 	for (size_t i = 0; i < b->n; i++)
-		if (b->width[i] == w)
-			bucket[(literals_hash(b->entry[i].gram) >> (32 - t->bucket_bits)) + 1]++;
-	bucket[0] = first;
+		bucket[(literals_hash(b->entry[i].gram) >> shift) + 1]++;
 	for (size_t i = 1; i <= n_buckets; i++)
 		bucket[i] += bucket[i - 1];
-	/* From the back, so that a bucket's start is its own again when all are placed. */
-	for (size_t i = b->n; i-- > 0;) {
-		const struct literals_entry *e = &b->entry[i];
-
-		if (b->width[i] != w)
-			continue;
-		to[--bucket[(literals_hash(e->gram) >> (32 - t->bucket_bits)) + 1]] = *e;
-		fill_filter(t, e, w == LITERALS_OF_FOUR ? 4 : 3, blob + t->filter_off);
-	}
-	/* ... of which each had been moved to the start of the one before. */
+	/* From the back: the end of each goes down to its start. */
+	for (size_t i = b->n; i-- > 0;)
+		to[--bucket[(literals_hash(b->entry[i].gram) >> shift) + 1]] = b->entry[i];
 	memmove(bucket, bucket + 1, n_buckets * 4);
-	bucket[n_buckets] = first + t->n;
+	bucket[n_buckets] = (uint32_t)b->n;
 }
 
 static int make(const struct builder *b, void **out, size_t *len)
 {
 	struct literals_head h = {.magic = LITERALS_MAGIC, .n_entries = (uint32_t)b->n,
 				  .n_gates = (uint32_t)b->n_gates};
-	size_t size = lay_out(b, &h);
-	uint8_t *blob = aligned_alloc(ALIGN, size);
+	uint8_t *blob;
 
+	lay_out(b, &h);
+	blob = aligned_alloc(ALIGN, h.size);
 	if (!blob)
 		return -ENOMEM;
-	memset(blob, 0, size);
-	h.size = (uint32_t)size;
+	memset(blob, 0, h.size);
 	memcpy(blob, &h, sizeof(h));
-	for (unsigned int w = 0; w < LITERALS_WIDTHS; w++)
-		if (h.table[w].n)
-			fill_table(b, &h, w, w ? h.table[0].n : 0, blob);
+	for (size_t i = 0; i < b->n; i++)
+		fill_filter(&h, &b->entry[i], blob + h.filter_off);
+	fill_entries(b, &h, (uint32_t *)(void *)(blob + h.bucket_off),
+		     (struct literals_entry *)(void *)(blob + h.entry_off));
 	memcpy(blob + h.id_off, b->id, b->n_gates * 4);
 	*out = blob;
-	*len = size;
+	*len = h.size;
 	return 0;
 }
 
@@ -223,7 +195,7 @@ static void make_room(struct rules *r, const struct rules_slot *slot, size_t *n,
 
 void rules_literals_build(struct rules *r, struct rules_slot *slot)
 {
-	struct builder b = {.r = r};
+	struct builder b = {0};
 	size_t n, gates;
 
 	if (!room(r, slot, &n, &gates))
@@ -233,9 +205,8 @@ void rules_literals_build(struct rules *r, struct rules_slot *slot)
 	b.gram_mask = ((size_t)1 << bits_for(2 * n + 1, 30)) - 1;
 	b.gram = calloc(b.gram_mask + 1, sizeof(*b.gram));
 	b.entry = calloc(n + 1, sizeof(*b.entry));
-	b.width = calloc(n + 1, 1);
 	b.id = calloc(gates, sizeof(*b.id));
-	if (b.gram && b.entry && b.width && b.id) {
+	if (b.gram && b.entry && b.id) {
 		for (size_t k = 0; k < slot->n; k++) {
 			const struct regex_literals *gate = &r->src[slot->rule[k]].gate;
 
@@ -251,6 +222,5 @@ void rules_literals_build(struct rules *r, struct rules_slot *slot)
 	}
 	free(b.gram);
 	free(b.entry);
-	free(b.width);
 	free(b.id);
 }

@@ -113,6 +113,49 @@ static size_t line_start(struct str text, size_t from)
 	return from;
 }
 
+/* One line's matches; *next: where the next one begins. */
+static long match_line(struct rules_matcher *m, const struct rule_source *src, const struct rules_slot *slot,
+		       struct str text, size_t at, uint32_t max, struct str *where, size_t *next)
+{
+	struct str line = str_skip(text, at);
+	size_t n = str_find(line, '\n');
+	bool feed = n < line.n;
+
+	*next = at + n + 1;
+	if (src->no_subject && at == 0)
+		return 0;
+	return count(m, src->code, str_cut(line, n + (feed && slot->line_feed)), max, where);
+}
+
+static int by_place(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+long rules_match_places(struct rules_matcher *m, const struct rule_source *src,
+			const struct rules_slot *slot, struct str text, uint64_t *place, size_t n,
+			uint32_t max, struct str *where)
+{
+	size_t next = 0;
+	bool limit = false;
+	long found = 0;
+
+	qsort(place, n, sizeof(*place), by_place);
+	for (size_t i = 0; i < n && (uint32_t)found < max; i++) {
+		long k;
+
+		if (place[i] < next || place[i] >= text.n)
+			continue;
+		k = match_line(m, src, slot, text, line_start(text, (size_t)place[i]), max - (uint32_t)found,
+			       found ? NULL : where, &next);
+		limit |= k < 0;
+		found += k > 0 ? k : 0;
+	}
+	return !found && limit ? -1 : found;
+}
+
 long rules_match(struct rules_matcher *m, const struct rule_source *src, const struct rules_slot *slot,
 		 struct str text, size_t from, uint32_t max, struct str *where)
 {
@@ -123,19 +166,12 @@ long rules_match(struct rules_matcher *m, const struct rule_source *src, const s
 	if (!slot->lines)
 		return count(m, src->code, text, max, where);
 	at = line_start(text, from);
-	if (src->no_subject && at == 0)
-		at = str_find(text, '\n') + 1;
 	while (at < text.n && (uint32_t)found < max) {
-		struct str line = str_skip(text, at);
-		size_t n = str_find(line, '\n');
-		bool feed = n < line.n;
-		long k = count(m, src->code, str_cut(line, n + (feed && slot->line_feed)),
-			       max - (uint32_t)found, found ? NULL : where);
-
 		/* One line that cannot be told says nothing of the others. */
+		long k = match_line(m, src, slot, text, at, max - (uint32_t)found, found ? NULL : where, &at);
+
 		limit |= k < 0;
 		found += k > 0 ? k : 0;
-		at += n + 1;
 	}
 	return !found && limit ? -1 : found;
 }

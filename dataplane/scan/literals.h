@@ -6,15 +6,13 @@
  * Thousands of literals that are seldom met, made by control (control/rules/rules_literals.c): says
  * which gates one of their literals was found for.
  *
- * Of each literal control chose a gram, the four octets in it (three of the shortest) that mail has
- * least. At each place of a text the gram there, cases aside, is looked up in a filter that fits the
+ * Of each literal control chose a gram, the four octets in it that mail has least. At each place of a text the gram there, cases aside, is looked up in a filter that fits the
  * first cache: one octet by the gram's hash, one bit in it by the octet behind the gram. What passes
  * is compared with the literals of that gram.
  *
  *   struct literals_head
- *   for both widths of grams:
- *     uint8_t  filter[1 << filter_bits]
- *     uint32_t bucket[(1 << bucket_bits) + 1]   by the same hash: offsets into entry
+ *   uint8_t  filter[1 << filter_bits]
+ *   uint32_t bucket[(1 << bucket_bits) + 1]     by the same hash: offsets into entry
  *   struct literals_entry entry[n_entries]
  *   uint32_t id[n_gates]                        what a gate stands for
  */
@@ -22,6 +20,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
+
+#include "dataplane/scan/gate.h"
 
 #define LITERALS_MAGIC 0x50534c54u /* "PSLT" */
 #define LITERALS_LEN 24u           /* octets of one, at most */
@@ -30,18 +31,14 @@
 #define LITERALS_MAX_BITS 18u
 #define LITERALS_MIN_BITS 3u
 
-enum { LITERALS_OF_FOUR, LITERALS_OF_THREE, LITERALS_WIDTHS };
+#define LITERALS_GRAM 4u
 
 struct literals_head {
 	uint32_t magic;
 	uint32_t size;            /* of all */
 	uint32_t n_entries, n_gates;
-	uint32_t entry_off, id_off;          /* from the head; 64-byte aligned */
-	struct literals_table {
-		uint32_t n;       /* entries; 0: there is no table */
-		uint32_t filter_bits, bucket_bits;
-		uint32_t filter_off, bucket_off;
-	} table[LITERALS_WIDTHS];
+	uint32_t filter_bits, bucket_bits;
+	uint32_t filter_off, bucket_off, entry_off, id_off; /* from the head; 64-byte aligned */
 };
 
 struct literals_entry {
@@ -55,12 +52,20 @@ struct literals_entry {
 
 struct literals {
 	const struct literals_head *head;
+	const uint8_t *filter;
+	const uint32_t *bucket;
 	const struct literals_entry *entry;
 	const uint32_t *id;
 };
 
-/* Both sides hash alike. A gram of three has a zero in its highest octet. */
-#define LITERALS_FOLD 0x20202020u
+/* Both sides read and hash alike. */
+static inline uint32_t literals_gram(const uint8_t *p)
+{
+	uint32_t v;
+
+	memcpy(&v, p, LITERALS_GRAM);
+	return v | 0x20202020u;
+}
 static inline uint32_t literals_hash(uint32_t gram)
 {
 	return gram * 0x9e3779b1u;
@@ -70,11 +75,9 @@ static inline uint32_t literals_hash(uint32_t gram)
  * outlive *out; 64-byte aligned. */
 const char *literals_open(const void *blob, size_t len, uint32_t ids, struct literals *out);
 
-/* `end`: offset behind the literal, counted from p. Once a call for each gate. */
-typedef void literals_found(void *ctx, uint32_t id, size_t end);
 /*
  * Literals whose gram begins at one of the places [from, to) of p[0..n). A text made to be slow opens
  * all gates instead: linear in n.
  */
 void literals_run(const struct literals *l, const uint8_t *p, size_t n, size_t from, size_t to,
-		  literals_found *found, void *ctx);
+		  gate_found *found, void *ctx);

@@ -10,10 +10,17 @@
 #include "postern/stats.h"
 
 /*
- * Where in the match list a rule was found last. Only a hint, checked against the list itself, so
- * that it serves all messages of the worker and is never cleared.
+ * Where in the match list a rule was found last, and how many places of a gate are there. Only a
+ * hint, checked against the list itself, so that it serves all messages of the worker and is never
+ * cleared.
  */
 #define SCAN_HINTS 1024u
+struct scan_hint {
+	uint16_t at;
+	uint16_t places;
+};
+/* Places of gates leave so much of the list to rules that are not in it yet. */
+#define PLACES_SHARE 2u
 
 struct scan_message {
 	struct scan_worker *w;
@@ -34,7 +41,7 @@ struct scan_worker {
 	unsigned int busy;
 	struct scan_message *free[VIEW_COUNT];
 	struct scan_message *slot[VIEW_COUNT]; /* max_streams each, or NULL */
-	uint16_t hint[SCAN_HINTS];
+	struct scan_hint hint[SCAN_HINTS];
 };
 
 /* One call: where its matches go. */
@@ -52,19 +59,37 @@ static bool is_match(const struct scan_call *t, uint32_t i, uint32_t rule)
 	return i < *t->n && t->match[i].rule == rule && t->match[i].slot == t->slot;
 }
 
+static struct scan_hint *hint_of(struct scan_call *t, uint32_t rule)
+{
+	return &t->w->hint[((rule + t->slot * 64u) * 2654435761u) >> 22];
+}
+
 static struct handoff_match *find_match(struct scan_call *t, uint32_t rule)
 {
-	uint16_t *hint = &t->w->hint[(rule * 2654435761u) >> 22];
+	struct scan_hint *hint = hint_of(t, rule);
 
-	if (is_match(t, *hint, rule))
-		return &t->match[*hint];
+	if (is_match(t, hint->at, rule))
+		return &t->match[hint->at];
 	for (uint32_t i = 0; i < *t->n; i++) {
 		if (is_match(t, i, rule)) {
-			*hint = (uint16_t)i;
+			*hint = (struct scan_hint){(uint16_t)i, GATE_PLACES};
 			return &t->match[i];
 		}
 	}
 	return NULL;
+}
+
+static void add_match(struct scan_call *t, uint32_t rule, uint64_t end, uint16_t places)
+{
+	if (*t->n >= t->cap) {
+		/* Not stopped: the counts of the rules that are listed still go on. */
+		t->flags |= RECORD_F_MATCHES_CUT;
+		return;
+	}
+	*hint_of(t, rule) = (struct scan_hint){(uint16_t)*t->n, places};
+	t->match[(*t->n)++] = (struct handoff_match){
+		.rule = rule, .slot = t->slot, .count = 1, .end = end};
+	t->w->counters[CNT_scan_matches]++;
 }
 
 static int on_match(unsigned int id, unsigned long long from, unsigned long long to,
@@ -75,28 +100,29 @@ static int on_match(unsigned int id, unsigned long long from, unsigned long long
 
 	(void)from;
 	(void)flags;
-	if (m) {
-		if (m->count < UINT16_MAX)
-			m->count++;
-		/* Hyperscan promises no order. */
-		if (to < m->end)
-			m->end = to;
+	if (!m) {
+		add_match(t, id, to, 1);
 		return 0;
 	}
-	if (*t->n >= t->cap) {
-		/* Not stopped: the counts of the rules that are listed still go on. */
-		t->flags |= RECORD_F_MATCHES_CUT;
-		return 0;
-	}
-	t->match[(*t->n)++] = (struct handoff_match){
-		.rule = id, .slot = t->slot, .count = 1, .end = to};
-	t->w->counters[CNT_scan_matches]++;
+	if (m->count < UINT16_MAX)
+		m->count++;
+	/* Hyperscan promises no order. */
+	if (to < m->end)
+		m->end = to;
 	return 0;
 }
 
-static void on_found(void *ctx, uint32_t id, uint64_t end)
+/* A gate has an entry for each of its first places. More than that are a count above one. */
+static void on_gate(void *ctx, uint32_t id, uint64_t end)
 {
-	on_match(id, 0, end, 0, ctx);
+	struct scan_call *t = ctx;
+	struct handoff_match *m = find_match(t, id);
+	uint16_t places = m ? hint_of(t, id)->places : 0;
+
+	if (places < GATE_PLACES && (!m || *t->n < t->cap / PLACES_SHARE))
+		add_match(t, id, end, places + 1);
+	else if (m->count < UINT16_MAX)
+		m->count++;
 }
 
 /* The text of this slot begins. */
@@ -203,7 +229,7 @@ uint32_t scan_block(struct scan_worker *w, unsigned int slot, const uint8_t *p, 
 		return outcome(&t, HS_INVALID);
 	w->counters[CNT_scan_runs]++;
 	w->counters[CNT_scan_bytes] += n;
-	scan_gates_block(&s->gates, p, n, on_found, &t);
+	scan_gates_block(&s->gates, p, n, on_gate, &t);
 	if (!s->block)
 		return t.flags;
 	/* Hyperscan takes no NULL, but a text may be empty, and a rule may match that. */
@@ -264,7 +290,7 @@ uint32_t scan_run(struct scan_message *m, const uint8_t *p, size_t n,
 		return 0;
 	m->w->counters[CNT_scan_runs]++;
 	m->w->counters[CNT_scan_bytes] += n;
-	scan_gates_run(&s->gates, &m->carry, m->octets, p, n, on_found, &t);
+	scan_gates_run(&s->gates, &m->carry, m->octets, p, n, on_gate, &t);
 	m->octets += n;
 	if (n > UINT_MAX)
 		e = HS_INVALID;
@@ -297,7 +323,7 @@ uint32_t scan_close(struct scan_message *m, struct handoff_match *match, uint32_
 		scan_abort(m);
 		return RECORD_F_SCAN_PARTIAL;
 	}
-	scan_gates_end(&s->gates, &m->carry, m->octets, on_found, &t);
+	scan_gates_end(&s->gates, &m->carry, m->octets, on_gate, &t);
 	flags = m->stream ? outcome(&t, hs_reset_stream(m->stream, 0, m->w->scratch, on_match, &t)) : 0;
 	put_back(m);
 	return flags;

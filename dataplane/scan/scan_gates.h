@@ -44,7 +44,7 @@ int scan_gates_load(const uint8_t *literals, size_t literals_len, const uint8_t 
 		    const char **why);
 void scan_gates_free(struct scan_gates *g);
 
-/* `end` counts from the first octet of the text. The same gate may be told more than once. */
+/* As gate_found, but `end` counts from the first octet of the text. */
 typedef void scan_gates_found(void *ctx, uint32_t id, uint64_t end);
 
 /* A text in one piece. */

@@ -331,6 +331,8 @@ struct handoff_rcpt {
 
 #define HANDOFF_PRESENT UINT32_MAX /* in place of a pattern: the slot has a text */
 
+/* A gate (dataplane/scan/gate.h) has an entry for each place it was met at; where one of them counts
+ * more than one, there are places that are not told. */
 struct handoff_match {
 	uint32_t rule;     /* pattern id in the database, or HANDOFF_PRESENT */
 	uint16_t slot;     /* below HANDOFF_SLOTS */

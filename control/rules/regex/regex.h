@@ -102,8 +102,8 @@ void regex_free(struct regex *re);
  * case and stand for both cases.
  */
 #define REGEX_LITERAL_MAX 24u
-#define REGEX_LITERAL_MIN 3u
-#define REGEX_LITERALS 256u
+#define REGEX_LITERAL_MIN 4u
+#define REGEX_LITERALS 1024u
 
 struct regex_literal {
 	uint8_t len;

@@ -3,7 +3,7 @@
 
 /*
  * Subset construction from fixed places. A set is what is being waited for, and what was found with
- * the last octet. What can stand at the first octets of a bucket goes into the masks.
+ * the last octet.
  */
 
 #include "control/rules/regex/regex_automaton.h"
@@ -38,64 +38,15 @@ struct building {
 	uint32_t *set;         /* at hand */
 	size_t n_set;
 	uint32_t *next;        /* by state and class */
+	struct regex_gate *gate; /* in order of their buckets; what they own is the caller's */
+	uint32_t *number;      /* the caller's number of a gate → index in gate */
+	uint16_t from[AUTOMATON_BUCKETS + 1];
 	uint32_t start[AUTOMATON_BUCKETS];
+	uint8_t pair_class[256], pair_octet[256];
+	unsigned int n_pair_classes;
 	size_t max;
 	bool oom, too_large;
 };
-
-/* ---- classes of octets -------------------------------------------------------------------- */
-
-/* Octets that no position tells apart are one; the frequent ones come first. */
-static void classes(struct building *b)
-{
-	double weight[256] = {0};
-	uint8_t order[256], rank[256];
-
-	for (size_t i = 0; i < b->nfa->n; i++) {
-		uint8_t split[256];
-		const struct regex_nfa_state *s = &b->nfa->state[i];
-		unsigned int n = b->n_classes;
-
-		if (s->kind)
-			continue;
-		memset(split, 0, sizeof(split));
-		for (unsigned int c = 0; c < 256 && n < 256; c++) {
-			uint8_t k = b->class_of[c];
-			bool in = regex_class_has(&s->set, (uint8_t)c);
-			bool first_in = regex_class_has(&s->set, b->octet_of[k]);
-
-			if (in == first_in)
-				continue;
-			if (!split[k]) {
-				split[k] = (uint8_t)n;
-				b->octet_of[n++] = (uint8_t)c;
-			}
-			b->class_of[c] = split[k];
-		}
-		b->n_classes = n;
-	}
-	for (unsigned int c = 0; c < 256; c++) {
-		struct regex_class one = {{0}};
-
-		regex_class_add(&one, c, c);
-		weight[b->class_of[c]] += c >= 'A' && c <= 'Z' ? 0.002 : regex_class_frequency(&one);
-	}
-	for (unsigned int k = 0; k < b->n_classes; k++)
-		order[k] = (uint8_t)k;
-	for (unsigned int i = 1; i < b->n_classes; i++)
-		for (unsigned int k = i; k && weight[order[k]] > weight[order[k - 1]]; k--) {
-			uint8_t t = order[k];
-
-			order[k] = order[k - 1];
-			order[k - 1] = t;
-		}
-	for (unsigned int k = 0; k < b->n_classes; k++)
-		rank[order[k]] = (uint8_t)k;
-	for (unsigned int c = 0; c < 256; c++) {
-		b->class_of[c] = rank[b->class_of[c]];
-		b->octet_of[b->class_of[c]] = (uint8_t)c;
-	}
-}
 
 /* ---- sets --------------------------------------------------------------------------------- */
 
@@ -208,97 +159,61 @@ static void transitions(struct building *b, uint32_t state)
 	}
 }
 
-static uint8_t fold_of(unsigned int octet)
-{
-	return octet > 0x7f ? 0x7f : octet >= 'A' && octet <= 'Z' ? octet | 0x20 : octet;
-}
-
-static void all_pairs(struct automaton_head *h, unsigned int pair, uint64_t bit)
-{
-	for (size_t i = 0; i < AUTOMATON_FOLDS * AUTOMATON_FOLDS; i++)
-		h->mask[pair][i] |= bit;
-}
-
-/* One position of the set: its octets, and then any of those that may follow from it. */
-static void pairs_of(struct building *b, struct automaton_head *h, unsigned int pair, uint64_t bit,
-		     const struct regex_nfa_state *s)
-{
-	struct regex_class next = {{0}};
-
-	for (size_t i = 0; i < b->n_set; i++) {
-		const struct regex_nfa_state *t = &b->nfa->state[b->set[i]];
-
-		if (t->kind == 2)
-			regex_class_add(&next, 0, 255);
-		else
-			regex_class_or(&next, &t->set);
-	}
-	for (unsigned int c = 0; c < 256; c++)
-		for (unsigned int d = 0; regex_class_has(&s->set, (uint8_t)c) && d < 256; d++)
-			if (regex_class_has(&next, (uint8_t)d))
-				h->mask[pair][fold_of(c) * AUTOMATON_FOLDS + fold_of(d)] |= bit;
-}
-
-/* The pairs of octets that may stand where a bucket starts, and one and two behind; all, once it has
- * found something. */
-static void masks(struct building *b, struct automaton_head *h, unsigned int bucket,
-		  const struct regex_gate *gate, size_t n_gates)
-{
-	uint32_t *now = malloc((b->nfa->n + 1) * sizeof(*now));
-	uint64_t bit = (uint64_t)1 << bucket;
-	bool found = false;
-	size_t n;
-
-	if (!now) {
-		b->oom = true;
-		return;
-	}
-	set_begin(b);
-	for (size_t i = 0; i < n_gates; i++)
-		if (i % AUTOMATON_BUCKETS == bucket)
-			set_add(b, gate[i].start);
-	n = b->n_set;
-	memcpy(now, b->set, n * sizeof(*now));
-	for (unsigned int k = 0; k < AUTOMATON_PAIRS; k++) {
-		for (size_t i = 0; i < n; i++) {
-			const struct regex_nfa_state *s = &b->nfa->state[now[i]];
-
-			found |= s->kind == 2;
-			if (s->kind != 0)
-				continue;
-			set_begin(b);
-			set_add(b, s->a);
-			pairs_of(b, h, k, bit, s);
-		}
-		if (found)
-			all_pairs(h, k, bit);
-		set_begin(b);
-		for (size_t i = 0; i < n; i++)
-			if (b->nfa->state[now[i]].kind == 0)
-				set_add(b, b->nfa->state[now[i]].a);
-		n = b->n_set;
-		memcpy(now, b->set, n * sizeof(*now));
-	}
-	free(now);
-}
-
-static void determinise(struct building *b, struct automaton_head *h, const struct regex_gate *gate,
-			size_t n_gates)
+static void determinise(struct building *b)
 {
 	set_begin(b);
 	set_state(b);                    /* AUTOMATON_DEAD: nothing is waited for */
-	for (unsigned int c = 0; c < 256; c++)
-		h->fold[c] = fold_of(c);
 	for (unsigned int bucket = 0; bucket < AUTOMATON_BUCKETS; bucket++) {
 		set_begin(b);
-		for (size_t i = 0; i < n_gates; i++)
-			if (i % AUTOMATON_BUCKETS == bucket)
-				set_add(b, gate[i].start);
+		for (size_t i = b->from[bucket]; i < b->from[bucket + 1]; i++)
+			set_add(b, b->gate[i].start);
 		b->start[bucket] = set_state(b);
-		masks(b, h, bucket, gate, n_gates);
 	}
 	for (uint32_t i = 0; i < b->sets.n_states && !b->too_large && !b->oom; i++)
 		transitions(b, i);
+}
+
+/* ---- buckets ------------------------------------------------------------------------------ */
+
+struct ranked {
+	struct regex_gate gate;
+	uint32_t number;         /* of the caller's */
+	unsigned int depth;
+};
+
+static int by_depth(const void *a, const void *b)
+{
+	const struct ranked *x = a, *y = b;
+
+	if (x->depth != y->depth)
+		return x->depth < y->depth ? -1 : 1;
+	return x->number < y->number ? -1 : x->number > y->number;
+}
+
+/* What is met after a few octets says nothing of those behind: such gates share buckets with their
+ * like, so that the others' masks keep what they say. */
+static int make_buckets(struct building *b, const struct regex_gate *gate, size_t n)
+{
+	struct ranked *rank = calloc(n + 1, sizeof(*rank));
+	struct regex_pairs *pairs = malloc(sizeof(*pairs));
+	int rc = rank && pairs ? 0 : -ENOMEM;
+
+	for (size_t i = 0; !rc && i < n; i++) {
+		rc = regex_pairs(b->nfa, gate, i, i + 1, pairs);
+		rank[i] = (struct ranked){gate[i], (uint32_t)i, pairs->depth};
+	}
+	if (!rc) {
+		qsort(rank, n, sizeof(*rank), by_depth);
+		for (size_t i = 0; i < n; i++) {
+			b->gate[i] = rank[i].gate;
+			b->number[rank[i].number] = (uint32_t)i;
+		}
+		for (size_t k = 0; k <= AUTOMATON_BUCKETS; k++)
+			b->from[k] = (uint16_t)(k * n / AUTOMATON_BUCKETS);
+	}
+	free(rank);
+	free(pairs);
+	return rc;
 }
 
 /* ---- blob --------------------------------------------------------------------------------- */
@@ -311,7 +226,7 @@ static size_t finds(const struct building *b, uint32_t state, uint32_t *gate)
 	for (size_t i = s->off[state]; i < s->off[state + 1]; i++)
 		if (b->nfa->state[s->member[i]].kind == 2) {
 			if (gate)
-				gate[n] = b->nfa->state[s->member[i]].a;
+				gate[n] = b->number[b->nfa->state[s->member[i]].a];
 			n++;
 		}
 	return n;
@@ -323,12 +238,12 @@ static uint32_t aligned(size_t n)
 }
 
 /* States that find nothing first, then the others; number[]: old → new. */
-static void fill(struct building *b, struct automaton_head *h, uint8_t *blob, const uint32_t *number,
-		 uint32_t *old, const struct regex_gate *gate)
+static void fill_states(struct building *b, struct automaton_head *h, uint8_t *blob, const uint32_t *number,
+			uint32_t *old)
 {
-	uint16_t *next = (uint16_t *)(blob + h->next_off);
-	uint32_t *accept = (uint32_t *)(blob + h->accept_off), *found = (uint32_t *)(blob + h->found_off);
-	uint32_t *id = (uint32_t *)(blob + h->id_off);
+	uint16_t *next = (uint16_t *)(void *)(blob + h->next_off);
+	uint32_t *accept = (uint32_t *)(void *)(blob + h->accept_off);
+	uint32_t *found = (uint32_t *)(void *)(blob + h->found_off);
 	uint32_t at = 0;
 
 	for (size_t i = 0; i < b->sets.n_states; i++) {
@@ -343,52 +258,112 @@ static void fill(struct building *b, struct automaton_head *h, uint8_t *blob, co
 		at += (uint32_t)finds(b, old[i], found + at);
 	}
 	accept[h->n_states - h->accept_from] = at;
-	for (uint32_t k = 0; k < h->n_gates; k++)
-		id[k] = gate[k].id;
 	for (unsigned int k = 0; k < AUTOMATON_BUCKETS; k++)
 		h->start[k] = (uint16_t)number[b->start[k]];
-	memcpy(blob, h, sizeof(*h));
 }
 
-static int make_blob(struct building *b, struct automaton_head *h, const struct regex_gate *gate,
-		     size_t n_gates, void **out, size_t *len)
+static void fill_gates(const struct building *b, struct automaton_head *h, uint8_t *blob)
 {
-	uint32_t n_states = (uint32_t)b->sets.n_states, plain = 0, other;
-	uint32_t *number = malloc((n_states + 1) * 2 * sizeof(*number));
+	uint32_t *id = (uint32_t *)(void *)(blob + h->id_off);
+	uint32_t *at = (uint32_t *)(void *)(blob + h->except_at_off), n = 0;
+	struct automaton_except *except = (struct automaton_except *)(void *)(blob + h->except_off);
+
+	for (uint32_t k = 0; k < h->n_gates; k++) {
+		const struct regex_strings *s = &b->gate[k].except;
+
+		id[k] = b->gate[k].id;
+		at[k] = n;
+		if (s->n)
+			memcpy(except + n, s->v, s->n * sizeof(*s->v));
+		n += (uint32_t)s->n;
+	}
+	at[h->n_gates] = n;
+	memcpy(h->bucket_gate, b->from, sizeof(h->bucket_gate));
+}
+
+static int fill_masks(const struct building *b, const struct automaton_head *h, uint8_t *blob)
+{
+	struct regex_pairs *pairs = malloc(sizeof(*pairs));
+	const unsigned int classes = b->n_pair_classes;
+	int rc = pairs ? 0 : -ENOMEM;
+
+	for (unsigned int bucket = 0; !rc && bucket < AUTOMATON_BUCKETS; bucket++) {
+		rc = regex_pairs(b->nfa, b->gate, b->from[bucket], b->from[bucket + 1], pairs);
+		for (unsigned int k = 0; !rc && k < AUTOMATON_PAIRS; k++) {
+			bool more = k >= AUTOMATON_FIRST;
+			size_t width = more ? AUTOMATON_PAIRS - AUTOMATON_FIRST : AUTOMATON_FIRST;
+			uint64_t *mask = (uint64_t *)(void *)(blob + (more ? h->more_off : h->first_off)) +
+					 (more ? k - AUTOMATON_FIRST : k);
+
+			for (unsigned int c = 0; c < classes; c++)
+				for (unsigned int d = 0; d < classes; d++)
+					if (regex_class_has(&pairs->row[k][b->pair_octet[c]], b->pair_octet[d]))
+						mask[((size_t)c * classes + d) * width] |= (uint64_t)1 << bucket;
+		}
+	}
+	free(pairs);
+	return rc;
+}
+
+static void lay_out(const struct building *b, struct automaton_head *h, size_t n_accepting)
+{
+	size_t pairs = (size_t)b->n_pair_classes * b->n_pair_classes;
+
+	h->first_off = aligned(sizeof(*h));
+	h->more_off = aligned(h->first_off + pairs * AUTOMATON_FIRST * 8);
+	h->next_off = aligned(h->more_off + pairs * (AUTOMATON_PAIRS - AUTOMATON_FIRST) * 8);
+	h->accept_off = aligned(h->next_off + ((size_t)h->n_states << h->shift) * 2);
+	h->found_off = aligned(h->accept_off + (n_accepting + 1) * 4);
+	h->id_off = aligned(h->found_off + (size_t)h->n_found * 4);
+	h->except_at_off = aligned(h->id_off + (size_t)h->n_gates * 4);
+	h->except_off = aligned(h->except_at_off + ((size_t)h->n_gates + 1) * 4);
+	h->size = aligned(h->except_off + (size_t)h->n_except * sizeof(struct automaton_except));
+}
+
+static int make_blob(struct building *b, size_t n_gates, void **out, size_t *len)
+{
+	struct automaton_head head = {.magic = AUTOMATON_MAGIC, .n_gates = (uint32_t)n_gates,
+				      .n_states = (uint32_t)b->sets.n_states, .pair_classes = b->n_pair_classes};
+	struct automaton_head *h = &head;
+	uint32_t plain = 0, other, *number = malloc((h->n_states + 1) * 2 * sizeof(*number));
 	size_t n_accepting = 0;
 	uint8_t *blob = NULL;
+	int rc = -ENOMEM;
 
 	if (!number)
 		return -ENOMEM;
-	h->magic = AUTOMATON_MAGIC;
-	h->n_states = n_states;
-	h->n_gates = (uint32_t)n_gates;
-	for (uint32_t i = 0; i < n_states; i++) {
+	for (uint32_t i = 0; i < h->n_states; i++) {
 		size_t k = finds(b, i, NULL);
 
 		h->n_found += (uint32_t)k;
 		n_accepting += k > 0;
 	}
-	h->accept_from = other = n_states - (uint32_t)n_accepting;
-	for (uint32_t i = 0; i < n_states; i++)
+	for (size_t i = 0; i < n_gates; i++)
+		h->n_except += (uint32_t)b->gate[i].except.n;
+	h->accept_from = other = h->n_states - (uint32_t)n_accepting;
+	for (uint32_t i = 0; i < h->n_states; i++)
 		number[i] = finds(b, i, NULL) ? other++ : plain++;
 	while (1u << h->shift < b->n_classes)
 		h->shift++;
 	memcpy(h->class_of, b->class_of, sizeof(h->class_of));
-	h->next_off = aligned(sizeof(*h));
-	h->accept_off = aligned(h->next_off + ((size_t)n_states << h->shift) * 2);
-	h->found_off = aligned(h->accept_off + (n_accepting + 1) * 4);
-	h->id_off = aligned(h->found_off + (size_t)h->n_found * 4);
-	h->size = aligned(h->id_off + n_gates * 4);
+	memcpy(h->pair_class, b->pair_class, sizeof(h->pair_class));
+	lay_out(b, h, n_accepting);
 	blob = aligned_alloc(ALIGN, h->size);
 	if (blob) {
 		memset(blob, 0, h->size);
-		fill(b, h, blob, number, number + n_states + 1, gate);
-		*out = blob;
-		*len = h->size;
+		fill_states(b, h, blob, number, number + h->n_states + 1);
+		fill_gates(b, h, blob);
+		rc = fill_masks(b, h, blob);
+		memcpy(blob, h, sizeof(*h));
 	}
 	free(number);
-	return blob ? 0 : -ENOMEM;
+	if (rc) {
+		free(blob);
+		return rc;
+	}
+	*out = blob;
+	*len = h->size;
+	return 0;
 }
 
 static void building_free(struct building *b)
@@ -400,24 +375,28 @@ static void building_free(struct building *b)
 	free(b->stack);
 	free(b->set);
 	free(b->next);
+	free(b->gate);
+	free(b->number);
 }
 
-static bool building_new(struct building *b)
+static bool building_new(struct building *b, size_t n_gates)
 {
 	size_t n = b->nfa->n + 1, hash = 1024;
 
 	while (hash < b->max * 4)
 		hash *= 2;
-	b->n_classes = 1;
 	b->sets.hash_size = hash;
 	b->sets.hash = calloc(hash, sizeof(*b->sets.hash));
 	b->sets.off = calloc(b->max + 2, sizeof(*b->sets.off));
 	b->mark = calloc(n, sizeof(*b->mark));
 	b->stack = calloc(2 * n + 2, sizeof(*b->stack)); /* each position pushes two at most, once */
 	b->set = calloc(n, sizeof(*b->set));
-	if (!b->sets.hash || !b->sets.off || !b->mark || !b->stack || !b->set)
+	b->gate = calloc(n_gates + 1, sizeof(*b->gate));
+	b->number = calloc(n_gates + 1, sizeof(*b->number));
+	if (!b->sets.hash || !b->sets.off || !b->mark || !b->stack || !b->set || !b->gate || !b->number)
 		return false;
-	classes(b);
+	b->n_classes = regex_classes(b->nfa, false, b->class_of, b->octet_of);
+	b->n_pair_classes = regex_classes(b->nfa, true, b->pair_class, b->pair_octet);
 	b->next = calloc((b->max + 1) * b->n_classes, sizeof(*b->next));
 	return b->next != NULL;
 }
@@ -426,20 +405,18 @@ int regex_determinise(const struct regex_nfa *nfa, const struct regex_gate *gate
 		      size_t max, void **out, size_t *len, size_t *n_states)
 {
 	struct building b = {.nfa = nfa, .max = max};
-	struct automaton_head *h = calloc(1, sizeof(*h));
 	int rc = -ENOMEM;
 
 	*n_states = 0;
-	if (!h || !building_new(&b))
+	if (!building_new(&b, n_gates) || make_buckets(&b, gate, n_gates))
 		goto out;
-	determinise(&b, h, gate, n_gates);
+	determinise(&b);
 	*n_states = b.sets.n_states;
 	if (b.too_large)
 		rc = -E2BIG;
 	else if (!b.oom)
-		rc = make_blob(&b, h, gate, n_gates, out, len);
+		rc = make_blob(&b, n_gates, out, len);
 out:
 	building_free(&b);
-	free(h);
 	return rc;
 }

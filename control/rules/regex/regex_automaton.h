@@ -8,13 +8,17 @@
  * look-arounds left out, bounded repetitions of more than one made endless, and cut off where
  * something endless of many octets begins. What remains is determinised from a fixed place on, so that
  * patterns do not multiply each other's states; where it still grows too large, patterns are left out.
+ * What a look-ahead denies at the start of a stretch, and is a few strings, are its exceptions.
  *
  *   regex_stretch.c    which part of a tree, and how often it will be met
  *   regex_nfa.c        a stretch → positions
+ *   regex_except.c     its exceptions
+ *   regex_masks.c      which pairs of octets may begin it
  *   regex_automaton.c  positions → automaton
  */
 
 #include "control/rules/regex/regex.h"
+#include "dataplane/scan/automaton.h"
 
 struct regex_stretch {
 	uint32_t first;      /* node: child of the sequence at the root (or the root itself) */
@@ -41,6 +45,7 @@ struct regex_relaxed regex_relaxed(const struct regex *re, const struct regex_no
 struct regex_nfa {
 	struct regex_nfa_state {
 		uint8_t kind;        /* 0: an octet of set, then a; 1: a or b; 2: id is found */
+		bool exact;          /* of the positions that are for masks only */
 		uint32_t a, b;
 		struct regex_class set;
 	} *state;
@@ -52,17 +57,43 @@ struct regex_nfa {
 struct regex_gate {
 	uint32_t id;
 	uint32_t start;          /* position */
+	uint32_t exact;          /* the same stretch with each octet above 0x7f told apart */
+	struct regex_strings {
+		size_t n;
+		struct automaton_except *v; /* owned */
+	} except;
 };
 
-/* Adds a stretch as gate number `number`. 0; -ENOMEM, -E2BIG: nothing of it is of use then. */
+/* Adds a stretch as gate number `number`. 0; -ENOMEM, -E2BIG: nothing of it is of use then, nor is
+ * there anything to free. */
 int regex_nfa_add(struct regex_nfa *nfa, const struct regex *re, const struct regex_stretch *s,
 		  uint32_t number, uint32_t id, struct regex_gate *out);
 void regex_nfa_free(struct regex_nfa *nfa);
+void regex_gate_free(struct regex_gate *g);
+
+/* Strings that no match of the stretch can have at its first octet. 0 (also where there are none) or
+ * -ENOMEM. */
+int regex_except(const struct regex *re, const struct regex_stretch *s, struct regex_strings *out);
+/* The first node of the sequence that the pattern is, groups around all of it aside. */
+uint32_t regex_sequence(const struct regex *re);
+
+/* The pairs that gates of one bucket may begin with: octets d that may follow octet c as the k-th
+ * pair. `depth`: behind so many octets one of them has been met. */
+struct regex_pairs {
+	struct regex_class row[AUTOMATON_PAIRS][256];
+	unsigned int depth;
+};
+/* 0 or -ENOMEM; gates [from, to). */
+int regex_pairs(const struct regex_nfa *nfa, const struct regex_gate *gate, size_t from, size_t to,
+		struct regex_pairs *out);
+/* Classes of octets that no position tells apart, frequent ones first; of the exact positions or of
+ * the others. Returns their number. */
+unsigned int regex_classes(const struct regex_nfa *nfa, bool exact, uint8_t class_of[256],
+			   uint8_t octet_of[256]);
 
 /*
- * Determinises the stretches, bucket by bucket (number modulo AUTOMATON_BUCKETS). 0 and a blob for
- * automaton_open() in *out (the caller's, 64-byte aligned); -E2BIG: more than max states; -ENOMEM.
- * *n_states: in any case.
+ * Determinises the stretches. 0 and a blob for automaton_open() in *out (the caller's, 64-byte
+ * aligned); -E2BIG: more than max states; -ENOMEM. *n_states: in any case.
  */
 int regex_determinise(const struct regex_nfa *nfa, const struct regex_gate *gate, size_t n_gates,
 		      size_t max, void **out, size_t *len, size_t *n_states);

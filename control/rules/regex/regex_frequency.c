@@ -19,6 +19,7 @@
 static struct {
 	uint8_t symbol[256];
 	uint8_t share[SYMBOLS];  /* octets that a symbol stands for, cases aside */
+	uint32_t octet[256];
 	uint32_t one[SYMBOLS], two[SYMBOLS][SYMBOLS], three[SYMBOLS][SYMBOLS][SYMBOLS];
 	uint32_t all;
 } table;
@@ -63,6 +64,7 @@ static void count(void)
 	for (size_t i = 0; i < SAMPLE; i++) {
 		uint8_t c = table.symbol[text[i]];
 
+		table.octet[text[i]]++;
 		table.one[c]++;
 		table.two[b][c]++;
 		table.three[a][b][c]++;
@@ -110,13 +112,23 @@ double regex_literal_frequency(const struct regex_literal *l)
 	return !l->caseless && upper ? f / 10 : f;
 }
 
+/* Capitals are rarer in the sample than where somebody shouts. */
+static double octet(unsigned int c)
+{
+	double f = (table.octet[c] + 1.0) / (table.all + 256), shouted = 0;
+
+	if (c >= 'A' && c <= 'Z')
+		shouted = table.octet[c | 0x20] / (table.all + 256.0) / 10;
+	return f > shouted ? f : shouted;
+}
+
 double regex_class_frequency(const struct regex_class *c)
 {
 	double f = 0;
 
 	pthread_once(&once, count);
 	for (unsigned int i = 0; i < 256; i++)
-		if (regex_class_has(c, (uint8_t)i) && (i < 'A' || i > 'Z'))
-			f += one(table.symbol[i]) / table.share[table.symbol[i]];
+		if (regex_class_has(c, (uint8_t)i))
+			f += octet(i);
 	return f;
 }

@@ -12,6 +12,7 @@ struct adding {
 	struct regex_nfa *nfa;
 	const struct regex *re;
 	uint32_t accept;
+	bool exact;
 };
 
 static uint32_t state(struct adding *a, struct regex_nfa_state s)
@@ -33,6 +34,7 @@ static uint32_t state(struct adding *a, struct regex_nfa_state s)
 		nfa->state = p;
 		nfa->cap = want;
 	}
+	s.exact = a->exact;
 	nfa->state[nfa->n] = s;
 	return (uint32_t)nfa->n++;
 }
@@ -50,6 +52,7 @@ static uint32_t part(struct adding *a, uint32_t i, uint32_t behind);
  * character: text in other scripts than Latin opens more gates than it must.
  */
 #define HIGH 0x80, 0xff
+#define HIGH_MAX 12u      /* of them are counted */
 
 static bool has_high(const struct regex_class *c)
 {
@@ -76,8 +79,27 @@ static bool only_high(const struct regex *re, uint32_t i)
 	return true;
 }
 
-/* One octet above 0x7f or more. */
-static uint32_t high(struct adding *a, uint32_t behind)
+/* Octets of the shortest match. */
+static unsigned int shortest(const struct regex *re, uint32_t i)
+{
+	const struct regex_node *n = &re->node[i];
+	unsigned int sum = 0;
+
+	if (n->kind == REGEX_CLASS)
+		return 1;
+	for (uint32_t c = n->child; c != REGEX_NONE; c = re->node[c].next) {
+		unsigned int one = shortest(re, c);
+
+		sum = n->kind != REGEX_ALT ? sum + one : sum && sum < one ? sum : one;
+		sum = sum > HIGH_MAX ? HIGH_MAX : sum;
+	}
+	if (n->kind != REGEX_REPEAT)
+		return sum;
+	return n->min > HIGH_MAX || sum * n->min > HIGH_MAX ? HIGH_MAX : sum * n->min;
+}
+
+/* n octets above 0x7f or more. */
+static uint32_t high(struct adding *a, unsigned int n, uint32_t behind)
 {
 	struct regex_nfa_state s = {.a = one_of(a, behind, behind)};
 	uint32_t first;
@@ -86,22 +108,34 @@ static uint32_t high(struct adding *a, uint32_t behind)
 	first = state(a, s);
 	if (!a->nfa->oom && !a->nfa->too_large)
 		a->nfa->state[s.a].a = first;
+	for (; n > 1; n--) {
+		s.a = first;
+		first = state(a, s);
+	}
 	return first;
 }
 
 static uint32_t alternatives(struct adding *a, const struct regex_node *n, uint32_t behind)
 {
 	uint32_t any = UINT32_MAX;
-	bool had_high = false;
+	unsigned int least = 0;  /* of those that are all high */
 
 	for (uint32_t c = n->child; c != REGEX_NONE; c = a->re->node[c].next) {
-		bool is_high = only_high(a->re, c);
+		bool is_high = !a->exact && only_high(a->re, c);
 		uint32_t one;
 
-		if (is_high && had_high)
+		if (is_high) {
+			unsigned int k = shortest(a->re, c);
+
+			least = !least || k < least ? k : least;
 			continue;
-		had_high |= is_high;
+		}
 		one = part(a, c, behind);
+		any = any == UINT32_MAX ? one : one_of(a, one, any);
+	}
+	if (least) {
+		uint32_t one = high(a, least, behind);
+
 		any = any == UINT32_MAX ? one : one_of(a, one, any);
 	}
 	return any;
@@ -111,7 +145,7 @@ static uint32_t octet(struct adding *a, const struct regex_class *c, uint32_t be
 {
 	struct regex_nfa_state s = {.a = behind, .set = *c};
 
-	if (has_high(c))
+	if (!a->exact && has_high(c))
 		regex_class_add(&s.set, HIGH);
 	return state(a, s);
 }
@@ -162,8 +196,8 @@ static uint32_t part(struct adding *a, uint32_t i, uint32_t behind)
 		return behind;
 	if (regex_is_wide(a->re, n))
 		return a->accept;
-	if (only_high(a->re, i))
-		return high(a, behind);
+	if (!a->exact && only_high(a->re, i))
+		return high(a, shortest(a->re, i), behind);
 	switch (n->kind) {
 	case REGEX_CLASS:
 		return octet(a, &a->re->set[n->set], behind);
@@ -182,10 +216,30 @@ int regex_nfa_add(struct regex_nfa *nfa, const struct regex *re, const struct re
 		  uint32_t number, uint32_t id, struct regex_gate *out)
 {
 	struct adding a = {.nfa = nfa, .re = re};
+	size_t before = nfa->n;
 
+	*out = (struct regex_gate){.id = id};
+	if (regex_except(re, s, &out->except)) {
+		nfa->oom = true;
+		return -ENOMEM;
+	}
 	a.accept = state(&a, (struct regex_nfa_state){.kind = 2, .a = number});
-	*out = (struct regex_gate){.id = id, .start = list(&a, s->first, s->n, a.accept)};
-	return nfa->oom ? -ENOMEM : nfa->too_large ? -E2BIG : 0;
+	out->start = list(&a, s->first, s->n, a.accept);
+	a.exact = true;
+	a.accept = state(&a, (struct regex_nfa_state){.kind = 2, .a = number});
+	out->exact = list(&a, s->first, s->n, a.accept);
+	if (!nfa->oom && !nfa->too_large)
+		return 0;
+	nfa->n = before;
+	nfa->too_large = false;
+	regex_gate_free(out);
+	return nfa->oom ? -ENOMEM : -E2BIG;
+}
+
+void regex_gate_free(struct regex_gate *g)
+{
+	free(g->except.v);
+	g->except = (struct regex_strings){0};
 }
 
 void regex_nfa_free(struct regex_nfa *nfa)

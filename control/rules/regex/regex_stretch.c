@@ -156,8 +156,7 @@ static double patience(const struct regex *re, uint32_t i)
 
 /* ---- choice ------------------------------------------------------------------------------- */
 
-/* The sequence that the pattern is, groups around all of it aside. */
-static uint32_t sequence(const struct regex *re)
+uint32_t regex_sequence(const struct regex *re)
 {
 	uint32_t i = re->root;
 
@@ -188,7 +187,7 @@ static bool better(const struct regex_stretch *a, const struct regex_stretch *b)
 
 bool regex_stretch(const struct regex *re, double rare, struct regex_stretch *out)
 {
-	uint32_t first = sequence(re);
+	uint32_t first = regex_sequence(re);
 	unsigned int seen = 0;
 
 	*out = (struct regex_stretch){0};

