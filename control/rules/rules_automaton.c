@@ -13,66 +13,134 @@
 #include "dataplane/scan/automaton.h"
 
 #define SAMPLE (64u * 1024)
-/* Opens more often than once in so many octets of mail: no use as a gate. */
-#define RARE (1.0 / 3000)
-/* Of the places of a text, so many may look like a beginning: each costs what 30 others do. */
-#define BEGINNINGS 0.0006
-#define MAX_STATES 20000u    /* of all; 256 octets each */
-#define MAX_OWN 2000u        /* of one */
+#define MAX_STATES 60000u    /* of all; 256 octets each */
 #define MAX_POSITIONS 1000000u
 
-static double beginnings(const struct automaton *a)
+#define CHOICES 6u           /* stretches of a rule that are tried */
+#define LARGE 5000u          /* positions: more than one such stretch takes too long to try */
+
+/* What a gate may cost. A rule without one costs control up to hundreds of times what it does here, so
+ * the second choice is generous. */
+struct limits {
+	double rare;             /* openings an octet of mail, at most */
+	double cycles;           /* an octet of mail, about */
+	unsigned int size;       /* positions */
+	unsigned int states;     /* of its own */
+};
+static const struct limits first_choice = {1.0 / 3000, 0.03, 3000, 2000},
+			   second_choice = {1.0 / 1500, 8, 60000, 16000};
+/* Of what control needs without it. */
+#define GENEROUS 0.1
+#define GHZ 3
+
+/* A place that looks like a beginning costs so much, one that is followed, and an octet it is
+ * followed over: a branch that was not foreseen, and tables that are not in the first cache. */
+#define CYCLES_PLACE 25
+#define CYCLES_FOLLOW 20
+#define CYCLES_STEP 5
+
+static uint64_t pairs_at(const struct automaton *a, const uint8_t *p, size_t from, size_t to)
+{
+	const struct automaton_head *h = a->head;
+	uint64_t mask = ~(uint64_t)0;
+
+	for (size_t k = from; mask && k < to; k++) {
+		size_t pair = (size_t)h->pair_class[p[k]] * h->pair_classes + h->pair_class[p[k + 1]];
+
+		mask &= k < AUTOMATON_FIRST ? a->first[pair * AUTOMATON_FIRST + k]
+					    : a->more[pair * (AUTOMATON_PAIRS - AUTOMATON_FIRST) + k - AUTOMATON_FIRST];
+	}
+	return mask;
+}
+
+static double cycles(const struct automaton *a)
 {
 	static uint8_t text[SAMPLE];
-	const uint8_t *class = a->head->pair_class;
-	size_t n = 0;
+	const struct automaton_head *h = a->head;
+	double sum = 0;
 
 	if (!text[0])
 		mailtext_body(6, text, SAMPLE);
-	for (size_t i = 0; i + AUTOMATON_FIRST < SAMPLE; i++) {
-		uint64_t mask = ~(uint64_t)0;
+	for (size_t i = 0; i + AUTOMATON_PAIRS + 1 < SAMPLE; i++) {
+		uint32_t state = h->start[AUTOMATON_BUCKETS - 1];
 
-		for (size_t k = 0; k < AUTOMATON_FIRST; k++)
-			mask &= a->first[(class[text[i + k]] * a->head->pair_classes + class[text[i + k + 1]]) *
-						 AUTOMATON_FIRST + k];
-		n += mask != 0;
+		if (!pairs_at(a, text + i, 0, AUTOMATON_FIRST))
+			continue;
+		sum += CYCLES_PLACE;
+		if (!pairs_at(a, text + i, AUTOMATON_FIRST, AUTOMATON_PAIRS))
+			continue;
+		sum += CYCLES_FOLLOW;
+		for (size_t k = i; k < SAMPLE && k < i + AUTOMATON_FOLLOW && state != AUTOMATON_DEAD; k++) {
+			state = a->next[((size_t)state << h->shift) + h->class_of[text[k]]];
+			sum += CYCLES_STEP;
+		}
 	}
-	return (double)n / SAMPLE;
+	return sum / SAMPLE;
 }
 
-/* Is it of use alone? */
-static bool useful(struct rules *r, const struct regex *re, const struct regex_stretch *s)
+/* What it would cost alone; more than is allowed where it cannot be. */
+static double alone(struct rules *r, const struct regex *re, const struct regex_stretch *s,
+		    const struct limits *limits, size_t *states)
 {
-	struct regex_nfa nfa = {.limit = MAX_POSITIONS / 10};
+	struct regex_nfa nfa = {.limit = MAX_POSITIONS / 4};
 	struct regex_gate gate = {0};
+	double cost = limits->cycles + 1;
 	struct automaton a;
-	size_t len, states;
+	size_t len;
 	void *blob = NULL;
-	bool ok = false;
 
 	if (!regex_nfa_add(&nfa, re, s, 0, 0, &gate) &&
-	    !regex_determinise(&nfa, &gate, 1, MAX_OWN, &blob, &len, &states))
-		ok = !automaton_open(blob, len, 1, &a) && beginnings(&a) <= BEGINNINGS;
+	    !regex_determinise(&nfa, &gate, 1, limits->states, &blob, &len, states) &&
+	    !automaton_open(blob, len, 1, &a))
+		cost = cycles(&a);
 	r->oom |= nfa.oom;
 	regex_gate_free(&gate);
 	free(blob);
 	regex_nfa_free(&nfa);
-	return ok;
+	return cost;
 }
 
-static void add(struct rules_automaton *a, struct rules *r, size_t i)
+/* The stretch that costs least; false: none is cheap enough. */
+static bool choose(struct rules *r, const struct regex *re, const struct limits *limits,
+		   struct regex_stretch *out, size_t *weight)
+{
+	struct regex_stretch s[CHOICES];
+	size_t n = regex_stretches(re, limits->rare, limits->size, s, CHOICES);
+	double least = limits->cycles;
+	bool any = false;
+
+	for (size_t i = 0; i < n && (!i || s[i].size < LARGE); i++) {
+		size_t states = 0;
+		double cost = alone(r, re, &s[i], limits, &states);
+
+		if (cost > least || (any && cost == least))
+			continue;
+		any = true;
+		least = cost;
+		*out = s[i];
+		*weight = states;
+		/* The first ones are the rarest; that is enough where they cost next to nothing. */
+		if (cost < limits->cycles / 10)
+			break;
+	}
+	return any;
+}
+
+static void add(struct rules_automaton *a, struct rules *r, size_t i, const struct limits *limits)
 {
 	const struct rule_source *src = &r->src[i];
 	struct regex_stretch s;
 	const char *why;
 	struct regex re;
-	size_t at;
+	size_t at, weight = 0;
 
 	if (a->n == AUTOMATON_MAX_GATES || !src->analysed ||
 	    regex_parse(str_c(rule_pattern(src)), rules_regex_flags(src), &re, &why, &at))
 		return;
-	if (regex_stretch(&re, RARE, &s) && useful(r, &re, &s) &&
+	if (choose(r, &re, limits, &s, &weight) && a->states + weight <= MAX_STATES &&
 	    !regex_nfa_add(&a->nfa, &re, &s, (uint32_t)a->n, r->rule[i].id, &a->gate[a->n])) {
+		a->gate[a->n].weight = (uint32_t)weight;
+		a->states += weight;
 		a->rule[a->n++] = (uint32_t)i;
 		r->rule[i].gate = s.per_octet * 10000;
 	}
@@ -89,7 +157,18 @@ bool rules_automaton_add(struct rules_automaton *a, struct rules *r, size_t i)
 {
 	size_t n = a->n;
 
-	add(a, r, i);
+	add(a, r, i, &first_choice);
+	return a->n > n;
+}
+
+bool rules_automaton_add_dear(struct rules_automaton *a, struct rules *r, size_t i, double ns)
+{
+	struct limits limits = second_choice;
+	size_t n = a->n;
+
+	if (ns * GHZ * GENEROUS < limits.cycles)
+		limits.cycles = ns * GHZ * GENEROUS;
+	add(a, r, i, &limits);
 	return a->n > n;
 }
 

@@ -12,10 +12,14 @@ struct rules_automaton {
 	struct regex_gate gate[AUTOMATON_MAX_GATES];
 	uint32_t rule[AUTOMATON_MAX_GATES];
 	size_t n;
+	size_t states;           /* of all, about */
 };
 
 void rules_automaton_begin(struct rules_automaton *a);
 /* False: rule i has no stretch that is seldom met and cheap to look for. */
 bool rules_automaton_add(struct rules_automaton *a, struct rules *r, size_t i);
+/* The same for one that costs control `ns` an octet without a gate: it may be met more often, and cost
+ * a part of that. */
+bool rules_automaton_add_dear(struct rules_automaton *a, struct rules *r, size_t i, double ns);
 /* slot->automaton, and the tier of the rules that are in it. */
 void rules_automaton_end(struct rules_automaton *a, struct rules *r, struct rules_slot *slot);

@@ -225,6 +225,8 @@ int rules_restore(struct rules *r, const void *kept, size_t len);
 void rules_analyse(struct rules *r, size_t i);
 unsigned int rules_regex_flags(const struct rule_source *s);
 void rules_choose(struct rules *r);
+/* What control needs for the rule on a sample of such text, in nanoseconds an octet; -1: no memory. */
+double rules_measure_control(const struct rules *r, size_t i, const struct rules_slot *slot);
 /* Octets a second of Hyperscan alone, in units of 1e9; 0: cannot be told; -1: no memory. */
 double rules_measure(const char *pattern, unsigned int hs_flags, const struct rules_slot *slot);
 
@@ -235,6 +237,8 @@ struct rules_matcher *rules_matcher_new(void);
 void rules_matcher_free(struct rules_matcher *m);
 long rules_match(struct rules_matcher *m, const struct rule_source *src, const struct rules_slot *slot,
 		 struct str text, size_t from, uint32_t max, struct str *where);
+/* Matches of rule i that count. */
+uint32_t rules_most(const struct rules *r, size_t i);
 /* The same in the lines that places (offsets of octets in them) lie in; place[] is sorted. */
 long rules_match_places(struct rules_matcher *m, const struct rule_source *src,
 			const struct rules_slot *slot, struct str text, uint64_t *place, size_t n,

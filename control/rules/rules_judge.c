@@ -99,7 +99,7 @@ static int is_there(struct judging *j, uint16_t number)
 	return rc < 0 ? CANNOT : rc > 0;
 }
 
-static uint32_t most(const struct rules *r, size_t i)
+uint32_t rules_most(const struct rules *r, size_t i)
 {
 	return !r->rule[i].multiple || r->rule[i].negated ? 1 : r->src[i].max_hits ? r->src[i].max_hits
 										   : UINT16_MAX;
@@ -146,7 +146,7 @@ static long look(struct judging *j, size_t i)
 		return there;
 	if (!ready(j, i))
 		return CANNOT;
-	return rules_match(j->matcher, &j->r->src[i], &j->r->slot[slot], text, 0, most(j->r, i), &j->where[i]);
+	return rules_match(j->matcher, &j->r->src[i], &j->r->slot[slot], text, 0, rules_most(j->r, i), &j->where[i]);
 }
 
 /*
@@ -169,7 +169,7 @@ static long look_at_places(struct judging *j, size_t i)
 		place[n] -= place[n] > 0;
 		n++;
 	}
-	return rules_match_places(j->matcher, &j->r->src[i], &j->r->slot[slot], text, place, n, most(j->r, i),
+	return rules_match_places(j->matcher, &j->r->src[i], &j->r->slot[slot], text, place, n, rules_most(j->r, i),
 				  &j->where[i]);
 }
 

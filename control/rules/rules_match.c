@@ -20,6 +20,7 @@
  */
 #define SLICE_WORK (32u * 1024 * 1024) /* places × octets behind them, a turn */
 #define SLICE_MIN 16u
+#define CLOCK_WORK (4u * 1024 * 1024) /* ... until the clock is looked at */
 
 /* PCRE2's things for one message. */
 struct rules_matcher {
@@ -27,6 +28,7 @@ struct rules_matcher {
 	pcre2_match_data *data;
 	pcre2_jit_stack *stack;
 	uint64_t deadline_ns;
+	uint64_t work;           /* since the clock was looked at */
 };
 
 static uint64_t now_ns(void)
@@ -69,6 +71,14 @@ struct rules_matcher *rules_matcher_new(void)
 	return m;
 }
 
+static bool too_late(struct rules_matcher *m)
+{
+	if (m->work < CLOCK_WORK)
+		return false;
+	m->work = 0;
+	return now_ns() > m->deadline_ns;
+}
+
 /* How often it matches in s, up to max, without overlaps. -1: it ran into a limit. */
 static long count(struct rules_matcher *m, const pcre2_code *code, struct str s, uint32_t max,
 		  struct str *where)
@@ -82,10 +92,12 @@ static long count(struct rules_matcher *m, const pcre2_code *code, struct str s,
 		const PCRE2_SIZE *span;
 		int rc;
 
-		if (now_ns() > m->deadline_ns)
+		if (too_late(m))
 			return found ? (long)found : -1;
 		pcre2_set_offset_limit(m->context, last);
 		rc = pcre2_match(code, s.p ? s.p : (PCRE2_SPTR) "", s.n, at, 0, m->data, m->context);
+		span = pcre2_get_ovector_pointer(m->data);
+		m->work += ((rc >= 0 && span[1] > at ? span[1] : last) - at + 1) * (s.n - at + 1);
 		if (rc == PCRE2_ERROR_NOMATCH && last < s.n) {
 			at = last + 1;
 			continue;
@@ -95,7 +107,6 @@ static long count(struct rules_matcher *m, const pcre2_code *code, struct str s,
 		/* 0: more groups than the one we have room for. */
 		if (rc < 0)
 			return found ? (long)found : -1;
-		span = pcre2_get_ovector_pointer(m->data);
 		/* \K may set the start behind the end. */
 		if (!found++ && where && span[0] <= span[1])
 			*where = str_make(s.p + span[0], span[1] - span[0]);

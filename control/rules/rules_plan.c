@@ -21,6 +21,8 @@
 /* Slower than this alone, in 1e9 octets a second: not among others, not even in a header. */
 #define HEADER_SLOW 0.02
 #define VIEW_SLOW 1.0
+/* What control does faster than that, in nanoseconds an octet, needs no gate. */
+#define CHEAP_NS 0.5
 /* A tree of more nodes: its compilation takes minutes. */
 #define NATIVE_NODES 500u
 
@@ -149,6 +151,13 @@ static double measured(struct rules *r, size_t i, const struct rules_slot *slot)
 	return gb_s;
 }
 
+static bool automaton_serves(const struct rules *r, size_t i, const struct rules_slot *slot)
+{
+	bool large = slot->number < VIEW_COUNT;
+
+	return (large || r->src[i].large) && (!r->src[i].lines.needs_last || large);
+}
+
 static void choose_one(struct rules *r, size_t i, const struct rules_slot *slot,
 		       struct rules_automaton *automaton)
 {
@@ -166,8 +175,7 @@ static void choose_one(struct rules *r, size_t i, const struct rules_slot *slot,
 	can = !why && native(r, i, slot);
 	if ((large || r->src[i].large) && gate_usable(r, i, false))
 		rule->tier = RULE_GATED;
-	else if ((large || r->src[i].large) && (!r->src[i].lines.needs_last || large) &&
-		 rules_automaton_add(automaton, r, i))
+	else if (automaton_serves(r, i, slot) && rules_automaton_add(automaton, r, i))
 		rule->tier = RULE_AUTOMATON;
 	if (can && (rule->tier == RULE_CONTROL || r->opt.explain))
 		rule->gb_s = measured(r, i, slot);
@@ -186,6 +194,23 @@ static void choose_one(struct rules *r, size_t i, const struct rules_slot *slot,
 		rule->why = why ? why : can ? "too slow" : "Hyperscan does not take it";
 }
 
+/* Better a dear gate than none. */
+static void choose_again(struct rules *r, size_t i, const struct rules_slot *slot,
+			 struct rules_automaton *automaton)
+{
+	struct rule *rule = &r->rule[i];
+	double ns;
+
+	if (rule->tier != RULE_CONTROL || slot->number >= RULES_SLOT_TOLD || !automaton_serves(r, i, slot))
+		return;
+	ns = rules_measure_control(r, i, slot);
+	r->oom |= ns < 0;
+	if (ns > CHEAP_NS && rules_automaton_add_dear(automaton, r, i, ns)) {
+		rule->tier = RULE_AUTOMATON;
+		rule->why = "";
+	}
+}
+
 void rules_choose(struct rules *r)
 {
 	struct rules_automaton *a = calloc(1, sizeof(*a));
@@ -195,6 +220,8 @@ void rules_choose(struct rules *r)
 		rules_automaton_begin(a);
 		for (size_t k = 0; k < r->slot[s].n && !r->oom; k++)
 			choose_one(r, r->slot[s].rule[k], &r->slot[s], a);
+		for (size_t k = 0; k < r->slot[s].n && !r->oom; k++)
+			choose_again(r, r->slot[s].rule[k], &r->slot[s], a);
 		rules_automaton_end(a, r, &r->slot[s]);
 		if (r->opt.progress)
 			r->opt.progress(r->opt.arg, "plan", s + 1, r->n_slots);

@@ -38,8 +38,10 @@
 #define AUTOMATON_FIRST 4u          /* looked at everywhere; the others where these four agree */
 #define AUTOMATON_EXCEPT_LEN 24u
 #define AUTOMATON_MAX_EXCEPT 65536u
-/* Octets that a place is followed over: what is open then counts as met. */
-#define AUTOMATON_FOLLOW 256u
+/* Octets that a place is followed over at most: what is open then counts as met. */
+#define AUTOMATON_FOLLOW 64u
+/* States that are further than so many octets from their start count as met. */
+#define AUTOMATON_DEPTH 12u
 #define AUTOMATON_DEAD 0u           /* the state that nothing goes on from */
 
 struct automaton_head {

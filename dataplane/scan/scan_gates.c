@@ -6,8 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A run of up to this is joined with what was carried; of a longer one its head. */
-#define HEAD (AUTOMATON_FOLLOW + SCAN_GATES_BEHIND + 8u)
+/* A run of up to this is joined with what was carried; of a longer one its head. More than a place
+ * is followed over, and what lies before a gram. */
+#define HEAD 256u
 
 struct call {
 	scan_gates_found *found;

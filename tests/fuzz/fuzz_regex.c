@@ -44,7 +44,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 				abort();
 		regex_literals_free(&literals);
 	}
-	if (regex_stretch(&re, 0.1, &s) && !regex_nfa_add(&nfa, &re, &s, 0, 3, &gate) &&
+	if (regex_stretches(&re, 0.1, 3000, &s, 1) && !regex_nfa_add(&nfa, &re, &s, 0, 3, &gate) &&
 	    !regex_determinise(&nfa, &gate, 1, 500, &blob, &len, &states)) {
 		if (automaton_open(blob, len, 4, &a))
 			abort();

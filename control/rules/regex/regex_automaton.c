@@ -21,6 +21,7 @@ struct sets {              /* of states, one behind the other */
 	uint32_t *member;
 	size_t n, cap;
 	size_t *off;           /* n_states + 1 */
+	uint8_t *depth;        /* octets on the shortest way to it */
 	size_t n_states, cap_states;
 	uint32_t *hash;        /* open addressing, state + 1 */
 	size_t hash_size;
@@ -113,7 +114,7 @@ static bool room(void *array, size_t n, size_t *cap, size_t more, size_t size)
 }
 
 /* The state of the set at hand; a new one if there is none. */
-static uint32_t set_state(struct building *b)
+static uint32_t set_state(struct building *b, uint8_t depth)
 {
 	struct sets *s = &b->sets;
 	size_t at;
@@ -138,9 +139,16 @@ static uint32_t set_state(struct building *b)
 	if (b->n_set)
 		memcpy(s->member + s->n, b->set, b->n_set * sizeof(*b->set));
 	s->n += b->n_set;
+	s->depth[s->n_states] = depth;
 	s->off[++s->n_states] = s->n;
 	s->hash[at] = (uint32_t)s->n_states;
 	return (uint32_t)s->n_states - 1;
+}
+
+/* Behind it nothing is followed. */
+static bool is_cut(const struct building *b, uint32_t state)
+{
+	return b->sets.depth[state] >= AUTOMATON_DEPTH;
 }
 
 static void transitions(struct building *b, uint32_t state)
@@ -152,22 +160,22 @@ static void transitions(struct building *b, uint32_t state)
 		for (size_t i = s->off[state]; i < s->off[state + 1]; i++) {
 			const struct regex_nfa_state *p = &b->nfa->state[s->member[i]];
 
-			if (p->kind == 0 && regex_class_has(&p->set, b->octet_of[c]))
+			if (!is_cut(b, state) && p->kind == 0 && regex_class_has(&p->set, b->octet_of[c]))
 				set_add(b, p->a);
 		}
-		b->next[(size_t)state * b->n_classes + c] = set_state(b);
+		b->next[(size_t)state * b->n_classes + c] = set_state(b, s->depth[state] + 1);
 	}
 }
 
 static void determinise(struct building *b)
 {
 	set_begin(b);
-	set_state(b);                    /* AUTOMATON_DEAD: nothing is waited for */
+	set_state(b, 0);                 /* AUTOMATON_DEAD: nothing is waited for */
 	for (unsigned int bucket = 0; bucket < AUTOMATON_BUCKETS; bucket++) {
 		set_begin(b);
 		for (size_t i = b->from[bucket]; i < b->from[bucket + 1]; i++)
 			set_add(b, b->gate[i].start);
-		b->start[bucket] = set_state(b);
+		b->start[bucket] = set_state(b, 0);
 	}
 	for (uint32_t i = 0; i < b->sets.n_states && !b->too_large && !b->oom; i++)
 		transitions(b, i);
@@ -175,60 +183,108 @@ static void determinise(struct building *b)
 
 /* ---- buckets ------------------------------------------------------------------------------ */
 
+#define LARGE 300u            /* states: others in the bucket would multiply them */
+#define LARGE_BUCKETS 40u
+
 struct ranked {
-	struct regex_gate gate;
 	uint32_t number;         /* of the caller's */
 	unsigned int depth;
+	uint64_t start;          /* hash of its first pairs */
+	uint32_t weight;         /* states, of the largest that start alike */
 };
 
-static int by_depth(const void *a, const void *b)
+static int by_start(const void *a, const void *b)
 {
 	const struct ranked *x = a, *y = b;
 
-	if (x->depth != y->depth)
-		return x->depth < y->depth ? -1 : 1;
-	return x->number < y->number ? -1 : x->number > y->number;
+	if (x->start != y->start)
+		return x->start < y->start ? -1 : 1;
+	return x->weight != y->weight ? (x->weight > y->weight ? -1 : 1) : x->number < y->number ? -1 : 1;
 }
 
-/* What is met after a few octets says nothing of those behind: such gates share buckets with their
- * like, so that the others' masks keep what they say. */
-static int make_buckets(struct building *b, const struct regex_gate *gate, size_t n)
+static int by_rank(const void *a, const void *b)
 {
-	struct ranked *rank = calloc(n + 1, sizeof(*rank));
+	const struct ranked *x = a, *y = b;
+	bool large = x->weight > LARGE || y->weight > LARGE;
+
+	if (large && x->weight != y->weight)
+		return x->weight > y->weight ? -1 : 1;
+	if (x->depth != y->depth)
+		return x->depth < y->depth ? -1 : 1;
+	return by_start(a, b);
+}
+
+static int rank_all(const struct building *b, const struct regex_gate *gate, size_t n, struct ranked *rank)
+{
 	struct regex_pairs *pairs = malloc(sizeof(*pairs));
-	int rc = rank && pairs ? 0 : -ENOMEM;
+	int rc = pairs ? 0 : -ENOMEM;
 
 	for (size_t i = 0; !rc && i < n; i++) {
 		rc = regex_pairs(b->nfa, gate, i, i + 1, pairs);
-		rank[i] = (struct ranked){gate[i], (uint32_t)i, pairs->depth};
+		if (!rc)
+			rank[i] = (struct ranked){(uint32_t)i, pairs->depth,
+						  hash_of((const uint32_t *)pairs->row, AUTOMATON_FIRST * sizeof(pairs->row[0]) / 4),
+						  gate[i].weight};
 	}
-	if (!rc) {
-		qsort(rank, n, sizeof(*rank), by_depth);
-		for (size_t i = 0; i < n; i++) {
-			b->gate[i] = rank[i].gate;
-			b->number[rank[i].number] = (uint32_t)i;
-		}
-		for (size_t k = 0; k <= AUTOMATON_BUCKETS; k++)
-			b->from[k] = (uint16_t)(k * n / AUTOMATON_BUCKETS);
+	free(pairs);
+	if (rc)
+		return rc;
+	qsort(rank, n, sizeof(*rank), by_start);
+	for (size_t i = 1; i < n; i++)
+		if (rank[i].start == rank[i - 1].start)
+			rank[i].weight = rank[i - 1].weight;
+	qsort(rank, n, sizeof(*rank), by_rank);
+	return 0;
+}
+
+/*
+ * Gates that start alike are followed together. Large ones have buckets of their own. What is met
+ * after a few octets says nothing of those behind: such gates share buckets with their like, so that
+ * the others' masks keep what they say.
+ */
+static int make_buckets(struct building *b, const struct regex_gate *gate, size_t n)
+{
+	struct ranked *rank = calloc(n + 1, sizeof(*rank));
+	size_t i = 0, bucket = 0, first;
+	int rc = rank ? rank_all(b, gate, n, rank) : -ENOMEM;
+
+	for (; !rc && i < n && rank[i].weight > LARGE && bucket < LARGE_BUCKETS; i++)
+		if (i + 1 == n || rank[i + 1].start != rank[i].start)
+			b->from[++bucket] = (uint16_t)(i + 1);
+	/* A group that was begun is one bucket, whatever stands behind. */
+	if (!rc && i > b->from[bucket])
+		b->from[++bucket] = (uint16_t)i;
+	first = bucket;
+	for (size_t left = n - i; !rc && bucket < AUTOMATON_BUCKETS; bucket++)
+		b->from[bucket + 1] = (uint16_t)(i + left * (bucket + 1 - first) / (AUTOMATON_BUCKETS - first));
+	for (i = 0; !rc && i < n; i++) {
+		b->gate[i] = gate[rank[i].number];
+		b->number[rank[i].number] = (uint32_t)i;
 	}
 	free(rank);
-	free(pairs);
 	return rc;
 }
 
 /* ---- blob --------------------------------------------------------------------------------- */
 
+/* The gates that are met in a state; of one where all is cut off, those that are open. */
 static size_t finds(const struct building *b, uint32_t state, uint32_t *gate)
 {
 	const struct sets *s = &b->sets;
+	uint32_t before = UINT32_MAX;
 	size_t n = 0;
 
-	for (size_t i = s->off[state]; i < s->off[state + 1]; i++)
-		if (b->nfa->state[s->member[i]].kind == 2) {
-			if (gate)
-				gate[n] = b->number[b->nfa->state[s->member[i]].a];
-			n++;
-		}
+	/* Positions of one gate stand together, and members are sorted. */
+	for (size_t i = s->off[state]; i < s->off[state + 1]; i++) {
+		const struct regex_nfa_state *p = &b->nfa->state[s->member[i]];
+
+		if ((p->kind != 2 && !is_cut(b, state)) || p->gate == before)
+			continue;
+		before = p->gate;
+		if (gate)
+			gate[n] = b->number[p->gate];
+		n++;
+	}
 	return n;
 }
 
@@ -370,6 +426,7 @@ static void building_free(struct building *b)
 {
 	free(b->sets.member);
 	free(b->sets.off);
+	free(b->sets.depth);
 	free(b->sets.hash);
 	free(b->mark);
 	free(b->stack);
@@ -388,12 +445,13 @@ static bool building_new(struct building *b, size_t n_gates)
 	b->sets.hash_size = hash;
 	b->sets.hash = calloc(hash, sizeof(*b->sets.hash));
 	b->sets.off = calloc(b->max + 2, sizeof(*b->sets.off));
+	b->sets.depth = calloc(b->max + 2, 1);
 	b->mark = calloc(n, sizeof(*b->mark));
 	b->stack = calloc(2 * n + 2, sizeof(*b->stack)); /* each position pushes two at most, once */
 	b->set = calloc(n, sizeof(*b->set));
 	b->gate = calloc(n_gates + 1, sizeof(*b->gate));
 	b->number = calloc(n_gates + 1, sizeof(*b->number));
-	if (!b->sets.hash || !b->sets.off || !b->mark || !b->stack || !b->set || !b->gate || !b->number)
+	if (!b->sets.hash || !b->sets.off || !b->sets.depth || !b->mark || !b->stack || !b->set || !b->gate || !b->number)
 		return false;
 	b->n_classes = regex_classes(b->nfa, false, b->class_of, b->octet_of);
 	b->n_pair_classes = regex_classes(b->nfa, true, b->pair_class, b->pair_octet);

@@ -29,8 +29,11 @@ struct regex_stretch {
 };
 
 #define REGEX_PATIENT 0.3
-/* False: there is none that opens seldom enough to be of use (`rare`, per octet). */
-bool regex_stretch(const struct regex *re, double rare, struct regex_stretch *out);
+/* Those that open seldom enough to be of use (`rare`, per octet) and have max_size positions at most,
+ * one for each node of the sequence that they may begin with, the best ones first. Returns their
+ * number, cap at most. */
+size_t regex_stretches(const struct regex *re, double rare, unsigned int max_size,
+		       struct regex_stretch *out, size_t cap);
 /* Is it cut here? An endless or long repetition of most octets. */
 bool regex_is_wide(const struct regex *re, const struct regex_node *n);
 /* How a repetition is read: so many copies, then endlessly, or up to so many more. */
@@ -44,9 +47,10 @@ struct regex_relaxed regex_relaxed(const struct regex *re, const struct regex_no
 #define REGEX_ACCEPT UINT32_MAX
 struct regex_nfa {
 	struct regex_nfa_state {
-		uint8_t kind;        /* 0: an octet of set, then a; 1: a or b; 2: id is found */
+		uint8_t kind;        /* 0: an octet of set, then a; 1: a or b; 2: the gate is met */
 		bool exact;          /* of the positions that are for masks only */
 		uint32_t a, b;
+		uint32_t gate;       /* its number */
 		struct regex_class set;
 	} *state;
 	size_t n, cap;
@@ -56,6 +60,7 @@ struct regex_nfa {
 
 struct regex_gate {
 	uint32_t id;
+	uint32_t weight;         /* states of it alone; the caller's to set */
 	uint32_t start;          /* position */
 	uint32_t exact;          /* the same stretch with each octet above 0x7f told apart */
 	struct regex_strings {
@@ -92,7 +97,7 @@ unsigned int regex_classes(const struct regex_nfa *nfa, bool exact, uint8_t clas
 			   uint8_t octet_of[256]);
 
 /*
- * Determinises the stretches. 0 and a blob for automaton_open() in *out (the caller's, 64-byte
+ * Determinises the stretches; what is open behind AUTOMATON_DEPTH octets counts as met. 0 and a blob for automaton_open() in *out (the caller's, 64-byte
  * aligned); -E2BIG: more than max states; -ENOMEM. *n_states: in any case.
  */
 int regex_determinise(const struct regex_nfa *nfa, const struct regex_gate *gate, size_t n_gates,

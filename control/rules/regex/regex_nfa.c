@@ -13,6 +13,7 @@ struct adding {
 	const struct regex *re;
 	uint32_t accept;
 	bool exact;
+	uint32_t number;         /* of the gate */
 };
 
 static uint32_t state(struct adding *a, struct regex_nfa_state s)
@@ -35,6 +36,7 @@ static uint32_t state(struct adding *a, struct regex_nfa_state s)
 		nfa->cap = want;
 	}
 	s.exact = a->exact;
+	s.gate = a->number;
 	nfa->state[nfa->n] = s;
 	return (uint32_t)nfa->n++;
 }
@@ -215,7 +217,7 @@ static uint32_t part(struct adding *a, uint32_t i, uint32_t behind)
 int regex_nfa_add(struct regex_nfa *nfa, const struct regex *re, const struct regex_stretch *s,
 		  uint32_t number, uint32_t id, struct regex_gate *out)
 {
-	struct adding a = {.nfa = nfa, .re = re};
+	struct adding a = {.nfa = nfa, .re = re, .number = number};
 	size_t before = nfa->n;
 
 	*out = (struct regex_gate){.id = id};
@@ -223,10 +225,10 @@ int regex_nfa_add(struct regex_nfa *nfa, const struct regex *re, const struct re
 		nfa->oom = true;
 		return -ENOMEM;
 	}
-	a.accept = state(&a, (struct regex_nfa_state){.kind = 2, .a = number});
+	a.accept = state(&a, (struct regex_nfa_state){.kind = 2});
 	out->start = list(&a, s->first, s->n, a.accept);
 	a.exact = true;
-	a.accept = state(&a, (struct regex_nfa_state){.kind = 2, .a = number});
+	a.accept = state(&a, (struct regex_nfa_state){.kind = 2});
 	out->exact = list(&a, s->first, s->n, a.accept);
 	if (!nfa->oom && !nfa->too_large)
 		return 0;

@@ -5,7 +5,9 @@
 
 #define CLASS_COPIES 12u   /* of a repeated class: runs of letters are counted so far */
 #define GROUP_COPIES 3u
-#define MAX_SIZE 3000u     /* positions of a stretch */
+#define LARGE_COPIES 2u
+#define LARGE_GROUP 500u   /* positions: of such a group only two copies count */
+#define MAX_SIZE 60000u    /* positions of a stretch */
 #define MAX_ITEMS 64u      /* of the sequence that are looked at, and of a stretch */
 #define RARE_ENOUGH 2e-6   /* longer than that is only larger */
 #define WIDE 0.45          /* a class of so much of all octets */
@@ -43,9 +45,12 @@ bool regex_is_wide(const struct regex *re, const struct regex_node *n)
 	return w > 0.9 || (w > WIDE && n->min < 4);
 }
 
+static unsigned int size(const struct regex *re, uint32_t i);
+
 struct regex_relaxed regex_relaxed(const struct regex *re, const struct regex_node *n)
 {
-	uint32_t most = re->node[n->child].kind == REGEX_CLASS ? CLASS_COPIES : GROUP_COPIES;
+	uint32_t most = re->node[n->child].kind == REGEX_CLASS ? CLASS_COPIES :
+			n->min > 1 && size(re, n->child) > LARGE_GROUP ? LARGE_COPIES : GROUP_COPIES;
 	struct regex_relaxed r = {.copies = n->min < most ? n->min : most};
 
 	if (n->max <= r.copies)
@@ -185,29 +190,48 @@ static bool better(const struct regex_stretch *a, const struct regex_stretch *b)
 	return a_rare ? a->size < b->size : a->per_octet < b->per_octet;
 }
 
-bool regex_stretch(const struct regex *re, double rare, struct regex_stretch *out)
+/* The best one that begins with this node. */
+static struct regex_stretch from_here(const struct regex *re, uint32_t first, double rare, unsigned int max_size)
+{
+	struct regex_stretch s = {.first = first}, best = {0};
+
+	for (uint32_t c = first; c != REGEX_NONE && s.n < MAX_ITEMS; c = re->node[c].next) {
+		double p = patience(re, c);
+
+		s.persists = p > s.persists ? p : s.persists;
+		s.size += size(re, c);
+		s.n++;
+		if (s.size > max_size || (regex_is_wide(re, &re->node[c]) && s.n > 1))
+			break;
+		s.per_octet = chance_list(re, first, s.n, 1);
+		if (s.per_octet <= rare && better(&s, &best))
+			best = s;
+		if (s.per_octet <= RARE_ENOUGH)
+			break;
+	}
+	return best;
+}
+
+size_t regex_stretches(const struct regex *re, double rare, unsigned int max_size, struct regex_stretch *out,
+		       size_t cap)
 {
 	uint32_t first = regex_sequence(re);
-	unsigned int seen = 0;
+	size_t n = 0;
 
-	*out = (struct regex_stretch){0};
-	for (; first != REGEX_NONE && seen < MAX_ITEMS; first = re->node[first].next, seen++) {
-		struct regex_stretch s = {.first = first};
+	for (unsigned int seen = 0; first != REGEX_NONE && seen < MAX_ITEMS; first = re->node[first].next, seen++) {
+		struct regex_stretch s = from_here(re, first, rare, max_size);
+		size_t at = n;
 
-		for (uint32_t c = first; c != REGEX_NONE && s.n < MAX_ITEMS; c = re->node[c].next) {
-			double p = patience(re, c);
-
-			s.persists = p > s.persists ? p : s.persists;
-			s.size += size(re, c);
-			s.n++;
-			if (s.size > MAX_SIZE || (regex_is_wide(re, &re->node[c]) && s.n > 1))
-				break;
-			s.per_octet = chance_list(re, first, s.n, 1);
-			if (s.per_octet <= rare && better(&s, out))
-				*out = s;
-			if (s.per_octet <= RARE_ENOUGH)
-				break;
-		}
+		if (!s.n)
+			continue;
+		while (at && better(&s, &out[at - 1]))
+			at--;
+		if (at == cap)
+			continue;
+		n += n < cap;
+		for (size_t k = n - 1; k > at; k--)
+			out[k] = out[k - 1];
+		out[at] = s;
 	}
-	return out->n > 0;
+	return n;
 }
