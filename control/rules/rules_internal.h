@@ -14,6 +14,7 @@
  *   rules_database.c  blobs
  *   rules_compile.c  PCRE2, slots                         rules_cache.c     databases kept
  *   rules_judge.c    matches → hits                       rules_match.c     one pattern, one text
+ *   rules_decide.c   one rule of them                     rules_value.c     meta rules' values
  *   rules_keep.c     what compiling found out, handed over
  */
 
@@ -202,8 +203,18 @@ struct meta_step {
 };
 /* Expressions → steps, order; errors are noted. */
 void rules_meta_compile(struct rules *r);
-/* value[] by rule index. */
-double rules_meta_value(const struct rule_source *src, const double *value);
+#define META_STACK 64       /* values of one expression at a time */
+/* Values in [lo, hi]. */
+struct rules_span {
+	double lo, hi;
+};
+#define RULES_SPAN_ANY ((struct rules_span){-1e9, 1e9})
+static inline bool rules_span_known(struct rules_span s)
+{
+	return s.lo >= s.hi && s.lo <= s.hi;
+}
+/* span[] by rule index. */
+struct rules_span rules_meta_span(const struct rule_source *src, const struct rules_span *span);
 
 /* ---- patterns ---- */
 

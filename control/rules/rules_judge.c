@@ -2,242 +2,16 @@
  * Copyright (c) 2026 The Postern Authors */
 
 /*
- * Matches of a scan → hits. The matches come from another process: nothing of them is believed but
- * that they are there, and a rule that must not be missed is looked at anew where they are not all
- * there.
+ * Matches of a scan → hits. Nothing is looked at that no verdict depends on: most meta rules say no
+ * by one of their parts, and the others need not be known then.
  */
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "control/rules/rules_internal.h"
-#include "dataplane/scan/gate.h"
+#include "control/rules/rules_judging.h"
 #include "postern/limits.h"
-
-struct seen {
-	uint32_t count;
-	uint32_t entries;
-	uint32_t last;           /* 1 + index of its last entry; the one before is in judging.before */
-};
-
-/* In place of a number of matches: PCRE2 ran into a limit; the text could not be had. */
-#define LIMITED (-1)
-#define CANNOT (-2)
-
-enum text_state { TEXT_NEW, TEXT_THERE, TEXT_ABSENT, TEXT_FAILED };
-
-struct judging {
-	const struct rules *r;
-	const struct rules_source *src;
-	struct rules_matcher *matcher;
-	struct seen *seen;       /* by rule */
-	const struct handoff_match *match;
-	uint32_t *before;        /* by match: 1 + index of the rule's entry before it */
-	double *value;           /* by rule */
-	bool *open;              /* by rule: it could not be decided */
-	struct str *where;       /* by rule */
-	struct { enum text_state state; struct str text; } *text; /* by slot of r->slot */
-	bool in_full;
-	struct rules_judged *out;
-	bool oom;
-};
-
-static size_t slot_index(const struct rules *r, uint16_t number)
-{
-	size_t i = 0;
-
-	while (i < r->n_slots && r->slot[i].number != number)
-		i++;
-	return i;
-}
-
-const struct rules_slot *rules_slot_at(const struct rules *r, uint16_t number)
-{
-	size_t i = slot_index(r, number);
-
-	return i < r->n_slots ? &r->slot[i] : NULL;
-}
-
-static bool is_field(uint16_t slot)
-{
-	return slot >= CONTENT_SLOT_SELECTOR;
-}
-
-static enum text_state text_of(struct judging *j, size_t slot)
-{
-	int rc;
-
-	if (j->text[slot].state != TEXT_NEW)
-		return j->text[slot].state;
-	if (!j->src)
-		return TEXT_FAILED;
-	rc = j->src->text(j->src->ctx, j->r->slot[slot].number, &j->text[slot].text);
-	j->text[slot].state = rc > 0 ? TEXT_THERE : rc == 0 ? TEXT_ABSENT : TEXT_FAILED;
-	j->out->texts++;
-	j->out->failed += rc < 0;
-	j->oom |= rc == -ENOMEM;
-	return j->text[slot].state;
-}
-
-/* 1, 0, CANNOT */
-static int is_there(struct judging *j, uint16_t number)
-{
-	size_t i = slot_index(j->r, number);
-	struct str none;
-	int rc;
-
-	if (!j->src)
-		return CANNOT;
-	if (j->src->has)
-		rc = j->src->has(j->src->ctx, number);
-	else if (i < j->r->n_slots)
-		rc = text_of(j, i) == TEXT_THERE ? 1 : j->text[i].state == TEXT_ABSENT ? 0 : -EIO;
-	else
-		rc = j->src->text(j->src->ctx, number, &none);
-	j->oom |= rc == -ENOMEM;
-	return rc < 0 ? CANNOT : rc > 0;
-}
-
-uint32_t rules_most(const struct rules *r, size_t i)
-{
-	return !r->rule[i].multiple || r->rule[i].negated ? 1 : r->src[i].max_hits ? r->src[i].max_hits
-										   : UINT16_MAX;
-}
-
-/* The text that rule i is about. 1, 0: there is nothing that could match, CANNOT. */
-static int text_for(struct judging *j, size_t i, size_t slot, struct str *text)
-{
-	const struct rule_source *src = &j->r->src[i];
-
-	if (slot == j->r->n_slots)
-		return CANNOT;
-	switch (text_of(j, slot)) {
-	case TEXT_THERE:
-		*text = j->text[slot].text;
-		return 1;
-	case TEXT_ABSENT:
-		/* A header that is not there is its default, or empty; of a view there is nothing. */
-		if (!is_field(j->r->rule[i].slot) || j->r->slot[slot].lines)
-			return 0;
-		*text = src->has_default ? str_c(src->unset) : STR("");
-		return 1;
-	default:
-		return CANNOT;
-	}
-}
-
-static bool ready(struct judging *j, size_t i)
-{
-	if (!j->matcher)
-		j->matcher = rules_matcher_new();
-	j->oom |= !j->matcher || !rules_code(j->r, i);
-	return !j->oom;
-}
-
-/* How often the pattern matches; LIMITED, CANNOT. */
-static long look(struct judging *j, size_t i)
-{
-	size_t slot = slot_index(j->r, j->r->rule[i].slot);
-	struct str text = STR("");
-	int there = text_for(j, i, slot, &text);
-
-	if (there <= 0)
-		return there;
-	if (!ready(j, i))
-		return CANNOT;
-	return rules_match(j->matcher, &j->r->src[i], &j->r->slot[slot], text, 0, rules_most(j->r, i), &j->where[i]);
-}
-
-/*
- * The same, where all places of a gate are known: a match holds what opened it, and lies within one
- * line.
- */
-static long look_at_places(struct judging *j, size_t i)
-{
-	size_t slot = slot_index(j->r, j->r->rule[i].slot), n = 0;
-	uint64_t place[GATE_PLACES];
-	struct str text = STR("");
-	int there = text_for(j, i, slot, &text);
-
-	if (there <= 0)
-		return there;
-	if (!ready(j, i))
-		return CANNOT;
-	for (uint32_t k = j->seen[i].last; k && n < GATE_PLACES; k = j->before[k - 1]) {
-		place[n] = j->match[k - 1].end;
-		place[n] -= place[n] > 0;
-		n++;
-	}
-	return rules_match_places(j->matcher, &j->r->src[i], &j->r->slot[slot], text, place, n, rules_most(j->r, i),
-				  &j->where[i]);
-}
-
-static bool places_known(const struct judging *j, size_t i)
-{
-	const struct rule *rule = &j->r->rule[i];
-	const struct rules_slot *slot = rules_slot_at(j->r, rule->slot);
-
-	return (rule->tier == RULE_GATED || rule->tier == RULE_AUTOMATON) && slot && slot->lines &&
-	       j->seen[i].count == j->seen[i].entries && j->seen[i].entries <= GATE_PLACES;
-}
-
-/* A native rule without a match: what a header that is not there says. */
-static long not_seen(struct judging *j, size_t i)
-{
-	const struct rule_source *src = &j->r->src[i];
-
-	int there;
-
-	if (!src->absent_match || !is_field(j->r->rule[i].slot))
-		return 0;
-	there = is_there(j, j->r->rule[i].slot);
-	return there == CANNOT ? CANNOT : !there;
-}
-
-static long of_pattern(struct judging *j, size_t i)
-{
-	const struct rule *rule = &j->r->rule[i];
-	const struct seen *s = &j->seen[i];
-
-	if (j->in_full || rule->tier == RULE_CONTROL)
-		return look(j, i);
-	if (!s->count)
-		return not_seen(j, i);
-	if (rule->tier == RULE_NATIVE)
-		return 1;
-	j->out->gates++;
-	return places_known(j, i) ? look_at_places(j, i) : look(j, i);
-}
-
-static void decide(struct judging *j, size_t i)
-{
-	const struct rule *rule = &j->r->rule[i];
-	long n = rule->exists ? is_there(j, rule->slot) : of_pattern(j, i);
-
-	if (n < 0) {
-		j->out->limited += n == LIMITED;
-		j->open[i] = true;
-		return;
-	}
-	if (rule->negated) {
-		j->where[i] = STR_NONE;
-		n = !n;
-	}
-	j->value[i] = (double)n;
-}
-
-/* Over what could not be decided nothing can be said. */
-static void decide_meta(struct judging *j, size_t i)
-{
-	const struct rule_source *src = &j->r->src[i];
-
-	for (size_t k = 0; k < src->n_steps; k++)
-		if (src->step[k].op == META_RULE && src->step[k].rule != UINT32_MAX)
-			j->open[i] |= j->open[src->step[k].rule];
-	if (!j->open[i])
-		j->value[i] = rules_meta_value(src, j->value);
-}
 
 static void count_matches(struct judging *j, size_t n)
 {
@@ -245,7 +19,7 @@ static void count_matches(struct judging *j, size_t n)
 		const struct handoff_match one = j->match[m];
 		const struct rules_slot *slot = rules_slot_at(j->r, one.slot);
 		uint32_t count = one.count ? one.count : 1;
-		struct seen *s;
+		struct rules_seen *s;
 
 		if (one.rule == HANDOFF_PRESENT)
 			continue;
@@ -267,22 +41,26 @@ static void facts(struct judging *j)
 		const struct rule *rule = rules_find(j->r, j->src->fact[k].name);
 
 		if (rule && rule->kind == RULE_EVAL)
-			j->value[rule - j->r->rule] = j->src->fact[k].value;
+			j->span[rule - j->r->rule] = (struct rules_span){j->src->fact[k].value, j->src->fact[k].value};
 	}
+}
+
+/* A rule that is told of, or does something. */
+static bool is_shown(const struct judging *j, size_t i)
+{
+	const struct rule *rule = &j->r->rule[i];
+
+	return strncmp(rule->name, "__", 2) != 0 || rule->action != RULE_SCORE || (j->src && j->src->parts);
 }
 
 static bool is_hit(const struct judging *j, size_t i)
 {
-	const struct rule *rule = &j->r->rule[i];
-	bool shown = strncmp(rule->name, "__", 2) != 0 || rule->action != RULE_SCORE ||
-		     (j->src && j->src->parts);
-
-	return shown && (j->value[i] < 0 || j->value[i] > 0);
+	return is_shown(j, i) && j->state[i] == RULES_DECIDED && (j->span[i].lo < 0 || j->span[i].lo > 0);
 }
 
 static struct rule_hit hit_of(const struct judging *j, size_t i)
 {
-	double v = j->value[i];
+	double v = j->span[i].lo;
 
 	return (struct rule_hit){
 		.rule = &j->r->rule[i], .score = j->r->rule[i].score, .text = j->where[i],
@@ -307,48 +85,123 @@ static long write_hits(struct judging *j, struct rule_hit *hit, size_t cap)
 	return (long)n;
 }
 
+/* ---- what has to be looked at --------------------------------------------------------------- */
+
+/* As far as it is known what it is made of. */
+static void look_at_meta(struct judging *j, size_t i)
+{
+	j->span[i] = rules_meta_span(&j->r->src[i], j->span);
+	if (rules_span_known(j->span[i]))
+		j->state[i] = RULES_DECIDED;
+}
+
+/* The part of a meta rule that is decided with the least effort; UINT32_MAX: none is left. */
+static uint32_t cheapest_part(const struct judging *j, size_t i)
+{
+	const struct rule_source *src = &j->r->src[i];
+	uint32_t best = UINT32_MAX;
+	enum rules_effort least = EFFORT_ALWAYS;
+
+	for (size_t k = 0; k < src->n_steps; k++) {
+		uint32_t part = src->step[k].rule;
+		enum rules_effort effort;
+
+		if (src->step[k].op != META_RULE || part == UINT32_MAX || j->state[part] != RULES_PENDING)
+			continue;
+		/* A meta rule may be settled by a part that takes less. */
+		effort = j->r->rule[part].kind == RULE_META ? EFFORT_LINES : rules_effort(j, part);
+		if (best == UINT32_MAX || effort < least) {
+			best = part;
+			least = effort;
+		}
+	}
+	return best;
+}
+
+/* Its parts are decided until it is; parts that are meta rules themselves come first in r->order, so
+ * this ends. Over what could not be decided nothing can be said. */
+static void settle(struct judging *j, uint32_t i)
+{
+	while (j->state[i] == RULES_PENDING && !j->oom) {
+		uint32_t part;
+
+		look_at_meta(j, i);
+		if (j->state[i] != RULES_PENDING)
+			return;
+		part = cheapest_part(j, i);
+		if (part == UINT32_MAX) {
+			j->state[i] = RULES_OPEN;
+			j->span[i] = RULES_SPAN_ANY;
+		} else if (j->r->rule[part].kind == RULE_META) {
+			settle(j, part);
+		} else {
+			rules_decide(j, part);
+		}
+	}
+}
+
+static bool is_pattern(const struct rule *rule)
+{
+	return rule->tier != RULE_OFF && rule->tier != RULE_NOT_SUPPORTED && rule->kind < RULE_META;
+}
+
+/* What is shown must be decided, and what takes nothing is; the rest when a meta rule depends on it. */
+static void decide_all(struct judging *j)
+{
+	const struct rules *r = j->r;
+
+	for (size_t i = 0; i < r->n && !j->oom; i++) {
+		if (!is_pattern(&r->rule[i])) {
+			/* Off, or not supported: 0. Facts are known by now. */
+			j->state[i] = r->rule[i].tier == RULE_COMPUTED && r->rule[i].kind == RULE_META
+					      ? RULES_PENDING : RULES_DECIDED;
+			continue;
+		}
+		if (j->in_full || is_shown(j, i) || rules_effort(j, i) == EFFORT_NONE)
+			rules_decide(j, i);
+		else
+			j->span[i] = rules_span_before(r, i);
+	}
+	for (size_t k = 0; k < r->n_order && !j->oom; k++)
+		if (r->rule[r->order[k]].tier == RULE_COMPUTED)
+			look_at_meta(j, r->order[k]);
+	for (size_t k = 0; k < r->n_order && !j->oom; k++)
+		if (r->rule[r->order[k]].tier == RULE_COMPUTED && is_shown(j, r->order[k]))
+			settle(j, r->order[k]);
+}
+
 static bool start(struct judging *j, size_t n_matches)
 {
 	size_t n = j->r->n + 1;
 
 	j->seen = calloc(n, sizeof(*j->seen));
 	j->before = calloc(n_matches + 1, sizeof(*j->before));
-	j->value = calloc(n, sizeof(*j->value));
+	j->span = calloc(n, sizeof(*j->span));
 	j->where = calloc(n, sizeof(*j->where));
-	j->open = calloc(n, sizeof(*j->open));
+	j->state = calloc(n, sizeof(*j->state));
 	j->text = calloc(j->r->n_slots + 1, sizeof(*j->text));
-	return j->seen && j->before && j->value && j->where && j->open && j->text;
+	return j->seen && j->before && j->span && j->where && j->state && j->text;
 }
 
 static long judge(struct judging *j, size_t n_matches, struct rule_hit *hit, size_t cap)
 {
-	const struct rules *r = j->r;
 	long n = -ENOMEM;
 
 	*j->out = (struct rules_judged){0};
 	if (!start(j, n_matches))
 		goto out;
 	count_matches(j, n_matches);
-	for (size_t i = 0; i < r->n && !j->oom; i++)
-		if (r->rule[i].tier != RULE_OFF && r->rule[i].tier != RULE_NOT_SUPPORTED &&
-		    r->rule[i].kind != RULE_META)
-			decide(j, i);
 	facts(j);
-	for (size_t k = 0; k < r->n_order; k++) {
-		uint32_t i = r->order[k];
-
-		if (r->rule[i].tier == RULE_COMPUTED)
-			decide_meta(j, i);
-	}
+	decide_all(j);
 	if (!j->oom)
 		n = write_hits(j, hit, cap);
 out:
 	rules_matcher_free(j->matcher);
 	free(j->seen);
 	free(j->before);
-	free(j->value);
+	free(j->span);
 	free(j->where);
-	free(j->open);
+	free(j->state);
 	free(j->text);
 	return n;
 }

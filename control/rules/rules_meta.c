@@ -13,8 +13,6 @@
 #include "control/rules/rules_internal.h"
 #include "postern/limits.h"
 
-#define STACK 64
-
 struct parser {
 	struct rules *r;
 	size_t self;
@@ -48,7 +46,7 @@ static void emit(struct parser *p, struct meta_step step)
 		p->stack++;
 	else if (step.op > META_MINUS)
 		p->stack--;
-	if (p->stack > STACK)
+	if (p->stack > META_STACK)
 		fail(p, "the expression is nested too deep");
 }
 
@@ -193,7 +191,7 @@ static void binary(struct parser *p, unsigned int level);
 
 static void unary(struct parser *p)
 {
-	if (++p->nesting > 2 * STACK) {
+	if (++p->nesting > 2 * META_STACK) {
 		fail(p, "the expression is nested too deep");
 	} else if (take(p, "!")) {
 		unary(p);
@@ -245,7 +243,7 @@ static void binary(struct parser *p, unsigned int level)
 		unary(p);
 		return;
 	}
-	if (++p->depth > 2 * STACK * LEVELS) {
+	if (++p->depth > 2 * META_STACK * LEVELS) {
 		fail(p, "the expression is nested too deep");
 		return;
 	}
@@ -347,56 +345,4 @@ void rules_meta_compile(struct rules *r)
 		mark_partial(r, r->order[i]);
 	free(state);
 	free(stack);
-}
-
-/* ---- value -------------------------------------------------------------------------------- */
-
-static double apply(enum meta_op op, double a, double b)
-{
-	switch (op) {
-	case META_ADD: return a + b;
-	case META_SUBTRACT: return a - b;
-	case META_MULTIPLY: return a * b;
-	/* Nothing divided by nothing is no hit. */
-	case META_DIVIDE: return b > 0 || b < 0 ? a / b : 0;
-	case META_LESS: return a < b;
-	case META_MORE: return a > b;
-	case META_LESS_EQUAL: return a <= b;
-	case META_MORE_EQUAL: return a >= b;
-	case META_EQUAL: return !(a < b) && !(a > b);
-	case META_NOT_EQUAL: return a < b || a > b;
-	case META_AND: return (a < 0 || a > 0) && (b < 0 || b > 0);
-	case META_OR: return a < 0 || a > 0 || b < 0 || b > 0;
-	default: return 0;
-	}
-}
-
-double rules_meta_value(const struct rule_source *src, const double *value)
-{
-	double stack[STACK + 1];
-	size_t n = 0;
-
-	for (size_t i = 0; i < src->n_steps; i++) {
-		const struct meta_step *s = &src->step[i];
-
-		switch (s->op) {
-		case META_NUMBER:
-			stack[n++] = s->number;
-			break;
-		case META_RULE:
-			stack[n++] = s->rule == UINT32_MAX ? 0 : value[s->rule];
-			break;
-		case META_NOT:
-			stack[n - 1] = !(stack[n - 1] < 0 || stack[n - 1] > 0);
-			break;
-		case META_MINUS:
-			stack[n - 1] = -stack[n - 1];
-			break;
-		default:
-			n--;
-			stack[n - 1] = apply(s->op, stack[n - 1], stack[n]);
-			break;
-		}
-	}
-	return n ? stack[n - 1] : 0;
 }

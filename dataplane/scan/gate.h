@@ -9,7 +9,7 @@
 
 /* A gate is told this often in a call, with a place each, and once more if there are others: control
  * then looks at these places only, or at all of the text. */
-#define GATE_PLACES 4u
+#define GATE_PLACES 8u
 
 /* `end`: offset behind an octet that a match must reach, or begin at, counted from p. */
 typedef void gate_found(void *ctx, uint32_t id, size_t end);
