@@ -62,7 +62,7 @@ static double cycles(const struct automaton *a)
 	if (!text[0])
 		mailtext_body(6, text, SAMPLE);
 	for (size_t i = 0; i + AUTOMATON_PAIRS + 1 < SAMPLE; i++) {
-		uint32_t state = h->start[AUTOMATON_BUCKETS - 1];
+		uint32_t state = h->start[0];
 
 		if (!pairs_at(a, text + i, 0, AUTOMATON_FIRST))
 			continue;

@@ -44,8 +44,8 @@ static const char *check_gates(const struct automaton *a, uint32_t ids)
 	for (uint32_t i = 0; i < h->n_gates; i++)
 		if (a->id[i] >= ids)
 			return "automaton: bad id";
-	for (unsigned int b = 0; b <= AUTOMATON_BUCKETS; b++)
-		if (h->bucket_gate[b] > h->n_gates || (b && h->bucket_gate[b] < h->bucket_gate[b - 1]))
+	for (unsigned int b = 0; b < AUTOMATON_BUCKETS; b++)
+		if (h->gate_from[b] > h->gate_to[b] || h->gate_to[b] > h->n_gates)
 			return "automaton: bad bucket";
 	for (uint32_t i = 0; i <= h->n_gates; i++)
 		if (a->except_at[i] > h->n_except || (i && a->except_at[i] < a->except_at[i - 1]))
@@ -118,7 +118,7 @@ static bool is_alive(const struct walk *w, size_t bucket)
 {
 	const struct automaton_head *h = w->a->head;
 
-	for (uint32_t k = h->bucket_gate[bucket]; k < h->bucket_gate[bucket + 1]; k++)
+	for (uint32_t k = h->gate_from[bucket]; k < h->gate_to[bucket]; k++)
 		if (w->told[k] <= GATE_PLACES)
 			return true;
 	return false;
@@ -167,7 +167,7 @@ static void give_up(struct walk *w, size_t bucket, size_t place)
 {
 	const struct automaton_head *h = w->a->head;
 
-	for (uint32_t k = h->bucket_gate[bucket]; k < h->bucket_gate[bucket + 1]; k++)
+	for (uint32_t k = h->gate_from[bucket]; k < h->gate_to[bucket]; k++)
 		if (!excepted(w, k, place))
 			tell(w, bucket, k, place + 1);
 }

@@ -57,7 +57,7 @@ struct automaton_head {
 	uint32_t found_off, id_off, except_at_off, except_off;
 	uint32_t size;            /* of all */
 	uint16_t start[AUTOMATON_BUCKETS];            /* state; AUTOMATON_DEAD: the bucket is empty */
-	uint16_t bucket_gate[AUTOMATON_BUCKETS + 1u]; /* its gates: from this one to the next bucket's */
+	uint16_t gate_from[AUTOMATON_BUCKETS], gate_to[AUTOMATON_BUCKETS]; /* its gates; buckets may share them */
 	uint8_t class_of[256];    /* for next */
 	uint8_t pair_class[256];  /* for first and more */
 };

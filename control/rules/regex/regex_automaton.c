@@ -41,7 +41,7 @@ struct building {
 	uint32_t *next;        /* by state and class */
 	struct regex_gate *gate; /* in order of their buckets; what they own is the caller's */
 	uint32_t *number;      /* the caller's number of a gate → index in gate */
-	uint16_t from[AUTOMATON_BUCKETS + 1];
+	struct regex_bucket bucket[AUTOMATON_BUCKETS];
 	uint32_t start[AUTOMATON_BUCKETS];
 	uint8_t pair_class[256], pair_octet[256];
 	unsigned int n_pair_classes;
@@ -173,96 +173,12 @@ static void determinise(struct building *b)
 	set_state(b, 0);                 /* AUTOMATON_DEAD: nothing is waited for */
 	for (unsigned int bucket = 0; bucket < AUTOMATON_BUCKETS; bucket++) {
 		set_begin(b);
-		for (size_t i = b->from[bucket]; i < b->from[bucket + 1]; i++)
+		for (size_t i = b->bucket[bucket].from; i < b->bucket[bucket].to; i++)
 			set_add(b, b->gate[i].start);
 		b->start[bucket] = set_state(b, 0);
 	}
 	for (uint32_t i = 0; i < b->sets.n_states && !b->too_large && !b->oom; i++)
 		transitions(b, i);
-}
-
-/* ---- buckets ------------------------------------------------------------------------------ */
-
-#define LARGE 300u            /* states: others in the bucket would multiply them */
-#define LARGE_BUCKETS 40u
-
-struct ranked {
-	uint32_t number;         /* of the caller's */
-	unsigned int depth;
-	uint64_t start;          /* hash of its first pairs */
-	uint32_t weight;         /* states, of the largest that start alike */
-};
-
-static int by_start(const void *a, const void *b)
-{
-	const struct ranked *x = a, *y = b;
-
-	if (x->start != y->start)
-		return x->start < y->start ? -1 : 1;
-	return x->weight != y->weight ? (x->weight > y->weight ? -1 : 1) : x->number < y->number ? -1 : 1;
-}
-
-static int by_rank(const void *a, const void *b)
-{
-	const struct ranked *x = a, *y = b;
-	bool large = x->weight > LARGE || y->weight > LARGE;
-
-	if (large && x->weight != y->weight)
-		return x->weight > y->weight ? -1 : 1;
-	if (x->depth != y->depth)
-		return x->depth < y->depth ? -1 : 1;
-	return by_start(a, b);
-}
-
-static int rank_all(const struct building *b, const struct regex_gate *gate, size_t n, struct ranked *rank)
-{
-	struct regex_pairs *pairs = malloc(sizeof(*pairs));
-	int rc = pairs ? 0 : -ENOMEM;
-
-	for (size_t i = 0; !rc && i < n; i++) {
-		rc = regex_pairs(b->nfa, gate, i, i + 1, pairs);
-		if (!rc)
-			rank[i] = (struct ranked){(uint32_t)i, pairs->depth,
-						  hash_of((const uint32_t *)pairs->row, AUTOMATON_FIRST * sizeof(pairs->row[0]) / 4),
-						  gate[i].weight};
-	}
-	free(pairs);
-	if (rc)
-		return rc;
-	qsort(rank, n, sizeof(*rank), by_start);
-	for (size_t i = 1; i < n; i++)
-		if (rank[i].start == rank[i - 1].start)
-			rank[i].weight = rank[i - 1].weight;
-	qsort(rank, n, sizeof(*rank), by_rank);
-	return 0;
-}
-
-/*
- * Gates that start alike are followed together. Large ones have buckets of their own. What is met
- * after a few octets says nothing of those behind: such gates share buckets with their like, so that
- * the others' masks keep what they say.
- */
-static int make_buckets(struct building *b, const struct regex_gate *gate, size_t n)
-{
-	struct ranked *rank = calloc(n + 1, sizeof(*rank));
-	size_t i = 0, bucket = 0, first;
-	int rc = rank ? rank_all(b, gate, n, rank) : -ENOMEM;
-
-	for (; !rc && i < n && rank[i].weight > LARGE && bucket < LARGE_BUCKETS; i++)
-		if (i + 1 == n || rank[i + 1].start != rank[i].start)
-			b->from[++bucket] = (uint16_t)(i + 1);
-	/* A group that was begun is one bucket, whatever stands behind. */
-	if (!rc && i > b->from[bucket])
-		b->from[++bucket] = (uint16_t)i;
-	first = bucket;
-	for (size_t left = n - i; !rc && bucket < AUTOMATON_BUCKETS; bucket++)
-		b->from[bucket + 1] = (uint16_t)(i + left * (bucket + 1 - first) / (AUTOMATON_BUCKETS - first));
-	for (i = 0; !rc && i < n; i++) {
-		b->gate[i] = gate[rank[i].number];
-		b->number[rank[i].number] = (uint32_t)i;
-	}
-	free(rank);
-	return rc;
 }
 
 /* ---- blob --------------------------------------------------------------------------------- */
@@ -334,18 +250,20 @@ static void fill_gates(const struct building *b, struct automaton_head *h, uint8
 		n += (uint32_t)s->n;
 	}
 	at[h->n_gates] = n;
-	memcpy(h->bucket_gate, b->from, sizeof(h->bucket_gate));
+	for (unsigned int k = 0; k < AUTOMATON_BUCKETS; k++) {
+		h->gate_from[k] = b->bucket[k].from;
+		h->gate_to[k] = b->bucket[k].to;
+	}
 }
 
-static int fill_masks(const struct building *b, const struct automaton_head *h, uint8_t *blob)
+static void fill_masks(const struct building *b, const struct automaton_head *h, uint8_t *blob)
 {
-	struct regex_pairs *pairs = malloc(sizeof(*pairs));
 	const unsigned int classes = b->n_pair_classes;
-	int rc = pairs ? 0 : -ENOMEM;
 
-	for (unsigned int bucket = 0; !rc && bucket < AUTOMATON_BUCKETS; bucket++) {
-		rc = regex_pairs(b->nfa, b->gate, b->from[bucket], b->from[bucket + 1], pairs);
-		for (unsigned int k = 0; !rc && k < AUTOMATON_PAIRS; k++) {
+	for (unsigned int bucket = 0; bucket < AUTOMATON_BUCKETS; bucket++) {
+		const struct regex_pairs *pairs = b->bucket[bucket].pairs;
+
+		for (unsigned int k = 0; pairs && k < AUTOMATON_PAIRS; k++) {
 			bool more = k >= AUTOMATON_FIRST;
 			size_t width = more ? AUTOMATON_PAIRS - AUTOMATON_FIRST : AUTOMATON_FIRST;
 			uint64_t *mask = (uint64_t *)(void *)(blob + (more ? h->more_off : h->first_off)) +
@@ -357,8 +275,6 @@ static int fill_masks(const struct building *b, const struct automaton_head *h, 
 						mask[((size_t)c * classes + d) * width] |= (uint64_t)1 << bucket;
 		}
 	}
-	free(pairs);
-	return rc;
 }
 
 static void lay_out(const struct building *b, struct automaton_head *h, size_t n_accepting)
@@ -384,7 +300,6 @@ static int make_blob(struct building *b, size_t n_gates, void **out, size_t *len
 	uint32_t plain = 0, other, *number = malloc((h->n_states + 1) * 2 * sizeof(*number));
 	size_t n_accepting = 0;
 	uint8_t *blob = NULL;
-	int rc = -ENOMEM;
 
 	if (!number)
 		return -ENOMEM;
@@ -409,17 +324,13 @@ static int make_blob(struct building *b, size_t n_gates, void **out, size_t *len
 		memset(blob, 0, h->size);
 		fill_states(b, h, blob, number, number + h->n_states + 1);
 		fill_gates(b, h, blob);
-		rc = fill_masks(b, h, blob);
+		fill_masks(b, h, blob);
 		memcpy(blob, h, sizeof(*h));
+		*out = blob;
+		*len = h->size;
 	}
 	free(number);
-	if (rc) {
-		free(blob);
-		return rc;
-	}
-	*out = blob;
-	*len = h->size;
-	return 0;
+	return blob ? 0 : -ENOMEM;
 }
 
 static void building_free(struct building *b)
@@ -434,9 +345,10 @@ static void building_free(struct building *b)
 	free(b->next);
 	free(b->gate);
 	free(b->number);
+	regex_buckets_free(b->bucket);
 }
 
-static bool building_new(struct building *b, size_t n_gates)
+static bool building_new(struct building *b, const struct regex_gate *gate, size_t n_gates)
 {
 	size_t n = b->nfa->n + 1, hash = 1024;
 
@@ -453,6 +365,8 @@ static bool building_new(struct building *b, size_t n_gates)
 	b->number = calloc(n_gates + 1, sizeof(*b->number));
 	if (!b->sets.hash || !b->sets.off || !b->sets.depth || !b->mark || !b->stack || !b->set || !b->gate || !b->number)
 		return false;
+	if (n_gates)
+		memcpy(b->gate, gate, n_gates * sizeof(*gate));
 	b->n_classes = regex_classes(b->nfa, false, b->class_of, b->octet_of);
 	b->n_pair_classes = regex_classes(b->nfa, true, b->pair_class, b->pair_octet);
 	b->next = calloc((b->max + 1) * b->n_classes, sizeof(*b->next));
@@ -466,7 +380,7 @@ int regex_determinise(const struct regex_nfa *nfa, const struct regex_gate *gate
 	int rc = -ENOMEM;
 
 	*n_states = 0;
-	if (!building_new(&b, n_gates) || make_buckets(&b, gate, n_gates))
+	if (!building_new(&b, gate, n_gates) || regex_buckets(nfa, b.gate, n_gates, b.number, b.bucket))
 		goto out;
 	determinise(&b);
 	*n_states = b.sets.n_states;

@@ -14,6 +14,7 @@
  *   regex_nfa.c        a stretch → positions
  *   regex_except.c     its exceptions
  *   regex_masks.c      which pairs of octets may begin it
+ *   regex_buckets.c    which of them share a bit of the masks
  *   regex_automaton.c  positions → automaton
  */
 
@@ -88,9 +89,21 @@ struct regex_pairs {
 	struct regex_class row[AUTOMATON_PAIRS][256];
 	unsigned int depth;
 };
-/* 0 or -ENOMEM; gates [from, to). */
+/* 0 or -ENOMEM; gates [from, to), where they begin with one of these octets. */
 int regex_pairs(const struct regex_nfa *nfa, const struct regex_gate *gate, size_t from, size_t to,
-		struct regex_pairs *out);
+		const struct regex_class *begin, struct regex_pairs *out);
+
+/* Gates → buckets, so that few places of mail look like a beginning. */
+struct regex_bucket {
+	uint16_t from, to;       /* of the gates in their new order */
+	struct regex_class begin;
+	struct regex_pairs *pairs; /* owned */
+	double places;           /* share of mail's that pass the first pairs */
+};
+/* gate[] is put in order, and number[] says where each one is now. 0 or -ENOMEM. */
+int regex_buckets(const struct regex_nfa *nfa, struct regex_gate *gate, size_t n, uint32_t *number,
+		  struct regex_bucket bucket[AUTOMATON_BUCKETS]);
+void regex_buckets_free(struct regex_bucket bucket[AUTOMATON_BUCKETS]);
 /* Classes of octets that no position tells apart, frequent ones first; of the exact positions or of
  * the others. Returns their number. */
 unsigned int regex_classes(const struct regex_nfa *nfa, bool exact, uint8_t class_of[256],

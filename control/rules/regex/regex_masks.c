@@ -154,7 +154,8 @@ static bool met(const struct sets *s)
 	return false;
 }
 
-static void one_pair(struct sets *s, struct regex_class row[256])
+/* The octets of a position, as far as they are of `begin`, and what may follow them. */
+static void one_pair(struct sets *s, const struct regex_class *begin, struct regex_class row[256])
 {
 	struct regex_class next = {{0}};
 	uint32_t target = UINT32_MAX;
@@ -168,23 +169,31 @@ static void one_pair(struct sets *s, struct regex_class row[256])
 		if (p->a != target)
 			next = behind(s, target = p->a);
 		for (unsigned int c = 0; c < 256; c++)
-			if (regex_class_has(&p->set, (uint8_t)c))
+			if (regex_class_has(&p->set, (uint8_t)c) && regex_class_has(begin, (uint8_t)c))
 				regex_class_or(&row[c], &next);
 	}
 }
 
-static void go_on(struct sets *s)
+static bool meets(const struct regex_class *a, const struct regex_class *b)
+{
+	return (a->bits[0] & b->bits[0]) | (a->bits[1] & b->bits[1]) | (a->bits[2] & b->bits[2]) |
+	       (a->bits[3] & b->bits[3]);
+}
+
+static void go_on(struct sets *s, const struct regex_class *begin)
 {
 	set_begin(s);
 	for (size_t i = 0; i < s->n_now; i++)
-		if (!s->nfa->state[s->now[i]].kind)
+		if (!s->nfa->state[s->now[i]].kind && meets(&s->nfa->state[s->now[i]].set, begin))
 			set_add(s, s->nfa->state[s->now[i]].a);
 	take(s);
 }
 
 int regex_pairs(const struct regex_nfa *nfa, const struct regex_gate *gate, size_t from, size_t to,
-		struct regex_pairs *out)
+		const struct regex_class *begin, struct regex_pairs *out)
 {
+	struct regex_class all = {{UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX}};
+
 	size_t n = nfa->n + 1;
 	struct sets s = {.nfa = nfa, .mark = calloc(n, sizeof(*s.mark)),
 			 .stack = calloc(2 * n + 2, sizeof(*s.stack)), .set = calloc(n, sizeof(*s.set)),
@@ -207,8 +216,8 @@ int regex_pairs(const struct regex_nfa *nfa, const struct regex_gate *gate, size
 		for (unsigned int c = 0; any && c < 256; c++)
 			regex_class_add(&out->row[k][c], 0, 255);
 		if (!any)
-			one_pair(&s, out->row[k]);
-		go_on(&s);
+			one_pair(&s, k ? &all : begin, out->row[k]);
+		go_on(&s, k ? &all : begin);
 	}
 	free(s.mark);
 	free(s.stack);
