@@ -22,7 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct regex_literals literals;
 	struct regex_lines lines;
 	struct regex_stretch s;
-	struct regex_gate gate;
+	struct regex_gate gate = {0};
 	struct automaton a;
 	const char *why = NULL;
 	size_t at = 0, len, states;
@@ -51,6 +51,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		automaton_run(&a, data, size, 0, size, data[0] & 16, found, &size);
 	}
 	free(blob);
+	regex_gate_free(&gate);
 	regex_nfa_free(&nfa);
 	regex_free(&re);
 	return 0;

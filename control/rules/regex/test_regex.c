@@ -144,7 +144,7 @@ static void check(const char *pattern, bool caseless, struct checked *sum)
 	struct regex_nfa nfa = {.limit = 100000};
 	struct regex_literals gate;
 	struct regex_stretch s;
-	struct regex_gate g;
+	struct regex_gate g = {0};
 	struct automaton a;
 	struct regex re;
 	const char *why = "";
@@ -180,6 +180,7 @@ static void check(const char *pattern, bool caseless, struct checked *sum)
 	sum->gates += gate.n > 0;
 	sum->automata += blob != NULL;
 	free(blob);
+	regex_gate_free(&g);
 	regex_nfa_free(&nfa);
 	regex_literals_free(&gate);
 	regex_free(&re);
@@ -192,6 +193,8 @@ static void gates_are_in_every_match(void **state)
 	static const char *const patterns[] = {
 		"\\bfree\\s+(?:money|cash|gold)\\b", "lott?ery winners?", "(?i)Act (?-i)NOW!{1,3}",
 		"(?:click|press|tap)[^a-z]{0,5}here", "a(?:b|cd|efg){2,4}hij", "x{3,}yz+", "(foo|bar)?bazz",
+		"(?!credit)[ck][r][e3]d[i1]t", "(?:^|\\W)(?!appl[ey])[a4@]pp[l1]e",
+		"(?!milli?[o0]n)m[i1]ll?[i1][o0]n", "(?=b)(?!bro|Bra)[b8]r[oa0][wv]s", "(?!ab?c)[a4]b?c[d0]",
 		"[vV][i1!|][a@4]gr[a@]", "(?:\\b|\\s)[_\\W]{0,3}v[_\\W]{0,3}[i1l|]a[_\\W]?g",
 		"\\$\\d{1,3}(?:,\\d{3}){2,}", "(?:[a-z]{8,}[ .]+){4}", "\\x41\\x{42}\\003[[:digit:]]{2}",
 		"(?=.{0,10}end)begin.*", "a(?<!b)bcd|efgh|ijk", "(\\w+)@\\1\\.(?:com|net)",
