@@ -14,6 +14,7 @@
  *   rules_compile.c  PCRE2, slots                         rules_cache.c     databases kept
  *   rules_judge.c    matches → hits                       rules_match.c     one pattern, one text
  *   rules_keep.c     what compiling found out, handed over
+ *   rules_stats.c    what each rule did
  */
 
 #ifndef PCRE2_CODE_UNIT_WIDTH

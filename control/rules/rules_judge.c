@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "control/rules/rules_internal.h"
+#include "control/rules/rules_stats.h"
 #include "postern/limits.h"
 
 struct seen {
@@ -60,6 +61,15 @@ static bool is_field(uint16_t slot)
 	return slot >= CONTENT_SLOT_SELECTOR;
 }
 
+static int ask(struct judging *j, uint16_t number, struct str *text)
+{
+	uint64_t start = rules_clock_ns();
+	int rc = j->src->text(j->src->ctx, number, text);
+
+	j->out->text_ns += rules_clock_ns() - start;
+	return rc;
+}
+
 static enum text_state text_of(struct judging *j, size_t slot)
 {
 	int rc;
@@ -68,7 +78,7 @@ static enum text_state text_of(struct judging *j, size_t slot)
 		return j->text[slot].state;
 	if (!j->src)
 		return TEXT_FAILED;
-	rc = j->src->text(j->src->ctx, j->r->slot[slot].number, &j->text[slot].text);
+	rc = ask(j, j->r->slot[slot].number, &j->text[slot].text);
 	j->text[slot].state = rc > 0 ? TEXT_THERE : rc == 0 ? TEXT_ABSENT : TEXT_FAILED;
 	j->out->texts++;
 	j->out->failed += rc < 0;
@@ -90,7 +100,7 @@ static int is_there(struct judging *j, uint16_t number)
 	else if (i < j->r->n_slots)
 		rc = text_of(j, i) == TEXT_THERE ? 1 : j->text[i].state == TEXT_ABSENT ? 0 : -EIO;
 	else
-		rc = j->src->text(j->src->ctx, number, &none);
+		rc = ask(j, number, &none);
 	j->oom |= rc == -ENOMEM;
 	return rc < 0 ? CANNOT : rc > 0;
 }
@@ -99,6 +109,31 @@ static uint32_t most(const struct rules *r, size_t i)
 {
 	return !r->rule[i].multiple || r->rule[i].negated ? 1 : r->src[i].max_hits ? r->src[i].max_hits
 										   : UINT16_MAX;
+}
+
+static struct rule_counts *counts(const struct judging *j, size_t i)
+{
+	return rules_stats_of(j->src ? j->src->stats : NULL, i);
+}
+
+/* PCRE2 over a text that is there, which is all that is charged to the rule. */
+static long evaluate(struct judging *j, size_t i, size_t slot, struct str text, size_t from)
+{
+	struct rule_counts *c = counts(j, i);
+	uint64_t start = rules_clock_ns(), ns;
+	long n = rules_match(j->matcher, &j->r->src[i], &j->r->slot[slot], text, from, most(j->r, i),
+			     &j->where[i]);
+
+	ns = rules_clock_ns() - start;
+	j->out->evaluated++;
+	j->out->pattern_ns += ns;
+	if (c) {
+		c->evaluated++;
+		c->matched += n > 0;
+		c->limited += n == LIMITED;
+		c->ns += ns;
+	}
+	return n;
 }
 
 /* How often the pattern matches; LIMITED, CANNOT. */
@@ -135,7 +170,7 @@ static long look(struct judging *j, size_t i, size_t from)
 		j->oom = true;
 		return CANNOT;
 	}
-	return rules_match(j->matcher, src, &j->r->slot[slot], text, from, most(j->r, i), &j->where[i]);
+	return evaluate(j, i, slot, text, from);
 }
 
 /* A native rule without a match: what a header that is not there says. */
@@ -155,6 +190,7 @@ static long of_pattern(struct judging *j, size_t i)
 {
 	const struct rule *rule = &j->r->rule[i];
 	const struct seen *s = &j->seen[i];
+	struct rule_counts *c = counts(j, i);
 
 	if (j->in_full || rule->tier == RULE_CONTROL)
 		return look(j, i, 0);
@@ -163,6 +199,8 @@ static long of_pattern(struct judging *j, size_t i)
 	if (rule->tier == RULE_NATIVE)
 		return 1;
 	j->out->gates++;
+	if (c)
+		c->opened++;
 	/* Every match holds a literal of its gate, and none of those ends before the first. */
 	return look(j, i, rule->tier == RULE_GATED && s->end ? (size_t)s->end - 1 : 0);
 }
@@ -227,13 +265,25 @@ static void facts(struct judging *j)
 	}
 }
 
+static bool has_value(const struct judging *j, size_t i)
+{
+	return j->value[i] < 0 || j->value[i] > 0;
+}
+
+static void count_hits(const struct judging *j)
+{
+	for (size_t i = 0; j->src && j->src->stats && i < j->r->n; i++)
+		if (has_value(j, i))
+			rules_stats_of(j->src->stats, i)->hits++;
+}
+
 static bool is_hit(const struct judging *j, size_t i)
 {
 	const struct rule *rule = &j->r->rule[i];
 	bool shown = strncmp(rule->name, "__", 2) != 0 || rule->action != RULE_SCORE ||
 		     (j->src && j->src->parts);
 
-	return shown && (j->value[i] < 0 || j->value[i] > 0);
+	return shown && has_value(j, i);
 }
 
 static struct rule_hit hit_of(const struct judging *j, size_t i)
@@ -296,8 +346,10 @@ static long judge(struct judging *j, const struct handoff_match *match, size_t n
 		if (r->rule[i].tier == RULE_COMPUTED)
 			decide_meta(j, i);
 	}
-	if (!j->oom)
+	if (!j->oom) {
+		count_hits(j);
 		n = write_hits(j, hit, cap);
+	}
 out:
 	rules_matcher_free(j->matcher);
 	free(j->seen);

@@ -5,9 +5,9 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "control/rules/rules_internal.h"
+#include "control/rules/rules_stats.h"
 #include "postern/limits.h"
 
 #define JIT_STACK_START (32 * 1024)
@@ -28,14 +28,6 @@ struct rules_matcher {
 	pcre2_jit_stack *stack;
 	uint64_t deadline_ns;
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
 
 void rules_matcher_free(struct rules_matcher *m)
 {
@@ -65,7 +57,7 @@ struct rules_matcher *rules_matcher_new(void)
 	pcre2_set_depth_limit(m->context, LIMIT_RULES_PCRE_DEPTH);
 	pcre2_set_heap_limit(m->context, LIMIT_RULES_PCRE_HEAP_KB);
 	pcre2_jit_stack_assign(m->context, NULL, m->stack);
-	m->deadline_ns = now_ns() + LIMIT_RULES_MS * 1000000u;
+	m->deadline_ns = rules_clock_ns() + LIMIT_RULES_MS * 1000000u;
 	return m;
 }
 
@@ -82,7 +74,7 @@ static long count(struct rules_matcher *m, const pcre2_code *code, struct str s,
 		const PCRE2_SIZE *span;
 		int rc;
 
-		if (now_ns() > m->deadline_ns)
+		if (rules_clock_ns() > m->deadline_ns)
 			return found ? (long)found : -1;
 		pcre2_set_offset_limit(m->context, last);
 		rc = pcre2_match(code, s.p ? s.p : (PCRE2_SPTR) "", s.n, at, 0, m->data, m->context);
