@@ -320,6 +320,7 @@ const struct api_command commands[] = {
 	{"quarantine delete", commands_quarantine_delete},
 	{"quarantine release", commands_quarantine_release},
 	{"show routes", commands_show_routes},
+	{"show rules", commands_show_rules},
 	{"breaker show", commands_show_breaker},
 	{"breaker ack", commands_ack_breaker},
 };

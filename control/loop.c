@@ -17,6 +17,8 @@ struct snapshot *loop_snapshot(struct loop *l, uint32_t scan_generation)
 
 void loop_activate(struct loop *l, struct snapshot *s)
 {
+	if (!s->rules_stats && s->rules)
+		s->rules_stats = rules_stats_new(s->rules, l->active ? l->active->rules_stats : NULL);
 	snapshot_unref(l->active);
 	l->active = s;
 	for (size_t i = 0; i < LOOP_SNAPSHOTS; i++)

@@ -247,6 +247,8 @@ api_handler commands_show_sources, commands_forgive_source;
 api_handler commands_show_breaker, commands_ack_breaker;
 /* commands_routes.c */
 api_handler commands_show_routes;
+/* commands_rules.c */
+api_handler commands_show_rules;
 /* persist.c */
 int persist_start(struct loop *l, char *err, size_t err_len);
 void persist_second(struct loop *l);

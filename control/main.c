@@ -123,7 +123,7 @@ static void tell_discards(const struct snapshot *s)
 		if (c->route[i].policy && c->route[i].policy->access.deny_action == CONFIG_DISCARD)
 			note("NOTICE route.%s.policy.deny-action = discard: what its deny lists name is "
 			     "answered 250 and given to nobody", c->route[i].name);
-	for (size_t i = 0; i < rules_count(s->rules); i++)
+	for (size_t i = 0; i < rules_total(s->rules); i++)
 		if (rules_at(s->rules, i)->action == RULE_DISCARD)
 			note("NOTICE rule %s has action discard: what it hits is answered 250 and given to "
 			     "nobody", rules_at(s->rules, i)->name);

@@ -509,6 +509,7 @@ static void start(struct message *m)
 	req = (struct judge_request){
 		.config = m->snapshot->config,
 		.rules = m->snapshot->rules,
+		.rules_stats = m->snapshot->rules_stats,
 		.env = &m->sub->envelope,
 		.content = &m->sub->content,
 		.match = m->sub->match,

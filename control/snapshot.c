@@ -98,6 +98,7 @@ void snapshot_unref(struct snapshot *s)
 	if (!s || --s->refs)
 		return;
 	config_unref(s->config);
+	rules_stats_free(s->rules_stats);
 	rules_free(s->rules);
 	if (s->mapped)
 		munmap(s->mapped, s->mapped_len);

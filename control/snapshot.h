@@ -10,6 +10,7 @@
 
 #include "control/config/config.h"
 #include "control/rules/rules.h"
+#include "control/rules/rules_stats.h"
 
 #define SNAPSHOT_ERRORS 32
 
@@ -18,6 +19,7 @@ struct snapshot {
 	uint64_t generation;
 	struct config *config;
 	struct rules *rules;
+	struct rules_stats *rules_stats; /* of the rules, from loop_activate() on; NULL: no memory */
 	void *mapped;          /* what the rules borrow from, or NULL */
 	size_t mapped_len;
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 The Postern Authors */
 
-/* Which recipients are ours, and what the others hear. */
+/* Which recipients are ours, and what the others hear; what a set of rules takes over from the one before. */
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -73,9 +73,38 @@ static void recipients(void **state)
 	config_unref(c);
 }
 
+static void counts_go_on(void **state)
+{
+	static const char first[] = "body A /one/\nbody B /two/\n", second[] = "body B /2/\nbody C /three/\n";
+	struct snapshot a = {.refs = 1, .generation = 1}, b = {.refs = 1, .generation = 2};
+	struct rules_stats *of_b;
+	struct loop l = {0};
+
+	(void)state;
+	assert_int_equal(rules_parse("a", first, sizeof(first) - 1, &a.rules), 0);
+	assert_int_equal(rules_parse("b", second, sizeof(second) - 1, &b.rules), 0);
+	loop_activate(&l, &a);
+	rules_stats_of(a.rules_stats, 0)->hits = 1;
+	rules_stats_of(a.rules_stats, 1)->hits = 2;
+	loop_activate(&l, &b);
+	of_b = b.rules_stats;
+	assert_non_null(of_b);
+	assert_ptr_equal(rules_stats_of(of_b, 0), rules_stats_of(a.rules_stats, 1));
+	assert_int_equal(rules_stats_of(of_b, 1)->hits, 0);
+	/* The dataplane came back: the set that is in force is pushed and activated once more. */
+	rules_stats_of(of_b, 1)->hits = 7;
+	loop_activate(&l, &b);
+	assert_ptr_equal(b.rules_stats, of_b);
+	assert_int_equal(rules_stats_of(of_b, 1)->hits, 7);
+	rules_stats_free(a.rules_stats);
+	rules_stats_free(b.rules_stats);
+	rules_free(a.rules);
+	rules_free(b.rules);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(recipients)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(recipients), cmocka_unit_test(counts_go_on)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -184,35 +184,10 @@ static bool is_one_of(struct str s, const char *const *of, size_t n)
 	return false;
 }
 
-/* "*" any octets, "?" one; without case. */
-static bool glob(struct str s, struct str pattern)
-{
-	size_t i = 0, j = 0, star = SIZE_MAX, from = 0;
-
-	while (i < s.n) {
-		if (j < pattern.n && pattern.p[j] == '*') {
-			star = j++;
-			from = i;
-		} else if (j < pattern.n && (pattern.p[j] == '?' ||
-					     ascii_lower(pattern.p[j]) == ascii_lower(s.p[i]))) {
-			i++;
-			j++;
-		} else if (star != SIZE_MAX) {
-			j = star + 1;
-			i = ++from;
-		} else {
-			return false;
-		}
-	}
-	while (j < pattern.n && pattern.p[j] == '*')
-		j++;
-	return j == pattern.n;
-}
-
 static bool any_glob(struct str s, const char *const *of, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		if (glob(s, str_c(of[i])))
+		if (str_iglob(s, str_c(of[i])))
 			return true;
 	return false;
 }

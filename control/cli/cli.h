@@ -31,4 +31,5 @@ int cmd_simulate(const struct cli *cli, int argc, char **argv);
 int cmd_keys(const struct cli *cli, int argc, char **argv); /* argv[0]: "keys" */
 int cmd_config_check(const struct cli *cli, int argc, char **argv);
 int cmd_quarantine(const struct cli *cli, int argc, char **argv);
+int cmd_show_rules(const struct cli *cli, int argc, char **argv);
 int cmd_rules_check(const struct cli *cli, int argc, char **argv); /* argv[0]: "check" */

@@ -15,6 +15,8 @@ static const char usage_text[] =
 	"  show status|workers|sessions|routes|stats what runs, and its counters\n"
 	"  show drops [--all]                       what was refused or dropped, and why\n"
 	"  show sources [ADDRESS]                   the worst and the busiest prefixes, or one\n"
+	"  show rules [--top cost|hits|opened] [--limit N] [NAME-GLOB]\n"
+	"                                           what each rule did and cost in control\n"
 	"  sources forgive ADDRESS                  forget its failures\n"
 	"  breaker show                             routes whose refusals are watched\n"
 	"  breaker ack ROUTE [--learn]              pass its 5xx on again; --learn: they are normal\n"
@@ -191,7 +193,7 @@ static int show(const struct cli *cli, int argc, char **argv)
 		json_object_set_new(req, "all", json_true());
 	else if (argc != 1) {
 		json_decref(req);
-		return usage("show status, workers, sessions, sources, routes, stats or drops");
+		return usage("show status, workers, sessions, sources, routes, rules, stats or drops");
 	}
 	for (size_t i = 0; i < sizeof(what) / sizeof(what[0]); i++)
 		if (!strcmp(argv[0], what[i])) {
@@ -199,7 +201,7 @@ static int show(const struct cli *cli, int argc, char **argv)
 			return ask(cli, command, req);
 		}
 	json_decref(req);
-	return usage("show status, workers, sessions, sources, routes, stats or drops");
+	return usage("show status, workers, sessions, sources, routes, rules, stats or drops");
 }
 
 int main(int argc, char **argv)
@@ -216,6 +218,8 @@ int main(int argc, char **argv)
 	}
 	if (is(n, a, "show", "sources") && n <= 3)
 		return sources(&cli, "show sources", n == 3 ? a[2] : NULL);
+	if (is(n, a, "show", "rules"))
+		return cmd_show_rules(&cli, n - 2, a + 2);
 	if (is(n, a, "show", NULL))
 		return show(&cli, n - 1, a + 1);
 	if (is(n, a, "breaker", NULL))

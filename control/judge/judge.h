@@ -45,6 +45,7 @@ enum judge_reverify {
 struct judge_request {
 	struct config *config;
 	const struct rules *rules;     /* of the generation that scanned the message; NULL: none */
+	struct rules_stats *rules_stats; /* of these rules; NULL: nothing is counted by rule */
 	const struct mail_envelope *env;
 	const struct mail_bytes *content;
 	const struct handoff_match *match;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "control/judge/judge_internal.h"
+#include "control/rules/rules_stats.h"
 #include "postern/stats.h"
 
 #define MAX_FACTS 24
@@ -110,26 +111,44 @@ static size_t facts(const struct judgement *r, struct rules_fact f[MAX_FACTS])
 	return n;
 }
 
+static void count(const struct judge *j, const struct rules_judged *judged)
+{
+	uint64_t *c = j->env.counters;
+
+	c[CTL_rule_pattern_ns] += judged->pattern_ns;
+	c[CTL_rule_text_ns] += judged->text_ns;
+	c[CTL_rule_evaluated] += judged->evaluated;
+	c[CTL_rule_gates] += judged->gates;
+	c[CTL_rule_texts] += judged->texts;
+	c[CTL_rule_texts_failed] += judged->failed;
+	c[CTL_rule_limited] += judged->limited;
+	c[CTL_rule_hits_cut] += judged->cut != 0;
+	c[CTL_desc_invalid] += judged->unknown;
+}
+
 static int judge_set(struct judge *j)
 {
+	const uint32_t flags = j->req.env->flags;
+	uint64_t *c = j->env.counters;
 	struct rules_fact fact[MAX_FACTS];
 	const struct rules_source src = {.text = slot_text, .ctx = j, .fact = fact,
-					 .n_facts = facts(&j->result, fact)};
+					 .n_facts = facts(&j->result, fact), .stats = j->req.rules_stats};
 	struct judgement *r = &j->result;
 	struct rules_judged judged = {0};
-	long n = rules_judge(j->req.rules, j->req.match, j->req.n_matches, j->req.env->flags, &src, r->hit,
+	uint64_t start = rules_clock_ns();
+	long n = rules_judge(j->req.rules, j->req.match, j->req.n_matches, flags, &src, r->hit,
 			     HANDOFF_MAX_MATCHES, &judged);
 
+	/* What was spent was spent, also on a message that could not be judged. */
+	c[CTL_rule_ns] += rules_clock_ns() - start;
+	count(j, &judged);
 	if (n < 0)
 		return (int)n;
 	r->n_hits = (size_t)n;
-	j->env.counters[CTL_rule_matches] += (uint64_t)n;
-	j->env.counters[CTL_rule_gates] += judged.gates;
-	j->env.counters[CTL_rule_texts] += judged.texts;
-	j->env.counters[CTL_rule_texts_failed] += judged.failed;
-	j->env.counters[CTL_rule_limited] += judged.limited;
-	j->env.counters[CTL_rule_hits_cut] += judged.cut != 0;
-	j->env.counters[CTL_desc_invalid] += judged.unknown;
+	c[CTL_rule_matches] += (uint64_t)n;
+	c[CTL_rule_messages]++;
+	c[CTL_rule_messages_open] += judged.gates != 0;
+	c[CTL_rule_messages_in_full] += (flags & (RECORD_F_SCAN_PARTIAL | RECORD_F_MATCHES_CUT)) != 0;
 	return 0;
 }
 

@@ -154,6 +154,7 @@ struct rule_hit {
 	struct str text;       /* what hit, in the slot's text; n 0: not known (native), or no pattern */
 };
 
+struct rules_stats;
 struct rules_source {
 	/* 1 and *text, the whole text of a slot; 0: there is none (no such field); -errno. What it
 	 * gave stays until rules_judge() is done. */
@@ -165,6 +166,7 @@ struct rules_source {
 	const struct rules_fact { const char *name; unsigned int value; } *fact;
 	size_t n_facts;
 	bool parts;            /* hits of rules in __ as well, which are parts of meta rules */
+	struct rules_stats *stats; /* of the set (rules_stats.h); NULL: nothing is counted by rule */
 };
 
 struct rules_judged {
@@ -172,6 +174,8 @@ struct rules_judged {
 	unsigned int limited;  /* patterns that ran into a limit of PCRE2, or into LIMIT_RULES_MS */
 	unsigned int cut;      /* hits that found no room; those with an action are the last to go */
 	unsigned int gates;    /* rules whose gate was open */
+	unsigned int evaluated; /* patterns that PCRE2 was asked about */
+	uint64_t pattern_ns, text_ns; /* by the clock: in PCRE2; in rules_source.text() */
 	unsigned int texts;    /* slots whose text was asked for */
 	unsigned int failed;   /* slots whose text could not be had: their rules, and meta rules over
 				* these, do not hit */

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "control/rules/rules_judging.h"
+#include "control/rules/rules_stats.h"
 #include "dataplane/scan/gate.h"
 #include "postern/limits.h"
 
@@ -39,6 +40,15 @@ static bool is_field(uint16_t slot)
 	return slot >= CONTENT_SLOT_SELECTOR;
 }
 
+static int ask(struct judging *j, uint16_t number, struct str *text)
+{
+	uint64_t start = rules_clock_ns();
+	int rc = j->src->text(j->src->ctx, number, text);
+
+	j->out->text_ns += rules_clock_ns() - start;
+	return rc;
+}
+
 static enum text_state text_of(struct judging *j, size_t slot)
 {
 	int rc;
@@ -47,7 +57,7 @@ static enum text_state text_of(struct judging *j, size_t slot)
 		return j->text[slot].state;
 	if (!j->src)
 		return TEXT_FAILED;
-	rc = j->src->text(j->src->ctx, j->r->slot[slot].number, &j->text[slot].text);
+	rc = ask(j, j->r->slot[slot].number, &j->text[slot].text);
 	j->text[slot].state = rc > 0 ? TEXT_THERE : rc == 0 ? TEXT_ABSENT : TEXT_FAILED;
 	j->out->texts++;
 	j->out->failed += rc < 0;
@@ -69,7 +79,7 @@ static int is_there(struct judging *j, uint16_t number)
 	else if (i < j->r->n_slots)
 		rc = text_of(j, i) == TEXT_THERE ? 1 : j->text[i].state == TEXT_ABSENT ? 0 : -EIO;
 	else
-		rc = j->src->text(j->src->ctx, number, &none);
+		rc = ask(j, number, &none);
 	j->oom |= rc == -ENOMEM;
 	return rc < 0 ? CANNOT : rc > 0;
 }
@@ -110,18 +120,38 @@ static bool ready(struct judging *j, size_t i)
 	return !j->oom;
 }
 
+/* What PCRE2 took is all that is charged to the rule. */
+static long charge(struct judging *j, size_t i, uint64_t start, long n)
+{
+	struct rule_counts *c = rules_stats_of(j->src ? j->src->stats : NULL, i);
+	uint64_t ns = rules_clock_ns() - start;
+
+	j->out->evaluated++;
+	j->out->pattern_ns += ns;
+	if (c) {
+		c->evaluated++;
+		c->matched += n > 0;
+		c->limited += n == LIMITED;
+		c->ns += ns;
+	}
+	return n;
+}
+
 /* How often the pattern matches; LIMITED, CANNOT. */
 static long look(struct judging *j, size_t i)
 {
 	size_t slot = slot_index(j->r, j->r->rule[i].slot);
 	struct str text = STR("");
 	int there = text_for(j, i, slot, &text);
+	uint64_t start;
 
 	if (there <= 0)
 		return there;
 	if (!ready(j, i))
 		return CANNOT;
-	return rules_match(j->matcher, &j->r->src[i], &j->r->slot[slot], text, 0, rules_most(j->r, i), &j->where[i]);
+	start = rules_clock_ns();
+	return charge(j, i, start, rules_match(j->matcher, &j->r->src[i], &j->r->slot[slot], text, 0,
+					       rules_most(j->r, i), &j->where[i]));
 }
 
 /*
@@ -134,6 +164,7 @@ static long look_at_places(struct judging *j, size_t i)
 	uint64_t place[GATE_PLACES];
 	struct str text = STR("");
 	int there = text_for(j, i, slot, &text);
+	uint64_t start;
 
 	if (there <= 0)
 		return there;
@@ -144,8 +175,9 @@ static long look_at_places(struct judging *j, size_t i)
 		place[n] -= place[n] > 0;
 		n++;
 	}
-	return rules_match_places(j->matcher, &j->r->src[i], &j->r->slot[slot], text, place, n, rules_most(j->r, i),
-				  &j->where[i]);
+	start = rules_clock_ns();
+	return charge(j, i, start, rules_match_places(j->matcher, &j->r->src[i], &j->r->slot[slot], text, place,
+						      n, rules_most(j->r, i), &j->where[i]));
 }
 
 static bool places_known(const struct judging *j, size_t i)
@@ -181,7 +213,6 @@ static long of_pattern(struct judging *j, size_t i)
 		return not_seen(j, i);
 	if (rule->tier == RULE_NATIVE)
 		return 1;
-	j->out->gates++;
 	return places_known(j, i) ? look_at_places(j, i) : look(j, i);
 }
 

@@ -16,6 +16,7 @@
  *   rules_judge.c    matches → hits                       rules_match.c     one pattern, one text
  *   rules_decide.c   one rule of them                     rules_value.c     meta rules' values
  *   rules_keep.c     what compiling found out, handed over
+ *   rules_stats.c    what each rule did
  */
 
 #ifndef PCRE2_CODE_UNIT_WIDTH

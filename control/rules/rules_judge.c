@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "control/rules/rules_judging.h"
+#include "control/rules/rules_stats.h"
 #include "postern/limits.h"
 
 static void count_matches(struct judging *j, size_t n)
@@ -53,9 +54,21 @@ static bool is_shown(const struct judging *j, size_t i)
 	return strncmp(rule->name, "__", 2) != 0 || rule->action != RULE_SCORE || (j->src && j->src->parts);
 }
 
+static bool has_value(const struct judging *j, size_t i)
+{
+	return j->state[i] == RULES_DECIDED && (j->span[i].lo < 0 || j->span[i].lo > 0);
+}
+
+static void count_hits(const struct judging *j)
+{
+	for (size_t i = 0; j->src && j->src->stats && i < j->r->n; i++)
+		if (has_value(j, i))
+			rules_stats_of(j->src->stats, i)->hits++;
+}
+
 static bool is_hit(const struct judging *j, size_t i)
 {
-	return is_shown(j, i) && j->state[i] == RULES_DECIDED && (j->span[i].lo < 0 || j->span[i].lo > 0);
+	return is_shown(j, i) && has_value(j, i);
 }
 
 static struct rule_hit hit_of(const struct judging *j, size_t i)
@@ -145,6 +158,19 @@ static bool is_pattern(const struct rule *rule)
 	return rule->tier != RULE_OFF && rule->tier != RULE_NOT_SUPPORTED && rule->kind < RULE_META;
 }
 
+/* The dataplane tells that it must be looked at, if a verdict depends on it. */
+static void count_gate(struct judging *j, size_t i)
+{
+	enum rule_tier tier = j->r->rule[i].tier;
+	struct rule_counts *c = rules_stats_of(j->src ? j->src->stats : NULL, i);
+
+	if (j->in_full || !j->seen[i].count || tier == RULE_NATIVE || tier == RULE_CONTROL)
+		return;
+	j->out->gates++;
+	if (c)
+		c->opened++;
+}
+
 /* What is shown must be decided, and what takes nothing is; the rest when a meta rule depends on it. */
 static void decide_all(struct judging *j)
 {
@@ -157,6 +183,7 @@ static void decide_all(struct judging *j)
 					      ? RULES_PENDING : RULES_DECIDED;
 			continue;
 		}
+		count_gate(j, i);
 		if (j->in_full || is_shown(j, i) || rules_effort(j, i) == EFFORT_NONE)
 			rules_decide(j, i);
 		else
@@ -193,8 +220,10 @@ static long judge(struct judging *j, size_t n_matches, struct rule_hit *hit, siz
 	count_matches(j, n_matches);
 	facts(j);
 	decide_all(j);
-	if (!j->oom)
+	if (!j->oom) {
+		count_hits(j);
 		n = write_hits(j, hit, cap);
+	}
 out:
 	rules_matcher_free(j->matcher);
 	free(j->seen);

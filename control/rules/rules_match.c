@@ -5,9 +5,9 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "control/rules/rules_internal.h"
+#include "control/rules/rules_stats.h"
 #include "postern/limits.h"
 
 #define JIT_STACK_START (32 * 1024)
@@ -30,14 +30,6 @@ struct rules_matcher {
 	uint64_t deadline_ns;
 	uint64_t work;           /* since the clock was looked at */
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
 
 void rules_matcher_free(struct rules_matcher *m)
 {
@@ -67,7 +59,7 @@ struct rules_matcher *rules_matcher_new(void)
 	pcre2_set_depth_limit(m->context, LIMIT_RULES_PCRE_DEPTH);
 	pcre2_set_heap_limit(m->context, LIMIT_RULES_PCRE_HEAP_KB);
 	pcre2_jit_stack_assign(m->context, NULL, m->stack);
-	m->deadline_ns = now_ns() + LIMIT_RULES_MS * 1000000u;
+	m->deadline_ns = rules_clock_ns() + LIMIT_RULES_MS * 1000000u;
 	return m;
 }
 
@@ -76,7 +68,7 @@ static bool too_late(struct rules_matcher *m)
 	if (m->work < CLOCK_WORK)
 		return false;
 	m->work = 0;
-	return now_ns() > m->deadline_ns;
+	return rules_clock_ns() > m->deadline_ns;
 }
 
 /* How often it matches in s, up to max, without overlaps. -1: it ran into a limit. */

@@ -246,6 +246,7 @@
 #define DEFAULT_RULES_COMPILE_MEMORY 1000000000u
 #define LIMIT_RULES_COMPILE_MEMORY_MIN 64000000u
 #define LIMIT_RULES_COMPILE_MEMORY 64000000000ull
+#define DEFAULT_RULES_SHOWN 20       /* ours: rows of `show rules --top` */
 #define LIMIT_RULES_WARM_US 1000     /* ours: control compiles for PCRE2 so long at once, */
 #define LIMIT_RULES_WARM_PAUSE_US 1000 /* and pauses */
 #define RULES_COMPILE_WALL 4         /* times its CPU time: the CPU is shared */

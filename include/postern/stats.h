@@ -338,6 +338,13 @@
 	X(source_unknown, D, "sessions and recipients refused: unknown recipients of the source") \
 	X(source_unknown_observed, C, "what source_unknown would have refused") \
 	X(source_evicted, C, "sources forgotten for want of room, that were worth something") \
+	X(rule_messages, C, "messages judged by rules") \
+	X(rule_messages_open, C, "of these, messages with an open gate") \
+	X(rule_messages_in_full, C, "of these, messages with every pattern evaluated: matches cut, scan not whole") \
+	X(rule_ns, C, "nanoseconds that control spent on rules, by the clock") \
+	X(rule_pattern_ns, C, "of these, in PCRE2") \
+	X(rule_text_ns, C, "of these, making texts") \
+	X(rule_evaluated, C, "patterns that PCRE2 was asked about") \
 	X(rule_matches, C, "rules hit") \
 	X(rule_gates, C, "rules that control looked at because their gate was open") \
 	X(rule_texts, C, "texts of views and headers made anew for rules") \

@@ -93,3 +93,28 @@ static inline struct str str_trim(struct str s)
 		s.n--;
 	return s;
 }
+
+/* "*" any octets, "?" one; without case. */
+static inline bool str_iglob(struct str s, struct str pattern)
+{
+	size_t i = 0, j = 0, star = SIZE_MAX, from = 0;
+
+	while (i < s.n) {
+		if (j < pattern.n && pattern.p[j] == '*') {
+			star = j++;
+			from = i;
+		} else if (j < pattern.n && (pattern.p[j] == '?' ||
+					     ascii_lower(pattern.p[j]) == ascii_lower(s.p[i]))) {
+			i++;
+			j++;
+		} else if (star != SIZE_MAX) {
+			j = star + 1;
+			i = ++from;
+		} else {
+			return false;
+		}
+	}
+	while (j < pattern.n && pattern.p[j] == '*')
+		j++;
+	return j == pattern.n;
+}

@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (c) 2026 The Postern Authors
 """Rules over all views, lists and attachments through the whole gateway: small messages and messages of many runs, by
-DATA and BDAT, cut by the network as it likes; the hits of the trace are those of the texts. A reload changes the set."""
+DATA and BDAT, cut by the network as it likes; the hits of the trace are those of the texts, and `show rules` counts what was
+sent. A reload changes the set, and what is counted of a rule that stays goes on."""
 import base64
+import json
 import pathlib
 import quopri
 import sys
@@ -25,6 +27,8 @@ tflags   B_REPEAT  multiple
 body     B_OBFU    /\\bv[_\\W]{0,3}[i1!|][_\\W]{0,3}a[_\\W]{0,3}g[_\\W]{0,3}r[_\\W]{0,3}a\\b/i
 meta     M_BOTH    B_HELLO && U_BAD
 header   H_RELAY   X-Spam-Relays-External =~ /helo=client\\.example\\.net/
+body     B_ALMOST  /wonderful(?! world)/
+body     __HIDDEN  /wonderful/
 """
 FILLER = b"Nothing to be seen in this line, which is repeated to make the message long.\r\n"
 
@@ -91,12 +95,58 @@ def hits(lab, n):
     return {m["rule"] for m in row["judged"]["matches"]}
 
 
+def counted(lab, *words):
+    answer = json.loads(lab.ctl("--json", "show", "rules", *words).stdout)
+    return answer, {r["name"]: r for r in answer["rules"]}
+
+
+def check_counts(lab, n):
+    """Every case was sent twice: so often did each rule hit, and all that is counted by rule adds up."""
+    answer, rules = counted(lab)
+    totals = answer["totals"]
+    control = {c["name"]: c["value"] for c in lab.stats()["control"]}
+    want = {name: 2 * sum(name in hit for _, hit in CASES.values()) for name in rules}
+    wonderful = 2 * sum(b"wonderful" in content for content, _ in CASES.values())
+    want.update(H_RELAY=n, __HIDDEN=wonderful)
+    assert {name: r["hits"] for name, r in rules.items()} == want, (rules, want)
+    # The gate opens wherever the word stands, and what must not follow it always does.
+    almost = rules["B_ALMOST"]
+    assert (almost["opened"], almost["evaluated"], almost["matched"], almost["hits"]) == (wonderful, wonderful, 0, 0), almost
+    relay = rules["H_RELAY"]
+    assert (relay["tier"], relay["opened"], relay["evaluated"], relay["matched"]) == ("control", 0, n, n), relay
+    for r in rules.values():
+        assert r["tier"] in ("confirmed", "gated", "automaton") or not r["opened"], r
+        assert r["tier"] in ("confirmed", "gated", "automaton", "control") or not r["evaluated"], r
+        assert r["tier"] == "control" or r["evaluated"] == r["opened"], r
+        assert r["limited"] == 0 and (r["ns"] > 0) == (r["evaluated"] > 0), r
+        assert r["hits"] == r["matched"] or not r["evaluated"], r
+    for key, total, counter in (("evaluated", "evaluated", "rule_evaluated"), ("opened", None, "rule_gates"),
+                                ("ns", "pattern_ns", "rule_pattern_ns")):
+        assert sum(r[key] for r in rules.values()) == control[counter], (key, control[counter], rules)
+        assert not total or totals[total] == control[counter], (totals, control)
+    assert (totals["messages"], totals["messages_in_full"]) == (n, 0) and control["rule_messages"] == n, totals
+    assert totals["ns"] >= totals["pattern_ns"] + totals["text_ns"] > 0, totals
+    assert answer["in_force"] == len([r for r in rules.values() if r["tier"] != "unsupported"]), answer
+    assert answer["never_hit"] == 2, answer  # B_ALMOST, H_NONE
+    # What is asked for, in its order; and what cannot be asked for.
+    assert list(counted(lab, "--top", "hits", "--limit", "3", "?_*")[1]) == ["H_RELAY", "B_HELLO", "__HIDDEN"], rules
+    assert list(counted(lab, "--top", "opened", "B_almost")[1]) == ["B_ALMOST"]
+    assert [r["ns"] for r in counted(lab, "--top", "cost")[0]["rules"]] == \
+        sorted((r["ns"] for r in rules.values() if r["ns"]), reverse=True)
+    for words, code, why in ((("--top", "size"), 2, "cost, hits or opened"), (("--limit", "20001"), 2, "from 1 to 20000"),
+                             (("B[",), 1, "name: 1 to 128 letters")):
+        r = lab.ctl("show", "rules", *words, check=False)
+        assert r.returncode == code and why in r.stdout, r
+    return rules
+
+
 def main():
     with labs.Lab("psru") as lab:
         d = lab.dir
         (d / "all.cf").write_text(RULES)
         # The second pattern holds nothing that the dataplane could look for, and has its view for itself.
-        (d / "other.cf").write_text("body OTHER /hello/\nrawbody ALONE /(?s)(.)(.)\\1\\2\\1/\n")
+        (d / "other.cf").write_text("body OTHER /hello/\nrawbody ALONE /(?s)(.)(.)\\1\\2\\1/\nbody B_HELLO /hello/\n"
+                                    "body R_TAG /another kind/\n")
         (d / "domains").write_text("evil.example\n")
         import hashlib
         (d / "hashes").write_text(hashlib.sha256(b"known by its hash").hexdigest() + "\n")
@@ -121,12 +171,21 @@ attachment "tricks" {{ double-extension = yes; score = 0.1 }}
                 assert got == want | {"H_RELAY"}, f"{name} bdat={bdat}: {got ^ (want | {'H_RELAY'})} of {got}"
         counters = lab.counters()
         assert counters["scan_error"] == 0 and counters["scan_no_stream"] == 0, counters
+        before = check_counts(lab, n)
         # Another set: what is sent now is judged by it, and by nothing else.
         lab.conf.write_text(text.replace("all.cf", "other.cf"))
         lab.ctl("config", "reload")
         send(lab, CASES["html"][0], False)
         n += 1
-        assert hits(lab, n) == {"OTHER", "ALONE", "list.bad"}, hits(lab, n)
+        assert hits(lab, n) == {"OTHER", "ALONE", "list.bad", "B_HELLO"}, hits(lab, n)
+        answer, rules = counted(lab)
+        assert rules["B_HELLO"]["hits"] == before["B_HELLO"]["hits"] + 1, (before, rules)
+        for key in ("opened", "evaluated", "matched"):
+            assert rules["B_HELLO"][key] == before["B_HELLO"][key] + (rules["B_HELLO"]["tier"] != "native"), (key, before, rules)
+        assert rules["B_HELLO"]["ns"] >= before["B_HELLO"]["ns"], (before, rules)
+        assert rules["OTHER"]["hits"] == rules["ALONE"]["hits"] == rules["ALONE"]["evaluated"] == 1, rules
+        assert rules["R_TAG"]["hits"] == 0 and "U_BAD" not in rules, rules  # another kind: another rule
+        assert answer["totals"]["messages"] == n, answer
         # One that is wrong: the old one stays.
         (d / "other.cf").write_text("body OTHER /hello(/\n")
         r = lab.ctl("config", "reload", check=False)
@@ -134,6 +193,9 @@ attachment "tricks" {{ double-extension = yes; score = 0.1 }}
         send(lab, CASES["plain"][0], False)
         n += 1
         assert hits(lab, n) == set(), hits(lab, n)  # "Hello" with a capital
+        answer, again = counted(lab)
+        assert again["B_HELLO"]["hits"] == rules["B_HELLO"]["hits"] and again["ALONE"]["evaluated"] == 2, again
+        assert answer["totals"]["messages"] == n, answer
     print("ok")
 
 
