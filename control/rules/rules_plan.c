@@ -80,13 +80,10 @@ static const char *loses(const struct rules *r, size_t i, const struct rules_slo
 {
 	const struct rule_source *s = &r->src[i];
 
-	if (!slot->lines && slot->number < CONTENT_SLOT_SELECTOR)
+	if (!slot->lines)
 		return NULL;
 	if (!s->analysed)
 		return "it is not understood";
-	/* SpamAssassin's values of headers end in a line feed, ours do not. */
-	if (!slot->lines)
-		return s->lines.needs_last ? "it may end in the line feed behind a header" : NULL;
 	if (s->lines.lossy)
 		return "what is in another line may hide a match";
 	if (s->lines.very_edges || s->no_subject)
@@ -110,15 +107,7 @@ static bool gate_usable(const struct rules *r, size_t i, bool any)
 {
 	const struct regex_literals *gate = &r->src[i].gate;
 
-	if (!gate->n || (!any && gate->per_octet > GATE_RARE))
-		return false;
-	/* The line feed of a header is in no text of the dataplane's. */
-	if (r->src[i].lines.needs_last && r->rule[i].slot >= CONTENT_SLOT_SELECTOR)
-		for (size_t k = 0; k < gate->n; k++)
-			for (unsigned int o = 0; o < gate->literal[k].len; o++)
-				if (gate->literal[k].octet[o] == '\n')
-					return false;
-	return true;
+	return gate->n && (any || gate->per_octet <= GATE_RARE);
 }
 
 /* Once for a pattern, as long as the cache is kept. */
@@ -166,8 +155,7 @@ static void choose_one(struct rules *r, size_t i, const struct rules_slot *slot,
 	can = !why && native(r, i, slot);
 	if ((large || r->src[i].large) && gate_usable(r, i, false))
 		rule->tier = RULE_GATED;
-	else if ((large || r->src[i].large) && (!r->src[i].lines.needs_last || large) &&
-		 rules_automaton_add(automaton, r, i))
+	else if ((large || r->src[i].large) && rules_automaton_add(automaton, r, i))
 		rule->tier = RULE_AUTOMATON;
 	if (can && (rule->tier == RULE_CONTROL || r->opt.explain))
 		rule->gb_s = measured(r, i, slot);
