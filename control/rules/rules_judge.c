@@ -160,8 +160,12 @@ static long of_pattern(struct judging *j, size_t i)
 		return look(j, i, 0);
 	if (!s->count)
 		return not_seen(j, i);
-	if (rule->tier == RULE_NATIVE)
+	if (rule->tier == RULE_NATIVE) {
+		/* Whatever comes of it: the hit stands. */
+		if (j->src && j->src->where)
+			(void)look(j, i, 0);
 		return 1;
+	}
 	j->out->gates++;
 	/* Every match holds a literal of its gate, and none of those ends before the first. */
 	return look(j, i, rule->tier == RULE_GATED && s->end ? (size_t)s->end - 1 : 0);
@@ -238,12 +242,15 @@ static bool is_hit(const struct judging *j, size_t i)
 
 static struct rule_hit hit_of(const struct judging *j, size_t i)
 {
+	const struct rule *rule = &j->r->rule[i];
 	double v = j->value[i];
+	struct rule_hit h = {.rule = rule, .score = rule->score, .text = j->where[i],
+			     .count = v >= 1 && v < 1e6 ? (unsigned int)v : 1};
 
-	return (struct rule_hit){
-		.rule = &j->r->rule[i], .score = j->r->rule[i].score, .text = j->where[i],
-		.count = v >= 1 && v < 1e6 ? (unsigned int)v : 1,
-	};
+	/* As in SpamAssassin each match of a multiple rule scores; a meta rule scores once. */
+	if (rule->multiple && rule->kind != RULE_META)
+		h.score *= h.count;
+	return h;
 }
 
 static long write_hits(struct judging *j, struct rule_hit *hit, size_t cap)

@@ -65,8 +65,13 @@ struct rules_matcher *rules_matcher_new(void)
 	pcre2_set_depth_limit(m->context, LIMIT_RULES_PCRE_DEPTH);
 	pcre2_set_heap_limit(m->context, LIMIT_RULES_PCRE_HEAP_KB);
 	pcre2_jit_stack_assign(m->context, NULL, m->stack);
-	m->deadline_ns = now_ns() + LIMIT_RULES_MS * 1000000u;
+	rules_matcher_begin(m);
 	return m;
+}
+
+void rules_matcher_begin(struct rules_matcher *m)
+{
+	m->deadline_ns = now_ns() + LIMIT_RULES_MS * 1000000u;
 }
 
 /* How often it matches in s, up to max, without overlaps. -1: it ran into a limit. */
@@ -116,6 +121,7 @@ static size_t line_start(struct str text, size_t from)
 long rules_match(struct rules_matcher *m, const struct rule_source *src, const struct rules_slot *slot,
 		 struct str text, size_t from, uint32_t max, struct str *where)
 {
+	struct str before = STR_NONE;
 	long found = 0;
 	bool limit = false;
 	size_t at;
@@ -132,9 +138,15 @@ long rules_match(struct rules_matcher *m, const struct rule_source *src, const s
 		long k = count(m, src->code, str_cut(line, n + (feed && slot->line_feed)),
 			       max - (uint32_t)found, found ? NULL : where);
 
+		line = str_cut(line, n);
+		/* Forms of a URI that differ in case alone (uri.h) are one URI to who counts them. */
+		if (k > 0 && slot->number == VIEW_URI && found && str_ieq(line, before))
+			k = 0;
 		/* One line that cannot be told says nothing of the others. */
 		limit |= k < 0;
 		found += k > 0 ? k : 0;
+		if (k > 0)
+			before = line;
 		at += n + 1;
 	}
 	return !found && limit ? -1 : found;
