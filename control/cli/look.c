@@ -92,11 +92,22 @@ static int options(struct look *l, int argc, char **argv)
 	return rc;
 }
 
-static void reverse_path(struct look *l)
+struct str look_return_path(const struct headers *h, uint8_t buf[LOOK_PATH])
 {
-	size_t i = headers_find(&l->headers, STR("Return-Path"), 0);
+	size_t i = headers_find(h, STR("Return-Path"), 0);
 	struct str s;
 	long n;
+
+	if (i >= h->n)
+		return STR_NONE;
+	n = header_unfold(header_value(h, i), buf, LOOK_PATH);
+	s = str_make(buf, n < 0 ? 0 : (size_t)n);
+	return s.n >= 2 && s.p[0] == '<' && s.p[s.n - 1] == '>' ? str_make(s.p + 1, s.n - 2) : s;
+}
+
+static void reverse_path(struct look *l)
+{
+	struct str s;
 
 	if (l->from) {
 		l->reverse_path = str_c(l->from);
@@ -106,12 +117,9 @@ static void reverse_path(struct look *l)
 		l->path_source = "--mail-from";
 		return;
 	}
-	if (i >= l->headers.n)
+	s = look_return_path(&l->headers, l->mail_from);
+	if (!s.p)
 		return;
-	n = header_unfold(header_value(&l->headers, i), l->mail_from, sizeof(l->mail_from));
-	s = str_make(l->mail_from, n < 0 ? 0 : (size_t)n);
-	if (s.n >= 2 && s.p[0] == '<' && s.p[s.n - 1] == '>')
-		s = str_make(s.p + 1, s.n - 2);
 	l->reverse_path = s;
 	l->path_source = "Return-Path";
 }

@@ -30,6 +30,9 @@ static const char usage_text[] =
 	"  config reload                            take the configuration over, or say why not\n"
 	"  rules check [--explain] [--cache DIRECTORY] [--score-set N] FILE...\n"
 	"                                           what is wrong or not supported, and the plan\n"
+	"  rules test [--rules FILE]... [--config FILE] [--cache DIRECTORY] [--score-set N]\n"
+	"       [--parts] [--ip IP] [--helo NAME] [--from ADDR] FILE|-...\n"
+	"                                           what hits in message files, and where\n"
 	"  keys [list] [--config FILE] [--now EPOCH] the keys that seal, and their DNS records\n"
 	"  keys check [--config FILE] [--dns-zone FILE]... [--now EPOCH]\n"
 	"                                           whether DNS has those records\n"
@@ -236,6 +239,8 @@ int main(int argc, char **argv)
 		return ask(&cli, "config reload", json_object());
 	if (is(n, a, "rules", "check"))
 		return cmd_rules_check(&cli, n - 1, a + 1);
+	if (is(n, a, "rules", "test"))
+		return cmd_rules_test(&cli, n - 1, a + 1);
 	if (is(n, a, "quarantine", NULL))
 		return cmd_quarantine(&cli, n - 1, a + 1);
 	if (is(n, a, "keys", NULL))

@@ -19,6 +19,7 @@ int message_read(const char *who, const char *file, uint8_t **data, size_t *size
 
 #define LOOK_ZONES  16
 #define LOOK_RANGES 256
+#define LOOK_PATH   512
 
 /* TXT records of one name. */
 struct look_txt {
@@ -42,7 +43,7 @@ struct look {
 	struct iovec iov;
 	struct mail_bytes content;
 	struct headers headers;
-	uint8_t mail_from[512];
+	uint8_t mail_from[LOOK_PATH];
 	struct str reverse_path; /* --mail-from, else Return-Path; n == 0: null or unknown */
 	const char *path_source; /* "--mail-from", "Return-Path"; NULL: unknown */
 	struct walker_start start;
@@ -63,6 +64,8 @@ struct look {
 /* Options, file, resolver. CLI_OK or CLI_USAGE; look_close() in either case. */
 int look_open(struct look *l, int argc, char **argv);
 void look_close(struct look *l);
+/* The address of the topmost Return-Path, which may be empty; STR_NONE: there is none. It is in buf. */
+struct str look_return_path(const struct headers *h, uint8_t buf[LOOK_PATH]);
 /* SPF as it comes out where this address and HELO are taken for the sender's. */
 const struct spf_verdict *look_spf(struct look *l, const struct ip_addr *ip, const char *helo);
 /* All signatures; valid until look_close(). NULL: out of memory. */

@@ -125,6 +125,16 @@ static void print_as_text(const struct check *c)
 	printf("\n%zu rule(s), %zu remark(s)\n", rules_count(c->r), n);
 }
 
+bool cli_score_set(const char *who, const char *text, unsigned int *set)
+{
+	if (strlen(text) != 1 || text[0] < '0' || text[0] > '3') {
+		fprintf(stderr, "posternctl %s: --score-set: 0, 1, 2 or 3\n", who);
+		return false;
+	}
+	*set = (unsigned int)(text[0] - '0');
+	return true;
+}
+
 int cmd_rules_check(const struct cli *cli, int argc, char **argv)
 {
 	static const struct option opts[] = {{"explain", 0, 0, 'e'}, {"cache", 1, 0, 'c'},
@@ -140,11 +150,8 @@ int cmd_rules_check(const struct cli *cli, int argc, char **argv)
 		case 'e': c.explain = c.opt.explain = true; break;
 		case 'c': c.opt.cache = optarg; break;
 		case 's':
-			if (strlen(optarg) != 1 || optarg[0] < '0' || optarg[0] > '3') {
-				fprintf(stderr, "posternctl rules check: --score-set: 0, 1, 2 or 3\n");
+			if (!cli_score_set("rules check", optarg, &c.opt.score_set))
 				return CLI_USAGE;
-			}
-			c.opt.score_set = (unsigned int)(optarg[0] - '0');
 			break;
 		default: return CLI_USAGE;
 		}

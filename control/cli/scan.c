@@ -9,36 +9,22 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "control/cli/message.h"
+#include "control/cli/offline.h"
 #include "control/judge/judge.h"
-#include "control/snapshot.h"
-#include "dataplane/scan/scan_views.h"
-#include "postern/limits.h"
-#include "postern/stats.h"
-#include "postern/utf8.h"
 
 #define MAX_ZONES 16
 
-/* Used where no --config is given: nothing in it is ever connected to. */
-static const char default_config[] =
-	"hostname = \"localhost.localdomain\"\n"
-	"listener \"scan\" { port = 0; address = [\"192.0.2.1/32\"] }\n"
-	"route \"scan\" { domains = [\"localhost.localdomain\"]; hosts = [\"192.0.2.2\"] }\n"
-	"policy { allow-private-peer = true }\n";
-
 struct scan {
-	const char *config_path, *ip, *helo, *from, *output, *file;
+	const char *config_path, *output, *file;
 	const char *zone[MAX_ZONES];
 	size_t n_zones;
 	struct str rcpt[HANDOFF_MAX_RCPTS];
-	size_t n_rcpts;
-	long long now;
+	struct offline_sender sender; /* its recipients are in rcpt[] */
 
-	struct config *config;
-	struct rules *rules;
+	struct offline offline;
 	uint8_t *message;
 	size_t size;
 	struct handoff_match match[HANDOFF_MAX_MATCHES];
@@ -68,10 +54,10 @@ static int options(struct scan *s, int argc, char **argv)
 	while ((o = getopt_long(argc, argv, "", opts, NULL)) != -1) {
 		switch (o) {
 		case 'c': s->config_path = optarg; break;
-		case 'i': s->ip = optarg; break;
-		case 'h': s->helo = optarg; break;
-		case 'f': s->from = optarg; break;
-		case 'n': s->now = atoll(optarg); break;
+		case 'i': s->sender.ip = optarg; break;
+		case 'h': s->sender.helo = optarg; break;
+		case 'f': s->sender.from = optarg; break;
+		case 'n': s->sender.now = atoll(optarg); break;
 		case 'o': s->output = optarg; break;
 		case 'z':
 			if (s->n_zones == MAX_ZONES)
@@ -79,9 +65,9 @@ static int options(struct scan *s, int argc, char **argv)
 			s->zone[s->n_zones++] = optarg;
 			break;
 		case 'r':
-			if (s->n_rcpts == HANDOFF_MAX_RCPTS)
+			if (s->sender.n_rcpts == HANDOFF_MAX_RCPTS)
 				return complain("--rcpt", "too many");
-			s->rcpt[s->n_rcpts++] = str_c(optarg);
+			s->rcpt[s->sender.n_rcpts++] = str_c(optarg);
 			break;
 		default: return CLI_USAGE;
 		}
@@ -92,86 +78,16 @@ static int options(struct scan *s, int argc, char **argv)
 	return CLI_OK;
 }
 
-static int load(struct scan *s)
+/* What the dataplane would have told. */
+static int record(struct scan *s)
 {
-	static struct snapshot_report report;
-	struct config_error err[4];
-	struct snapshot *snap;
-	size_t n = 0;
+	int rc = offline_arm(&s->offline);
 
-	if (!s->config_path) {
-		if (config_parse("built-in", default_config, sizeof(default_config) - 1, 1, &s->config, err, 4,
-				 &n))
-			return complain(err[0].key, err[0].reason);
-		return CLI_OK;
-	}
-	if (snapshot_load(s->config_path, 1, &snap, &report)) {
-		fprintf(stderr, "%s:%u: %s: %s\n", report.error[0].file, report.error[0].line,
-			report.error[0].key, report.error[0].reason);
-		return CLI_USAGE;
-	}
-	s->config = config_ref(snap->config);
-	s->rules = snap->rules;
-	snap->rules = NULL;
-	snapshot_unref(snap);
-	return CLI_OK;
-}
-
-static int match_rules(struct scan *s)
-{
-	static uint64_t counters[POSTERN_DP_COUNTER_COUNT];
-	struct scan_generation *g = NULL;
-	struct scan_worker *w = NULL;
-	const struct scan_target to = {s->match, &s->n_matches, HANDOFF_MAX_MATCHES};
-	struct scan_views *v = NULL;
-	char err[256] = "";
-	void *bundle = NULL;
-	size_t len = 0;
-	int rc;
-
-	if (!s->rules)
-		return CLI_OK;
-	rc = rules_pack(s->rules, judge_content_views(s->config), config_wants_hashes(s->config), &bundle,
-			&len);
-	if (!rc && !bundle)
-		return CLI_OK;
 	if (!rc)
-		rc = scan_generation_new(bundle, len, 1, &g, err, sizeof(err));
-	if (!rc)
-		rc = scan_worker_new(g, 1, counters, &w);
-	if (!rc)
-		rc = scan_views_new(0, counters, &v);
-	if (!rc)
-		s->env.flags |= scan_views_block(v, w, s->message, s->size, &to).flags;
-	scan_views_free(v);
-	scan_worker_free(w);
-	scan_generation_free(g);
-	free(bundle);
-	return rc ? complain("rules", err[0] ? err : strerror(-rc)) : CLI_OK;
-}
-
-static int envelope(struct scan *s)
-{
-	struct mail_envelope *e = &s->env;
-
-	if (!ip_parse(str_c(s->ip), &e->peer))
-		return complain("--ip", "not an IPv4 or IPv6 address");
-	e->local = s->config->listener[0].address[0].addr;
-	e->local_port = 25;
-	e->smtputf8 = !utf8_is_ascii(str_c(s->from));
-	for (size_t i = 0; i < s->n_rcpts; i++)
-		e->smtputf8 |= !utf8_is_ascii(s->rcpt[i]);
-	e->proto = e->smtputf8 ? PROTO_UTF8SMTP : PROTO_ESMTP;
-	e->flags |= e->smtputf8 ? RECORD_F_SMTPUTF8 : 0;
-	e->helo = str_c(s->helo);
-	e->mail_from = str_c(s->from);
-	e->rcpt = s->rcpt;
-	e->n_rcpts = s->n_rcpts;
-	e->time_ns = (uint64_t)(s->now ? s->now : (long long)time(NULL)) * 1000000000u;
-	for (size_t i = 0; i < s->size; i++)
-		if (s->message[i] & 0x80)
-			e->flags |= RECORD_F_8BIT;
-	strcpy(e->trace_id, "0000000000000000");
+		rc = offline_envelope(&s->offline, &s->sender, s->message, s->size, &s->env);
+	if (rc)
+		return rc;
+	s->env.flags |= offline_scan(&s->offline, s->message, s->size, s->match, &s->n_matches);
 	s->iov = (struct iovec){s->message, s->size};
 	s->content = (struct mail_bytes){&s->iov, 1, s->size};
 	return CLI_OK;
@@ -296,10 +212,10 @@ static int report(const struct cli *cli, const struct scan *s, const struct judg
 
 static int judge_it(const struct cli *cli, struct scan *s)
 {
-	struct dns_options dopt = s->config->dns;
+	struct dns_options dopt = s->offline.config->dns;
 	struct spf_options sopt = {.n_workers = 1};
 	struct judge_env env = {.counters = s->counters};
-	struct judge_request req = {.config = s->config, .rules = s->rules, .env = &s->env,
+	struct judge_request req = {.config = s->offline.config, .rules = s->offline.rules, .env = &s->env,
 				    .content = &s->content, .match = s->match, .n_matches = s->n_matches,
 				    .reverify = REVERIFY_FIRST};
 	struct judge *j = NULL;
@@ -345,22 +261,19 @@ int cmd_scan(const struct cli *cli, int argc, char **argv)
 
 	if (!s)
 		return complain("start", "out of memory");
-	s->ip = "127.0.0.1";
-	s->helo = "localhost";
-	s->from = "";
+	s->offline.who = "scan";
+	s->sender = (struct offline_sender){.ip = "127.0.0.1", .helo = "localhost", .from = "",
+					    .rcpt = s->rcpt};
 	rc = options(s, argc, argv);
 	if (!rc)
-		rc = load(s);
+		rc = offline_load(&s->offline, s->config_path, true);
 	if (!rc)
 		rc = message_read("scan", s->file, &s->message, &s->size);
 	if (!rc)
-		rc = match_rules(s);
-	if (!rc)
-		rc = envelope(s);
+		rc = record(s);
 	if (!rc)
 		rc = judge_it(cli, s);
-	rules_free(s->rules);
-	config_unref(s->config);
+	offline_close(&s->offline);
 	free(s->message);
 	free(s);
 	return rc;

@@ -463,7 +463,7 @@ static int start_parallel(struct judge *j)
 	return start_spf(j);
 }
 
-static int read_headers(struct judge *j)
+int judge_read_headers(struct judge *j)
 {
 	struct judgement *r = &j->result;
 	const struct config *c = j->req.config;
@@ -565,7 +565,7 @@ struct judge *judge_start(const struct judge_env *env, const struct judge_reques
 		judge_free(j);
 		return NULL;
 	}
-	rc = read_headers(j);
+	rc = judge_read_headers(j);
 	if (!rc && req->refuse_loops &&
 	    origin_is_loop(&j->result.headers, str_c(req->config->hostname), req->in_hand,
 			   req->in_hand_arg))

@@ -128,6 +128,11 @@ typedef void judge_callback(void *arg, const struct judgement *j);
 /* The callback runs once and not inside this call. NULL: -ENOMEM. */
 struct judge *judge_start(const struct judge_env *env, const struct judge_request *req,
 			  judge_callback *cb, void *arg);
+/* Rules alone, at once, without the DNS: of the result there are headers, origin, hits (with what hit,
+ * and, if `parts`, those of rules in __), and policy_config. *out is to be freed in either case. 0;
+ * -EBADMSG: the header cannot be read; -ENOMEM. Of env only the counters are used. */
+int judge_rules_alone(const struct judge_env *env, const struct judge_request *req, bool parts,
+		      struct judge **out);
 /* Before the callback it cancels. Inside the callback it is allowed as well. */
 void judge_free(struct judge *j);
 const struct judgement *judge_result(const struct judge *j);

@@ -29,6 +29,13 @@ struct judge_chain {
 	struct chain_claim claim;
 };
 
+/* A part of the header as a text that rules look at. */
+struct judge_fields {
+	struct texts *texts;
+	struct iovec iov;
+	struct mail_bytes content;
+};
+
 struct judge {
 	struct judge_env env;
 	struct judge_request req;
@@ -68,10 +75,15 @@ struct judge {
 	struct texts *texts;           /* what rules look at, as far as control does */
 	struct content_plan plan;      /* of these */
 	struct relays_text relays;
+	struct judge_fields trusted, untrusted;
+	size_t cap_hits;
+	bool alone, parts;             /* of judge_rules_alone() */
 };
 
 /* judge.c */
 void judge_one_done(struct judge *j); /* one of `open` is through */
+/* 0; -EBADMSG: not to be passed on; -ENOMEM. */
+int judge_read_headers(struct judge *j);
 int judge_origin(struct judge *j);    /* finds the sender and starts what asks about him */
 void judge_failed(struct judge *j, int rc);
 void judge_block_done(struct judge *j); /* the block is whole, the set on top of it */

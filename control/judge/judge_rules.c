@@ -21,17 +21,24 @@ static int relays(struct judge *j)
 			   str_c(j->result.ptr.name), &j->relays);
 }
 
-/* Fields that ours and the relays wrote stand above first_untrusted. */
-static struct str fields(const struct headers *h, size_t from, size_t to)
+/* As the selector ALL has them, of these fields alone. */
+static int fields(const struct headers *h, size_t from, size_t to, struct judge_fields *f, struct str *text)
 {
+	static const struct content_selector all = {.source = CONTENT_ALL, .form = CONTENT_DECODED};
+	static const struct content_plan plan = {.selector = &all, .n_selectors = 1};
 	size_t a, b;
+	int rc = 0;
 
 	to = to < h->n ? to : h->n;
 	if (from >= to)
-		return str_make("", 0);
+		return 0;
 	a = h->field[from].off;
 	b = h->field[to - 1].off + h->field[to - 1].len;
-	return str_make(h->block + a, b - a);
+	f->iov = (struct iovec){(uint8_t *)(uintptr_t)h->block + a, b - a};
+	f->content = (struct mail_bytes){&f->iov, 1, b - a};
+	if (!f->texts)
+		rc = texts_new(&plan, &f->content, &f->texts);
+	return rc ? rc : texts_get(f->texts, CONTENT_SLOT_SELECTOR, text);
 }
 
 static int told(struct judge *j, unsigned int what, struct str *text)
@@ -57,12 +64,10 @@ static int told(struct judge *j, unsigned int what, struct str *text)
 		return 1;
 	case RULES_ALL_TRUSTED:
 	case RULES_ALL_INTERNAL:
-		*text = fields(h, 0, j->relays.first_untrusted);
-		return 1;
+		return fields(h, 0, j->relays.end_trusted, &j->trusted, text);
 	case RULES_ALL_UNTRUSTED:
 	case RULES_ALL_EXTERNAL:
-		*text = fields(h, j->relays.first_untrusted, h->n);
-		return 1;
+		return fields(h, j->relays.first_untrusted, h->n, &j->untrusted, text);
 	default:
 		return -ENOTSUP;
 	}
@@ -131,13 +136,15 @@ static int judge_set(struct judge *j)
 	const uint32_t flags = j->req.env->flags;
 	uint64_t *c = j->env.counters;
 	struct rules_fact fact[MAX_FACTS];
+	/* Alone nobody has asked the DNS: SPF_NONE would be a guess. */
 	const struct rules_source src = {.text = slot_text, .ctx = j, .fact = fact,
-					 .n_facts = facts(&j->result, fact), .stats = j->req.rules_stats};
+					 .n_facts = j->alone ? 0 : facts(&j->result, fact),
+					 .parts = j->parts, .where = j->alone, .stats = j->req.rules_stats};
 	struct judgement *r = &j->result;
 	struct rules_judged judged = {0};
 	uint64_t start = rules_clock_ns();
-	long n = rules_judge(j->req.rules, j->req.match, j->req.n_matches, flags, &src, r->hit,
-			     HANDOFF_MAX_MATCHES, &judged);
+	long n = rules_judge(j->req.rules, j->req.match, j->req.n_matches, flags, &src, r->hit, j->cap_hits,
+			     &judged);
 
 	/* What was spent was spent, also on a message that could not be judged. */
 	c[CTL_rule_ns] += rules_clock_ns() - start;
@@ -161,7 +168,8 @@ int judge_rules(struct judge *j)
 
 	if ((!j->req.rules || !rules_count(j->req.rules)) && !listed)
 		return 0;
-	r->hit = calloc(HANDOFF_MAX_MATCHES + listed, sizeof(*r->hit));
+	j->cap_hits = j->alone && j->req.rules ? rules_total(j->req.rules) : HANDOFF_MAX_MATCHES;
+	r->hit = calloc(j->cap_hits + listed, sizeof(*r->hit));
 	r->found = calloc(listed + 1, sizeof(*r->found));
 	if (!r->hit || !r->found)
 		return -ENOMEM;
@@ -180,6 +188,8 @@ int judge_rules(struct judge *j)
 void judge_rules_free(struct judge *j)
 {
 	texts_free(j->texts);
+	texts_free(j->trusted.texts);
+	texts_free(j->untrusted.texts);
 	relays_free(&j->relays);
 	free(j->result.found);
 	free(j->result.hit);

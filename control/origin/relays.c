@@ -77,8 +77,25 @@ static void walked(const struct origin *o, const struct mail_envelope *env, stru
 	}
 }
 
-/* What strangers wrote below. */
-static void below(const struct headers *h, size_t from, FILE *untrusted)
+static bool is_loopback(const struct ip_addr *ip)
+{
+	static const uint8_t v6[16] = {[15] = 1};
+
+	return ip_is_v4(ip) ? ip->a[12] == 127 : !memcmp(ip->a, v6, sizeof(v6));
+}
+
+static void untrusted_from(struct relays_text *out, size_t field)
+{
+	if (out->first_untrusted != SIZE_MAX)
+		return;
+	out->first_untrusted = field;
+	out->end_trusted = field + 1;
+}
+
+/* What is written below the walk. Where that has met relays only, as in SpamAssassin hops inside of one machine belong
+ * to them; the first other one is a stranger, and so are all below. */
+static void below(const struct headers *h, size_t from, struct relays_text *out, FILE *trusted,
+		  FILE *untrusted)
 {
 	uint8_t scratch[4096];
 	unsigned int n = 0;
@@ -86,12 +103,16 @@ static void below(const struct headers *h, size_t from, FILE *untrusted)
 	for (size_t i = headers_find(h, STR("received"), from); i < h->n && n < RELAYS_HOPS;
 	     i = headers_find(h, STR("received"), i + 1)) {
 		struct received r;
+		struct hop hop;
 		const char *why;
 
 		if (received_parse_lenient(header_value(h, i), scratch, sizeof(scratch), &r, &why))
 			continue;
-		block(untrusted, &(struct hop){.ip = &r.ip, .rdns = r.rdns, .helo = r.helo, .by = r.by,
-					       .id = r.id, .with = r.with});
+		if (!is_loopback(&r.ip))
+			untrusted_from(out, i);
+		hop = (struct hop){.ip = &r.ip, .rdns = r.rdns, .helo = r.helo, .by = r.by, .id = r.id,
+				   .with = r.with, .internal = out->first_untrusted == SIZE_MAX};
+		block(hop.internal ? trusted : untrusted, &hop);
 		n++;
 	}
 }
@@ -99,6 +120,7 @@ static void below(const struct headers *h, size_t from, FILE *untrusted)
 int relays_make(const struct origin *o, const struct mail_envelope *env, const struct headers *h,
 		struct str own, struct str rdns, struct relays_text *out)
 {
+	struct relays_text where = {.first_untrusted = SIZE_MAX};
 	struct text t = {0}, u = {0};
 	size_t from = 0;
 
@@ -107,10 +129,15 @@ int relays_make(const struct origin *o, const struct mail_envelope *env, const s
 	u.f = open_memstream(&u.p, &u.n);
 	if (t.f && u.f) {
 		walked(o, env, own, rdns, t.f, u.f);
-		for (size_t i = 0; i < o->n_hops; i++)
+		for (size_t i = 0; i < o->n_hops; i++) {
 			if (o->hop[i].field >= 0)
 				from = (size_t)o->hop[i].field + 1;
-		below(h, from, u.f);
+			if (!o->hop[i].relay && o->hop[i].field >= 0)
+				untrusted_from(&where, (size_t)o->hop[i].field);
+			else if (!o->hop[i].relay)
+				where.first_untrusted = 0; /* who connected: all is a stranger's */
+		}
+		below(h, from, &where, t.f, u.f);
 	}
 	if (t.f && fclose(t.f))
 		t.f = NULL;
@@ -121,7 +148,11 @@ int relays_make(const struct origin *o, const struct mail_envelope *env, const s
 		free(u.p);
 		return -ENOMEM;
 	}
-	*out = (struct relays_text){t.p, u.p, from};
+	if (where.first_untrusted == SIZE_MAX)
+		where.first_untrusted = where.end_trusted = h->n;
+	where.trusted = t.p;
+	where.untrusted = u.p;
+	*out = where;
 	return 0;
 }
 

@@ -19,7 +19,9 @@
 
 struct relays_text {
 	char *trusted, *untrusted;  /* owned; "" if there are none */
-	size_t first_untrusted;     /* field: header fields above it are ours or a relay's; n: all are */
+	/* Fields above end_trusted are a relay's, with the Received that names the first hop that is none;
+	 * from first_untrusted on they are a stranger's, with that same line, as SpamAssassin has it. */
+	size_t end_trusted, first_untrusted;
 };
 
 /* own: our name, which took the message from hop 0. rdns: of the peer, as looked up, or empty.

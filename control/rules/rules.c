@@ -289,6 +289,25 @@ const char *rules_text(const struct rules *r, const struct rule *rule)
 	return text ? text : "";
 }
 
+static bool named_before(const struct rule_source *src, size_t k)
+{
+	for (size_t i = 0; i < k; i++)
+		if (src->step[i].op == META_RULE && src->step[i].rule == src->step[k].rule)
+			return true;
+	return false;
+}
+
+const struct rule *rules_meta_over(const struct rules *r, const struct rule *rule, size_t i)
+{
+	const struct rule_source *src = &r->src[rule - r->rule];
+
+	for (size_t k = 0; k < src->n_steps; k++)
+		if (src->step[k].op == META_RULE && src->step[k].rule != UINT32_MAX && !named_before(src, k) &&
+		    !i--)
+			return &r->rule[src->step[k].rule];
+	return NULL;
+}
+
 const uint8_t *rules_digest(const struct rules *r)
 {
 	return r->digest;

@@ -127,6 +127,9 @@ size_t rules_issues(const struct rules *r, const struct rules_issue **issue);
 /* File and line of its definition, and its pattern or expression as written. */
 const char *rules_place(const struct rules *r, const struct rule *rule, unsigned int *line);
 const char *rules_text(const struct rules *r, const struct rule *rule);
+/* The rules that a meta rule's expression names, each once, without unknown ones: the i-th of them, NULL: no
+ * more. */
+const struct rule *rules_meta_over(const struct rules *r, const struct rule *rule, size_t i);
 /* SHA-256 over what was compiled: generation key. */
 const uint8_t *rules_digest(const struct rules *r);
 
@@ -151,7 +154,8 @@ struct rule_hit {
 	const struct rule *rule;
 	unsigned int count;    /* of multiple rules; value of a meta rule, at least 1 */
 	double score;          /* what it adds */
-	struct str text;       /* what hit, in the slot's text; n 0: not known (native), or no pattern */
+	struct str text;       /* what hit, in the slot's text; n 0: not known (native, see
+				* `where`), or no pattern */
 };
 
 struct rules_stats;
@@ -167,6 +171,7 @@ struct rules_source {
 	size_t n_facts;
 	bool parts;            /* hits of rules in __ as well, which are parts of meta rules */
 	struct rules_stats *stats; /* of the set (rules_stats.h); NULL: nothing is counted by rule */
+	bool where;            /* what hit of native rules as well: costs their texts and a match each */
 };
 
 struct rules_judged {

@@ -211,8 +211,12 @@ static long of_pattern(struct judging *j, size_t i)
 		return look(j, i);
 	if (!s->count)
 		return not_seen(j, i);
-	if (rule->tier == RULE_NATIVE)
+	if (rule->tier == RULE_NATIVE) {
+		/* Whatever comes of it: the hit stands. */
+		if (j->src && j->src->where)
+			(void)look(j, i);
 		return 1;
+	}
 	return places_known(j, i) ? look_at_places(j, i) : look(j, i);
 }
 

@@ -73,12 +73,15 @@ static bool is_hit(const struct judging *j, size_t i)
 
 static struct rule_hit hit_of(const struct judging *j, size_t i)
 {
+	const struct rule *rule = &j->r->rule[i];
 	double v = j->span[i].lo;
+	struct rule_hit h = {.rule = rule, .score = rule->score, .text = j->where[i],
+			     .count = v >= 1 && v < 1e6 ? (unsigned int)v : 1};
 
-	return (struct rule_hit){
-		.rule = &j->r->rule[i], .score = j->r->rule[i].score, .text = j->where[i],
-		.count = v >= 1 && v < 1e6 ? (unsigned int)v : 1,
-	};
+	/* As in SpamAssassin each match of a multiple rule scores; a meta rule scores once. */
+	if (rule->multiple && rule->kind != RULE_META)
+		h.score *= h.count;
+	return h;
 }
 
 static long write_hits(struct judging *j, struct rule_hit *hit, size_t cap)

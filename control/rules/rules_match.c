@@ -59,8 +59,14 @@ struct rules_matcher *rules_matcher_new(void)
 	pcre2_set_depth_limit(m->context, LIMIT_RULES_PCRE_DEPTH);
 	pcre2_set_heap_limit(m->context, LIMIT_RULES_PCRE_HEAP_KB);
 	pcre2_jit_stack_assign(m->context, NULL, m->stack);
-	m->deadline_ns = rules_clock_ns() + LIMIT_RULES_MS * 1000000u;
+	rules_matcher_begin(m);
 	return m;
+}
+
+void rules_matcher_begin(struct rules_matcher *m)
+{
+	m->deadline_ns = rules_clock_ns() + LIMIT_RULES_MS * 1000000u;
+	m->work = 0;
 }
 
 static bool too_late(struct rules_matcher *m)
@@ -116,18 +122,27 @@ static size_t line_start(struct str text, size_t from)
 	return from;
 }
 
-/* One line's matches; *next: where the next one begins. */
+/* Matches of the line at *at, which then is where the next one begins; *before: the last line that had
+ * any. */
 static long match_line(struct rules_matcher *m, const struct rule_source *src, const struct rules_slot *slot,
-		       struct str text, size_t at, uint32_t max, struct str *where, size_t *next)
+		       struct str text, size_t *at, uint32_t max, struct str *where, struct str *before)
 {
-	struct str line = str_skip(text, at);
+	struct str line = str_skip(text, *at);
 	size_t n = str_find(line, '\n');
-	bool feed = n < line.n;
+	bool feed = n < line.n, first = *at == 0;
+	long k;
 
-	*next = at + n + 1;
-	if (src->no_subject && at == 0)
+	*at += n + 1;
+	if (src->no_subject && first)
 		return 0;
-	return count(m, src->code, str_cut(line, n + (feed && slot->line_feed)), max, where);
+	k = count(m, src->code, str_cut(line, n + (feed && slot->line_feed)), max, where);
+	line = str_cut(line, n);
+	/* Forms of a URI that differ in case alone (uri.h) are one URI to who counts them. */
+	if (k > 0 && slot->number == VIEW_URI && before->p && str_ieq(line, *before))
+		return 0;
+	if (k > 0)
+		*before = line;
+	return k;
 }
 
 static int by_place(const void *a, const void *b)
@@ -141,6 +156,7 @@ long rules_match_places(struct rules_matcher *m, const struct rule_source *src,
 			const struct rules_slot *slot, struct str text, uint64_t *place, size_t n,
 			uint32_t max, struct str *where)
 {
+	struct str before = STR_NONE;
 	size_t next = 0;
 	bool limit = false;
 	long found = 0;
@@ -151,8 +167,8 @@ long rules_match_places(struct rules_matcher *m, const struct rule_source *src,
 
 		if (place[i] < next || place[i] >= text.n)
 			continue;
-		k = match_line(m, src, slot, text, line_start(text, (size_t)place[i]), max - (uint32_t)found,
-			       found ? NULL : where, &next);
+		next = line_start(text, (size_t)place[i]);
+		k = match_line(m, src, slot, text, &next, max - (uint32_t)found, found ? NULL : where, &before);
 		limit |= k < 0;
 		found += k > 0 ? k : 0;
 	}
@@ -162,6 +178,7 @@ long rules_match_places(struct rules_matcher *m, const struct rule_source *src,
 long rules_match(struct rules_matcher *m, const struct rule_source *src, const struct rules_slot *slot,
 		 struct str text, size_t from, uint32_t max, struct str *where)
 {
+	struct str before = STR_NONE;
 	long found = 0;
 	bool limit = false;
 	size_t at;
@@ -171,7 +188,7 @@ long rules_match(struct rules_matcher *m, const struct rule_source *src, const s
 	at = line_start(text, from);
 	while (at < text.n && (uint32_t)found < max) {
 		/* One line that cannot be told says nothing of the others. */
-		long k = match_line(m, src, slot, text, at, max - (uint32_t)found, found ? NULL : where, &at);
+		long k = match_line(m, src, slot, text, &at, max - (uint32_t)found, found ? NULL : where, &before);
 
 		limit |= k < 0;
 		found += k > 0 ? k : 0;

@@ -82,13 +82,10 @@ static const char *loses(const struct rules *r, size_t i, const struct rules_slo
 {
 	const struct rule_source *s = &r->src[i];
 
-	if (!slot->lines && slot->number < CONTENT_SLOT_SELECTOR)
+	if (!slot->lines)
 		return NULL;
 	if (!s->analysed)
 		return "it is not understood";
-	/* SpamAssassin's values of headers end in a line feed, ours do not. */
-	if (!slot->lines)
-		return s->lines.needs_last ? "it may end in the line feed behind a header" : NULL;
 	if (s->lines.lossy)
 		return "what is in another line may hide a match";
 	if (s->lines.very_edges || s->no_subject)
@@ -112,15 +109,7 @@ static bool gate_usable(const struct rules *r, size_t i, bool any)
 {
 	const struct regex_literals *gate = &r->src[i].gate;
 
-	if (!gate->n || (!any && gate->per_octet > GATE_RARE))
-		return false;
-	/* The line feed of a header is in no text of the dataplane's. */
-	if (r->src[i].lines.needs_last && r->rule[i].slot >= CONTENT_SLOT_SELECTOR)
-		for (size_t k = 0; k < gate->n; k++)
-			for (unsigned int o = 0; o < gate->literal[k].len; o++)
-				if (gate->literal[k].octet[o] == '\n')
-					return false;
-	return true;
+	return gate->n && (any || gate->per_octet <= GATE_RARE);
 }
 
 /* Once for a pattern, as long as the cache is kept. */
@@ -153,9 +142,7 @@ static double measured(struct rules *r, size_t i, const struct rules_slot *slot)
 
 static bool automaton_serves(const struct rules *r, size_t i, const struct rules_slot *slot)
 {
-	bool large = slot->number < VIEW_COUNT;
-
-	return (large || r->src[i].large) && (!r->src[i].lines.needs_last || large);
+	return slot->number < VIEW_COUNT || r->src[i].large;
 }
 
 static void choose_one(struct rules *r, size_t i, const struct rules_slot *slot,

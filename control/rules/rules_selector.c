@@ -46,6 +46,15 @@ static bool modifier(struct str w, struct wanted *out)
 	return true;
 }
 
+static uint8_t form_of(const struct wanted *w)
+{
+	if (w->addr)
+		return CONTENT_ADDR;
+	if (w->name)
+		return w->raw ? CONTENT_NAME_RAW : CONTENT_NAME;
+	return w->raw ? CONTENT_RAW : CONTENT_DECODED;
+}
+
 static bool field_name(struct str name)
 {
 	for (size_t i = 0; i < name.n; i++)
@@ -112,7 +121,7 @@ bool rules_selector(struct rules *r, struct str text, bool mime, uint16_t *slot,
 			*slot = (uint16_t)(RULES_SLOT_TOLD + told[i].told);
 			return true;
 		}
-	s.form = w.addr ? CONTENT_ADDR : w.name ? CONTENT_NAME : w.raw ? CONTENT_RAW : CONTENT_DECODED;
+	s.form = form_of(&w);
 	s.pick = w.pick;
 	if (!mime && str_eq(name, STR("ALL"))) {
 		s.source = CONTENT_ALL;

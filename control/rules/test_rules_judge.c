@@ -182,9 +182,11 @@ static void lines_and_counts(void **state)
 	struct rules *r = parse("body SPAN /one\\s+two/\nbody EDGE /^start.*end$/\nbody LAST /end\\W/\n"
 				"uri U /^https:..a\\.example\\/x$/\nrawbody RAW /one\\s+two/\n"
 				"body MANY /x/\ntflags MANY multiple maxhits=4\nscore MANY 2.5\n"
-				"body NS /subject/\ntflags NS nosubject\n");
+				"body NS /subject/\ntflags NS nosubject\n"
+				"uri UM /example/\ntflags UM multiple\n");
 	struct message m = {.r = r, .view[VIEW_BODY] = STR("subject one\ntwo x xx xx x\nstart of the end\n"),
-			    .view[VIEW_URI] = STR("http://b.example/\nhttps://a.example/x\n"),
+			    .view[VIEW_URI] = STR("HTTP://b.example/\nhttp://b.example/\n"
+						   "https://a.example/x\n"),
 			    .view[VIEW_RAWBODY] = STR("one\ntwo\n")};
 	unsigned int count;
 
@@ -195,8 +197,45 @@ static void lines_and_counts(void **state)
 	assert_true(hits(r, &m, "U"));
 	assert_true(hits(r, &m, "RAW"));
 	assert_false(hits(r, &m, "NS"));
-	assert_true(score(r, &m, "MANY", &count) > 2.49);
+	/* Each match scores. */
+	assert_true(score(r, &m, "MANY", &count) == 10);
 	assert_int_equal(count, 4);
+	/* Two forms of one URI are one. */
+	assert_true(score(r, &m, "UM", &count) == 2);
+	assert_int_equal(count, 2);
+	rules_free(r);
+}
+
+static void what_a_meta_rule_is_over(void **state)
+{
+	struct rules *r = parse("body A /a/\nbody B /b/\nmeta M (A + B > 1) || (A && NONE)\n");
+	const struct rule *m = rules_find(r, "M");
+
+	(void)state;
+	assert_ptr_equal(rules_meta_over(r, m, 0), rules_find(r, "A"));
+	assert_ptr_equal(rules_meta_over(r, m, 1), rules_find(r, "B"));
+	assert_null(rules_meta_over(r, m, 2));
+	assert_null(rules_meta_over(r, rules_find(r, "A"), 0));
+	rules_free(r);
+}
+
+static void where_native_rules_hit(void **state)
+{
+	struct rules *r = parse("header S Subject =~ /b+/\n");
+	struct message m = {.r = r};
+	const struct handoff_match match = {.rule = 0, .slot = slot_of(r, "S"), .count = 1};
+	struct rules_source src = {.text = text, .ctx = &m};
+	struct rule_hit hit[2];
+	struct rules_judged j;
+
+	(void)state;
+	assert_int_equal(rules_find(r, "S")->tier, RULE_NATIVE);
+	m.view[match.slot] = STR("abbc\n");
+	assert_int_equal(rules_judge(r, &match, 1, 0, &src, hit, 2, &j), 1);
+	assert_int_equal(hit[0].text.n, 0);
+	src.where = true;
+	assert_int_equal(rules_judge(r, &match, 1, 0, &src, hit, 2, &j), 1);
+	assert_true(str_eq(hit[0].text, STR("bb")));
 	rules_free(r);
 }
 
@@ -506,6 +545,8 @@ int main(void)
 		cmocka_unit_test(meta_rules),
 		cmocka_unit_test(meta_rules_that_are_refused),
 		cmocka_unit_test(lines_and_counts),
+		cmocka_unit_test(what_a_meta_rule_is_over),
+		cmocka_unit_test(where_native_rules_hit),
 		cmocka_unit_test(tags_are_replaced),
 		cmocka_unit_test(tiers_agree_with_all_in_full),
 		cmocka_unit_test(what_was_cut_is_judged_in_full),

@@ -104,6 +104,7 @@ static size_t on_part(void *ctx, const struct mime_part *part)
 		fold_part(&c->fold);
 	c->raw_cr = false;
 	c->raw_last = 0;
+	c->raw_begins = true;
 	if (c->to_attach)
 		content_line_begin(c, part);
 	if (c->to_text) {
@@ -122,6 +123,10 @@ static void raw_text(struct content *c, const uint8_t *p, size_t n)
 {
 	const uint8_t *end = p + n, *cr;
 
+	/* No text of a rule's goes from one part into the next. */
+	if (c->raw_begins && c->raw.there)
+		run_octet(&c->raw, '\0');
+	c->raw_begins = false;
 	if (c->raw_cr && *p != '\n')
 		run_octet(&c->raw, '\r');
 	c->raw_cr = end[-1] == '\r';

@@ -50,20 +50,21 @@
 #define CONTENT_RUN (64u * 1024)
 #define CONTENT_MAX_SELECTORS HANDOFF_MAX_SELECTORS
 
-/* What of a header is one selector's text. Values of fields of one name are joined by LF, in the
- * order of the message, each without its final line end. */
+/* What of a header is one selector's text: values of fields of one name, in the order of the message,
+ * a line each. DECODED and RAW ones end with LF, the last one, too; between the others there is one. */
 enum content_form {
-	CONTENT_DECODED,  /* unfolded, RFC 2047 words decoded, UTF-8 */
+	CONTENT_DECODED,  /* unfolded, RFC 2047 words decoded where a field may have them, UTF-8 */
 	CONTENT_RAW,      /* as it stands behind the colon, folding included; CRLF is LF */
 	CONTENT_ADDR,     /* the addresses of the mailboxes, comma and space between */
 	CONTENT_NAME,     /* their display names, decoded */
+	CONTENT_NAME_RAW, /* the same as they stand */
 };
 
 enum content_source {
 	CONTENT_FIELD,      /* fields of that name in the header of the message */
 	CONTENT_ALL,        /* the whole header block, "Name: value" lines; form DECODED or RAW */
 	CONTENT_TOCC,       /* To, then Cc */
-	CONTENT_MESSAGEID,  /* Message-Id, then Resent-Message-Id, X-Message-Id */
+	CONTENT_MESSAGEID,  /* X-Message-Id, then Resent-, X-Original-Message-Id, Message-Id */
 	/* Fields of that name in all headers: of the message, of parts, of messages in it. All of
 	 * them, whatever `pick` says. Where the fields that all selectors of this kind want do not
 	 * fit in LIMIT_HEADER_FIELD octets, a text of less than CONTENT_RUN may come in more than
@@ -98,7 +99,7 @@ struct content_plan {
 
 struct content_sink {
 	/* n may be 0 with LAST. A view or selector that is empty (no such field) is not given at all;
-	 * a field that is there and has no value is given as 0 octets, FIRST | LAST. */
+	 * a field that is there and has no value is given as its LF, or as 0 octets, FIRST | LAST. */
 	void (*run)(void *ctx, unsigned int slot, const uint8_t *p, size_t n, unsigned int flags);
 	void *ctx;
 };

@@ -56,6 +56,7 @@ struct content {
 	uint8_t kind; /* enum mime_kind */
 	bool to_text, to_raw, to_attach;
 	bool raw_cr;      /* of the rawbody view: CR is held */
+	bool raw_begins;  /* nothing of this part is in it yet */
 	uint8_t raw_last; /* its last octet of this part; 0: none */
 	struct charset charset;
 	struct fold fold;

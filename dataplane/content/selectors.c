@@ -7,14 +7,15 @@
  * message. They are kept, too; when there is no room for the next one, what is there goes out, and
  * the selectors' last runs follow at the end.
  */
-#include "dataplane/content/content_priv.h"
+#include <errno.h>
 
+#include "dataplane/content/content_priv.h"
 #include "dataplane/content/words.h"
 
 static const struct str subject_name = STR("subject");
 static const struct str to_cc[] = {STR("to"), STR("cc")};
-static const struct str message_ids[] = {STR("message-id"), STR("resent-message-id"),
-					 STR("x-message-id")};
+static const struct str message_ids[] = {STR("x-message-id"), STR("resent-message-id"),
+					 STR("x-original-message-id"), STR("message-id")};
 
 static uint32_t hash_of(struct str name)
 {
@@ -49,7 +50,7 @@ static size_t names_of(const struct content_selector *s, const struct str **name
 		return 2;
 	case CONTENT_MESSAGEID:
 		*names = message_ids;
-		return 3;
+		return sizeof(message_ids) / sizeof(message_ids[0]);
 	default:
 		return 0;
 	}
@@ -138,8 +139,37 @@ static void note(struct content *c, uint32_t marks)
 	c->bad_words = false;
 }
 
-static void put_value(struct content *c, struct content_run *r, uint8_t form, struct str value)
+/* RFC 2047 5 (3): there are no encoded-words in fields of a machine's; what looks like one is shown as it
+ * stands. The same fields as SpamAssassin's. */
+static bool has_words(struct str name)
 {
+	static const struct str none[] = {STR("received"), STR("message-id"), STR("resent-message-id"),
+					  STR("date"), STR("resent-date"), STR("mime-version"),
+					  STR("references"), STR("in-reply-to")};
+
+	for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++)
+		if (str_ieq(name, none[i]))
+			return false;
+	return !str_istarts(name, STR("list-"));
+}
+
+static int no_charset(void *ctx, struct str name)
+{
+	(void)ctx;
+	(void)name;
+	return -ENOENT;
+}
+
+/* Whole values end with the field's line end, as SpamAssassin's do, lists of addresses and names not. */
+static bool ends_line(uint8_t form)
+{
+	return form == CONTENT_DECODED || form == CONTENT_RAW;
+}
+
+static void put_value(struct content *c, struct content_run *r, uint8_t form, struct str name,
+		      struct str value)
+{
+	static const struct words_charset none = {.begin = no_charset};
 	struct words_charset cs = charset_words(&c->words);
 	uint32_t marks = 0;
 
@@ -150,8 +180,14 @@ static void put_value(struct content *c, struct content_run *r, uint8_t form, st
 		(void)words_addresses(value, SIZE_MAX, run_words, r);
 	else if (form == CONTENT_NAME)
 		(void)words_names(value, SIZE_MAX, &cs, run_words, r);
-	else
+	else if (form == CONTENT_NAME_RAW)
+		(void)words_names(value, SIZE_MAX, NULL, run_words, r);
+	else if (has_words(name))
 		marks = words_decode(value, &cs, run_words, r);
+	else
+		(void)words_decode(value, &none, run_words, r);
+	if (ends_line(form))
+		run_octet(r, '\n');
 	note(c, marks);
 }
 
@@ -178,23 +214,28 @@ static const struct content_field *first_of(const struct content *c, uint32_t ha
 	return next_of(c, c->bucket[hash % CONTENT_BUCKETS], hash, name);
 }
 
-static void separate(struct content_run *r)
+static struct str name_of(const struct content *c, const struct content_field *f)
 {
-	if (r->there)
+	return str_make(c->u.kept + f->off, f->name_len);
+}
+
+static void separate(struct content_run *r, uint8_t form)
+{
+	if (r->there && !ends_line(form))
 		run_octet(r, '\n');
 }
 
 static void put_field(struct content *c, struct content_run *r, const struct content_selector *s,
 		      const struct content_field *f)
 {
-	separate(r);
+	separate(r, s->form);
 	if (s->source == CONTENT_ALL) {
 		run_put(r, c->u.kept + f->off, f->name_len);
 		run_octet(r, ':');
 		if (s->form != CONTENT_RAW)
 			run_octet(r, ' ');
 	}
-	put_value(c, r, s->form, value_of(c, f));
+	put_value(c, r, s->form, name_of(c, f), value_of(c, f));
 }
 
 /* All fields of the names, or one of them. */
@@ -287,8 +328,8 @@ static void put_inner(struct content *c, unsigned int index, bool last)
 		p = value.p + value.n;
 		if (!str_eq(name, s->name))
 			continue;
-		separate(&r);
-		put_value(c, &r, s->form, value);
+		separate(&r, s->form);
+		put_value(c, &r, s->form, name, value);
 	}
 	if (last) {
 		run_end(&r);

@@ -247,6 +247,7 @@ static const struct {
 	struct str in, addresses, names;
 } mailboxes_table[] = {
 	{STR("a@b.example"), STR("a@b.example"), STR("")},
+	{STR("Name <a@>, <@b.example>, c@d.example"), STR("c@d.example"), STR("Name")},
 	{STR("a@b.example (Foo Bar)"), STR("a@b.example"), STR("Foo Bar")},
 	{STR(" Foo  \r\n Bar <a@b.example> "), STR("a@b.example"), STR("Foo Bar")},
 	{STR("\"Foo, Bar\" <a@b.example>, X <c@d.example>"), STR("a@b.example, c@d.example"),
@@ -302,6 +303,9 @@ static void test_mailboxes(void **state)
 	got.n = 0;
 	assert_int_equal(words_addresses(STR("a@b.example, c@d.example"), 1, out, NULL), 1);
 	assert_str(collected(&got), STR("a@b.example"), STR("first"));
+	got.n = 0;
+	assert_int_equal(words_names(STR("=?utf-8?q?=41?= <a@b.example>"), 1, NULL, out, NULL), 1);
+	assert_str(collected(&got), STR("=?utf-8?q?=41?="), STR("as it stands"));
 	got.n = 0;
 	assert_int_equal(words_names(STR("a@b.example, C <c@d.example>"), 1, &cs, out, NULL), 0);
 	assert_int_equal(got.n, 0);

@@ -69,6 +69,6 @@ size_t words_addresses(struct str value, size_t most, words_out out, void *ctx);
 
 /* Of the same the display names, decoded and without quotes; of a mailbox without one the comment
  * (`a@example.org (Name)`). Looks at the first `most` mailboxes; one that has no name is left out.
- * Returns how many. */
+ * Returns how many. cs NULL: encoded-words stand as they are. */
 size_t words_names(struct str value, size_t most, const struct words_charset *cs, words_out out,
 		   void *ctx);

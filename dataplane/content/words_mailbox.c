@@ -203,7 +203,9 @@ static struct str mailbox_address(const struct mailbox *m)
 	struct str a = m->angle ? str_make(m->in_angle, m->n_angle)
 				: str_make(m->bare, m->bare_words ? 0 : m->n_bare);
 
-	if ((m->angle ? m->angle_cut : m->bare_cut) || str_find(a, '@') == a.n)
+	/* RFC 5322 3.4.1: something stands on both sides of it. */
+	if ((m->angle ? m->angle_cut : m->bare_cut) || str_find(a, '@') == a.n || a.p[0] == '@' ||
+	    a.p[a.n - 1] == '@')
 		return STR_NONE;
 	return a;
 }
@@ -257,7 +259,10 @@ size_t words_names(struct str value, size_t most, const struct words_charset *cs
 			continue;
 		if (n++)
 			words_put(&e, (const uint8_t *)", ", 2);
-		words_decode_into(&e, name, cs);
+		if (cs)
+			words_decode_into(&e, name, cs);
+		else
+			words_put(&e, name.p, name.n);
 	}
 	words_flush(&e);
 	return n;

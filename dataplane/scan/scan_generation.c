@@ -79,7 +79,7 @@ static bool selector_ok(const struct content_selector *s)
 {
 	bool named = s->source == CONTENT_FIELD || s->source == CONTENT_MIMEFIELD;
 
-	return s->source <= CONTENT_MIMEFIELD && s->form <= CONTENT_NAME &&
+	return s->source <= CONTENT_MIMEFIELD && s->form <= CONTENT_NAME_RAW &&
 	       s->pick <= CONTENT_PICK_LAST && named == (s->name.n != 0);
 }
 

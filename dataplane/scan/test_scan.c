@@ -411,7 +411,7 @@ static void test_wrong_tables(void **state)
 	WRONG(c, name_len, 0);
 	WRONG(c, source, CONTENT_MIMEFIELD + 1);
 	WRONG(c, source, CONTENT_ALL); /* has a name */
-	WRONG(c, form, CONTENT_NAME + 1);
+	WRONG(c, form, CONTENT_NAME_RAW + 1);
 	WRONG(c, pick, CONTENT_PICK_LAST + 1);
 	/* The checksum of the bytecode. */
 	b.p[s->stream + s->stream_len / 2] ^= 0x40;

@@ -100,7 +100,9 @@ def different(sa, ours):
         return 'body: %r, not %r' % (octets(ours['body'])[-300:], want[-300:])
     # Whether the last line of a part had an end cannot be told from the list.
     want = b''.join(octets(p) for p in sa['rawbody']).replace(b'\r\n', b'\n').replace(b'\n', b'')
-    got = octets(ours.get('rawbody', '')).replace(b'\n', b'')
+    # Between parts there is a NUL here, and nothing in its list.
+    want = want.replace(b'\0', b'')
+    got = octets(ours.get('rawbody', '')).replace(b'\n', b'').replace(b'\0', b'')
     return None if want == got else 'rawbody: %r, not %r' % (got[:300], want[:300])
 
 
