@@ -246,8 +246,6 @@
 #define DEFAULT_RULES_COMPILE_MEMORY 1000000000u
 #define LIMIT_RULES_COMPILE_MEMORY_MIN 64000000u
 #define LIMIT_RULES_COMPILE_MEMORY 64000000000ull
-#define LIMIT_RULES_WARM_US 1000     /* ours: control compiles for PCRE2 so long at once, */
-#define LIMIT_RULES_WARM_PAUSE_US 1000 /* and pauses */
 #define DEFAULT_RULES_CACHE 1000000000u /* ours: octets of compiled sets, each some 40 MB for Debian's rules */
 #define LIMIT_RULES_CACHE_MIN 16000000u
 #define LIMIT_RULES_CACHE 1000000000000ull
