@@ -183,10 +183,18 @@ def killed_helpers(lab):
 def progress(lab):
     """What an operator sees who waits."""
     labs.wait_for("the reload by signal is over", lambda: lab.status()["reload"]["stage"] == "idle")
-    (lab.dir / "demo.cf").write_text(slow(300, "p"))
-    shown = lab.ctl("config", "reload").stdout
-    assert "compiling" in shown, shown
-    print("shown:", shown.strip().replace("\n", " | "))
+    (lab.dir / "demo.cf").write_text(slow(60, "p"))
+    p = subprocess.Popen([str(labs.build_dir() / "control/cli/posternctl"), "--socket", str(lab.dir / "control.sock"), "config",
+                          "reload"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pid = labs.wait_for("a compiler", lambda: compiler(lab), every=0.01)[0]
+    os.kill(pid, signal.SIGSTOP)
+    told = p.stderr.readline()
+    while told and not told.startswith("compiling"):
+        told = p.stderr.readline()
+    os.kill(pid, signal.SIGCONT)
+    out, _ = p.communicate(timeout=120)
+    assert told and p.returncode == 0 and "in force" in out, (told, p.returncode, out)
+    print("shown:", told.strip())
 
 
 def files_of_cache(lab):
