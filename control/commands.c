@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "control/loop.h"
+#include "control/reload.h"
 
 #define MAX_HOSTS 256
 #define MAX_SESSIONS_SHOWN 5000
@@ -90,12 +91,13 @@ static void show_status(void *arg, struct api_request *req, const json_t *body)
 	spf_jail_stats(l->spf, &spf);
 	for (size_t i = 0; i < c->n_routes; i++)
 		json_array_append_new(routes, json_string(c->route[i].name));
-	api_reply(req, json_pack("{s:b, s:s, s:s, s:f, s:I, s:s, s:o, s:I, s:I, s:o, s:o, s:o, s:i, s:o}",
+	api_reply(req, json_pack("{s:b, s:s, s:s, s:f, s:I, s:s, s:o, s:I, s:I, s:o, s:o, s:o, s:i, s:o, s:o}",
 		"ready", l->ready, "version", POSTERN_VERSION, "hostname", c->hostname, "uptime_s",
 		seconds_since(l->started_ns), "generation", (json_int_t)l->active->generation, "config",
 		c->path, "dataplane", dataplane(l), "sessions", (json_int_t)l->n_sessions,
 		"messages_in_flight", (json_int_t)l->n_messages, "listeners", listeners(c), "routes", routes,
-		"hosts", hosts(l), "rules", (int)rules_count(l->active->rules), "spf",
+		"hosts", hosts(l), "rules", (int)rules_count(l->active->rules), "reload",
+		reload_status(l->reload), "spf",
 		json_pack("{s:b, s:i, s:i, s:i, s:I, s:I, s:I}", "gone", spf.helper_gone, "idle",
 			  (int)spf.workers_idle, "busy", (int)spf.workers_busy, "waiting", (int)spf.waiting, "died",
 			  (json_int_t)spf.worker_died, "killed", (json_int_t)spf.worker_killed,
@@ -271,41 +273,12 @@ static void undrain_command(void *arg, struct api_request *req, const json_t *bo
 	drain(arg, req, false);
 }
 
-static json_t *report_json(const struct snapshot_report *r)
-{
-	json_t *a = json_array();
-
-	for (size_t i = 0; i < r->n_errors && i < SNAPSHOT_ERRORS; i++)
-		json_array_append_new(a, json_pack("{s:s, s:i, s:s, s:s}", "file", r->error[i].file, "line",
-			(int)r->error[i].line, "key", r->error[i].key, "reason", r->error[i].reason));
-	return a;
-}
-
-void commands_reload_failed(struct loop *l, const struct snapshot_report *report)
-{
-	struct api_request *req = l->reload;
-
-	l->reload = NULL;
-	if (req)
-		api_reply(req, json_pack("{s:b, s:o, s:I}", "ok", false, "errors", report_json(report),
-					 "generation", (json_int_t)l->active->generation));
-}
-
 static void config_reload(void *arg, struct api_request *req, const json_t *body)
 {
 	struct loop *l = arg;
-	struct snapshot_report report;
-	int rc;
 
 	(void)body;
-	if (l->reload || l->compiling || l->pending) {
-		api_error(req, "busy", "another reload is under way");
-		return;
-	}
-	l->reload = req;
-	rc = main_reload(l, &report);
-	if (rc)
-		commands_reload_failed(l, &report);
+	reload_ask(l->reload, req);
 }
 
 const struct api_command commands[] = {

@@ -19,13 +19,17 @@
 
 #include "postern/limits.h"
 
+/* Behind the time that it gives the compiler, the helper has this to answer in. */
+#define ANSWER_S 10
+
 struct compiler {
 	int fd;                /* -1: the helper is gone */
 	struct event *readable;
-	struct snapshot *s;    /* NULL: nothing is under way */
-	int result;
-	struct event *turn;    /* patterns are compiled, a few in each turn of the loop */
-	size_t warm;
+	struct event *silent;  /* it should have answered by now */
+	bool busy;
+	int result;            /* while busy */
+	uint32_t serial;       /* of the last request */
+	uint64_t deaths;
 	compiler_done *done;
 	void *arg;
 };
@@ -87,11 +91,12 @@ static int request_of(const struct config *c)
 	return -EIO;
 }
 
-static int send_request(int to, const struct config *c, int in, int out)
+static int send_request(int to, const struct config *c, uint32_t serial, int in, int out)
 {
 	struct compiler_request req = {
-		.n_files = (uint32_t)c->n_rules_files, .score_set = c->rules_score_set,
-		.cpu_s = c->rules_compile_time_s, .memory = c->rules_compile_memory};
+		.serial = serial, .n_files = (uint32_t)c->n_rules_files, .score_set = c->rules_score_set,
+		.cpu_s = c->rules_compile_time_s, .memory = c->rules_compile_memory,
+		.cache_size = c->rules_cache_size};
 	struct iovec iov = {&req, sizeof(req)};
 	int pass[2] = {in, out};
 	union {
@@ -108,18 +113,19 @@ static int send_request(int to, const struct config *c, int in, int out)
 	h->cmsg_type = SCM_RIGHTS;
 	h->cmsg_len = CMSG_LEN(sizeof(pass));
 	memcpy(CMSG_DATA(h), pass, sizeof(pass));
-	return sendmsg(to, &msg, MSG_NOSIGNAL) == (ssize_t)sizeof(req) ? 0 : -errno;
+	/* The queue is full of requests that a stopped helper does not read: no reason to stop as well. */
+	return sendmsg(to, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)sizeof(req) ? 0 : -errno;
 }
 
 /* The memfd that the result will be in, or -errno. */
-static int ask(int to, const struct config *c)
+static int ask(int to, const struct config *c, uint32_t serial)
 {
 	int in = request_of(c), out, rc;
 
 	if (in < 0)
 		return in;
 	out = memfd_create("postern-rules", MFD_CLOEXEC);
-	rc = out < 0 ? -errno : send_request(to, c, in, out);
+	rc = out < 0 ? -errno : send_request(to, c, serial, in, out);
 	close(in);
 	if (!rc)
 		return out;
@@ -151,9 +157,16 @@ static int ended_badly(const struct config *c, const struct compiler_ended *end,
 {
 	int sig = WIFSIGNALED(end->status) ? WTERMSIG(end->status) : 0;
 
-	if (end->error)
+	if (end->how == COMPILER_GONE)
+		fail(r, "rules", COMPILER_GONE_TEXT);
+	else if (end->how == COMPILER_SILENT)
+		fail(r, "rules", "the process that forks compilers of rules does not answer; is it stopped?");
+	else if (end->how == COMPILER_HELPER_DIED)
+		fail(r, "rules", "the process that forks compilers of rules was killed; another one is "
+		     "there: reload again");
+	else if (end->how == COMPILER_NOT_STARTED)
 		fail(r, "rules", "the compiler could not be started: %s", strerror(end->error));
-	else if (end->late)
+	else if (end->how == COMPILER_LATE)
 		fail(r, "rules.compile-time", "the rules were not compiled after %u s, %u times the CPU time "
 		     "they may take", c->rules_compile_time_s * RULES_COMPILE_WALL, RULES_COMPILE_WALL);
 	else if (sig == SIGXCPU)
@@ -207,10 +220,8 @@ static int finish(struct snapshot *s, int result, const struct compiler_ended *e
 	int rc;
 
 	memset(report, 0, sizeof(*report));
-	if (!end || end->error || end->late || !WIFEXITED(end->status) || WEXITSTATUS(end->status))
-		return end ? ended_badly(s->config, end, report)
-			   : fail(report, "rules", "the process that forks compilers of rules is gone; it "
-				  "comes back with a restart");
+	if (end->how != COMPILER_ENDED || !WIFEXITED(end->status) || WEXITSTATUS(end->status))
+		return ended_badly(s->config, end, report);
 	if (fstat(result, &st) || !st.st_size)
 		return fail(report, "rules", "the compiler ended without a result");
 	/* Populated: one call instead of thousands of page faults. */
@@ -223,10 +234,21 @@ static int finish(struct snapshot *s, int result, const struct compiler_ended *e
 	return rc;
 }
 
+int compiler_take(struct snapshot *s, int result, const struct compiler_ended *end,
+		  struct snapshot_report *report)
+{
+	int rc = finish(s, result, end, report);
+
+	close(result);
+	if (!rc)
+		rules_warm(s->rules, &(size_t){0}, 0);
+	return rc;
+}
+
 int compiler_run_and_wait(int fd, struct snapshot *s, struct snapshot_report *report)
 {
 	struct compiler_ended end;
-	int result = ask(fd, s->config), rc;
+	int result = ask(fd, s->config, 1);
 	ssize_t n;
 
 	if (result < 0)
@@ -234,65 +256,50 @@ int compiler_run_and_wait(int fd, struct snapshot *s, struct snapshot_report *re
 	do
 		n = recv(fd, &end, sizeof(end), 0);
 	while (n < 0 && errno == EINTR);
-	rc = finish(s, result, n == (ssize_t)sizeof(end) ? &end : NULL, report);
-	close(result);
-	if (!rc)
-		rules_warm(s->rules, &(size_t){0}, 0);
-	return rc;
+	if (n != (ssize_t)sizeof(end))
+		end = (struct compiler_ended){.how = COMPILER_GONE};
+	return compiler_take(s, result, &end, report);
 }
 
 /* ---- beside the loop ---------------------------------------------------------------------- */
 
-static void next_turn(struct compiler *c)
+static void over(struct compiler *c, const struct compiler_ended *end)
 {
-	evtimer_add(c->turn, &(struct timeval){.tv_usec = LIMIT_RULES_WARM_PAUSE_US});
+	int result = c->result;
+
+	evtimer_del(c->silent);
+	c->busy = false;
+	c->result = -1;
+	c->done(c->arg, result, end);
 }
 
-static void on_turn(evutil_socket_t fd, short what, void *arg)
+static void on_silent(evutil_socket_t fd, short what, void *arg)
 {
-	static const struct snapshot_report nothing;
-	struct compiler *c = arg;
-	struct snapshot *s = c->s;
-
 	(void)fd;
 	(void)what;
-	if (!rules_warm(s->rules, &c->warm, LIMIT_RULES_WARM_US)) {
-		next_turn(c);
-		return;
-	}
-	c->s = NULL;
-	c->done(c->arg, s, 0, &nothing);
+	over(arg, &(struct compiler_ended){.how = COMPILER_SILENT});
 }
 
 static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
 	struct compiler *c = arg;
-	struct snapshot *s = c->s;
-	struct snapshot_report report;
 	struct compiler_ended end;
 	ssize_t n = recv(fd, &end, sizeof(end), MSG_DONTWAIT);
-	int rc;
 
 	(void)what;
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
-	if (n <= 0) {
+	if (n != (ssize_t)sizeof(end)) {
 		event_del(c->readable);
 		close(c->fd);
 		c->fd = -1;
+		end = (struct compiler_ended){.serial = c->serial, .how = COMPILER_GONE};
 	}
-	if (!s || c->result < 0)
-		return;
-	rc = finish(s, c->result, n == (ssize_t)sizeof(end) ? &end : NULL, &report);
-	close(c->result);
-	c->result = -1;
-	c->warm = 0;
-	if (!rc) {
-		next_turn(c);
-		return;
-	}
-	c->s = NULL;
-	c->done(c->arg, s, rc, &report);
+	if (end.how == COMPILER_GONE || end.how == COMPILER_HELPER_DIED)
+		c->deaths++;
+	/* An answer may be that of a request that was given up. */
+	if (c->busy && (end.serial == c->serial || end.how == COMPILER_HELPER_DIED))
+		over(c, &end);
 }
 
 struct compiler *compiler_new(struct event_base *base, int fd)
@@ -303,31 +310,58 @@ struct compiler *compiler_new(struct event_base *base, int fd)
 		return NULL;
 	c->fd = fd;
 	c->readable = event_new(base, fd, EV_READ | EV_PERSIST, on_readable, c);
-	c->turn = evtimer_new(base, on_turn, c);
+	c->silent = evtimer_new(base, on_silent, c);
 	c->result = -1;
-	if (!c->readable || !c->turn || event_add(c->readable, NULL)) {
+	c->serial = 1; /* of the start */
+	if (!c->readable || !c->silent || event_add(c->readable, NULL)) {
 		compiler_free(c);
 		return NULL;
 	}
 	return c;
 }
 
-int compiler_run(struct compiler *c, struct snapshot *s, compiler_done *done, void *arg)
+int compiler_run(struct compiler *c, const struct config *config, compiler_done *done, void *arg)
 {
+	time_t limit_s = (time_t)config->rules_compile_time_s * RULES_COMPILE_WALL + ANSWER_S;
 	int result;
 
-	if (c->s)
+	if (c->busy)
 		return -EBUSY;
 	if (c->fd < 0)
 		return -EPIPE;
-	result = ask(c->fd, s->config);
+	c->serial = c->serial == UINT32_MAX ? 1 : c->serial + 1;
+	result = ask(c->fd, config, c->serial);
 	if (result < 0)
 		return result;
-	c->s = s;
+	c->busy = true;
 	c->result = result;
 	c->done = done;
 	c->arg = arg;
+	evtimer_add(c->silent, &(struct timeval){.tv_sec = limit_s});
 	return 0;
+}
+
+bool compiler_progress(const struct compiler *c, char what[24], uint32_t *done, uint32_t *all)
+{
+	struct compiler_progress p;
+
+	if (!c->busy || pread(c->result, &p, sizeof(p), 0) != (ssize_t)sizeof(p) ||
+	    p.magic != COMPILER_PROGRESS || !memchr(p.what, '\0', sizeof(p.what)))
+		return false;
+	memcpy(what, p.what, sizeof(p.what));
+	*done = p.done;
+	*all = p.all;
+	return true;
+}
+
+bool compiler_is_gone(const struct compiler *c)
+{
+	return c->fd < 0;
+}
+
+uint64_t compiler_deaths(const struct compiler *c)
+{
+	return c->deaths;
 }
 
 void compiler_free(struct compiler *c)
@@ -336,8 +370,8 @@ void compiler_free(struct compiler *c)
 		return;
 	if (c->readable)
 		event_free(c->readable);
-	if (c->turn)
-		event_free(c->turn);
+	if (c->silent)
+		event_free(c->silent);
 	if (c->result >= 0)
 		close(c->result);
 	if (c->fd >= 0)

@@ -4,10 +4,15 @@
 
 /*
  * Rules are compiled in a process of their own: it takes seconds, and a pattern can be written so
- * that it takes minutes or gigabytes. A helper is forked at start, before threads and secrets; it does
- * nothing but fork a compiler for each set, with limits of CPU time, memory and time, and tell how it
- * ended. The compiler hands over rules_keep() in a memfd, and what it has to say in a
- * snapshot_report. One set at a time.
+ * that it takes minutes or gigabytes. A helper is forked at start, before threads and secrets, for
+ * control itself has both and could not exec anything; it does nothing but fork a compiler for each
+ * set, with limits of CPU time, memory and time, and tell how it ended. The compiler hands over
+ * rules_keep() in a memfd, and what it has to say in a snapshot_report. One set at a time.
+ *
+ *   control ── keeper ── helper ── compiler
+ *
+ * The keeper forks the helper anew when somebody kills it; where the keeper is killed, the helper
+ * takes its place and forks another. Only who kills both at once leaves control without.
  */
 
 #include <sys/types.h>
@@ -17,34 +22,63 @@
 struct event_base;
 struct compiler;
 
-/* Forks the helper, which becomes `user` (NULL: nobody else) and shuts itself in. *fd: its socket;
- * closing it ends the helper and its compiler. 0 or -errno. */
+enum compiler_how {
+	COMPILER_ENDED,        /* by itself or by a signal: status */
+	COMPILER_LATE,         /* killed at the end of its time */
+	COMPILER_NOT_STARTED,  /* error: of fork() */
+	COMPILER_HELPER_DIED,  /* killed, and is back */
+	COMPILER_SILENT,       /* the helper does not answer: stopped? */
+	COMPILER_GONE,         /* helper and keeper are no more */
+};
+
+#define COMPILER_GONE_TEXT \
+	"the processes that fork compilers of rules are gone; they come back with a restart"
+
+struct compiler_ended {
+	uint32_t serial;       /* of the request; 0: of none */
+	uint32_t how;          /* enum compiler_how */
+	int status;            /* waitpid() */
+	int error;
+};
+
+/* Forks keeper and helper, which become `user` (NULL: nobody else) and shut themselves in. *fd: their
+ * socket; closing it ends them and the compiler. 0 or -errno. */
 int compiler_start(const char *user, int *fd);
 
 /* Takes the socket. NULL: out of memory. */
 struct compiler *compiler_new(struct event_base *base, int fd);
 void compiler_free(struct compiler *c);
 
-/* rc 0: s->rules are there. Else the report says why; `s` is as compiler_run() got it. */
-typedef void compiler_done(void *arg, struct snapshot *s, int rc, const struct snapshot_report *report);
-/* Compiles the rules of s->config, a reference that is lent until the callback. 0; -EBUSY; -EPIPE:
- * the helper is gone; -errno. */
-int compiler_run(struct compiler *c, struct snapshot *s, compiler_done *done, void *arg);
-/* The same, waiting: at start. */
+/* result: memfd of the compiler's, now the callback's. */
+typedef void compiler_done(void *arg, int result, const struct compiler_ended *end);
+/* Compiles the rules of `config`, which is read before this returns. 0; -EBUSY; -EPIPE: the helper is
+ * gone; -errno. */
+int compiler_run(struct compiler *c, const struct config *config, compiler_done *done, void *arg);
+/* How far it is; false: nothing is known. what: "patterns", "databases". */
+bool compiler_progress(const struct compiler *c, char what[24], uint32_t *done, uint32_t *all);
+bool compiler_is_gone(const struct compiler *c);
+uint64_t compiler_deaths(const struct compiler *c); /* of helpers and keepers */
+
+/* For any thread: the rules of s->config out of the result, which it closes, patterns compiled for PCRE2
+ * and all. 0; else the report says why. */
+int compiler_take(struct snapshot *s, int result, const struct compiler_ended *end,
+		  struct snapshot_report *report);
+/* All of it, waiting: at start. */
 int compiler_run_and_wait(int fd, struct snapshot *s, struct snapshot_report *report);
 
 /* ---- between control and helper, private to compiler*.c ---------------------------------------- */
 
 /* With it, by SCM_RIGHTS: a memfd of cache and files, each with its NUL; a memfd for the result. */
 struct compiler_request {
-	uint32_t n_files, score_set, cpu_s;
-	uint64_t memory;
+	uint32_t serial, n_files, score_set, cpu_s;
+	uint64_t memory, cache_size;
 };
 
-struct compiler_ended {
-	int status;            /* waitpid() */
-	int error;             /* errno of a fork that failed */
-	bool late;             /* it was killed at the end of its time */
+/* Until there is a result, this is at its begin. */
+#define COMPILER_PROGRESS 0x50524350u /* "PRCP" */
+struct compiler_progress {
+	uint32_t magic, done, all;
+	char what[24];
 };
 
 /* The result; behind it kept_len octets of rules_keep(). */

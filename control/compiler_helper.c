@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 The Postern Authors */
 
-/* The helper and the compilers that it forks. */
+/* Keeper, helper, and the compilers that it forks. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -25,6 +25,10 @@
 
 /* Mail goes first. */
 #define NICE 10
+/* Between two helpers, doubled while they die young. */
+#define RESTART_MIN_MS 20
+#define RESTART_MAX_MS 1000
+#define YOUNG_MS       10000
 
 static int limit(int what, rlim_t soft, rlim_t hard)
 {
@@ -85,8 +89,9 @@ static void wait_for(pid_t pid, int ctl, int64_t until_ms, struct compiler_ended
 			break;
 		if (n > 0 && p[0].revents)
 			break;
-		end->late = left <= 0;
-		if (end->late || (n > 0 && p[1].revents)) {
+		if (left <= 0)
+			end->how = COMPILER_LATE;
+		if (left <= 0 || (n > 0 && p[1].revents & (POLLHUP | POLLERR))) {
 			kill(pid, SIGKILL);
 			break;
 		}
@@ -99,7 +104,7 @@ static void wait_for(pid_t pid, int ctl, int64_t until_ms, struct compiler_ended
 
 static void serve(int ctl, const struct compiler_request *req, const int fd[2])
 {
-	struct compiler_ended end = {0};
+	struct compiler_ended end = {.serial = req->serial, .how = COMPILER_ENDED};
 	int64_t until = now_ms() + (int64_t)req->cpu_s * 1000 * RULES_COMPILE_WALL;
 	pid_t self = getpid(), pid = fork();
 
@@ -107,10 +112,12 @@ static void serve(int ctl, const struct compiler_request *req, const int fd[2])
 		close(ctl);
 		compile(req, fd, self);
 	}
-	if (pid < 0)
+	if (pid < 0) {
+		end.how = COMPILER_NOT_STARTED;
 		end.error = errno;
-	else
+	} else {
 		wait_for(pid, ctl, until, &end);
+	}
 	(void)send(ctl, &end, sizeof(end), MSG_NOSIGNAL);
 }
 
@@ -137,23 +144,19 @@ static int receive(int ctl, struct compiler_request *req, int fd[2])
 	return 1;
 }
 
-_Noreturn void compiler_helper(int ctl, const char *user)
+/* Forks compilers until the keeper is gone; does not come back if control is. */
+static void helper(int ctl, pid_t keeper)
 {
-	char err[256];
+	struct pollfd p[2] = {{.fd = ctl, .events = POLLIN}, {.fd = pidfd_open(keeper, 0), .events = POLLIN}};
 
 	prctl(PR_SET_NAME, "postern-rulemain", 0, 0, 0);
-	signal(SIGINT, SIG_IGN); /* a terminal's ^C is control's business; we follow its end */
-	signal(SIGTERM, SIG_IGN);
-	signal(SIGHUP, SIG_IGN);
-	umask(0077);
-	if (sandbox_enter(user, err, sizeof(err))) {
-		fprintf(stderr, "postern-control: compiler of rules: %s\n", err);
-		_exit(1);
-	}
-	for (;;) {
+	/* Its number may be another's by now: who is our parent is not in doubt. */
+	while (getppid() == keeper) {
 		struct compiler_request req;
-		int fd[2], rc = receive(ctl, &req, fd);
+		int fd[2], rc = 0;
 
+		if (poll(p, p[1].fd < 0 ? 1 : 2, p[1].fd < 0 ? 1000 : -1) > 0 && p[0].revents)
+			rc = receive(ctl, &req, fd);
 		if (rc < 0)
 			_exit(0);
 		if (!rc)
@@ -162,4 +165,66 @@ _Noreturn void compiler_helper(int ctl, const char *user)
 		close(fd[0]);
 		close(fd[1]);
 	}
+	if (p[1].fd >= 0)
+		close(p[1].fd);
+}
+
+/* False: it ended by itself, for control is gone. */
+static bool was_killed(pid_t pid)
+{
+	int status = 0;
+	pid_t got;
+
+	/* Compilers that a killed helper left, and died of it, are ours to reap. */
+	do
+		got = waitpid(-1, &status, 0);
+	while (got != pid && (got > 0 || errno == EINTR));
+	return got == pid && WIFSIGNALED(status);
+}
+
+static void pause_ms(unsigned int ms)
+{
+	struct timespec ts = {ms / 1000, (long)(ms % 1000) * 1000000};
+
+	while (nanosleep(&ts, &ts) < 0 && errno == EINTR)
+		;
+}
+
+static _Noreturn void keeper(int ctl)
+{
+	static const struct compiler_ended died = {.how = COMPILER_HELPER_DIED};
+	unsigned int ms = RESTART_MIN_MS;
+
+	for (;;) {
+		int64_t born = now_ms();
+		pid_t self = getpid(), pid;
+
+		prctl(PR_SET_NAME, "postern-rulekeep", 0, 0, 0);
+		prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+		pid = fork();
+		if (pid == 0)
+			helper(ctl, self); /* comes back: the keeper died, and we are it */
+		else if (pid > 0 && !was_killed(pid))
+			_exit(0);
+		ms = now_ms() - born >= YOUNG_MS ? RESTART_MIN_MS : ms;
+		pause_ms(ms);
+		ms = ms * 2 > RESTART_MAX_MS ? RESTART_MAX_MS : ms * 2;
+		if (pid >= 0)
+			(void)send(ctl, &died, sizeof(died), MSG_NOSIGNAL | MSG_DONTWAIT);
+	}
+}
+
+_Noreturn void compiler_helper(int ctl, const char *user)
+{
+	char err[256];
+
+	signal(SIGINT, SIG_IGN); /* a terminal's ^C is control's business; we follow its end */
+	signal(SIGTERM, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	umask(0077);
+	if (sandbox_enter(user, err, sizeof(err))) {
+		fprintf(stderr, "postern-control: compiler of rules: %s\n", err);
+		_exit(1);
+	}
+	keeper(ctl);
 }

@@ -12,6 +12,8 @@
 #include <unistd.h>
 
 #include "control/compiler.h"
+#include "control/rules/rules_cache.h"
+#include "postern/limits.h"
 
 static int write_all(int fd, const void *from, size_t n)
 {
@@ -71,6 +73,30 @@ static const char *cache_of(const char *path)
 	return path;
 }
 
+/* Control looks at it when somebody asks; where it cannot be written nobody is told. */
+static void on_progress(void *arg, const char *what, size_t done, size_t all)
+{
+	struct compiler_progress p = {
+		.magic = COMPILER_PROGRESS, .done = (uint32_t)done, .all = (uint32_t)all};
+
+	snprintf(p.what, sizeof(p.what), "%s", what);
+	(void)!pwrite(*(const int *)arg, &p, sizeof(p), 0);
+}
+
+/* Behind a set that compiled. */
+static void prune(const char *cache, uint64_t max)
+{
+	struct rules_cache_pruned gone;
+	int rc = cache ? rules_cache_prune(cache, max, LIMIT_RULES_CACHE_DAYS, &gone) : 0;
+
+	if (rc)
+		fprintf(stderr, "control: rules.cache: %s: nothing was removed: %s\n", cache, strerror(-rc));
+	else if (cache && gone.files)
+		fprintf(stderr, "control: rules.cache: %zu file(s) removed, %llu octets: not used for %u "
+			"days, or more than cache-size\n", gone.files, (unsigned long long)gone.octets,
+			LIMIT_RULES_CACHE_DAYS);
+}
+
 int compiler_compile(const struct compiler_request *req, int in, int out)
 {
 	struct compiler_result *head = calloc(1, sizeof(*head));
@@ -89,15 +115,20 @@ int compiler_compile(const struct compiler_request *req, int in, int out)
 	config.n_rules_files = req->n_files;
 	opt.score_set = req->score_set;
 	opt.cache = cache_of(list[0]);
+	opt.progress = on_progress;
+	opt.arg = &out;
 	head->magic = COMPILER_MAGIC;
 	head->rc = snapshot_rules(&s, &opt, &head->report);
 	if (!head->rc)
 		head->rc = rules_keep(s.rules, &kept, &len);
 	head->kept_len = len;
 	rules_free(s.rules);
-	rc = write_all(out, head, sizeof(*head));
+	/* Over what on_progress() wrote. */
+	rc = lseek(out, 0, SEEK_SET) ? -EIO : write_all(out, head, sizeof(*head));
 	if (!rc)
 		rc = write_all(out, kept, len);
+	if (!rc && !head->rc)
+		prune(opt.cache, req->cache_size);
 out:
 	free(kept);
 	free(list);

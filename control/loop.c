@@ -12,6 +12,9 @@ struct snapshot *loop_snapshot(struct loop *l, uint32_t scan_generation)
 	for (size_t i = 0; i < LOOP_SNAPSHOTS; i++)
 		if (l->recent[i] && (uint32_t)l->recent[i]->generation == scan_generation)
 			return l->recent[i];
+	/* The dataplane runs it, and a message that it scanned was faster than its word that it does. */
+	if (l->pending && (uint32_t)l->pending->generation == scan_generation)
+		return l->pending;
 	return NULL;
 }
 
@@ -27,6 +30,14 @@ void loop_activate(struct loop *l, struct snapshot *s)
 	snapshot_unref(l->recent[LOOP_SNAPSHOTS - 1]);
 	memmove(l->recent + 1, l->recent, (LOOP_SNAPSHOTS - 1) * sizeof(l->recent[0]));
 	l->recent[0] = snapshot_ref(s);
+}
+
+void loop_forget(struct loop *l, uint64_t behind)
+{
+	for (size_t i = behind < LOOP_SNAPSHOTS ? behind + 1 : LOOP_SNAPSHOTS; i < LOOP_SNAPSHOTS; i++) {
+		snapshot_unref(l->recent[i]);
+		l->recent[i] = NULL;
+	}
 }
 
 /* Full-width and small forms of % ! @ (U+FF05, FF01, FF20, FE6A, FE57, FE6B): some next hop folds

@@ -6,7 +6,7 @@
  * One event loop and everything that lives on it. session.c answers the questions of a session,
  * session_rcpt.c those about recipients (access.c and grey.c: what policy says of them),
  * message.c takes a message from SUBMIT to its verdict, hold.c into quarantine, redirect.c
- * to its mailbox, under_way.c finds one by its trace id, main.c makes the loop
+ * to its mailbox, under_way.c finds one by its trace id, reload.c replaces the configuration, main.c makes the loop
  * and follows the link.
  * Nothing here blocks.
  */
@@ -31,7 +31,9 @@
 #include "control/trace/trace.h"
 #include "postern/stats.h"
 
-#define LOOP_SNAPSHOTS 8      /* generations that late matches may still name */
+/* Generations that messages may still name: those that the dataplane holds, and one that it gave up
+ * while a message of it was on its way here. */
+#define LOOP_SNAPSHOTS (HANDOFF_MAX_GENERATIONS + 1)
 #define LOOP_BUCKETS 1024u    /* of the messages under way: a few hundred at once are many */
 #define SESSION_FINALS 4      /* final replies whose ACK is awaited */
 #define SESSION_SLOTS_MAX (1u << 21)
@@ -162,10 +164,7 @@ struct loop {
 	struct snapshot *active;             /* for new questions */
 	struct snapshot *pending;            /* pushed, not acknowledged */
 	struct snapshot *recent[LOOP_SNAPSHOTS]; /* by age, for matches under way */
-	struct api_request *reload;          /* waits for the acknowledgement */
-	struct compiler *compiler;
-	struct snapshot *compiling;          /* its rules are compiled; NULL: none */
-	bool reload_again;                   /* asked for by a signal meanwhile */
+	struct reload *reload;
 
 	struct ctl_link *link;
 	struct ctl_loop *rings;              /* NULL: the dataplane is not there */
@@ -219,6 +218,8 @@ void message_free_all(struct loop *l);
 /* loop.c */
 struct snapshot *loop_snapshot(struct loop *l, uint32_t scan_generation);
 void loop_activate(struct loop *l, struct snapshot *s); /* takes the reference */
+/* Drops the snapshots behind the `behind` that came before the active one. */
+void loop_forget(struct loop *l, uint64_t behind);
 /* CONTROL_REPLY_COUNT: none. */
 enum control_reply loop_mailbox_problem(struct str mailbox);
 /* Route of a recipient, by the rules of docs/smtp.md; NULL: not ours. */
@@ -232,8 +233,6 @@ struct ctl_reply loop_refusal(struct str mailbox, enum control_reply problem);
 /* commands.c: what `posternctl` asks of the daemon. */
 extern const struct api_command commands[];
 extern const size_t n_commands;
-/* The reload that waits, if one does, hears why it was none. */
-void commands_reload_failed(struct loop *l, const struct snapshot_report *report);
 /* commands_quarantine.c, release.c */
 api_handler commands_quarantine_list, commands_quarantine_show, commands_quarantine_delete;
 api_handler commands_quarantine_release;
@@ -254,5 +253,5 @@ int persist_start(struct loop *l, char *err, size_t err_len);
 void persist_second(struct loop *l);
 void persist_stop(struct loop *l);
 /* main.c */
-int main_reload(struct loop *l, struct snapshot_report *report);
-void main_reload_done(struct loop *l, int error, const char *text);
+void main_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+struct quarantine_options main_quarantine_options(const struct config *c);

@@ -22,6 +22,7 @@
 #include "control/auth/arc/pool.h"
 #include "control/grey.h"
 #include "control/loop.h"
+#include "control/reload.h"
 #include "control/sandbox.h"
 #include "postern/limits.h"
 
@@ -35,8 +36,7 @@ static struct {
 
 static struct loop loop;
 
-static void note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-static void note(const char *fmt, ...)
+void main_note(const char *fmt, ...)
 {
 	time_t now = time(NULL);
 	struct tm tm;
@@ -60,212 +60,10 @@ static uint64_t realtime_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
-/* ---- configuration in force -------------------------------------------------------------------- */
-
-/* Grows, also over a restart of this process: messages name their generation. */
-static uint64_t next_generation(void)
-{
-	static uint64_t last;
-	uint64_t now = (uint64_t)time(NULL);
-
-	last = now > last ? now : last + 1;
-	return last;
-}
-
-static void print_report(const struct snapshot_report *r)
-{
-	for (size_t i = 0; i < r->n_errors && i < SNAPSHOT_ERRORS; i++) {
-		const struct config_error *e = &r->error[i];
-
-		if (e->line)
-			fprintf(stderr, "%s:%u: %s%s%s\n", e->file, e->line, e->key,
-				e->key[0] ? ": " : "", e->reason);
-		else
-			fprintf(stderr, "%s: %s%s%s\n", e->file, e->key, e->key[0] ? ": " : "", e->reason);
-	}
-	if (r->n_errors > SNAPSHOT_ERRORS)
-		fprintf(stderr, "and %zu more\n", r->n_errors - SNAPSHOT_ERRORS);
-}
-
-static int push(struct loop *l, struct snapshot *s)
-{
-	size_t tls_len = 0, rules_len = 0;
-	void *tls = NULL, *rules = NULL;
-	int rc = config_tls_pack(s->config, &tls, &tls_len);
-
-	if (rc)
-		return rc;
-	rc = rules_pack(s->rules, judge_content_views(s->config), config_wants_hashes(s->config), &rules,
-			&rules_len);
-	if (!rc)
-		rc = ctl_link_push(l->link, s->generation, &s->config->dataplane, tls, tls_len, rules,
-				   rules_len);
-	free(rules);
-	config_tls_forget(tls, tls_len);
-	return rc;
-}
-
-static struct quarantine_options quarantine_options(const struct config *c)
+struct quarantine_options main_quarantine_options(const struct config *c)
 {
 	return (struct quarantine_options){c->quarantine.directory, c->quarantine.max_size,
 					   c->quarantine.min_free, c->quarantine.max_age_s};
-}
-
-/* Where a message may vanish, the operator is to see it named. */
-static void tell_discards(const struct snapshot *s)
-{
-	const struct config *c = s->config;
-
-	if (c->policy.access.deny_action == CONFIG_DISCARD)
-		note("NOTICE policy.deny-action = discard: what its deny lists name is answered 250 and "
-		     "given to nobody");
-	for (size_t i = 0; i < c->n_routes; i++)
-		if (c->route[i].policy && c->route[i].policy->access.deny_action == CONFIG_DISCARD)
-			note("NOTICE route.%s.policy.deny-action = discard: what its deny lists name is "
-			     "answered 250 and given to nobody", c->route[i].name);
-	for (size_t i = 0; i < rules_total(s->rules); i++)
-		if (rules_at(s->rules, i)->action == RULE_DISCARD)
-			note("NOTICE rule %s has action discard: what it hits is answered 250 and given to "
-			     "nobody", rules_at(s->rules, i)->name);
-}
-
-static void activate(struct loop *l, struct snapshot *s)
-{
-	struct quarantine_options opt = quarantine_options(s->config);
-	char err[256];
-
-	if (l->active != s)
-		tell_discards(s);
-	/* At the start it is opened as the user that owns it, and its want is fatal. */
-	if (l->base && !grey_open(l, s->config, err, sizeof(err)))
-		note("ALERT greylist: %s: nobody is greylisted until it can be opened", err);
-
-	loop_activate(l, s);
-	if (l->quarantine)
-		quarantine_set(l->quarantine, &opt);
-	if (l->deliver) /* at the start: with the first link */
-		deliver_check_routes(l->deliver, s->config);
-}
-
-void main_reload_done(struct loop *l, int error, const char *text)
-{
-	struct api_request *req = l->reload;
-
-	l->reload = NULL;
-	if (!req)
-		return;
-	if (error)
-		api_reply(req, json_pack("{s:b, s:[{s:s, s:i, s:s, s:s}], s:I}", "ok", 0, "errors", "file",
-			l->active->config->path, "line", 0, "key", "", "reason", text, "generation",
-			(json_int_t)l->active->generation));
-	else
-		api_reply(req, json_pack("{s:b, s:[], s:I, s:s}", "ok", 1, "errors", "generation",
-			(json_int_t)l->active->generation, "note", text));
-}
-
-static void tell_restarts(const struct loop *l, const struct snapshot *s)
-{
-	static const char *const what[] = {"sockets", "loops", "dns", "spf", "trace", "quarantine",
-					   "in-doubt-file", "state-directory", "greylist-file"};
-	unsigned int restart = config_restart_needed(l->active->config, s->config);
-
-	for (unsigned int i = 0; i < sizeof(what) / sizeof(what[0]); i++)
-		if (restart & 1u << i)
-			note("%s changed: takes effect after a restart", what[i]);
-}
-
-/* Takes the reference: a whole snapshot. */
-static void take_over(struct loop *l, struct snapshot *s)
-{
-	int rc;
-
-	tell_restarts(l, s);
-	if (!l->rings) {
-		activate(l, s);
-		main_reload_done(l, 0, "the dataplane is not linked; it gets this when it comes");
-		return;
-	}
-	snapshot_unref(l->pending);
-	l->pending = s;
-	rc = push(l, s);
-	if (rc) {
-		snapshot_unref(l->pending);
-		l->pending = NULL;
-		note("configuration not pushed: %s", strerror(-rc));
-		main_reload_done(l, -rc, "the dataplane could not be reached");
-	}
-}
-
-static void not_taken_over(const struct snapshot_report *report)
-{
-	note("configuration not taken over, the old one stays:");
-	print_report(report);
-}
-
-/* One after the other: while a set is compiled, or the dataplane has not said what it thinks of the
- * last one, the next would take the place of what it may run already. */
-static void reload_again(struct loop *l)
-{
-	struct snapshot_report report;
-
-	if (!l->reload_again || l->compiling || l->pending)
-		return;
-	l->reload_again = false;
-	main_reload(l, &report);
-}
-
-static void on_compiled(void *arg, struct snapshot *s, int rc, const struct snapshot_report *report)
-{
-	struct loop *l = arg;
-
-	l->compiling = NULL;
-	l->counters[rc ? CTL_rules_compile_failed : CTL_rules_compiled]++;
-	if (rc) {
-		snapshot_unref(s);
-		not_taken_over(report);
-		commands_reload_failed(l, report);
-	} else {
-		take_over(l, s);
-	}
-	reload_again(l);
-}
-
-/* Rules are compiled elsewhere, and what comes of it is told by on_compiled(). */
-int main_reload(struct loop *l, struct snapshot_report *report)
-{
-	struct snapshot *s;
-	int rc;
-
-	if (l->compiling || l->pending) {
-		l->reload_again = true;
-		return 0;
-	}
-	rc = snapshot_begin(l->active->config->path, next_generation(), &s, report);
-	if (rc) {
-		not_taken_over(report);
-		return rc;
-	}
-	if (!s->config->n_rules_files) {
-		rc = snapshot_rules(s, &RULES_DEFAULT, report);
-		if (!rc)
-			take_over(l, s);
-	} else {
-		rc = compiler_run(l->compiler, s, on_compiled, l);
-		if (!rc)
-			l->compiling = s;
-		else
-			l->counters[CTL_rules_compile_failed]++;
-	}
-	if (rc) {
-		snprintf(report->error[0].key, sizeof(report->error[0].key), "rules");
-		snprintf(report->error[0].reason, sizeof(report->error[0].reason), "cannot be compiled: %s",
-			 rc == -EPIPE ? "the process that forks compilers is gone; it comes back with a "
-					"restart" : strerror(-rc));
-		report->n_errors = 1;
-		snapshot_unref(s);
-		not_taken_over(report);
-	}
-	return rc;
 }
 
 /* ---- link ---------------------------------------------------------------------------------------- */
@@ -282,18 +80,13 @@ static void on_up(void *arg, struct ctl_epoch *e)
 	int rc = ctl_loop_new(e, 0, l->base, l->counters, on_desc, l, &l->rings);
 
 	if (rc) {
-		note("rings: %s", strerror(-rc));
+		main_note("rings: %s", strerror(-rc));
 		return;
 	}
 	l->linked_ns = realtime_ns();
-	note("dataplane linked: epoch %llu, %u worker(s)", (unsigned long long)ctl_epoch_id(e),
-	     ctl_epoch_workers(e));
-	/* What was tried last and refused is not tried again; the one in force is. */
-	snapshot_unref(l->pending);
-	l->pending = snapshot_ref(l->active);
-	rc = push(l, l->active);
-	if (rc)
-		note("configuration not pushed: %s", strerror(-rc));
+	main_note("dataplane linked: epoch %llu, %u worker(s)", (unsigned long long)ctl_epoch_id(e),
+		  ctl_epoch_workers(e));
+	reload_link_up(l->reload);
 }
 
 static void on_down(void *arg, struct ctl_epoch *e)
@@ -307,15 +100,10 @@ static void on_down(void *arg, struct ctl_epoch *e)
 	if (l->rings)
 		ctl_loop_free(l->rings);
 	l->rings = NULL;
-	note("dataplane lost; %zu message(s) under way, those before their final dot are dropped",
-	     l->n_messages);
+	main_note("dataplane lost; %zu message(s) under way, those before their final dot are dropped",
+		  l->n_messages);
 	message_abort_all(l);
-	/* While its rules are compiled nothing of a reload is lost. */
-	if (l->reload && !l->compiling)
-		main_reload_done(l, ENOTCONN, "the dataplane went away");
-	snapshot_unref(l->pending);
-	l->pending = NULL;
-	reload_again(l);
+	reload_link_down(l->reload);
 }
 
 static void on_refused(void *arg, int error, const char *text)
@@ -324,7 +112,8 @@ static void on_refused(void *arg, int error, const char *text)
 
 	(void)arg;
 	if (error != last) /* it tries on and on: say it once */
-		note("dataplane: %s%s%s", strerror(error), text && *text ? ": " : "", text ? text : "");
+		main_note("dataplane: %s%s%s", strerror(error), text && *text ? ": " : "",
+			  text ? text : "");
 	last = error;
 }
 
@@ -332,46 +121,29 @@ static void on_alert(void *arg, const struct deliver_alert *a)
 {
 	(void)arg;
 	if (a->over) {
-		note("route %s: %s", a->route, a->text);
+		main_note("route %s: %s", a->route, a->text);
 		return;
 	}
 	if (a->text && a->host) {
-		note("ALERT route %s: %s port %u, %s: %s (%llu more before, not told)", a->route, a->host,
-		     a->port, a->stage, a->text, (unsigned long long)a->untold);
+		main_note("ALERT route %s: %s port %u, %s: %s (%llu more before, not told)", a->route,
+			  a->host, a->port, a->stage, a->text, (unsigned long long)a->untold);
 		return;
 	}
 	if (a->text) {
-		note("ALERT route %s: %s (%llu more before, not told)", a->route, a->text,
-		     (unsigned long long)a->untold);
+		main_note("ALERT route %s: %s (%llu more before, not told)", a->route, a->text,
+			  (unsigned long long)a->untold);
 		return;
 	}
-	note("ALERT route %s: %s port %u refused this relay at %s: %u %u.%u.%u %s (%llu more before, not told)",
-	     a->route, a->host, a->port, a->stage, a->said->code, a->said->enh_class, a->said->enh_subject,
-	     a->said->enh_detail, a->said->text, (unsigned long long)a->untold);
+	main_note("ALERT route %s: %s port %u refused this relay at %s: %u %u.%u.%u %s (%llu more before, "
+		  "not told)", a->route, a->host, a->port, a->stage, a->said->code, a->said->enh_class,
+		  a->said->enh_subject, a->said->enh_detail, a->said->text, (unsigned long long)a->untold);
 }
 
 static void on_push_ack(void *arg, uint64_t generation, int error, struct str text)
 {
 	struct loop *l = arg;
-	struct snapshot *s = l->pending;
 
-	if (!s || s->generation != generation)
-		return;
-	l->pending = NULL;
-	l->push_error[0] = '\0';
-	if (error)
-		snprintf(l->push_error, sizeof(l->push_error), "%.*s", STR_FMT(text));
-	if (error) {
-		note("the dataplane refused configuration %llu: %s", (unsigned long long)generation,
-		     l->push_error);
-		snapshot_unref(s);
-	} else {
-		activate(l, s);
-		l->ready = true;
-		note("configuration %llu in force", (unsigned long long)generation);
-	}
-	main_reload_done(l, error, error ? l->push_error : "");
-	reload_again(l);
+	reload_acked(l->reload, generation, error, text);
 }
 
 /* ---- signals -------------------------------------------------------------------------------------- */
@@ -392,21 +164,20 @@ static void on_stop(evutil_socket_t fd, short what, void *arg)
 		return;
 	}
 	l->stopping = true;
-	note("stopping: %zu message(s) under way are finished first", (size_t)l->n_messages);
+	main_note("stopping: %zu message(s) under way are finished first", (size_t)l->n_messages);
 	event_base_loopexit(l->base, &limit);
 }
 
 static void on_hup(evutil_socket_t sig, short what, void *arg)
 {
 	struct loop *l = arg;
-	struct snapshot_report report;
 	int rc = trace_reopen(l->trace);
 
 	(void)sig;
 	(void)what;
 	if (rc)
-		note("trace file: %s", strerror(-rc));
-	main_reload(l, &report);
+		main_note("trace file: %s", strerror(-rc));
+	reload_begin(l->reload);
 }
 
 static void count_authentication(struct loop *l)
@@ -420,7 +191,8 @@ static void count_authentication(struct loop *l)
 	l->counters[CTL_spf_cache_misses] = s.cache_misses;
 	l->counters[CTL_spf_helper_died] = s.helper_died + s.helper_gone;
 	if (s.helper_gone && !l->spf_gone)
-		note("SPF workers are gone and nobody is left to fork them: spf=temperror until a restart");
+		main_note("SPF workers are gone and nobody is left to fork them: spf=temperror until a "
+			  "restart");
 	l->spf_gone = s.helper_gone;
 	dkim_keys_stats(l->keys, &keys);
 	l->counters[CTL_dkim_key_hits] = keys.hits;
@@ -441,6 +213,7 @@ static void on_second(evutil_socket_t fd, short what, void *arg)
 	l->counters[CTL_indoubt_entries] = doubt.doubt;
 	l->counters[CTL_indoubt_kept] = doubt.kept;
 	l->counters[CTL_indoubt_pushed_out] = doubt.pushed_out;
+	reload_second(l->reload);
 	persist_second(l);
 	if (l->greylist) {
 		greylist_stats(l->greylist, &grey);
@@ -483,7 +256,7 @@ static int die(const char *what, const char *why)
 
 static int start_quarantine(struct loop *l)
 {
-	struct quarantine_options opt = quarantine_options(l->active->config);
+	struct quarantine_options opt = main_quarantine_options(l->active->config);
 	char err[256];
 
 	if (!opt.directory)
@@ -573,8 +346,7 @@ static void stop(struct loop *l)
 	spf_jail_free(l->spf);
 	dkim_keys_free(l->keys);
 	dns_free(l->dns);
-	compiler_free(l->compiler);
-	snapshot_unref(l->compiling);
+	reload_free(l->reload);
 	snapshot_unref(l->pending);
 	snapshot_unref(l->active);
 	for (size_t i = 0; i < LOOP_SNAPSHOTS; i++)
@@ -588,8 +360,8 @@ static int first_snapshot(int compiler, struct snapshot **out, struct snapshot_r
 	int rc;
 
 	if (compiler < 0)
-		return snapshot_load(args.config, next_generation(), out, report);
-	rc = snapshot_begin(args.config, next_generation(), &s, report);
+		return snapshot_load(args.config, reload_generation(), out, report);
+	rc = snapshot_begin(args.config, reload_generation(), &s, report);
 	if (rc)
 		return rc;
 	rc = s->config->n_rules_files ? compiler_run_and_wait(compiler, s, report)
@@ -610,6 +382,7 @@ int main(int argc, char **argv)
 	struct snapshot_report report;
 	struct spf_helper helper;
 	struct snapshot *first;
+	struct compiler *compiles;
 	struct loop *l = &loop;
 	int rc, compiler = -1;
 
@@ -626,24 +399,25 @@ int main(int argc, char **argv)
 	if (rc)
 		return die("spf helper", strerror(-rc));
 	if (first_snapshot(compiler, &first, &report)) {
-		print_report(&report);
+		reload_print(&report);
 		return 1;
 	}
 	if (report.unsupported)
-		note("%zu rule(s) are of kinds that are not supported and left out; see posternctl rules "
-		     "check", report.unsupported);
+		main_note("%zu rule(s) are of kinds that are not supported and left out; see posternctl "
+			  "rules check", report.unsupported);
 	if (args.check) {
 		printf("%s: ok, %zu rule(s)\n", args.config, rules_count(first->rules));
 		snapshot_unref(first);
 		return 0;
 	}
-	activate(l, first);
+	reload_first(l, first);
 	l->started_ns = realtime_ns();
 	l->base = event_base_new();
 	if (!l->base)
 		return die("event loop", "out of memory");
-	l->compiler = compiler_new(l->base, compiler);
-	if (!l->compiler)
+	compiles = compiler_new(l->base, compiler);
+	l->reload = compiles ? reload_new(l, compiles) : NULL;
+	if (!l->reload)
 		return die("compiler of rules", "out of memory");
 	if (start(l, &helper))
 		return 1;
@@ -654,8 +428,8 @@ int main(int argc, char **argv)
 	for (int i = 0; i < 3; i++)
 		event_add(sig[i], NULL);
 	event_add(stats, &second);
-	note("started, %zu route(s), %zu rule(s)", l->active->config->n_routes,
-	     rules_count(l->active->rules));
+	main_note("started, %zu route(s), %zu rule(s)", l->active->config->n_routes,
+		  rules_count(l->active->rules));
 	event_base_dispatch(l->base);
 	for (int i = 0; i < 3; i++)
 		event_free(sig[i]);

@@ -18,12 +18,14 @@ static const char text[] =
 
 struct snapshot *snapshot_ref(struct snapshot *s)
 {
+	s->refs++;
 	return s;
 }
 
 void snapshot_unref(struct snapshot *s)
 {
-	(void)s;
+	if (s)
+		s->refs--;
 }
 
 static void recipients(void **state)
@@ -102,9 +104,44 @@ static void counts_go_on(void **state)
 	rules_free(b.rules);
 }
 
+/* What a message may name is there, and not longer. */
+static void snapshots(void **state)
+{
+	static struct snapshot s[LOOP_SNAPSHOTS + 3];
+	static struct snapshot pending = {.generation = 2000};
+	static struct loop l;
+	const size_t n = sizeof(s) / sizeof(s[0]);
+
+	(void)state;
+	for (size_t i = 0; i < n; i++) {
+		s[i] = (struct snapshot){.refs = 1, .generation = 1000 + i};
+		loop_activate(&l, &s[i]);
+		loop_activate(&l, snapshot_ref(&s[i])); /* pushed again to a new dataplane */
+	}
+	for (size_t i = 0; i < n; i++) {
+		assert_ptr_equal(loop_snapshot(&l, (uint32_t)(1000 + i)), i < 3 ? NULL : &s[i]);
+		assert_int_equal(s[i].refs, i < 3 ? 0 : i < n - 1 ? 1 : 2);
+	}
+	l.pending = &pending;
+	assert_ptr_equal(loop_snapshot(&l, 2000), &pending);
+	l.pending = NULL;
+	assert_null(loop_snapshot(&l, 2000));
+	loop_forget(&l, 1000);
+	assert_ptr_equal(loop_snapshot(&l, 1003), &s[3]);
+	loop_forget(&l, 2);
+	for (size_t i = 3; i < n; i++) {
+		assert_ptr_equal(loop_snapshot(&l, (uint32_t)(1000 + i)), i + 3 < n ? NULL : &s[i]);
+		assert_int_equal(s[i].refs, i + 3 < n ? 0 : i < n - 1 ? 1 : 2);
+	}
+	loop_forget(&l, 0);
+	assert_ptr_equal(loop_snapshot(&l, (uint32_t)(1000 + n - 1)), l.active);
+	assert_null(loop_snapshot(&l, (uint32_t)(1000 + n - 2)));
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(recipients), cmocka_unit_test(counts_go_on)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(recipients), cmocka_unit_test(counts_go_on),
+					   cmocka_unit_test(snapshots)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

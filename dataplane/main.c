@@ -33,7 +33,6 @@
 #define TX_MBUFS_EXTRA 2048
 #define TX_OCTETS 2048
 #define LAYER2_OCTETS 18 /* Ethernet header and one tag */
-#define MAX_GENERATIONS 16
 
 static struct {
 	struct args args;
@@ -158,7 +157,7 @@ static int on_push(void *arg, const struct dp_push *push, char *text, size_t cap
 	free_old_generations();
 	for (g = dp.newest; g; g = g->older)
 		kept++;
-	if (kept >= MAX_GENERATIONS) {
+	if (kept >= HANDOFF_MAX_GENERATIONS) {
 		snprintf(text, cap, "%u configurations are still in use by messages under way", kept);
 		return EBUSY;
 	}

@@ -110,7 +110,11 @@ bool message_trace_id(void *owner, uint8_t *id)
 /* How many messages a generation scans: it may go when there are none. */
 static uint32_t *scans_of(struct worker *w, const struct generation *g)
 {
-	return g == w->current ? &w->scanning : &w->scanning_previous;
+	unsigned int i = w->n_used - 1;
+
+	while (i && w->used[i].generation != g)
+		i--;
+	return &w->used[i].scanning;
 }
 
 static struct scan_worker *scanner(const struct session *s)

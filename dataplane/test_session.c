@@ -23,12 +23,12 @@ static void test_message(void **state)
 	assert_int_equal(records(), 0);
 	message(c);
 	assert_non_null(c->app->txn);
-	assert_int_equal(t.w.scanning, 1);
+	assert_int_equal(t.w.used[0].scanning, 1);
 	say(c, ".\r\n");
 	d = *last(DESC_SUBMIT);
 	assert_int_equal(d.msg.size, strlen("Subject: x\r\n\r\ntext\r\n"));
 	assert_null(c->app->txn);
-	assert_int_equal(t.w.scanning, 0);
+	assert_int_equal(t.w.used[0].scanning, 0);
 	assert_false(answer(&(struct handoff_desc){.kind = DESC_RCPT, .question = d.question,
 						   .generation = d.generation}, 250));
 	c->out_n = 0;

@@ -175,6 +175,8 @@ static inline void up(uint32_t max_sessions)
 		.arena = dp_arena_worker(t.arena, 0),
 		.slice = dp_arena_slice(t.arena, 0),
 		.current = t.generation,
+		.used = {{.generation = t.generation}},
+		.n_used = 1,
 		.drain = &t.drain,
 		.now_ms = 1000,
 		.epoch = 1,

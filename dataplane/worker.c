@@ -5,6 +5,7 @@
  * of a sleeping control and the idle back-off, where it is switched on. */
 
 #include <poll.h>
+#include <string.h>
 #include <time.h>
 
 #include <rte_cycles.h>
@@ -66,24 +67,26 @@ static void pick_up_generation(struct worker *w)
 {
 	struct generation *g = atomic_load_explicit(w->published, memory_order_acquire);
 
-	if (w->previous && !w->scanning_previous) {
-		w->previous = NULL;
-		atomic_store_explicit(&w->oldest, w->current->serial, memory_order_release);
+	unsigned int done = 0;
+
+	while (done + 1 < w->n_used && !w->used[done].scanning)
+		done++;
+	w->n_used -= done;
+	memmove(w->used, w->used + done, w->n_used * sizeof(w->used[0]));
+	if (g != w->current && w->n_used < HANDOFF_MAX_GENERATIONS) {
+		net_set_addresses(w->net, g->config.listener, g->config.n_listeners);
+		dp_worker_set_share(w->arena,
+				    g->config.arena_share ? g->config.arena_share : DEFAULT_ARENA_SHARE,
+				    g->config.max_message, g->config.arena_share_mode);
+		smtp_server_set_config(w->smtp, g->worker[w->opt.index].smtp);
+		w->used[w->n_used].generation = g;
+		w->used[w->n_used++].scanning = 0;
+		w->current = g;
 	}
-	/* One at a time: the next is taken when the last message of the one before is done. */
-	if (g == w->current || w->previous)
+	if (!w->n_used)
 		return;
-	net_set_addresses(w->net, g->config.listener, g->config.n_listeners);
-	dp_worker_set_share(w->arena,
-			    g->config.arena_share ? g->config.arena_share : DEFAULT_ARENA_SHARE,
-			    g->config.max_message, g->config.arena_share_mode);
-	smtp_server_set_config(w->smtp, g->worker[w->opt.index].smtp);
-	w->previous = w->current;
-	w->current = g;
-	w->scanning_previous = w->scanning;
-	w->scanning = 0;
-	atomic_store_explicit(&w->oldest, w->previous ? w->previous->serial : g->serial,
-			      memory_order_release);
+	w->counters[CNT_generations_behind] = g->serial - w->used[0].generation->serial;
+	atomic_store_explicit(&w->oldest, w->used[0].generation->serial, memory_order_release);
 }
 
 static void follow_epoch(struct worker *w)

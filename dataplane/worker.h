@@ -55,7 +55,7 @@ struct transaction {
 	struct session *session;
 	struct dp_msg msg;
 	struct content_header_end header;
-	struct generation *generation; /* that scans this message; counted in worker.scanning */
+	struct generation *generation; /* that scans this message; counted in worker.used */
 	bool scans;                  /* it has rules */
 	struct scan_large *large;    /* a message over one chunk */
 	uint32_t scanned;            /* chunks given to it */
@@ -161,7 +161,13 @@ struct worker {
 	unsigned int n_queues;
 
 	struct generation *current;  /* NULL until the first push */
-	struct generation *previous; /* messages of it are still being scanned */
+	/* In use, by age: the last is `current`, the others scan messages that began with them. A message
+	 * that takes its time holds up no reload. */
+	struct {
+		struct generation *generation;
+		uint32_t scanning;   /* messages in DATA */
+	} used[HANDOFF_MAX_GENERATIONS];
+	unsigned int n_used;
 	uint32_t epoch;              /* counts UP events; 0: control was never there */
 	bool up;
 
@@ -177,8 +183,6 @@ struct worker {
 	struct transaction *room_next; /* of `held`, to be looked at next; NULL: from its begin */
 	struct session_reply *reply;
 	uint32_t reply_cap, reply_fresh, reply_free;
-	/* Messages in DATA that `current` and `previous` scan. */
-	uint32_t scanning, scanning_previous;
 	struct session_list idle, leaving; /* evict.c */
 	uint32_t n_leaving;
 	uint32_t sessions_now;

@@ -16,6 +16,8 @@ struct cli {
 
 /* client.c: one request, one answer (new reference). NULL: said why on stderr, *exit_code set. */
 json_t *client_ask(const struct cli *cli, json_t *request, int *exit_code);
+/* show status, or NULL. */
+json_t *client_status(const struct cli *cli);
 
 /* show.c: prints the answer to a command as a table. */
 void show_answer(const char *command, const json_t *answer);
@@ -23,6 +25,9 @@ void print_json(const json_t *v);
 /* A member as text for a table; "" if it is no string. Valid until 16 more were asked for. What would
  * draw on the operator's terminal is '?'. */
 const char *show_text(const json_t *object, const char *member);
+
+/* "compiling: 1200 of 2570 patterns, 3 s"; false: no reload is under way. reload: of show status. */
+bool show_progress(const json_t *reload, char *buf, size_t cap);
 
 /* Commands: argv behind the command's words. They return an enum cli_exit. */
 int cmd_scan(const struct cli *cli, int argc, char **argv);

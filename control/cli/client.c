@@ -2,6 +2,7 @@
  * Copyright (c) 2026 The Postern Authors */
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,9 +11,12 @@
 #include <unistd.h>
 
 #include "control/cli/cli.h"
+#include "control/cli/progress.h"
 
 #define ANSWER_MAX (256u * 1024 * 1024)
 #define TIMEOUT_S 30
+#define STATUS_S 5
+#define CLIENT_WAITING_MS 500
 #define RELOAD_S 290 /* rules are compiled; control cuts who waits for 300 s */
 
 static int dial(const char *path, time_t timeout_s)
@@ -83,30 +87,62 @@ static char *read_line(int fd, int *error)
 	return NULL;
 }
 
-json_t *client_ask(const struct cli *cli, json_t *request, int *exit_code)
+/* Line and newline; NULL: *error says why. */
+static char *exchange(int fd, const char *text, bool (*waiting)(void *arg), void *arg, int *error)
 {
-	const char *command = json_string_value(json_object_get(request, "command"));
-	bool reload = command && !strcmp(command, "config reload");
-	char *text = json_dumps(request, JSON_COMPACT), *line = NULL;
-	int fd = dial(cli->socket, reload ? RELOAD_S : TIMEOUT_S), error = fd < 0 ? -fd : 0;
-	json_t *answer = NULL, *problem;
+	struct pollfd p = {.fd = fd, .events = POLLIN};
 
+	*error = -send_all(fd, text, strlen(text));
+	if (!*error)
+		*error = -send_all(fd, "\n", 1);
+	while (!*error && waiting && poll(&p, 1, CLIENT_WAITING_MS) == 0)
+		if (!waiting(arg))
+			waiting = NULL;
+	return *error ? NULL : read_line(fd, error);
+}
+
+static json_t *ask(const char *socket, json_t *request, int timeout_s, bool (*waiting)(void *arg), void *arg,
+		   int *error)
+{
+	char *text = json_dumps(request, JSON_COMPACT), *line = NULL;
+	int fd = dial(socket, timeout_s);
+	json_t *answer = NULL;
+
+	*error = fd < 0 ? -fd : text ? 0 : ENOMEM;
 	json_decref(request);
-	if (!error)
-		error = -send_all(fd, text, strlen(text));
-	if (!error)
-		error = -send_all(fd, "\n", 1);
-	if (!error)
-		line = read_line(fd, &error);
+	if (!*error)
+		line = exchange(fd, text, waiting, arg, error);
 	if (line)
 		answer = json_loads(line, 0, NULL);
 	free(line);
 	free(text);
 	if (fd >= 0)
 		close(fd);
+	return answer;
+}
+
+json_t *client_status(const struct cli *cli)
+{
+	int error;
+
+	return ask(cli->socket, json_pack("{s:s}", "command", "show status"), STATUS_S, NULL, NULL, &error);
+}
+
+json_t *client_ask(const struct cli *cli, json_t *request, int *exit_code)
+{
+	const char *command = json_string_value(json_object_get(request, "command"));
+	bool reload = command && !strcmp(command, "config reload");
+	struct progress progress = {.cli = cli};
+	int error;
+	json_t *answer = ask(cli->socket, request, reload ? RELOAD_S : TIMEOUT_S,
+			     reload && !cli->json ? progress_show : NULL, &progress, &error);
+	json_t *problem;
+
+	progress_end(&progress);
 	if (!answer) {
 		fprintf(stderr, "posternctl: %s: %s\n", cli->socket,
-			error == EAGAIN ? "no answer within 30 s"
+			error == EAGAIN ? reload ? "no answer: the reload goes on, see show status"
+						 : "no answer within 30 s"
 			: error		? strerror(error)
 					: "not understood");
 		*exit_code = CLI_UNREACHABLE;

@@ -92,6 +92,36 @@ static void duration(double sec, char *buf, size_t cap)
 		snprintf(buf, cap, "%.1fs", sec);
 }
 
+bool show_progress(const json_t *reload, char *buf, size_t cap)
+{
+	const char *stage = s(reload, "stage");
+	int at;
+
+	if (!*stage || !strcmp(stage, "idle"))
+		return false;
+	at = snprintf(buf, cap, "%.20s", stage);
+	if (n(reload, "all"))
+		at += snprintf(buf + at, cap - (size_t)at, ": %lld of %lld %.24s", n(reload, "done"),
+			       n(reload, "all"), s(reload, "what"));
+	snprintf(buf + at, cap - (size_t)at, ", %.0f s", f(reload, "seconds"));
+	return true;
+}
+
+static void reloads(const json_t *r)
+{
+	const json_t *last = json_object_get(r, "last");
+	char text[160];
+
+	if (show_progress(r, text, sizeof(text)))
+		printf("  reload      %s\n", text);
+	if (!strcmp(s(r, "compiler"), "gone"))
+		printf("  rules       CANNOT BE RELOADED: the processes that compile them are gone; restart "
+		       "postern-control\n");
+	if (json_is_false(json_object_get(last, "ok")))
+		printf("  last reload FAILED: %s:%lld: %s%s%s\n", s(last, "file"), n(last, "line"),
+		       s(last, "key"), *s(last, "key") ? ": " : "", s(last, "reason"));
+}
+
 static void status(const json_t *a)
 {
 	const json_t *dp = json_object_get(a, "dataplane"), *v;
@@ -111,6 +141,7 @@ static void status(const json_t *a)
 		printf("  dataplane   NOT LINKED: clients hear 451 or 421\n");
 	if (*s(dp, "error"))
 		printf("  refused     %s\n", s(dp, "error"));
+	reloads(json_object_get(a, "reload"));
 	printf("  now         %lld session(s), %lld message(s) in flight\n", n(a, "sessions"),
 	       n(a, "messages_in_flight"));
 	json_array_foreach(json_object_get(a, "listeners"), i, v) {

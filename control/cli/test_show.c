@@ -100,11 +100,40 @@ static void lifted(void **state)
 				     "header.d=list.example); score 5.50, tag (listed in one)"));
 }
 
+/* What an operator must not overlook, and how far a reload is. */
+static void reloads(void **state)
+{
+	static const struct {
+		const char *reload, *shown;
+	} t[] = {
+		{"{\"stage\":\"compiling\",\"what\":\"patterns\",\"done\":3,\"all\":7,\"seconds\":2.0}",
+		 "  reload      compiling: 3 of 7 patterns, 2 s\n"},
+		{"{\"stage\":\"reading\",\"what\":\"\",\"done\":0,\"all\":0,\"seconds\":1.0}",
+		 "  reload      reading, 1 s\n"},
+		{"{\"stage\":\"idle\",\"compiler\":\"gone\"}", "  rules       CANNOT BE RELOADED: "},
+		{"{\"stage\":\"idle\",\"last\":{\"ok\":false,\"file\":\"/a.cf\",\"line\":4,\"key\":\"R\","
+		 "\"reason\":\"bad\"}}", "  last reload FAILED: /a.cf:4: R: bad\n"},
+	};
+	json_t *v;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		v = json_pack("{s:o}", "reload", json_loads(t[i].reload, 0, NULL));
+		assert_non_null(strstr(shown("show status", v), t[i].shown));
+		json_decref(v);
+	}
+	v = json_pack("{s:{s:s, s:s, s:n}}", "reload", "stage", "idle", "compiler", "ok", "last");
+	shown("show status", v);
+	json_decref(v);
+	assert_null(strstr(text, "reload"));
+	assert_null(strstr(text, "CANNOT"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(table), cmocka_unit_test(json), cmocka_unit_test(long_value),
-		cmocka_unit_test(lifted),
+		cmocka_unit_test(table), cmocka_unit_test(reloads), cmocka_unit_test(json),
+		cmocka_unit_test(long_value), cmocka_unit_test(lifted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

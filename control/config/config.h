@@ -384,6 +384,7 @@ struct config {
 	unsigned int rules_score_set;    /* 0 to 3, of four scores */
 	unsigned int rules_compile_time_s; /* of CPU */
 	uint64_t rules_compile_memory;   /* octets */
+	uint64_t rules_cache_size;       /* octets */
 	struct config_list *list;
 	size_t n_lists;
 	struct config_attachment *attachment;

@@ -220,6 +220,8 @@ static void read_rules_files(struct config_reader *r, const struct config_node *
 static const struct config_key rules_keys[] = {
 	{"files", read_rules_files, 0, 0},
 	{"cache", read_path, CONFIG_FIELD(struct config, rules_cache)},
+	{"cache-size", read_size, CONFIG_INT(struct config, rules_cache_size), LIMIT_RULES_CACHE_MIN,
+	 LIMIT_RULES_CACHE},
 	{"score-set", read_count, CONFIG_INT(struct config, rules_score_set), 0, 3},
 	{"compile-time", read_seconds, CONFIG_INT(struct config, rules_compile_time_s), 1,
 	 LIMIT_RULES_COMPILE_S},
@@ -360,6 +362,7 @@ static void defaults(struct config *c, struct config_mem *mem)
 	c->dns.timeout_ms = 10000;
 	c->rules_score_set = DEFAULT_RULES_SCORE_SET;
 	c->rules_compile_time_s = DEFAULT_RULES_COMPILE_S;
+	c->rules_cache_size = DEFAULT_RULES_CACHE;
 	c->rules_compile_memory = DEFAULT_RULES_COMPILE_MEMORY;
 	config_policy_defaults(&c->policy);
 	c->quarantine.min_free = DEFAULT_QUARANTINE_FREE;

@@ -159,6 +159,8 @@ static const struct bad {
 	{HLR "rules { score-set = 4 }", 4, "rules.score-set", "expected 0 to 3"},
 	{HLR "rules { compile-time = 0s }", 4, "rules.compile-time", "out of bounds"},
 	{HLR "rules { compile-time = 2h }", 4, "rules.compile-time", "out of bounds"},
+	{HLR "rules { cache-size = 15m }", 4, "rules.cache-size", "15m is out of bounds"},
+	{HLR "rules { cache-size = 2000g }", 4, "rules.cache-size", "2000g is out of bounds"},
 	{HLR "rules { compile-memory = 1m }", 4, "rules.compile-memory", "1m is out of bounds"},
 
 	/* policy by domain and by check */

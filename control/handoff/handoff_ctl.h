@@ -60,12 +60,15 @@ void ctl_link_free(struct ctl_link *l);
 /* NULL while down; borrowed. */
 struct ctl_epoch *ctl_link_epoch(const struct ctl_link *l);
 
+/* For any thread: a sealed memfd with a copy of a struct scan_bundle, which is some 20 MB of Debian's rules;
+ * -errno. */
+int ctl_link_rules(const void *rules, size_t len);
 /* Copies into sealed memfds and sends them; `tls`: a struct handoff_tls of tls_len octets, or NULL;
- * `rules`: a struct scan_bundle, or NULL.
+ * `rules`: of ctl_link_rules(), the caller's still, or -1.
  * 0: an ack will come (or on_down). -ENOTCONN, -EINVAL, -EAGAIN: the socket is full, or -errno.
  * config->magic, size and generation are filled in here. */
 int ctl_link_push(struct ctl_link *l, uint64_t generation, const struct handoff_config *config,
-		  const void *tls, size_t tls_len, const void *rules, size_t rules_len);
+		  const void *tls, size_t tls_len, int rules, size_t rules_len);
 int ctl_link_drain(struct ctl_link *l, bool drain);
 /* Answered by on_ports. */
 int ctl_link_ports(struct ctl_link *l);

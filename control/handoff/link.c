@@ -337,23 +337,31 @@ static int send_push(struct ctl_link *l, const struct link_push *p, const int *f
 	return sendmsg(l->fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? -errno : 0;
 }
 
-static int add_file(struct link_push *p, int *fd, uint8_t kind, const void *data, size_t n)
+/* file: a memfd, which it takes, or -errno. */
+static int add_file(struct link_push *p, int *fd, uint8_t kind, int file, size_t n)
 {
-	static const char *const name[] = {[PUSH_CONFIG] = "postern-config",
-					   [PUSH_RULES] = "postern-rules",
-					   [PUSH_TLS] = "postern-tls"};
-	int rc = ctl_memfd(name[kind], data, n);
-
-	if (rc < 0)
-		return rc;
-	fd[p->n_fds] = rc;
+	if (file < 0)
+		return file;
+	fd[p->n_fds] = file;
 	p->fd[p->n_fds].kind = kind;
 	p->fd[p->n_fds++].size = n;
 	return 0;
 }
 
+static int dup_of(int fd)
+{
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+
+	return copy < 0 ? -errno : copy;
+}
+
+int ctl_link_rules(const void *rules, size_t len)
+{
+	return ctl_memfd("postern-rules", rules, len);
+}
+
 int ctl_link_push(struct ctl_link *l, uint64_t generation, const struct handoff_config *config,
-		  const void *tls, size_t tls_len, const void *rules, size_t rules_len)
+		  const void *tls, size_t tls_len, int rules, size_t rules_len)
 {
 	struct link_push p = {.head = {.type = LINK_PUSH, .generation = generation}};
 	struct handoff_config c = *config;
@@ -366,11 +374,11 @@ int ctl_link_push(struct ctl_link *l, uint64_t generation, const struct handoff_
 	c.magic = HANDOFF_MAGIC;
 	c.size = sizeof(c);
 	c.generation = generation;
-	rc = add_file(&p, fd, PUSH_CONFIG, &c, sizeof(c));
+	rc = add_file(&p, fd, PUSH_CONFIG, ctl_memfd("postern-config", &c, sizeof(c)), sizeof(c));
 	if (rc == 0 && tls)
-		rc = add_file(&p, fd, PUSH_TLS, tls, tls_len);
-	if (rc == 0 && rules)
-		rc = add_file(&p, fd, PUSH_RULES, rules, rules_len);
+		rc = add_file(&p, fd, PUSH_TLS, ctl_memfd("postern-tls", tls, tls_len), tls_len);
+	if (rc == 0 && rules >= 0)
+		rc = add_file(&p, fd, PUSH_RULES, dup_of(rules), rules_len);
 	if (rc == 0)
 		rc = send_push(l, &p, fd);
 	for (uint32_t i = 0; i < p.n_fds; i++)

@@ -80,6 +80,7 @@ static void on_desc(void *arg, struct ctl_loop *l, const struct handoff_desc *d)
 static void on_up(void *arg, struct ctl_epoch *e)
 {
 	struct control *c = arg;
+	int rules;
 	struct handoff_config config = {
 		.hostname = "mx.example.org", .max_message = 1000, .max_rcpt = 10,
 		.max_errors = 1, .max_transactions = 1, .command_timeout_s = 1,
@@ -88,8 +89,10 @@ static void on_up(void *arg, struct ctl_epoch *e)
 
 	if (ctl_epoch_id(e) == 0 || ctl_loop_new(e, 0, c->base, c->counters, on_desc, c, &c->loop))
 		die(10);
-	if (ctl_link_push(c->link, ++c->generation, &config, NULL, 0, "rules of a set", 14))
+	rules = ctl_link_rules("rules of a set", 14);
+	if (rules < 0 || ctl_link_push(c->link, ++c->generation, &config, NULL, 0, rules, 14))
 		die(11);
+	close(rules);
 }
 
 static void on_down(void *arg, struct ctl_epoch *e)
@@ -438,7 +441,7 @@ static void test_nobody_there(void **state)
 	assert_int_equal(ctl_link_connect(&o, &l), -EINVAL);
 	o.n_loops = 1;
 	assert_int_equal(ctl_link_connect(&o, &l), 0);
-	assert_int_equal(ctl_link_push(l, 1, &c, NULL, 0, NULL, 0), -ENOTCONN);
+	assert_int_equal(ctl_link_push(l, 1, &c, NULL, 0, -1, 0), -ENOTCONN);
 	assert_int_equal(ctl_link_drain(l, true), -ENOTCONN);
 	event_base_dispatch(a.base);
 	assert_int_equal(a.refused, 2);

@@ -10,6 +10,7 @@
 
 #include "control/rules/rules_cache.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <hs/hs.h>
@@ -17,12 +18,35 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "postern/limits.h"
 
 #define SUM 32
+#define NAME (2 * SUM + 3) /* "….db" */
 
+/* What this process got and put: rules_cache_prune() leaves it. Compiling is the work of one thread. */
+static struct {
+	char (*name)[NAME + 1];
+	size_t n, cap;
+} used;
+
+static void remember(const char *path)
+{
+	const char *name = strrchr(path, '/');
+	size_t cap = used.cap ? 2 * used.cap : 64;
+	void *more;
+
+	if (used.n == used.cap) {
+		more = realloc(used.name, cap * sizeof(*used.name));
+		if (!more)
+			return; /* it costs time to make it again */
+		used.name = more;
+		used.cap = cap;
+	}
+	snprintf(used.name[used.n++], sizeof(*used.name), "%s", name ? name + 1 : path);
+}
 
 static bool update(EVP_MD_CTX *md, const void *p, size_t n)
 {
@@ -118,7 +142,12 @@ bool rules_cache_get(const char *path, char **bytes, size_t *len)
 	ok = p && read_all(fd, kept, SUM) && read_all(fd, (uint8_t *)p, *len) &&
 	     EVP_Digest(p, *len, sum, NULL, EVP_sha256(), NULL) && memcmp(sum, kept, SUM) == 0;
 out:
+	/* When it was used last, also where access times are off; another's file may refuse it. */
+	if (ok)
+		(void)futimens(fd, (struct timespec[]){{.tv_nsec = UTIME_NOW}, {.tv_nsec = UTIME_OMIT}});
 	close(fd);
+	if (ok)
+		remember(path);
 	if (ok)
 		*bytes = p;
 	else
@@ -144,4 +173,121 @@ void rules_cache_put(const char *path, const char *bytes, size_t len)
 	ok = !close(fd) && ok;
 	if (!ok || rename(tmp, path))
 		unlink(tmp);
+	else
+		remember(path);
+}
+
+/* ---- pruning ------------------------------------------------------------------------------ */
+
+#define TORN_S 3600 /* writing takes a compiler less than a second */
+
+struct entry {
+	char name[NAME + 1];
+	time_t last;
+	uint64_t octets;
+};
+
+struct entries {
+	struct entry *e;
+	size_t n, cap;
+};
+
+static bool is_hex(const char *s, size_t n)
+{
+	return strspn(s, "0123456789abcdef") >= n;
+}
+
+/* ".XXXXXX" behind a name: what a compiler that was killed was writing. */
+static bool is_ours(const char *name, bool *torn)
+{
+	size_t n = strlen(name);
+
+	*torn = n == NAME + 7;
+	return (n == NAME || (*torn && name[NAME] == '.')) && is_hex(name, 2 * SUM) &&
+	       memcmp(name + 2 * SUM, ".db", 3) == 0;
+}
+
+static bool is_used(const char *name)
+{
+	for (size_t i = 0; i < used.n; i++)
+		if (strcmp(used.name[i], name) == 0)
+			return true;
+	return false;
+}
+
+static void drop(int dir, const char *name, uint64_t octets, struct rules_cache_pruned *gone)
+{
+	if (unlinkat(dir, name, 0))
+		return;
+	gone->files++;
+	gone->octets += octets;
+}
+
+/* Ours that are not in use go into the list, which is to be freed; *kept: octets of those that are. */
+static int gather(DIR *d, struct entries *list, uint64_t *kept, struct rules_cache_pruned *gone)
+{
+	time_t now = time(NULL);
+	struct dirent *e;
+
+	while ((errno = 0, e = readdir(d))) {
+		struct stat st;
+		bool torn;
+
+		if (!is_ours(e->d_name, &torn) || fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) ||
+		    !S_ISREG(st.st_mode))
+			continue;
+		if (torn) {
+			if (st.st_mtime < now - TORN_S)
+				drop(dirfd(d), e->d_name, (uint64_t)st.st_size, gone);
+			continue;
+		}
+		if (is_used(e->d_name)) {
+			*kept += (uint64_t)st.st_size;
+			continue;
+		}
+		if (list->n == list->cap) {
+			size_t cap = list->cap ? 2 * list->cap : 256;
+			void *more = realloc(list->e, cap * sizeof(*list->e));
+
+			if (!more)
+				return -ENOMEM;
+			list->e = more;
+			list->cap = cap;
+		}
+		list->e[list->n].last = st.st_atime > st.st_mtime ? st.st_atime : st.st_mtime;
+		list->e[list->n].octets = (uint64_t)st.st_size;
+		memcpy(list->e[list->n++].name, e->d_name, NAME + 1);
+	}
+	return -errno;
+}
+
+static int latest_first(const void *a, const void *b)
+{
+	const struct entry *x = a, *y = b;
+
+	return x->last != y->last ? (x->last < y->last ? 1 : -1) : strcmp(x->name, y->name);
+}
+
+int rules_cache_prune(const char *path, uint64_t max, unsigned int days, struct rules_cache_pruned *gone)
+{
+	time_t oldest = time(NULL) - (time_t)days * 86400;
+	struct entries list = {0};
+	DIR *d = opendir(path);
+	uint64_t sum = 0;
+	int rc;
+
+	*gone = (struct rules_cache_pruned){0};
+	if (!d)
+		return -errno;
+	rc = gather(d, &list, &sum, gone);
+	if (!rc && list.n)
+		qsort(list.e, list.n, sizeof(*list.e), latest_first);
+	for (size_t i = 0; !rc && i < list.n; i++) {
+		sum += list.e[i].octets;
+		if (list.e[i].last < oldest || sum > max)
+			drop(dirfd(d), list.e[i].name, list.e[i].octets, gone);
+	}
+	free(list.e);
+	closedir(d);
+	return rc;
 }

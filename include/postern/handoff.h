@@ -32,6 +32,8 @@
 
 #define HANDOFF_MAX_WORKERS 64u
 #define HANDOFF_MAX_LOOPS 16u
+/* Configurations that the dataplane holds at once: the newest, and those that scan messages still. */
+#define HANDOFF_MAX_GENERATIONS 16u
 #define HANDOFF_SLOT 64u
 #define HANDOFF_RING_SLOTS 4096u /* each ring; a power of two */
 #define HANDOFF_CHUNK (64u * 1024u)

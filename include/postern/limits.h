@@ -247,8 +247,10 @@
 #define LIMIT_RULES_COMPILE_MEMORY_MIN 64000000u
 #define LIMIT_RULES_COMPILE_MEMORY 64000000000ull
 #define DEFAULT_RULES_SHOWN 20       /* ours: rows of `show rules --top` */
-#define LIMIT_RULES_WARM_US 1000     /* ours: control compiles for PCRE2 so long at once, */
-#define LIMIT_RULES_WARM_PAUSE_US 1000 /* and pauses */
+#define DEFAULT_RULES_CACHE 1000000000u /* ours: octets of compiled sets, each some 40 MB for Debian's rules */
+#define LIMIT_RULES_CACHE_MIN 16000000u
+#define LIMIT_RULES_CACHE 1000000000000ull
+#define LIMIT_RULES_CACHE_DAYS 30    /* ours: what no start and no reload used for so long goes */
 #define RULES_COMPILE_WALL 4         /* times its CPU time: the CPU is shared */
 #define DEFAULT_RULES_SCORE_SET 1    /* SpamAssassin: network tests, no Bayes */
 #define LIMIT_RULES_DATABASE (256u * 1024 * 1024) /* octets of one compiled database */

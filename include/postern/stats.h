@@ -217,7 +217,8 @@
 	X(conns_now, G, "TCP connections") \
 	X(time_wait_now, G, "TIME_WAIT entries") \
 	X(arena_chunks_used, G, "arena chunks in use") \
-	X(arena_records_used, G, "message records in use")
+	X(arena_records_used, G, "message records in use") \
+	X(generations_behind, G, "reloads that the oldest message being scanned has outlived")
 
 #define POSTERN_CTL_COUNTERS(X) \
 	X(connects, C, "connection questions answered") \
@@ -391,6 +392,7 @@
 	X(sts_testing_failed, C, "what an MTA-STS policy in mode testing would have refused") \
 	X(rules_compiled, C, "sets of rules compiled, or found in the cache, for a start or a reload") \
 	X(rules_compile_failed, D, "sets of rules that were not taken over: an error, a limit, a compiler killed") \
+	X(rules_helper_died, D, "processes that fork compilers of rules that died") \
 	X(state_failed, D, "writes of the state directory that failed; they are tried again") \
 	X(state_damaged, D, "documents of the state directory that could not be read at the start") \
 	X(trace_records, C, "trace records written") \
