@@ -28,6 +28,16 @@ static void commands_lost(struct session *s)
 		s->msg[i].reply_maybe = true;
 }
 
+/*
+ * Can an observer that lost its way before this message find it again behind it? With pipelining
+ * nothing says which reply is whose; BDAT has no end of data, and content without CRLF at its end
+ * no next line.
+ */
+static bool resumes_behind(const struct session *s, uint32_t k)
+{
+	return !s->pipelining && !s->msg[k].bdat && !s->msg[k].odd;
+}
+
 void truth_gap(struct session *s, uint32_t from, uint32_t n)
 {
 	if (!truth_in_content(s, from, n))
@@ -47,15 +57,13 @@ void truth_gap(struct session *s, uint32_t from, uint32_t n)
 		/*
 		 * A command or an end of data is gone. The observer may take what follows for
 		 * content, or content for commands, to the end of the next message; it must not
-		 * call that complete. With pipelining nothing says from there on which reply is
-		 * whose, and behind content without CRLF at its end not where a line begins.
+		 * call that complete.
 		 */
 		if (from + n > m->content) {
 			m->complete = m->whole = false;
 			m->lack = LACK_GAP;
 		}
-		for (uint32_t k = i;
-		     k < s->n_msg && (k < i + 2 || s->pipelining || s->msg[k - 1].odd); k++)
+		for (uint32_t k = i; k < s->n_msg && (k < i + 2 || !resumes_behind(s, k - 1)); k++)
 			s->msg[k].expect = EXPECT_OPTIONAL;
 	}
 }
