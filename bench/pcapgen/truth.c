@@ -105,17 +105,18 @@ void truth_cut_end(struct session *s, uint32_t client, uint32_t server)
 			s->n_msg = i;
 			return;
 		}
-		if (m->past > client) {
-			if (m->content == client) /* it has begun, and nothing of it is there */
-				m->expect = EXPECT_OPTIONAL;
-			truth_cut_content(s, m, client < m->end ? client : m->end, LACK_END);
-		} else if (m->reply_end > server) {
+		if (m->past <= client && m->reply_end <= server)
+			continue;
+		/* With BDAT in one group the replies to RCPT are behind the content as well. */
+		if (s->pipelining && m->bdat)
+			m->expect = EXPECT_OPTIONAL;
+		if (m->past <= client) {
 			m->reply = 0;
-			/* With BDAT in one group the replies to RCPT are behind the content as
-			 * well. */
-			if (s->pipelining && m->bdat)
-				m->expect = EXPECT_OPTIONAL;
+			continue;
 		}
+		if (m->content == client) /* it has begun, and nothing of it is there */
+			m->expect = EXPECT_OPTIONAL;
+		truth_cut_content(s, m, client < m->end ? client : m->end, LACK_END);
 	}
 }
 

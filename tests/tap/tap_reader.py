@@ -312,6 +312,7 @@ class Dialogue:
             # Its own end of data may be what is missing, and this the one of the next.
             self.next = self.told(end)
             reply = self.replies[self.next - 1][0]
+            reply = None if reply == 354 else reply  # the capture ends before its own
         self.message(content, self.gap_in(at, end), complete, reply)
         return end
 
