@@ -144,6 +144,8 @@ static void look_at_absence(struct rules *r, size_t i, struct rules_matcher *m)
 	struct rule_source *s = &r->src[i];
 	struct str text = s->has_default && s->unset ? str_c(s->unset) : STR("");
 
+	/* Reading a set takes longer than a message may. */
+	rules_matcher_begin(m);
 	s->absent_match = rules_match(m, s, &whole, text, 0, 1, NULL) > 0;
 }
 

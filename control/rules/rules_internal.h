@@ -229,6 +229,8 @@ double rules_measure(const char *pattern, unsigned int hs_flags, const struct ru
  * nothing before this offset is of interest. */
 struct rules_matcher;
 struct rules_matcher *rules_matcher_new(void);
+/* LIMIT_RULES_MS begin anew. */
+void rules_matcher_begin(struct rules_matcher *m);
 void rules_matcher_free(struct rules_matcher *m);
 long rules_match(struct rules_matcher *m, const struct rule_source *src, const struct rules_slot *slot,
 		 struct str text, size_t from, uint32_t max, struct str *where);

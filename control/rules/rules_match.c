@@ -65,8 +65,13 @@ struct rules_matcher *rules_matcher_new(void)
 	pcre2_set_depth_limit(m->context, LIMIT_RULES_PCRE_DEPTH);
 	pcre2_set_heap_limit(m->context, LIMIT_RULES_PCRE_HEAP_KB);
 	pcre2_jit_stack_assign(m->context, NULL, m->stack);
-	m->deadline_ns = now_ns() + LIMIT_RULES_MS * 1000000u;
+	rules_matcher_begin(m);
 	return m;
+}
+
+void rules_matcher_begin(struct rules_matcher *m)
+{
+	m->deadline_ns = now_ns() + LIMIT_RULES_MS * 1000000u;
 }
 
 /* How often it matches in s, up to max, without overlaps. -1: it ran into a limit. */
