@@ -443,6 +443,23 @@ static void more_hits_than_room(void **state)
 	rules_free(r);
 }
 
+/* \A and \Z are those of a line, and Hyperscan would take them for those of the view. */
+static void ends_of_the_text_are_of_lines(void **state)
+{
+	struct rules *r = parse("body A /\\A\\d/\nbody Z /\\d\\Z/\nbody M /(?-m)^\\d/\nuri U /\\Ax:/\n"
+				"body OK /^\\d/\n");
+	static const char *const names[] = {"A", "Z", "M", "U"};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		const struct rule *rule = rules_find(r, names[i]);
+
+		assert_non_null(rule);
+		assert_true(rule->tier != RULE_NATIVE && rule->tier != RULE_CONFIRMED);
+	}
+	rules_free(r);
+}
+
 static void a_view_for_control_alone(void **state)
 {
 	struct rules *r = parse("rawbody R /(?s)(.)(.)\\1\\2\\1/\nbody B /needle/\n");
@@ -512,6 +529,7 @@ int main(void)
 		cmocka_unit_test(a_text_made_to_be_slow),
 		cmocka_unit_test(a_text_for_which_is_no_memory),
 		cmocka_unit_test(more_hits_than_room),
+		cmocka_unit_test(ends_of_the_text_are_of_lines),
 		cmocka_unit_test(a_view_for_control_alone),
 		cmocka_unit_test(a_packed_set),
 	};
