@@ -33,7 +33,7 @@ struct judging {
 	double *value;           /* by rule */
 	bool *open;              /* by rule: it could not be decided */
 	struct str *where;       /* by rule */
-	struct { enum text_state state; struct str text; } *text; /* by slot of r->slot */
+	struct { enum text_state state; bool partial; struct str text; } *text; /* by slot of r->slot */
 	bool in_full;
 	struct rules_judged *out;
 	bool oom;
@@ -151,12 +151,20 @@ static long not_seen(struct judging *j, size_t i)
 	return there == CANNOT ? CANNOT : !there;
 }
 
+/* Was not all of the slot's text scanned? */
+static bool is_partial(const struct judging *j, uint16_t slot)
+{
+	size_t i = slot_index(j->r, slot);
+
+	return j->src && i < j->r->n_slots && j->text[i].partial;
+}
+
 static long of_pattern(struct judging *j, size_t i)
 {
 	const struct rule *rule = &j->r->rule[i];
 	const struct seen *s = &j->seen[i];
 
-	if (j->in_full || rule->tier == RULE_CONTROL)
+	if (j->in_full || rule->tier == RULE_CONTROL || is_partial(j, rule->slot))
 		return look(j, i, 0);
 	if (!s->count)
 		return not_seen(j, i);
@@ -206,6 +214,10 @@ static void count_matches(struct judging *j, const struct handoff_match *match, 
 
 		if (one.rule == HANDOFF_PRESENT)
 			continue;
+		if (slot && one.rule == HANDOFF_PARTIAL) {
+			j->text[slot - j->r->slot].partial = true;
+			continue;
+		}
 		if (!slot || one.rule >= slot->n) {
 			j->out->unknown++;
 			continue;

@@ -44,6 +44,7 @@ struct totals {
 	uint64_t cuts, runs, messages, octets, hits;
 	uint64_t by_kind[CUTS_KINDS];
 	uint64_t in_full;        /* cuts that were judged in full, as their scan was partial or cut */
+	uint64_t partial;        /* texts that were not scanned to their end */
 	uint64_t undecided;      /* messages and cuts where PCRE2 ran into a limit */
 	unsigned int differences;
 };
@@ -108,6 +109,8 @@ static void compare(struct oracle *o, const struct pipeline_scan *s, const char 
 	unsigned int a = 0, b = 0, line = 0;
 
 	o->t.in_full += s->flags != 0;
+	for (uint32_t i = 0; i < s->n; i++)
+		o->t.partial += s->match[i].rule == HANDOFF_PARTIAL;
 	for (int tries = 0; tries < 3; tries++) {
 		if (!pipeline_judge(&o->p, &o->texts, s, &o->got))
 			abort();
@@ -444,8 +447,8 @@ static int report(const struct oracle *o)
 		printf("%s %llu%s", cuts_name((enum cuts_kind)k), (unsigned long long)t->by_kind[k],
 		       k + 1 < CUTS_KINDS ? ", " : "\n");
 	print_tiers(o);
-	printf("judged in full as their scan was partial: %llu; undecided (PCRE2's limits): %llu; differences: %u\n",
-	       (unsigned long long)t->in_full, (unsigned long long)t->undecided, t->differences);
+	printf("judged in full: %llu; texts that were too long: %llu; undecided (PCRE2's limits): %llu; differences: %u\n",
+	       (unsigned long long)t->in_full, (unsigned long long)t->partial, (unsigned long long)t->undecided, t->differences);
 	if (o->defect != DEFECT_NONE)
 		printf("defect \"%s\": %s\n", defect_name[o->defect], t->differences ? "noticed" : "NOT NOTICED");
 	return o->defect == DEFECT_NONE ? t->differences != 0 : t->differences == 0;
