@@ -297,6 +297,17 @@ static size_t size_of(struct rng *r)
 	return k < 4 ? 10000 + rng_below(r, 30000) : k < 10 ? rng_below(r, 120) : rng_below(r, 6000);
 }
 
+/* As BDAT may bring it. */
+static void bare_line_feeds(struct octets *o)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < o->n; i++)
+		if (o->p[i] != '\r')
+			o->p[n++] = o->p[i];
+	o->n = n;
+}
+
 void mailmade(struct rng *r, struct octets *out)
 {
 	uint32_t many = rng_below(r, 60) ? rng_below(r, 8) : 500 + rng_below(r, 600);
@@ -315,4 +326,6 @@ void mailmade(struct rng *r, struct octets *out)
 			add_value(r, out, rng_below(r, 30) ? rng_below(r, 300) : 70000);
 	}
 	add_entity(r, out, size_of(r), 0);
+	if (!rng_below(r, 12))
+		bare_line_feeds(out);
 }

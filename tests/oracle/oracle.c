@@ -433,6 +433,10 @@ static void print_tiers(const struct oracle *o)
 	for (unsigned int t = 0; t < RULE_OFF; t++)
 		printf(" %s %u of %u%s", rule_tier_name((enum rule_tier)t), hit[t], all[t],
 		       t + 1 < RULE_OFF ? "," : "\n");
+	for (size_t i = 0, n = 0; i < rules_total(o->rules) && n < 8; i++)
+		if (!o->hit[i] && rules_at(o->rules, i)->tier < RULE_OFF)
+			printf("%s%s", n++ ? " " : "not one hit: ", rules_at(o->rules, i)->name);
+	printf("\n");
 }
 
 static int report(const struct oracle *o)
