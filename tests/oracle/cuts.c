@@ -96,7 +96,8 @@ void cuts_draw(struct cuts *c, struct rng *r, struct str text)
 			add(c, rng_below(r, (uint32_t)n + 1));
 		break;
 	}
-	qsort(c->at, c->n, sizeof(*c->at), ascending);
+	if (c->n)
+		qsort(c->at, c->n, sizeof(*c->at), ascending);
 	while (c->n && c->at[c->n - 1] > n)
 		c->n--;
 }
