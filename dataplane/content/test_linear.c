@@ -4,8 +4,8 @@
 /*
  * Work grows with the size of a message and not with its square, whatever it is made of. All of
  * content/ is built anew so that every stretch of code that runs is counted, and what the memory
- * functions look at by 16 octets; no clock is asked. Each shape of message is read with n octets and
- * with 4n.
+ * functions look at by 16 octets; no clock is asked. Each shape of message is read with n octets
+ * and with 4n.
  */
 
 #include <setjmp.h>
@@ -98,14 +98,16 @@ int __wrap_memcmp(const void *p, const void *q, size_t n)
 
 /* ---- messages ---- */
 
-#define HTML "Content-Type: text/html; charset=utf-8\r\n\r\n"
-#define MIXED "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n"
-#define ZIP "Content-Type: application/zip; name=a.zip\r\n"
-#define B64 "Content-Transfer-Encoding: base64\r\n"
-#define QP "Content-Transfer-Encoding: quoted-printable\r\n"
+#define HTML          "Content-Type: text/html; charset=utf-8\r\n\r\n"
+#define MIXED         "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n"
+#define ZIP           "Content-Type: application/zip; name=a.zip\r\n"
+#define B64           "Content-Transfer-Encoding: base64\r\n"
+#define QP            "Content-Transfer-Encoding: quoted-printable\r\n"
 #define CHARSET(name) "Content-Type: text/plain; charset=" name "\r\n\r\n"
 /* A header in front of the central directory's end, a local one, and what looks like many. */
-#define CENTRAL "PK\1\2\24\3\24\0\0\0\10\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\377\377\377\377\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
+#define CENTRAL                                                                                    \
+	"PK\1\2\24\3\24\0\0\0\10\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\377\377\377\377\0\0\0\0\0\0\0"  \
+	"\0\0\0\0\0\0\0"
 #define LOCAL "PK\3\4\24\0\0\0\10\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\377\377\377\377"
 
 /* `first`, then `piece` again and again; %u in it is a number of its own each time. */
@@ -113,15 +115,21 @@ struct shape {
 	const char *name;
 	struct str first, piece;
 };
-#define SHAPE(name, first, piece) {name, STR(first), STR(piece)}
+#define SHAPE(name, first, piece)                                                                  \
+	{                                                                                          \
+		name, STR(first), STR(piece)                                                       \
+	}
 
 static const struct shape shapes[] = {
 	/* structure */
-	SHAPE("multiparts in multiparts", "", "Content-Type: multipart/mixed; boundary=b%u\r\n\r\n--b%u\r\n"),
-	SHAPE("the same boundary in itself", "", "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n"),
+	SHAPE("multiparts in multiparts", "",
+	      "Content-Type: multipart/mixed; boundary=b%u\r\n\r\n--b%u\r\n"),
+	SHAPE("the same boundary in itself", "",
+	      "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n"),
 	SHAPE("messages in messages", "", "Content-Type: message/rfc822\r\n\r\n"),
 	SHAPE("parts", MIXED, "\r\n--b\r\n\r\n"),
-	SHAPE("parts with a header", MIXED, "Content-Type: text/html\r\n\r\n<a href=%u>\r\n--b\r\n"),
+	SHAPE("parts with a header", MIXED,
+	      "Content-Type: text/html\r\n\r\n<a href=%u>\r\n--b\r\n"),
 	SHAPE("boundaries that are none", MIXED "\r\n", "--b-\r\n"),
 	SHAPE("boundaries without an end", MIXED "\r\n", "\r\n--b"),
 	SHAPE("dashes", MIXED "\r\n", "-"),
@@ -207,7 +215,9 @@ static const struct shape shapes[] = {
 	SHAPE("percent signs", "\r\nhttp://a/", "%%25"),
 	SHAPE("punycode", "\r\n", "xn--bcher-kva."),
 	SHAPE("brackets", "\r\nhttp://a/", "("),
-	SHAPE("a base and links", HTML "<base href=http://a.example/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa/>", "<a href=%u>"),
+	SHAPE("a base and links",
+	      HTML "<base href=http://a.example/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa/>",
+	      "<a href=%u>"),
 	/* attachments */
 	SHAPE("a zip directory", ZIP "\r\n" LOCAL "\1\0\0\0a", CENTRAL "a"),
 	SHAPE("a zip directory of names", ZIP "\r\n" LOCAL "\1\0\0\0a", LOCAL "\10\0\0\0%08u"),

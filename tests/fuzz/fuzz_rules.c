@@ -2,9 +2,9 @@
  * Copyright (c) 2026 The Postern Authors */
 
 /*
- * Rules, a line with a NUL alone, a message. The rules are a set, or an error with a place. What a set
- * finds in the message by its tiers is what its patterns find in full, and matches that no set has are
- * counted and change nothing. Without the line all of it is rules, and the message too.
+ * Rules, a line with a NUL alone, a message. The rules are a set, or an error with a place. What a
+ * set finds in the message by its tiers is what its patterns find in full, and matches that no set
+ * has are counted and change nothing. Without the line all of it is rules, and the message too.
  */
 
 #include <errno.h>
@@ -14,7 +14,7 @@
 
 #include "tests/oracle/pipeline.h"
 
-#define RULES_MAX 2048u
+#define RULES_MAX   2048u
 #define MESSAGE_MAX 4096u
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -45,7 +45,8 @@ static void same(const struct pipeline_verdict *tiers, const struct pipeline_ver
 		abort();
 	rule = pipeline_differ(tiers, full, &a, &b);
 	if (rule) {
-		fprintf(stderr, "%s (%s): %u by tiers, %u in full\n", rule->name, rule_tier_name(rule->tier), a, b);
+		fprintf(stderr, "%s (%s): %u by tiers, %u in full\n", rule->name,
+			rule_tier_name(rule->tier), a, b);
 		abort();
 	}
 }

@@ -12,7 +12,8 @@
 
 const char *cuts_name(enum cuts_kind k)
 {
-	static const char *const name[CUTS_KINDS] = {"few", "octets", "tiny", "inside", "boundary", "segments"};
+	static const char *const name[CUTS_KINDS] = {"few",    "octets",   "tiny",
+						     "inside", "boundary", "segments"};
 
 	return name[k];
 }
@@ -35,7 +36,8 @@ static int ascending(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-static void runs(struct cuts *c, struct rng *r, size_t from, size_t to, uint32_t least, uint32_t most)
+static void runs(struct cuts *c, struct rng *r, size_t from, size_t to, uint32_t least,
+		 uint32_t most)
 {
 	for (size_t at = from; at < to; at += least + rng_below(r, most - least + 1))
 		add(c, at);
@@ -46,8 +48,9 @@ static bool inside(struct str t, size_t i)
 {
 	uint8_t before = t.p[i - 1], c = t.p[i];
 
-	return (before == '\r' && c == '\n') || (c & 0xc0) == 0x80 || before == '=' || before == '%' || before == '&' ||
-	       before == '<' || c == '=' || (before == '\n' && (c == '-' || c == ' ' || c == '\r'));
+	return (before == '\r' && c == '\n') || (c & 0xc0) == 0x80 || before == '=' ||
+	       before == '%' || before == '&' || before == '<' || c == '=' ||
+	       (before == '\n' && (c == '-' || c == ' ' || c == '\r'));
 }
 
 static void insides(struct cuts *c, struct rng *r, struct str t)

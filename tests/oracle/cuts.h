@@ -8,19 +8,19 @@
 #include "tests/oracle/rng.h"
 
 enum cuts_kind {
-	CUTS_FEW,         /* one to eight places */
-	CUTS_OCTETS,      /* an octet a run, in part of it where it is long */
-	CUTS_TINY,        /* runs of 0 to 16 octets */
-	CUTS_INSIDE,      /* inside of CRLF, characters, escapes and groups of base64 */
-	CUTS_BOUNDARY,    /* about multiples of CONTENT_RUN */
-	CUTS_SEGMENTS,    /* as TCP brings it */
+	CUTS_FEW,      /* one to eight places */
+	CUTS_OCTETS,   /* an octet a run, in part of it where it is long */
+	CUTS_TINY,     /* runs of 0 to 16 octets */
+	CUTS_INSIDE,   /* inside of CRLF, characters, escapes and groups of base64 */
+	CUTS_BOUNDARY, /* about multiples of CONTENT_RUN */
+	CUTS_SEGMENTS, /* as TCP brings it */
 	CUTS_KINDS
 };
 const char *cuts_name(enum cuts_kind k);
 
 struct cuts {
 	enum cuts_kind kind;
-	size_t *at;       /* ascending, each within the text; equal ones make empty runs */
+	size_t *at; /* ascending, each within the text; equal ones make empty runs */
 	size_t n, cap;
 };
 

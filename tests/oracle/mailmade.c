@@ -8,33 +8,132 @@
 
 #include "control/rules/mailtext.h"
 
-/* What rules of nasty.cf look for, and what is one octet from it. Octets above 127 are UTF-8 or not. */
+/* What rules of nasty.cf look for, and what is one octet from it. Octets above 127 are UTF-8 or
+ * not. */
 static const char *const piece[] = {
-	"free money", "Free  Money", "free\nmoney", "free money!", "unfree money", "act now", "act\nnow", "ACT NOW",
-	"fact now", "act nowadays", "v-1_a.g-r.a", "v|@gra", "V I A G R A", "\\/iagra", "vi agr", "v\xc3\xae" "agra",
-	"v\xce\xb9" "agra", "c.i.a.l.i.s", "c1al1s", "cia\nlis", "winner of the prize", "winner", "prize", "urgent",
-	"urgent meeting", "urgent\nmeeting", "cat and cat", "cat and dog", "lottery prize", "lottery\n\nprize",
-	"lottery \t prize", "$100,000,000", "$1,000", "please", "please please please", "pleaseplease", "xyzzy", "xyzz",
-	"one two three", "one\ntwo\nthree", "start here", "the end", "end.", "END", "\xc3\xa4rger", "\xc3\x84RGER", "\xe4rger",
-	"\xc4RGER", "\xd0\xbf\xd1\x80\xd0\xb8\xd0\xb2\xd0\xb5\xd1\x82", "\xff\xfe", "\xe2\x82\xac", "\xf0\x9f\x92\xb0 cash", "aaaaaaaa",
-	"aaaaaaab", "abababab", "abcabcabc", "0123456789", "remove me", "dont remove me", "re-move me", "click <here>",
-	"click here", "click\there", "100% free", "100%  free", "wire transfer", "wiretransfer", "bank wire", "q", "Q1", "_",
-	"x-y-z", "foo(bar)", "foo[bar]", "a.b.c", "no-reply", "reply-no", "\xc2\xa0", "\xe2\x80\x8b", "mon\xe2\x80\x8b" "ey", "tab\there",
-	"\x01\x02", "password:", "passwort:", "pass word", "pills pills", "pill", "cheap pills", "cheap\npills",
+	"free money",
+	"Free  Money",
+	"free\nmoney",
+	"free money!",
+	"unfree money",
+	"act now",
+	"act\nnow",
+	"ACT NOW",
+	"fact now",
+	"act nowadays",
+	"v-1_a.g-r.a",
+	"v|@gra",
+	"V I A G R A",
+	"\\/iagra",
+	"vi agr",
+	"v\xc3\xae"
+	"agra",
+	"v\xce\xb9"
+	"agra",
+	"c.i.a.l.i.s",
+	"c1al1s",
+	"cia\nlis",
+	"winner of the prize",
+	"winner",
+	"prize",
+	"urgent",
+	"urgent meeting",
+	"urgent\nmeeting",
+	"cat and cat",
+	"cat and dog",
+	"lottery prize",
+	"lottery\n\nprize",
+	"lottery \t prize",
+	"$100,000,000",
+	"$1,000",
+	"please",
+	"please please please",
+	"pleaseplease",
+	"xyzzy",
+	"xyzz",
+	"one two three",
+	"one\ntwo\nthree",
+	"start here",
+	"the end",
+	"end.",
+	"END",
+	"\xc3\xa4rger",
+	"\xc3\x84RGER",
+	"\xe4rger",
+	"\xc4RGER",
+	"\xd0\xbf\xd1\x80\xd0\xb8\xd0\xb2\xd0\xb5\xd1\x82",
+	"\xff\xfe",
+	"\xe2\x82\xac",
+	"\xf0\x9f\x92\xb0 cash",
+	"aaaaaaaa",
+	"aaaaaaab",
+	"abababab",
+	"abcabcabc",
+	"0123456789",
+	"remove me",
+	"dont remove me",
+	"re-move me",
+	"click <here>",
+	"click here",
+	"click\there",
+	"100% free",
+	"100%  free",
+	"wire transfer",
+	"wiretransfer",
+	"bank wire",
+	"q",
+	"Q1",
+	"_",
+	"x-y-z",
+	"foo(bar)",
+	"foo[bar]",
+	"a.b.c",
+	"no-reply",
+	"reply-no",
+	"\xc2\xa0",
+	"\xe2\x80\x8b",
+	"mon\xe2\x80\x8b"
+	"ey",
+	"tab\there",
+	"\x01\x02",
+	"password:",
+	"passwort:",
+	"pass word",
+	"pills pills",
+	"pill",
+	"cheap pills",
+	"cheap\npills",
 };
 #define N_PIECES (sizeof(piece) / sizeof(piece[0]))
 
 static const char *const link[] = {
-	"http://1.example.net/pay", "https://198.51.100.7/x?y=1", "http://pay.example.com/login", "www.example.org/~a/b.php",
-	"HTTP://PAY.EXAMPLE.COM/LOGIN", "mailto:a@example.com", "http://b\xc3\xbc" "cher.example.de/", "ftp://example.net/f.exe",
-	"http://example.com/%70ay", "http://a.example.info/redirect?u=http%3A%2F%2Fpay.example.com%2F",
+	"http://1.example.net/pay",
+	"https://198.51.100.7/x?y=1",
+	"http://pay.example.com/login",
+	"www.example.org/~a/b.php",
+	"HTTP://PAY.EXAMPLE.COM/LOGIN",
+	"mailto:a@example.com",
+	"http://b\xc3\xbc"
+	"cher.example.de/",
+	"ftp://example.net/f.exe",
+	"http://example.com/%70ay",
+	"http://a.example.info/redirect?u=http%3A%2F%2Fpay.example.com%2F",
 };
 
 static const char *const header[] = {
-	"X-Odd: free money\r\n", "X-Odd: \r\n", "X-Odd:\r\n\tact\r\n\tnow\r\n", "X-Mailer: Odd Mailer 1.0\r\n",
-	"X-Odd: one\r\nX-Odd: two\r\n", "Reply-To: \"No Reply\" <no-reply@example.net>, b@example.org\r\n",
-	"X-Eight: \xc3\xa4rger\r\n", "X-Eight: \xe4rger\r\n", "X-Long: ", "Cc: a@example.com,\r\n b@example.com\r\n",
-	"Message-Id: <1@example.net>\r\n", "Resent-Message-Id: <2@example.net>\r\n", "List-Id: <lists.example.org>\r\n",
+	"X-Odd: free money\r\n",
+	"X-Odd: \r\n",
+	"X-Odd:\r\n\tact\r\n\tnow\r\n",
+	"X-Mailer: Odd Mailer 1.0\r\n",
+	"X-Odd: one\r\nX-Odd: two\r\n",
+	"Reply-To: \"No Reply\" <no-reply@example.net>, b@example.org\r\n",
+	"X-Eight: \xc3\xa4rger\r\n",
+	"X-Eight: \xe4rger\r\n",
+	"X-Long: ",
+	"Cc: a@example.com,\r\n b@example.com\r\n",
+	"Message-Id: <1@example.net>\r\n",
+	"Resent-Message-Id: <2@example.net>\r\n",
+	"List-Id: <lists.example.org>\r\n",
 };
 
 void octets_add(struct octets *o, const void *p, size_t n)
@@ -73,12 +172,16 @@ static void add_words(struct rng *r, struct octets *o, uint32_t n)
 /* About n octets; line ends are LF. */
 static void add_text(struct rng *r, struct octets *o, size_t n)
 {
-	static const char *const between[] = {" ", " ", " ", "", "\n", "\n\n", "  ", ", ", ".", "-", "_", "\t"};
+	static const char *const between[] = {" ",  " ",  " ", "",  "\n", "\n\n",
+					      "  ", ", ", ".", "-", "_",  "\t"};
 	size_t end = o->n + n;
 
 	while (o->n < end) {
 		switch (rng_below(r, 12)) {
-		case 0: case 1: case 2: case 3:
+		case 0:
+		case 1:
+		case 2:
+		case 3:
 			add(o, ONE_OF(r, piece));
 			break;
 		case 4:
@@ -103,9 +206,29 @@ static void add_text(struct rng *r, struct octets *o, size_t n)
 
 static void add_markup(struct rng *r, struct octets *o, size_t n)
 {
-	static const char *const tag[] = {"<p>", "</p>\n", "<br>", "<b>", "</b>", "<div>\n", "</div>", "<td>", "<!-- ", " -->",
-		"<style>p { color: red }</style>", "<a  href=\"http://pay.example.com/login\">", "</a>", "&nbsp;", "&amp;", "&#102;ree",
-		"<title>", "</title>", "<script>x = '<b>'</script>", "<img src='http://1.example.net/pay'>", "&#x66;", "<", "&"};
+	static const char *const tag[] = {"<p>",
+					  "</p>\n",
+					  "<br>",
+					  "<b>",
+					  "</b>",
+					  "<div>\n",
+					  "</div>",
+					  "<td>",
+					  "<!-- ",
+					  " -->",
+					  "<style>p { color: red }</style>",
+					  "<a  href=\"http://pay.example.com/login\">",
+					  "</a>",
+					  "&nbsp;",
+					  "&amp;",
+					  "&#102;ree",
+					  "<title>",
+					  "</title>",
+					  "<script>x = '<b>'</script>",
+					  "<img src='http://1.example.net/pay'>",
+					  "&#x66;",
+					  "<",
+					  "&"};
 	size_t end = o->n + n;
 
 	add(o, "<html><body>");
@@ -150,7 +273,8 @@ static void add_quoted(struct rng *r, struct octets *o, const struct octets *tex
 			add(o, "=\r\n");
 			line = 0;
 		}
-		snprintf(s, sizeof(s), c == '=' || c < ' ' || c > '~' || !rng_below(r, 40) ? "=%02X" : "%c", c);
+		snprintf(s, sizeof(s),
+			 c == '=' || c < ' ' || c > '~' || !rng_below(r, 40) ? "=%02X" : "%c", c);
 		add(o, s);
 		line += strlen(s);
 	}
@@ -158,7 +282,8 @@ static void add_quoted(struct rng *r, struct octets *o, const struct octets *tex
 
 static void add_base64(struct rng *r, struct octets *o, const struct octets *text)
 {
-	static const char digit[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	static const char digit[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 	size_t width = rng_below(r, 4) ? 76 : 1 + rng_below(r, 90), line = 0;
 
 	for (size_t i = 0; i < text->n; i += 3) {
@@ -183,8 +308,14 @@ static void add_base64(struct rng *r, struct octets *o, const struct octets *tex
 
 static void add_leaf(struct rng *r, struct octets *o, size_t n)
 {
-	static const char *const charset[] = {"", "; charset=utf-8", "; charset=\"UTF-8\"", "; charset=iso-8859-1",
-					      "; charset=windows-1252", "; charset=us-ascii", "; charset=koi8-r", "; charset=none"};
+	static const char *const charset[] = {"",
+					      "; charset=utf-8",
+					      "; charset=\"UTF-8\"",
+					      "; charset=iso-8859-1",
+					      "; charset=windows-1252",
+					      "; charset=us-ascii",
+					      "; charset=koi8-r",
+					      "; charset=none"};
 	struct octets text = {0};
 	bool markup = rng_below(r, 3) == 0;
 	uint32_t encoding = rng_below(r, 4);
@@ -195,8 +326,9 @@ static void add_leaf(struct rng *r, struct octets *o, size_t n)
 		add_text(r, &text, n);
 	add(o, markup ? "Content-Type: text/html" : "Content-Type: text/plain");
 	add(o, ONE_OF(r, charset));
-	add(o, encoding == 0 ? "\r\nContent-Transfer-Encoding: base64\r\n\r\n"
-	       : encoding == 1 ? "\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n" : "\r\n\r\n");
+	add(o, encoding == 0   ? "\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+	       : encoding == 1 ? "\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
+			       : "\r\n\r\n");
 	if (encoding == 0)
 		add_base64(r, o, &text);
 	else if (encoding == 1)
@@ -215,7 +347,8 @@ static void add_attachment(struct rng *r, struct octets *o)
 
 		octets_add(&text, &c, 1);
 	}
-	add(o, "Content-Type: application/octet-stream; name=\"invoice.exe\"\r\nContent-Transfer-Encoding: base64\r\n\r\n");
+	add(o, "Content-Type: application/octet-stream; "
+	       "name=\"invoice.exe\"\r\nContent-Transfer-Encoding: base64\r\n\r\n");
 	add_base64(r, o, &text);
 	free(text.p);
 }
@@ -239,7 +372,8 @@ static void add_entity(struct rng *r, struct octets *o, size_t n, unsigned int d
 		return;
 	}
 	snprintf(boundary, sizeof(boundary), "=_%u_%u", depth, rng_below(r, 1000000));
-	snprintf(line, sizeof(line), "Content-Type: multipart/mixed; boundary=\"%s\"\r\n\r\n", boundary);
+	snprintf(line, sizeof(line), "Content-Type: multipart/mixed; boundary=\"%s\"\r\n\r\n",
+		 boundary);
 	add(o, line);
 	for (uint32_t i = 0; i < parts; i++) {
 		snprintf(line, sizeof(line), "\r\n--%s\r\n", boundary);
@@ -294,7 +428,9 @@ static size_t size_of(struct rng *r)
 
 	if (k == 0)
 		return 60000 + rng_below(r, 150000);
-	return k < 4 ? 10000 + rng_below(r, 30000) : k < 10 ? rng_below(r, 120) : rng_below(r, 6000);
+	return k < 4    ? 10000 + rng_below(r, 30000)
+	       : k < 10 ? rng_below(r, 120)
+			: rng_below(r, 6000);
 }
 
 /* As BDAT may bring it. */

@@ -2,8 +2,8 @@
  * Copyright (c) 2026 The Postern Authors */
 #pragma once
 
-/* Messages in which the words of nasty.cf, and what is nearly them, stand at random places, in all the
- * wrappings that mail has. */
+/* Messages in which the words of nasty.cf, and what is nearly them, stand at random places, in all
+ * the wrappings that mail has. */
 
 #include "tests/oracle/rng.h"
 

@@ -2,9 +2,10 @@
  * Copyright (c) 2026 The Postern Authors */
 
 /*
- * oracle [OPTIONS] RULES.cf... — three answers to one question: what a message that comes in pieces is
- * found to hit, what it hits in one piece, and what every pattern finds when it is evaluated in full.
- * Each message is cut anew again and again; every cut must come to the same hits, counts and score.
+ * oracle [OPTIONS] RULES.cf... — three answers to one question: what a message that comes in pieces
+ * is found to hit, what it hits in one piece, and what every pattern finds when it is evaluated in
+ * full. Each message is cut anew again and again; every cut must come to the same hits, counts and
+ * score.
  *
  *   -m DIR   messages of that directory (more than one), beside those that are made (mailmade.h)
  *   -n N     cuts in all (2000)          -e N  cuts of each message (40)
@@ -25,17 +26,17 @@
 #include "tests/oracle/pipeline.h"
 
 #define MAX_DIFFERENCES 20u
-#define MAIL_FILES 8192u
-#define MAIL_FILE_MAX (1u << 20)
+#define MAIL_FILES      8192u
+#define MAIL_FILE_MAX   (1u << 20)
 /* Long messages are cut less often. */
 #define LONG 40000u
 
 enum defect {
 	DEFECT_NONE,
-	DEFECT_OCTET,   /* the octet behind a cut is not fed */
-	DEFECT_END,     /* matches are told to end where the text is over */
-	DEFECT_MATCH,   /* one match is lost */
-	DEFECT_STATE,   /* what a stream knows ends with a run */
+	DEFECT_OCTET, /* the octet behind a cut is not fed */
+	DEFECT_END,   /* matches are told to end where the text is over */
+	DEFECT_MATCH, /* one match is lost */
+	DEFECT_STATE, /* what a stream knows ends with a run */
 	DEFECTS
 };
 static const char *const defect_name[DEFECTS] = {"none", "octet", "end", "match", "state"};
@@ -43,9 +44,9 @@ static const char *const defect_name[DEFECTS] = {"none", "octet", "end", "match"
 struct totals {
 	uint64_t cuts, runs, messages, octets, hits;
 	uint64_t by_kind[CUTS_KINDS];
-	uint64_t in_full;        /* cuts that were judged in full, as their scan was partial or cut */
-	uint64_t partial;        /* texts that were not scanned to their end */
-	uint64_t undecided;      /* messages and cuts where PCRE2 ran into a limit */
+	uint64_t in_full;   /* cuts that were judged in full, as their scan was partial or cut */
+	uint64_t partial;   /* texts that were not scanned to their end */
+	uint64_t undecided; /* messages and cuts where PCRE2 ran into a limit */
 	unsigned int differences;
 };
 
@@ -56,7 +57,7 @@ struct oracle {
 	uint64_t seed;
 	enum defect defect;
 	const char *keep;
-	bool *hit;               /* by rule */
+	bool *hit; /* by rule */
 	char **file;
 	size_t n_files;
 	/* of the message */
@@ -102,7 +103,8 @@ static void print_cuts(const struct cuts *c)
 }
 
 /* The verdict of a scan against that of all patterns in full. */
-static void compare(struct oracle *o, const struct pipeline_scan *s, const char *what, const struct cuts *c)
+static void compare(struct oracle *o, const struct pipeline_scan *s, const char *what,
+		    const struct cuts *c)
 {
 	const struct rule *rule;
 	const char *place = "";
@@ -127,16 +129,17 @@ static void compare(struct oracle *o, const struct pipeline_scan *s, const char 
 	o->t.differences++;
 	if (o->defect != DEFECT_NONE)
 		return;
-	printf("DIFFERENCE: seed %llu, message %llu of %zu octets, %s: ", (unsigned long long)o->seed,
-	       (unsigned long long)o->serial, o->message.n, what);
+	printf("DIFFERENCE: seed %llu, message %llu of %zu octets, %s: ",
+	       (unsigned long long)o->seed, (unsigned long long)o->serial, o->message.n, what);
 	if (rule)
 		place = rules_place(o->rules, rule, &line);
 	if (rule)
-		printf("%s (%s, %s:%u): %u hits, in full %u; score %.3f, in full %.3f\n", rule->name,
-		       rule_tier_name(rule->tier), place, line, a, b, o->got.score,
+		printf("%s (%s, %s:%u): %u hits, in full %u; score %.3f, in full %.3f\n",
+		       rule->name, rule_tier_name(rule->tier), place, line, a, b, o->got.score,
 		       o->full.score);
 	else
-		printf("%u matches of no rule, %u texts that failed\n", o->got.judged.unknown, o->got.judged.failed);
+		printf("%u matches of no rule, %u texts that failed\n", o->got.judged.unknown,
+		       o->got.judged.failed);
 	if (c)
 		print_cuts(c);
 	keep(o);
@@ -155,7 +158,8 @@ static void pass_begin(struct oracle *o, struct pass *p)
 		abort();
 }
 
-/* An exact-size copy, so that ASan sees a read past the end; and it is gone when the call is over. */
+/* An exact-size copy, so that ASan sees a read past the end; and it is gone when the call is over.
+ */
 static void feed(struct oracle *o, struct pass *p, size_t from, size_t to)
 {
 	size_t n = to - from;
@@ -275,7 +279,8 @@ static void cut_views(struct oracle *o, struct pass *p)
 	for (unsigned int slot = 0; slot < slots; slot++) {
 		struct str text;
 
-		if ((slot < VIEW_COUNT && !(plan->views & 1u << slot)) || texts_get(o->texts.texts, slot, &text) <= 0)
+		if ((slot < VIEW_COUNT && !(plan->views & 1u << slot)) ||
+		    texts_get(o->texts.texts, slot, &text) <= 0)
 			continue;
 		if (slot < VIEW_COUNT && scan_has_patterns(o->p.worker, slot))
 			cut_view(o, slot, text, p);
@@ -320,7 +325,8 @@ static void one_message(struct oracle *o, unsigned int each, struct pass *one, s
 		spoil(o, &one->scan);
 		compare(o, &one->scan, "in one piece", NULL);
 		/* What differs once differs in many cuts. */
-		for (unsigned int i = 0; i < (n > LONG ? each / 4 + 1 : each) && o->t.differences == before; i++) {
+		for (unsigned int i = 0;
+		     i < (n > LONG ? each / 4 + 1 : each) && o->t.differences == before; i++) {
 			if (rng_below(&o->rng, 4))
 				cut_message(o, one, two);
 			else
@@ -407,7 +413,8 @@ static void load(struct oracle *o, const char *const *file, size_t n, const char
 	if (rules_load_with(file, n, &opt, &o->rules)) {
 		for (size_t i = 0, k = o->rules ? rules_issues(o->rules, &issue) : 0; i < k; i++)
 			if (issue[i].severity == RULES_ERROR)
-				fprintf(stderr, "%s:%u: %s\n", issue[i].file, issue[i].line, issue[i].reason);
+				fprintf(stderr, "%s:%u: %s\n", issue[i].file, issue[i].line,
+					issue[i].reason);
 		exit(2);
 	}
 	if (!pipeline_new(&o->p, o->rules, 3, err)) {
@@ -443,24 +450,31 @@ static int report(const struct oracle *o)
 {
 	const struct totals *t = &o->t;
 
-	printf("seed %llu: %llu cuts, %llu runs, of %llu messages of %.1f kB on average, %.1f hits each\n",
-	       (unsigned long long)o->seed, (unsigned long long)t->cuts, (unsigned long long)t->runs,
-	       (unsigned long long)t->messages, (double)t->octets / 1000 / (double)(t->messages + !t->messages),
+	printf("seed %llu: %llu cuts, %llu runs, of %llu messages of %.1f kB on average, %.1f hits "
+	       "each\n",
+	       (unsigned long long)o->seed, (unsigned long long)t->cuts,
+	       (unsigned long long)t->runs, (unsigned long long)t->messages,
+	       (double)t->octets / 1000 / (double)(t->messages + !t->messages),
 	       (double)t->hits / (double)(t->messages + !t->messages));
 	for (unsigned int k = 0; k < CUTS_KINDS; k++)
 		printf("%s %llu%s", cuts_name((enum cuts_kind)k), (unsigned long long)t->by_kind[k],
 		       k + 1 < CUTS_KINDS ? ", " : "\n");
 	print_tiers(o);
-	printf("judged in full: %llu; texts that were too long: %llu; undecided (PCRE2's limits): %llu; differences: %u\n",
-	       (unsigned long long)t->in_full, (unsigned long long)t->partial, (unsigned long long)t->undecided, t->differences);
+	printf("judged in full: %llu; texts that were too long: %llu; undecided (PCRE2's limits): "
+	       "%llu; differences: %u\n",
+	       (unsigned long long)t->in_full, (unsigned long long)t->partial,
+	       (unsigned long long)t->undecided, t->differences);
 	if (o->defect != DEFECT_NONE)
-		printf("defect \"%s\": %s\n", defect_name[o->defect], t->differences ? "noticed" : "NOT NOTICED");
+		printf("defect \"%s\": %s\n", defect_name[o->defect],
+		       t->differences ? "noticed" : "NOT NOTICED");
 	return o->defect == DEFECT_NONE ? t->differences != 0 : t->differences == 0;
 }
 
 static _Noreturn void usage(void)
 {
-	fputs("usage: oracle [-m DIR] [-n CUTS] [-e CUTS-EACH] [-s SEED] [-c DIR] [-k DIR] [-d DEFECT] RULES.cf...\n", stderr);
+	fputs("usage: oracle [-m DIR] [-n CUTS] [-e CUTS-EACH] [-s SEED] [-c DIR] [-k DIR] [-d "
+	      "DEFECT] RULES.cf...\n",
+	      stderr);
 	exit(2);
 }
 
@@ -485,14 +499,29 @@ int main(int argc, char **argv)
 	o->seed = (uint64_t)time(NULL);
 	while ((c = getopt(argc, argv, "m:n:e:s:c:k:d:")) != -1) {
 		switch (c) {
-		case 'm': find_mail(o, optarg); break;
-		case 'n': cuts = strtoull(optarg, NULL, 10); break;
-		case 'e': each = (unsigned int)strtoul(optarg, NULL, 10); break;
-		case 's': o->seed = strtoull(optarg, NULL, 10); break;
-		case 'c': cache = optarg; break;
-		case 'k': o->keep = optarg; break;
-		case 'd': o->defect = defect_of(optarg); break;
-		default: usage();
+		case 'm':
+			find_mail(o, optarg);
+			break;
+		case 'n':
+			cuts = strtoull(optarg, NULL, 10);
+			break;
+		case 'e':
+			each = (unsigned int)strtoul(optarg, NULL, 10);
+			break;
+		case 's':
+			o->seed = strtoull(optarg, NULL, 10);
+			break;
+		case 'c':
+			cache = optarg;
+			break;
+		case 'k':
+			o->keep = optarg;
+			break;
+		case 'd':
+			o->defect = defect_of(optarg);
+			break;
+		default:
+			usage();
 		}
 	}
 	if (optind == argc || !cuts || !each)

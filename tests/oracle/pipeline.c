@@ -44,7 +44,8 @@ void pipeline_free(struct pipeline *p)
 struct scan_target pipeline_target(struct pipeline_scan *s)
 {
 	s->n = s->flags = 0;
-	return (struct scan_target){.match = s->match, .n_matches = &s->n, .cap = HANDOFF_MAX_MATCHES};
+	return (struct scan_target){
+		.match = s->match, .n_matches = &s->n, .cap = HANDOFF_MAX_MATCHES};
 }
 
 void pipeline_block(struct pipeline *p, struct str message, struct pipeline_scan *s)
@@ -78,10 +79,13 @@ void pipeline_texts_free(struct pipeline_texts *t)
 static int text(void *ctx, uint16_t slot, struct str *out)
 {
 	static const struct str told[RULES_TOLD] = {
-		[RULES_RELAYS_TRUSTED] = STR("[ ip=192.0.2.1 rdns=mx.example.com helo=mx by=mail ]"),
-		[RULES_RELAYS_UNTRUSTED] = STR("[ ip=198.51.100.7 rdns= helo=!203.0.113.9! by=mx ]"),
+		[RULES_RELAYS_TRUSTED] =
+			STR("[ ip=192.0.2.1 rdns=mx.example.com helo=mx by=mail ]"),
+		[RULES_RELAYS_UNTRUSTED] =
+			STR("[ ip=198.51.100.7 rdns= helo=!203.0.113.9! by=mx ]"),
 		[RULES_RELAYS_INTERNAL] = STR(""),
-		[RULES_RELAYS_EXTERNAL] = STR("[ ip=198.51.100.7 rdns=a.example.net helo=b by=mx ]"),
+		[RULES_RELAYS_EXTERNAL] =
+			STR("[ ip=198.51.100.7 rdns=a.example.net helo=b by=mx ]"),
 		[RULES_ALL_TRUSTED] = STR("Received: from a by b\r\n"),
 		[RULES_ALL_UNTRUSTED] = STR("Subject: free money\r\n"),
 		[RULES_ALL_INTERNAL] = STR("Received: from a by b\r\n"),
@@ -117,8 +121,9 @@ bool pipeline_judge(struct pipeline *p, struct pipeline_texts *t, const struct p
 	return n >= 0;
 }
 
-const struct rule *pipeline_differ(const struct pipeline_verdict *x, const struct pipeline_verdict *y,
-				   unsigned int *a, unsigned int *b)
+const struct rule *pipeline_differ(const struct pipeline_verdict *x,
+				   const struct pipeline_verdict *y, unsigned int *a,
+				   unsigned int *b)
 {
 	size_t i = 0;
 

@@ -3,9 +3,9 @@
 #pragma once
 
 /*
- * The way of a message through rules without the programs around it: a set as control loads and packs
- * it, the bundle opened as the dataplane opens it, texts as control makes them, and the verdict. All
- * of it is the production code. For tests/oracle and tests/fuzz.
+ * The way of a message through rules without the programs around it: a set as control loads and
+ * packs it, the bundle opened as the dataplane opens it, texts as control makes them, and the
+ * verdict. All of it is the production code. For tests/oracle and tests/fuzz.
  */
 
 #include <stdbool.h>
@@ -18,11 +18,11 @@
 #include "postern/stats.h"
 
 struct pipeline {
-	const struct rules *rules;       /* the caller's; must live as long */
+	const struct rules *rules; /* the caller's; must live as long */
 	struct scan_generation *generation;
 	struct scan_worker *worker;
 	struct scan_views *views;
-	struct content_plan plan;        /* what control makes texts of */
+	struct content_plan plan; /* what control makes texts of */
 	uint64_t counters[POSTERN_DP_COUNTER_COUNT];
 };
 
@@ -34,7 +34,7 @@ void pipeline_free(struct pipeline *p);
 struct pipeline_scan {
 	struct handoff_match match[HANDOFF_MAX_MATCHES];
 	uint32_t n;
-	uint32_t flags;                  /* RECORD_F_* */
+	uint32_t flags; /* RECORD_F_* */
 };
 struct scan_target pipeline_target(struct pipeline_scan *s);
 /* The message in one piece. */
@@ -52,7 +52,7 @@ bool pipeline_texts_new(struct pipeline *p, struct str message, const size_t cut
 void pipeline_texts_free(struct pipeline_texts *t);
 
 struct pipeline_verdict {
-	struct rule_hit *hit;            /* by rule, in the order of the set */
+	struct rule_hit *hit; /* by rule, in the order of the set */
 	size_t n, cap;
 	double score;
 	struct rules_judged judged;
@@ -61,5 +61,6 @@ struct pipeline_verdict {
 bool pipeline_judge(struct pipeline *p, struct pipeline_texts *t, const struct pipeline_scan *s,
 		    struct pipeline_verdict *v);
 /* The first rule in which they differ, or NULL. *a, *b: how often it hit. */
-const struct rule *pipeline_differ(const struct pipeline_verdict *x, const struct pipeline_verdict *y,
-				   unsigned int *a, unsigned int *b);
+const struct rule *pipeline_differ(const struct pipeline_verdict *x,
+				   const struct pipeline_verdict *y, unsigned int *a,
+				   unsigned int *b);
