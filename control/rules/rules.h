@@ -196,7 +196,3 @@ long rules_judge(const struct rules *r, const struct handoff_match *match, size_
 /* Every pattern in full, gates and all left aside: what rules_judge() must agree with. */
 long rules_judge_in_full(const struct rules *r, const struct rules_source *src,
 			 struct rule_hit *hit, size_t cap, struct rules_judged *out);
-
-/* The same where there is only the content: rules over `full`, and nothing else. */
-long rules_hits(const struct rules *r, const struct handoff_match *match, size_t n_matches,
-		const struct mail_bytes *content, struct rule_hit *hit, size_t cap, unsigned int *unknown);

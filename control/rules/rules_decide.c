@@ -202,12 +202,20 @@ static long not_seen(struct judging *j, size_t i)
 	return there == CANNOT ? CANNOT : !there;
 }
 
+/* Was not all of the slot's text scanned? */
+static bool is_partial(const struct judging *j, uint16_t slot)
+{
+	size_t i = slot_index(j->r, slot);
+
+	return j->src && i < j->r->n_slots && j->text[i].partial;
+}
+
 static long of_pattern(struct judging *j, size_t i)
 {
 	const struct rule *rule = &j->r->rule[i];
 	const struct rules_seen *s = &j->seen[i];
 
-	if (j->in_full || rule->tier == RULE_CONTROL)
+	if (j->in_full || rule->tier == RULE_CONTROL || is_partial(j, rule->slot))
 		return look(j, i);
 	if (!s->count)
 		return not_seen(j, i);
@@ -226,7 +234,7 @@ enum rules_effort rules_effort(const struct judging *j, size_t i)
 
 	if (rule->exists)
 		return j->src && j->src->has ? EFFORT_NONE : EFFORT_ALWAYS;
-	if (j->in_full || rule->tier == RULE_CONTROL)
+	if (j->in_full || rule->tier == RULE_CONTROL || is_partial(j, rule->slot))
 		return EFFORT_ALWAYS;
 	if (!j->seen[i].count)
 		return j->r->src[i].absent_match && is_field(rule->slot) && j->src && !j->src->has

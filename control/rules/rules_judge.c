@@ -24,6 +24,10 @@ static void count_matches(struct judging *j, size_t n)
 
 		if (one.rule == HANDOFF_PRESENT)
 			continue;
+		if (slot && one.rule == HANDOFF_PARTIAL) {
+			j->text[slot - j->r->slot].partial = true;
+			continue;
+		}
 		if (!slot || one.rule >= slot->n) {
 			j->out->unknown++;
 			continue;

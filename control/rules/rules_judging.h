@@ -27,7 +27,7 @@ struct judging {
 	struct rules_span *span; /* by rule: its value */
 	uint8_t *state;          /* by rule: enum rules_state */
 	struct str *where;       /* by rule */
-	struct { enum text_state state; struct str text; } *text; /* by slot of r->slot */
+	struct { enum text_state state; bool partial; struct str text; } *text; /* by slot of r->slot */
 	bool in_full;
 	struct rules_judged *out;
 	bool oom;

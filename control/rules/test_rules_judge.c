@@ -419,6 +419,37 @@ static void what_was_cut_is_judged_in_full(void **state)
 	rules_free(r);
 }
 
+/* A text of which not all was looked at: the rules of its slot, and no others. */
+static void what_was_not_scanned_is_judged_in_full(void **state)
+{
+	struct rules *r = parse("body A /free money/\nheader H Subject =~ /prize/\nheader N Subject !~ /prize/\n"
+				"header T X-A =~ /prize/\nmeta M H && !A\n");
+	struct message m = {.r = r, .view[VIEW_BODY] = STR("free money\n")};
+	struct rules_source src = {.text = text, .ctx = &m};
+	struct handoff_match match = {.rule = HANDOFF_PARTIAL, .slot = slot_of(r, "H"), .count = 1};
+	struct rules_judged j;
+	struct rule_hit hit[4];
+
+	(void)state;
+	m.view[slot_of(r, "H")] = m.view[slot_of(r, "T")] = STR("prize");
+	assert_int_equal(rules_judge(r, &match, 1, 0, &src, hit, 4, &j), 2);
+	assert_string_equal(hit[0].rule->name, "H");
+	assert_string_equal(hit[1].rule->name, "M");
+	assert_int_equal(j.unknown, 0);
+	match.slot = VIEW_BODY;
+	assert_int_equal(rules_judge(r, &match, 1, 0, &src, hit, 4, &j), 2);
+	assert_string_equal(hit[0].rule->name, "A");
+	assert_string_equal(hit[1].rule->name, "N");
+	/* Of no slot, and where there is nobody to ask. */
+	match.slot = 300;
+	assert_int_equal(rules_judge(r, &match, 1, 0, &src, hit, 4, &j), 1);
+	assert_int_equal(j.unknown, 1);
+	match.slot = VIEW_BODY;
+	assert_int_equal(rules_judge(r, &match, 1, 0, NULL, hit, 4, &j), 1);
+	assert_string_equal(hit[0].rule->name, "N");
+	rules_free(r);
+}
+
 /* Quadratic at every place: PCRE2's own limits do not end it in this life. */
 static void a_text_made_to_be_slow(void **state)
 {
@@ -479,6 +510,23 @@ static void more_hits_than_room(void **state)
 	assert_string_equal(hit[0].rule->name, "C");
 	assert_string_equal(hit[1].rule->name, "A");
 	assert_int_equal(out.cut, 1);
+	rules_free(r);
+}
+
+/* \A and \Z are those of a line, and Hyperscan would take them for those of the view. */
+static void ends_of_the_text_are_of_lines(void **state)
+{
+	struct rules *r = parse("body A /\\A\\d/\nbody Z /\\d\\Z/\nbody M /(?-m)^\\d/\nuri U /\\Ax:/\n"
+				"body OK /^\\d/\n");
+	static const char *const names[] = {"A", "Z", "M", "U"};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		const struct rule *rule = rules_find(r, names[i]);
+
+		assert_non_null(rule);
+		assert_true(rule->tier != RULE_NATIVE && rule->tier != RULE_CONFIRMED);
+	}
 	rules_free(r);
 }
 
@@ -550,9 +598,11 @@ int main(void)
 		cmocka_unit_test(tags_are_replaced),
 		cmocka_unit_test(tiers_agree_with_all_in_full),
 		cmocka_unit_test(what_was_cut_is_judged_in_full),
+		cmocka_unit_test(what_was_not_scanned_is_judged_in_full),
 		cmocka_unit_test(a_text_made_to_be_slow),
 		cmocka_unit_test(a_text_for_which_is_no_memory),
 		cmocka_unit_test(more_hits_than_room),
+		cmocka_unit_test(ends_of_the_text_are_of_lines),
 		cmocka_unit_test(a_view_for_control_alone),
 		cmocka_unit_test(a_packed_set),
 	};

@@ -36,7 +36,8 @@ struct html_sink {
 	/* The next octets of the text, valid UTF-8 where the input is, but a character may be cut
 	 * between two calls; n is never 0. */
 	void (*text)(void *ctx, const uint8_t *p, size_t n);
-	/* Character references decoded, at most LIMIT_URI octets; never empty. */
+	/* Character references decoded, at most LIMIT_URI octets; never empty. Text in front of it
+	 * was given before, but for white space. */
 	void (*link)(void *ctx, enum html_link kind, struct str url);
 	void *ctx;
 };

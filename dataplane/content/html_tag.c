@@ -187,8 +187,11 @@ void html_link(struct html *h, enum html_link kind, struct str url)
 		url = str_skip(url, 1);
 	while (url.n && url.p[url.n - 1] <= ' ')
 		url.n--;
-	if (url.n)
-		h->sink->link(h->sink->ctx, kind, url);
+	if (!url.n)
+		return;
+	/* Or the order of the two would depend on where the input was cut. */
+	html_flush(h);
+	h->sink->link(h->sink->ctx, kind, url);
 }
 
 /* 4.8.4.2.1: URLs, each with descriptors behind it up to a comma. */

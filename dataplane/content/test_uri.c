@@ -47,6 +47,11 @@ static void check_text(struct str s, struct str want)
 static const struct {
 	struct str in, want;
 } text_table[] = {
+	{STR("foo\xe3\x80\x82"
+	     "com 0177.1\xe3\x80\x82"
+	     "com/ 1\xef\xbc\x8e"
+	     "com, x"),
+	 STR("")},
 	{STR("see http://a.example/x. and (https://b.example/y), <ftp://c.example> "
 	     "\"http://d.example/z\""),
 	 STR("http://a.example/x\nhttps://b.example/y\nftp://c.example\nhttp://d.example/"

@@ -247,6 +247,11 @@ static void test_uri(void **state)
 		  "--b\r\n\r\nand http://b.example/x\r\n--b\r\nContent-Type: text/html\r\n\r\n"
 		  "<a href=\"http://c.example/\">http://b.example/x</a>\r\n--b--\r\n"),
 	      VIEW_URI, "http://a.example/\nhttp://b.example/x\nhttp://c.example/\n");
+	/* A word as soon as it is over, a link where it stands, wherever a cut is. */
+	check(&all_views,
+	      STR("Content-Type: text/html\r\n\r\nat http://a.example/ and "
+		  "<a href=http://b.example/>or http://c.example/ too</a> <a href=http://d.example/>"),
+	      VIEW_URI, "http://a.example/\nhttp://b.example/\nhttp://c.example/\nhttp://d.example/\n");
 	check(&all_views, STR("Subject: none\r\n\r\nhere\r\n"), VIEW_URI, NULL);
 }
 
@@ -534,6 +539,8 @@ static void test_splits(void **state)
 		"</p><p>",
 		"&eacute;",
 		"http://a.example/",
+		"at http://b.example/ ",
+		"<a href='http://c.example/'>",
 		"=\r\n",
 		"=C3",
 		"=A9",

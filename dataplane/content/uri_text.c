@@ -216,6 +216,16 @@ static struct str trim_name(struct str s)
 	return s;
 }
 
+/* Full stops of other scripts part labels, but they are nothing that a word is looked at for: it would
+ * be by chance, where a run ends in it. */
+static bool has_dot(struct str host)
+{
+	for (size_t i = 0; i + 1 < host.n; i++)
+		if (host.p[i] == '.' && (ascii_is_alpha(host.p[i + 1]) || host.p[i + 1] >= 0x80))
+			return true;
+	return false;
+}
+
 /* A host name, all of [from, to) but what is no letter or digit around it, and what follows it
  * there; *go_on is where to go on. False: there is none. */
 static bool host_name(struct word *w, size_t from, size_t to, size_t *go_on)
@@ -224,7 +234,7 @@ static bool host_name(struct word *w, size_t from, size_t to, size_t *go_on)
 	size_t begin = (size_t)(host.p - s.p), end = begin + host.n;
 
 	CONTENT_STEP(to - from);
-	if (!host.n || !uri_is_domain(host))
+	if (!host.n || !has_dot(host) || !uri_is_domain(host))
 		return false;
 	if (end == to && to < s.n &&
 	    (s.p[to] == '/' || s.p[to] == '\\' || s.p[to] == '?' || s.p[to] == '#' ||

@@ -42,6 +42,20 @@ static uint32_t block(struct scan_large *l, unsigned int slot, const uint8_t *p,
 	return scan_block(l->w, slot, p, n, l->target.match, l->target.n_matches, l->target.cap);
 }
 
+/* Control evaluates the slot's rules, and only these, in full. */
+static void partial(struct scan_large *l, unsigned int slot)
+{
+	struct scan_target *t = &l->target;
+
+	if (!scan_has_patterns(l->w, slot))
+		return;
+	if (*t->n_matches < t->cap)
+		t->match[(*t->n_matches)++] = (struct handoff_match){
+			.rule = HANDOFF_PARTIAL, .slot = (uint16_t)slot, .count = 1};
+	else
+		l->flags |= RECORD_F_MATCHES_CUT;
+}
+
 static void close_stream(struct scan_large *l, unsigned int slot)
 {
 	l->flags |= scan_close(l->stream[slot], l->target.match, l->target.n_matches, l->target.cap);
@@ -58,13 +72,11 @@ static void stream(struct scan_large *l, unsigned int slot, const uint8_t *p, si
 		l->stream[slot] = scan_open(l->w, slot);
 		if (l->stream[slot])
 			l->open |= 1u << slot;
+		else
+			partial(l, slot);
 	}
-	if (!(l->open & 1u << slot)) {
-		if (!scan_has_patterns(l->w, slot))
-			return;
-		l->flags |= RECORD_F_SCAN_PARTIAL;
+	if (!(l->open & 1u << slot))
 		return;
-	}
 	l->flags |= scan_run(l->stream[slot], p, n, l->target.match, l->target.n_matches,
 			     l->target.cap);
 }
@@ -78,9 +90,10 @@ static void on_run(void *ctx, unsigned int slot, const uint8_t *p, size_t n, uns
 		return;
 	}
 	if (slot >= VIEW_COUNT) {
-		l->flags |= RECORD_F_SCAN_PARTIAL;
-		if (flags & CONTENT_RUN_FIRST)
+		if (flags & CONTENT_RUN_FIRST) {
+			partial(l, slot);
 			l->flags |= block(l, slot, p, n);
+		}
 		return;
 	}
 	stream(l, slot, p, n, flags & CONTENT_RUN_FIRST);

@@ -5,7 +5,7 @@
 /*
  * A message → its views (content/) → matches (scan.h). A message that is at hand in one piece goes
  * through the one state that all of these share; of larger ones each holds a state until its end,
- * from a pool. A selector's text past one run is not looked at (RECORD_F_SCAN_PARTIAL).
+ * from a pool. A selector's text past one run is not looked at (HANDOFF_PARTIAL).
  *
  * One struct scan_views a worker; it serves messages of every generation.
  */

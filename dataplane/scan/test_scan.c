@@ -15,6 +15,7 @@
 #include <hs/hs.h>
 
 #include "dataplane/scan/bundle.h"
+#include "dataplane/scan/scan_views.h"
 #include "dataplane/scan/scan.h"
 #include "postern/stats.h"
 
@@ -426,6 +427,54 @@ static void test_wrong_tables(void **state)
 	free(b.p);
 }
 
+static unsigned int partial(const struct handoff_match *m, uint32_t n, unsigned int slot)
+{
+	unsigned int found = 0;
+
+	for (uint32_t i = 0; i < n; i++)
+		found += m[i].rule == HANDOFF_PARTIAL && m[i].slot == slot;
+	return found;
+}
+
+/* A header whose text is longer than a run, and views that no stream is left for. */
+static void test_partial(void **state)
+{
+	/* Windows-1252: each octet becomes two. */
+	static const char field[] = "X-Mailer: ", end[] = "\r\n\r\n";
+	size_t value = 60000, n = sizeof(field) - 1 + value, size = n + 200000;
+	uint8_t *mail = malloc(size);
+
+	(void)state;
+	assert_non_null(mail);
+	memset(mail, 'x', size);
+	memset(mail, 0xe4, n);
+	memcpy(mail, field, sizeof(field) - 1);
+	memcpy(mail + n, end, sizeof(end) - 1);
+	for (unsigned int streams = 0; streams < 2; streams++) {
+		struct handoff_match m[64];
+		uint32_t found = 0;
+		const struct scan_target t = {m, &found, 64};
+		struct scan_worker *w;
+		struct scan_views *v;
+		struct scan_large *l;
+
+		assert_int_equal(scan_worker_new(gen, streams, counters, &w), 0);
+		assert_int_equal(scan_views_new(1, counters, &v), 0);
+		l = scan_views_open(v, w, &t);
+		assert_non_null(l);
+		scan_large_run(l, mail, size / 2);
+		scan_large_run(l, mail + size / 2, size - size / 2);
+		assert_int_equal(scan_large_close(l).flags, 0);
+		assert_int_equal(partial(m, found, SELECTOR + 1), 1);
+		assert_int_equal(partial(m, found, VIEW_FULL), streams == 0);
+		assert_int_equal(partial(m, found, VIEW_BODY), streams == 0);
+		assert_int_equal(partial(m, found, VIEW_ATTACHMENT), 0);
+		scan_views_free(v);
+		scan_worker_free(w);
+	}
+	free(mail);
+}
+
 static void test_facts(void **state)
 {
 	const struct content_plan *plan;
@@ -462,7 +511,7 @@ int main(void)
 		cmocka_unit_test(test_bounds), cmocka_unit_test(test_present),
 		cmocka_unit_test(test_pool),
 		cmocka_unit_test(test_wrong_head), cmocka_unit_test(test_wrong_tables),
-		cmocka_unit_test(test_facts),
+		cmocka_unit_test(test_facts), cmocka_unit_test(test_partial),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

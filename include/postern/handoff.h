@@ -332,11 +332,12 @@ struct handoff_rcpt {
 };
 
 #define HANDOFF_PRESENT UINT32_MAX /* in place of a pattern: the slot has a text */
+#define HANDOFF_PARTIAL (UINT32_MAX - 1) /* ... and not all of it was looked at */
 
 /* A gate (dataplane/scan/gate.h) has an entry for each place it was met at; where one of them counts
  * more than one, there are places that are not told. */
 struct handoff_match {
-	uint32_t rule;     /* pattern id in the database, or HANDOFF_PRESENT */
+	uint32_t rule;     /* pattern id in the database, or HANDOFF_* */
 	uint16_t slot;     /* below HANDOFF_SLOTS */
 	uint16_t count;    /* saturating */
 	uint64_t end;      /* offset behind the first match, in the text of the slot */

@@ -15,7 +15,7 @@ struct result {
 	size_t n, room, links;
 };
 
-/* Text and links are kept apart: how they lie to each other depends on when text is handed over. */
+/* Of links and of where in the text they are there is a sum. */
 static struct result whole, runs;
 
 static void append(struct result *r, const uint8_t *p, size_t n)
@@ -43,7 +43,7 @@ static void on_link(void *ctx, enum html_link kind, struct str url)
 
 	if (url.n == 0 || url.n > LIMIT_URI || kind > HTML_LINK_CSS)
 		abort();
-	r->links = r->links * 31 + kind;
+	r->links = (r->links * 31 + kind) * 31 + r->n;
 	for (size_t i = 0; i < url.n; i++)
 		r->links = r->links * 31 + url.p[i];
 }

@@ -55,8 +55,10 @@ enum regex_kind {
 enum regex_what {
 	REGEX_LINE_START = 1,  /* ^ with m */
 	REGEX_LINE_END,        /* $ with m */
-	REGEX_TEXT_START,      /* ^ without m, \A */
-	REGEX_TEXT_END,        /* $ without m, \Z: at the end, or before a line end there */
+	REGEX_TEXT_START,      /* ^ without m */
+	REGEX_TEXT_END,        /* $ without m: at the end, or before a line end there */
+	REGEX_VERY_START,      /* \A, and ^ behind (?-m): no flag of the whole turns it into that of a line */
+	REGEX_VERY_LAST,       /* \Z, $ behind (?-m) */
 	REGEX_VERY_END,        /* \z */
 	REGEX_WORD,            /* \b, \B */
 	REGEX_AHEAD, REGEX_NOT_AHEAD, REGEX_BEHIND, REGEX_NOT_BEHIND,
@@ -133,6 +135,6 @@ struct regex_lines {
 			   * look-around may be in the next line, or an end asserted behind a line feed */
 	bool needs_last;  /* its last octet is one and may be a line feed */
 	bool text_edges;  /* \A \Z \z, or ^ $ without m */
-	bool very_edges;  /* \A \Z \z, which no flag turns into ends of lines */
+	bool very_edges;  /* \A \Z \z, ^ $ behind (?-m): no flag of the whole turns them into ends of lines */
 };
 void regex_lines(const struct regex *re, struct regex_lines *out);

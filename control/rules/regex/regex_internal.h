@@ -6,6 +6,9 @@
 
 #include "control/rules/regex/regex.h"
 
+/* In regex_parser.flags, beside REGEX_F_*: `m` was switched off in the pattern itself. */
+#define REGEX_F_NOT_MULTILINE (1u << 16)
+
 struct regex_parser {
 	struct str s;
 	size_t at;

@@ -60,6 +60,10 @@ static struct part place(const struct regex_node *n, struct regex_lines *out)
 	case REGEX_TEXT_START:
 		out->text_edges = true;
 		break;
+	case REGEX_VERY_START:
+		out->very_edges = out->text_edges = true;
+		break;
+	case REGEX_VERY_LAST:
 	case REGEX_VERY_END:
 		out->very_edges = out->text_edges = true;
 		p.asserts = true;

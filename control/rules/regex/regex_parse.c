@@ -139,6 +139,10 @@ static int inline_flags(struct regex_parser *p)
 			p->flags = (p->flags | set) & ~clear;
 			/* (?^i:...): cleared first, then set. */
 			p->flags |= to == &set ? set : 0;
+			if (p->flags & REGEX_F_MULTILINE)
+				p->flags &= ~REGEX_F_NOT_MULTILINE;
+			else if (clear & REGEX_F_MULTILINE)
+				p->flags |= REGEX_F_NOT_MULTILINE;
 			return c == ':';
 		default:
 			p->at--;
@@ -270,8 +274,8 @@ static uint32_t escape(struct regex_parser *p)
 	p->at++;
 	switch (c) {
 	case 'b': case 'B': return assertion(p, REGEX_WORD);
-	case 'A': return assertion(p, REGEX_TEXT_START);
-	case 'Z': return assertion(p, REGEX_TEXT_END);
+	case 'A': return assertion(p, REGEX_VERY_START);
+	case 'Z': return assertion(p, REGEX_VERY_LAST);
 	case 'z': return assertion(p, REGEX_VERY_END);
 	case 'k': case 'g': return named_reference(p);
 	default: break;
@@ -286,7 +290,7 @@ static uint32_t escape(struct regex_parser *p)
 
 static uint32_t atom(struct regex_parser *p)
 {
-	bool multiline = p->flags & REGEX_F_MULTILINE;
+	bool multiline = p->flags & REGEX_F_MULTILINE, denied = p->flags & REGEX_F_NOT_MULTILINE;
 	struct regex_class set = {{0}};
 	int c = regex_peek(p, 0);
 
@@ -299,9 +303,9 @@ static uint32_t atom(struct regex_parser *p)
 	case '\\':
 		return escape(p);
 	case '^':
-		return assertion(p, multiline ? REGEX_LINE_START : REGEX_TEXT_START);
+		return assertion(p, multiline ? REGEX_LINE_START : denied ? REGEX_VERY_START : REGEX_TEXT_START);
 	case '$':
-		return assertion(p, multiline ? REGEX_LINE_END : REGEX_TEXT_END);
+		return assertion(p, multiline ? REGEX_LINE_END : denied ? REGEX_VERY_LAST : REGEX_TEXT_END);
 	case '.':
 		if (!(p->flags & REGEX_F_DOTALL))
 			regex_class_add(&set, '\n', '\n');

@@ -260,13 +260,17 @@ static void line_ends(void **state)
 {
 	static const struct {
 		const char *pattern;
-		bool crosses, lossy, needs_last;
+		bool crosses, lossy, needs_last, very_edges;
 	} t[] = {
 		{"foo bar", false, false, false}, {"foo\\s+bar", true, false, false},
 		{"foo\\W", false, false, true}, {"foo\\W?", false, false, false},
 		{"[^a]b", true, false, false}, {"a.b", false, false, false}, {"(?s)a.b", true, false, false},
 		{"foo\\s$", false, true, true}, {"(?<!\\s)foo", true, true, false},
 		{"(?<!\\w)foo", false, false, false}, {"(?:a\\n|b)c", true, false, false},
+		{"^a$", .very_edges = false}, {"\\Aa", .very_edges = true}, {"a\\Z", .very_edges = true},
+		{"a\\z", .very_edges = true}, {"(?m)^a$", .very_edges = false}, {"(?-m)^a", .very_edges = true},
+		{"(?-m:a$)", .very_edges = true}, {"(?^:^a)", .very_edges = true}, {"(?^m:^a)", .very_edges = false},
+		{"(?-m:(?m:^a)b)", .very_edges = false}, {"(?-m:a)^b", .very_edges = false},
 	};
 
 	(void)state;
@@ -278,9 +282,10 @@ static void line_ends(void **state)
 
 		assert_int_equal(regex_parse(str_c(t[i].pattern), 0, &re, &why, &at), 0);
 		regex_lines(&re, &l);
-		if (l.crosses != t[i].crosses || l.lossy != t[i].lossy || l.needs_last != t[i].needs_last)
-			fail_msg("%s: crosses %d lossy %d needs_last %d", t[i].pattern, l.crosses, l.lossy,
-				 l.needs_last);
+		if (l.crosses != t[i].crosses || l.lossy != t[i].lossy || l.needs_last != t[i].needs_last ||
+		    l.very_edges != t[i].very_edges)
+			fail_msg("%s: crosses %d lossy %d needs_last %d very_edges %d", t[i].pattern, l.crosses,
+				 l.lossy, l.needs_last, l.very_edges);
 		regex_free(&re);
 	}
 }
