@@ -50,7 +50,6 @@ static struct tap_piece *piece_of(struct tap *t, const struct tap_view *v, uint3
 	if (!p)
 		return NULL;
 	p->n = v->n - off < n ? v->n - off : n;
-	/* A few octets are not worth the buffer that they lie in. */
 	if (!v->owner || p->n <= TAP_BLOCK)
 		p->block = block_get(t);
 	if (p->block) {
@@ -70,6 +69,34 @@ static struct tap_piece *piece_of(struct tap *t, const struct tap_view *v, uint3
 	return p;
 }
 
+/* A few octets are not worth the buffers that they lie in: all n at off into one block. */
+static struct tap_piece *piece_small(struct tap *t, const struct tap_in *in, uint32_t off, uint32_t n)
+{
+	const struct tap_segment *seg = in->seg;
+	struct tap_piece *p = t->free_block ? piece_get(t) : NULL;
+
+	if (!p)
+		return NULL;
+	p->block = block_get(t);
+	p->p = p->block->data;
+	p->seq = in->seq + off;
+	p->ack = in->ack;
+	for (unsigned int i = 0; i < seg->n_views && p->n < n; i++) {
+		const struct tap_view *v = &seg->view[i];
+		uint32_t k;
+
+		if (off >= v->n) {
+			off -= v->n;
+			continue;
+		}
+		k = v->n - off < n - p->n ? v->n - off : n - p->n;
+		memcpy(p->block->data + p->n, v->p + off, k);
+		p->n += k;
+		off = 0;
+	}
+	return p;
+}
+
 struct tap_piece *tap_piece_take(struct tap *t, const struct tap_in *in, uint32_t off, uint32_t n,
 				 struct tap_piece **last, uint16_t *count)
 {
@@ -77,8 +104,12 @@ struct tap_piece *tap_piece_take(struct tap *t, const struct tap_in *in, uint32_
 	struct tap_piece *first = NULL, **at = &first;
 	uint32_t seq = in->seq + off;
 
-	*last = NULL;
 	*count = 0;
+	*last = n <= TAP_BLOCK ? piece_small(t, in, off, n) : NULL;
+	if (*last) {
+		*count = 1;
+		return *last;
+	}
 	for (unsigned int i = 0; i < seg->n_views && n;) {
 		const struct tap_view *v = &seg->view[i];
 		struct tap_piece *p;

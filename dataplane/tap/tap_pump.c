@@ -9,10 +9,16 @@
 
 #include "dataplane/tap/tap_internal.h"
 
+/* One more was acknowledged than came, and nothing stands behind it: a FIN that is not in the capture. */
+static bool fin_missing(const struct tap_dir *d)
+{
+	return !d->has_fin && d->has_ack && !d->ooo && d->acked == d->nxt + 1;
+}
+
 /* A FIN has a number of its own. */
 static uint32_t given_to(const struct tap_dir *d)
 {
-	return d->out + (d->has_fin && d->out == d->fin);
+	return d->out + ((d->has_fin && d->out == d->fin) || (d->out == d->nxt && fin_missing(d)));
 }
 
 /* The end of what may be given of this side: its octets, not its FIN. */
@@ -151,8 +157,7 @@ static void declare_gap(struct tap *t, struct tap_flow *f, enum tap_side side, u
 
 	t->env.counters[counter[cause]] += n;
 	if (p) {
-		/* What came behind was sent later. */
-		p->ack = d->ooo && d->ooo->seq == to ? d->ooo->ack : given_to(&f->dir[!side]);
+		p->ack = given_to(&f->dir[!side]); /* it waits for what lies before it, and for nothing else */
 		tap_held_add(d, p, p, 1);
 	} else {
 		/* No piece is left to wait in: what is held before it goes first, so that this is told at
@@ -182,7 +187,7 @@ static bool hole(const struct tap_flow *f, enum tap_side side, uint32_t *to)
 		return d->ooo != NULL;
 	}
 	*to = acked_to(d);
-	if (!d->has_ack || seq_le(*to, d->nxt))
+	if (!d->has_ack || seq_le(*to, d->nxt) || fin_missing(d))
 		return false;
 	if (d->ooo && seq_lt(d->ooo->seq, *to))
 		*to = d->ooo->seq;

@@ -28,8 +28,19 @@ static bool flags_sane(uint8_t f)
 
 static void sync_dir(struct tap_dir *d, uint32_t seq)
 {
+	d->isn = seq - 1;
 	d->nxt = d->out = d->top = seq;
 	d->synced = true;
+}
+
+/*
+ * The side's SYN was not seen, so that its numbers begin with the first that we saw; and that was not
+ * the first, as a mirror puts packets out of order.
+ */
+static void sync_earlier(struct tap_dir *d, uint32_t seq)
+{
+	if (!d->syn && d->top == d->isn + 1 && seq_lt(seq, d->nxt) && d->nxt - seq <= UINT16_MAX)
+		sync_dir(d, seq);
 }
 
 /* ---- ACK and window -------------------------------------------------------------------------- */
@@ -52,7 +63,8 @@ static void take_ack(struct tap *t, struct tap_flow *f, enum tap_side side, cons
 	uint32_t top;
 
 	if (!d->synced)
-		sync_dir(d, in->ack); /* nothing before it can be had any more */
+		sync_dir(d, in->ack);
+	sync_earlier(d, in->ack);
 	if (!d->has_ack) {
 		if (seq_gt(in->ack, d->top + LIMIT_TAP_ONE_WAY_WINDOW)) {
 			TAP_COUNT(t, tap_ack_range);
@@ -83,8 +95,7 @@ static void take_syn(struct tap *t, struct tap_flow *f, enum tap_side side, cons
 {
 	struct tap_dir *d = &f->dir[side], *o = &f->dir[!side];
 
-	d->isn = in->seq;
-	if (!d->synced || d->top == d->nxt)
+	if (!d->synced || (d->isn != in->seq && d->top == d->isn + 1))
 		sync_dir(d, in->seq + 1);
 	d->seen = d->syn = true;
 	d->ttl = in->seg->ttl;
@@ -143,7 +154,6 @@ static void syn_in_flow(struct tap *t, struct tap_flow *f, enum tap_side side, c
 		return;
 	o = &f->dir[!side];
 	sync_dir(o, isn + 1);
-	o->isn = isn;
 	o->seen = o->syn = true;
 	take_syn(t, f, side, in);
 }
@@ -171,7 +181,7 @@ static struct tap_flow *input_syn(struct tap *t, struct tap_flow *f, enum tap_si
 			syn_in_flow(t, f, side, in);
 		return NULL;
 	}
-	if (!d->syn && !f->midstream && (!d->seen || d->nxt == in->seq + 1)) {
+	if (!d->syn && !f->midstream && (!d->seen || d->isn == in->seq)) {
 		take_syn(t, f, side, in);
 		return f;
 	}
@@ -288,9 +298,10 @@ static void input_payload(struct tap *t, struct tap_flow *f, enum tap_side side,
 	if (in->flags & TH_URG)
 		tap_odd(t, f, TAP_urgent);
 	if (d->has_pending) {
-		/* The flow goes on, so the SYN was to mislead. */
+		/* The flow goes on: the SYN was to mislead, unless it is the first one again. */
 		d->has_pending = false;
-		tap_odd(t, f, TAP_syn_in_flow);
+		if (!d->syn || d->pending_isn != d->isn)
+			tap_odd(t, f, TAP_syn_in_flow);
 	}
 	tap_text(t, f, side, in);
 }
@@ -314,6 +325,7 @@ static void input_flow(struct tap *t, struct tap_flow *f, enum tap_side side, co
 	}
 	if (!d->synced)
 		sync_dir(d, in->seq);
+	sync_earlier(d, in->seq);
 	if (!paws(t, f, side, in))
 		return;
 	d->seen = true;
