@@ -146,6 +146,8 @@ static void command_line(struct tap_smtp_session *s)
 	/* Before the client of a balancer: no command, no reply. */
 	if (first && str_istarts(line, STR("PROXY ")))
 		return;
+	if (first && !s->server_seen && !s->one_way && !s->pairing_lost)
+		tap_smtp_odd(s, TAP_early_talk);
 	if (bare)
 		tap_smtp_odd(s, TAP_bare_lf_command);
 	s->mode = TAP_MODE_LINE;
@@ -274,8 +276,6 @@ static size_t client_data(struct tap_smtp_session *s, const uint8_t *p, size_t n
 		s->one_way = true;
 		s->asked = 0;
 	}
-	if (!s->server_seen && !s->one_way && !s->pairing_lost && !s->client_seen && !s->line_n)
-		tap_smtp_odd(s, TAP_early_talk);
 	while (at < n) {
 		if (s->wait && !without_reply(s, how))
 			break;

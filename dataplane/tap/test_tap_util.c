@@ -292,7 +292,7 @@ unsigned int lines_with(const char *text, const char *what)
 		n++;
 		if (!end)
 			break;
-		text = end;
+		text = end + 1;
 	}
 	return n;
 }
