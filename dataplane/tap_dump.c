@@ -29,6 +29,7 @@
 #include "dataplane/tap_dump.h"
 
 #define BURST 32
+#define MAX_QUEUES 64
 #define VIEWS 128            /* mbufs that a packet may be chained of */
 #define FRAGMENTS 1024       /* datagrams in reassembly */
 #define FRAGMENT_S 30        /* RFC 1122 3.3.2: 60 to 120 s is for hosts; a capture shows them at once */
@@ -36,6 +37,12 @@
 #define MBUFS_SPARE 1024     /* beside them */
 #define EMPTY_TURNS 3        /* of a file, at its end */
 #define STATS_TURNS 1024
+
+struct queue {
+	uint16_t port, id;
+	uint16_t at, n;              /* of m[]: the next, the end */
+	struct rte_mbuf *m[BURST];
+};
 
 static struct {
 	const struct args *args;
@@ -45,7 +52,8 @@ static struct {
 	struct tap *tap;
 	uint64_t counters[POSTERN_DP_COUNTER_COUNT];
 	uint64_t missed[NET_MAX_PORTS], no_mbuf[NET_MAX_PORTS];
-	uint16_t queues[NET_MAX_PORTS];
+	struct queue queue[MAX_QUEUES];
+	unsigned int n_queues;
 	bool file[NET_MAX_PORTS];    /* a capture file, which ends */
 	int stamp;                   /* of the mbuf: offset of its time; -1: none */
 	uint64_t stamp_flag;
@@ -79,6 +87,7 @@ static void start_port(unsigned int i)
 	struct rte_eth_dev_info info;
 	struct rte_eth_conf conf = {0};
 	const struct rte_devargs *devargs;
+	uint16_t n;
 	int rc = rte_eth_dev_info_get(id, &info);
 
 	if (rc)
@@ -91,11 +100,15 @@ static void start_port(unsigned int i)
 	d.file[i] = strcmp(info.driver_name, "net_pcap") == 0 && devargs && devargs->args &&
 		    strstr(devargs->args, "rx_pcap=") && !strstr(devargs->args, "infinite_rx=1");
 	/* A capture that is spread over queues is read from all of them; a NIC needs no more than one. */
-	d.queues[i] = d.file[i] ? info.max_rx_queues : 1;
-	rc = rte_eth_dev_configure(id, d.queues[i], 0, &conf);
-	for (uint16_t q = 0; !rc && q < d.queues[i]; q++)
+	n = d.file[i] ? info.max_rx_queues : 1;
+	if (d.n_queues + n > MAX_QUEUES)
+		die("port %u (%s): over %d receive queues", id, info.driver_name, MAX_QUEUES);
+	rc = rte_eth_dev_configure(id, n, 0, &conf);
+	for (uint16_t q = 0; !rc && q < n; q++) {
+		d.queue[d.n_queues++] = (struct queue){.port = id, .id = q};
 		rc = rte_eth_rx_queue_setup(id, q, d.args->rx_desc ? d.args->rx_desc : 1024,
 					    (unsigned int)rte_eth_dev_socket_id(id), NULL, d.pool);
+	}
 	if (!rc)
 		rc = rte_eth_dev_start(id);
 	if (rc)
@@ -219,37 +232,54 @@ static void packet(struct rte_mbuf *m, bool whole)
 	rte_pktmbuf_free(m);
 }
 
-/* Time of the capture. */
-static void set_clock(const struct rte_mbuf *m)
+static uint64_t time_of(const struct rte_mbuf *m)
 {
-	uint64_t us;
-
 	if (d.stamp >= 0 && d.stamp_flag && m->ol_flags & d.stamp_flag)
-		us = *RTE_MBUF_DYNFIELD(m, d.stamp, rte_mbuf_timestamp_t *);
-	else
-		us = rte_rdtsc() / (rte_get_tsc_hz() / 1000000);
-	if (us > d.now_us)
-		d.now_us = us;
+		return *RTE_MBUF_DYNFIELD(m, d.stamp, rte_mbuf_timestamp_t *);
+	return rte_rdtsc() / (rte_get_tsc_hz() / 1000000);
 }
 
+static void take(struct queue *q)
+{
+	struct rte_mbuf *m = q->m[q->at++];
+	uint64_t us = time_of(m);
+
+	if (us > d.now_us)
+		d.now_us = us;
+	d.counters[CNT_rx_packets]++;
+	d.counters[CNT_tap_packets]++;
+	d.counters[CNT_rx_bytes] += m->pkt_len;
+	packet(m, false);
+}
+
+/* True: it has a packet. */
+static bool fill(struct queue *q)
+{
+	if (q->at < q->n)
+		return true;
+	q->at = 0;
+	q->n = rte_eth_rx_burst(q->port, q->id, q->m, BURST);
+	return q->n != 0;
+}
+
+/* Files that show one feed, a direction each, are read by the time of their packets. */
 static unsigned int poll_ports(void)
 {
-	struct rte_mbuf *m[BURST];
 	unsigned int total = 0;
 
-	for (unsigned int i = 0; i < d.args->n_ports; i++) {
-		for (uint16_t q = 0; q < d.queues[i]; q++) {
-			uint16_t n = rte_eth_rx_burst(d.args->port[i].port_id, q, m, BURST);
+	for (unsigned int k = 0; k < BURST; k++) {
+		struct queue *first = NULL;
 
-			for (uint16_t k = 0; k < n; k++) {
-				set_clock(m[k]);
-				d.counters[CNT_rx_bytes] += m[k]->pkt_len;
-				packet(m[k], false);
-			}
-			d.counters[CNT_rx_packets] += n;
-			d.counters[CNT_tap_packets] += n;
-			total += n;
+		for (unsigned int i = 0; i < d.n_queues; i++) {
+			struct queue *q = &d.queue[i];
+
+			if (fill(q) && (!first || time_of(q->m[q->at]) < time_of(first->m[first->at])))
+				first = q;
 		}
+		if (!first)
+			break;
+		take(first);
+		total++;
 	}
 	return total;
 }
@@ -286,8 +316,7 @@ static void start(void)
 	uint32_t n = mbufs + MBUFS_SPARE;
 	struct sigaction act = {.sa_handler = on_signal};
 
-	for (unsigned int i = 0; i < d.args->n_ports; i++)
-		n += 1024;
+	n += d.args->n_ports * 1024 + MAX_QUEUES * BURST;
 	d.pool = rte_pktmbuf_pool_create("tap", n, 0, 0,
 					 (uint16_t)(RTE_PKTMBUF_HEADROOM + d.args->mbuf_size), SOCKET_ID_ANY);
 	if (!d.pool)
@@ -315,6 +344,9 @@ static bool all_files(void)
 
 static void stop(void)
 {
+	for (unsigned int i = 0; i < d.n_queues; i++)
+		while (d.queue[i].at < d.queue[i].n)
+			rte_pktmbuf_free(d.queue[i].m[d.queue[i].at++]);
 	for (unsigned int i = 0; i < d.args->n_ports; i++) {
 		rte_eth_dev_stop(d.args->port[i].port_id);
 		rte_eth_dev_close(d.args->port[i].port_id);

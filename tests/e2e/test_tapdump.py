@@ -120,7 +120,8 @@ def pcap(path, frames, snap=65535):
     with open(path, "wb") as f:
         f.write(struct.pack("<IHHiIII", 0xa1b2c3d4, 2, 4, 0, 0, snap, 1))
         for i, frame in enumerate(frames):
-            f.write(struct.pack("<IIII", 1_700_000_000 + i // 1000, i % 1000 * 1000, min(len(frame), snap), len(frame)))
+            ms, frame = frame if isinstance(frame, tuple) else (i, frame)
+            f.write(struct.pack("<IIII", 1_700_000_000 + ms // 1000, ms % 1000 * 1000, min(len(frame), snap), len(frame)))
             f.write(frame[:snap])
 
 
@@ -204,9 +205,9 @@ def main():
     print("short snap length: told as a gap")
 
     # two files, a direction each; and one direction alone
-    datagrams = conversation(net)
-    pcap(tmp / "c.pcap", [f for d in datagrams for f in d if f[29] == 1])
-    pcap(tmp / "s.pcap", [f for d in datagrams for f in d if f[29] != 1])
+    frames = list(enumerate(flat(conversation(net))))
+    pcap(tmp / "c.pcap", [(i, f) for i, f in frames if f[29] == 1])
+    pcap(tmp / "s.pcap", [(i, f) for i, f in frames if f[29] != 1])
     expect(dump(tmp / "c.pcap"), net, rcpt_to=["b@example.net", "c@example.net"], rcpt_refused=[], reply=None)
     assert not [x for x in dump(tmp / "s.pcap") if x["type"] == "message"]
     expect(dump(tmp / "c.pcap", tmp / "s.pcap"), net)
