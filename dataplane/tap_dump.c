@@ -178,7 +178,7 @@ static bool checksum_bad(const struct rte_mbuf *m, const struct net_head *h)
 	}
 }
 
-static void segment(struct rte_mbuf *m, const struct net_head *h, const uint8_t *head)
+static void segment(struct rte_mbuf *m, const struct net_head *h, const uint8_t *head, bool bad)
 {
 	uint32_t off = h->l4 + h->tcp_header, left = h->end - off;
 	struct tap_view view[VIEWS];
@@ -189,7 +189,7 @@ static void segment(struct rte_mbuf *m, const struct net_head *h, const uint8_t 
 				  .payload_len = left,
 				  .time_us = d.now_us,
 				  .ttl = h->ttl,
-				  .bad_checksum = checksum_bad(m, h)};
+				  .bad_checksum = bad || checksum_bad(m, h)};
 	struct rte_mbuf *s = m;
 
 	for (; s && off >= s->data_len; s = s->next)
@@ -218,8 +218,12 @@ static void packet(struct rte_mbuf *m, bool whole)
 		count(CNT_rx_drop_chain);
 	} else if (!net_parse_tap(head, n, m->pkt_len, !d.args->tap_no_checksums, &h)) {
 		count((enum postern_counter)h.drop);
+		/* The receiver drops it, and its flow is told that it was there. */
+		if (h.drop == CNT_rx_drop_ip_checksum && net_parse_tap(head, n, m->pkt_len, false, &h) &&
+		    h.kind == NET_KIND_TCP)
+			segment(m, &h, head, true);
 	} else if (h.kind == NET_KIND_TCP) {
-		segment(m, &h, head);
+		segment(m, &h, head, false);
 	} else if (h.kind == NET_KIND_FRAGMENT && !whole && h.fragment_proto == NET_PROTO_TCP) {
 		d.frag.now_us = d.now_us;
 		m = net_frag_add(&d.frag, m, &h);

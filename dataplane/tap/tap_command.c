@@ -63,7 +63,7 @@ static void do_mail(struct tap_smtp_session *s, struct str line)
 	struct tap_message *m;
 	uint8_t old = s->slot;
 
-	if (s->pairing_lost || s->one_way || (old != TAP_NO_MESSAGE && s->message[old]->has_content)) {
+	if (s->pairing_lost || s->lost_behind || s->one_way || (old != TAP_NO_MESSAGE && s->message[old]->has_content)) {
 		/* The one in hand: its end or its refusal was not seen, or it will have none. */
 		if (s->pairing_lost)
 			tap_pairing_begin(s);
@@ -86,7 +86,7 @@ static void do_rcpt(struct tap_smtp_session *s, struct str line)
 	struct tap_message *m = tap_message_of(s);
 	uint16_t at = UINT16_MAX, off;
 
-	if (!m && s->pairing_lost) {
+	if (!m && (s->pairing_lost || s->lost_behind)) {
 		m = tap_message_new(s); /* its MAIL is missing */
 		if (m)
 			m->whole = TAP_NOT_WHOLE_GAP;

@@ -32,6 +32,21 @@ void tap_pairing_lost(struct tap_smtp_session *s)
 	if (s->pairing_lost)
 		return;
 	s->pairing_lost = true;
+	if (!s->lost_behind)
+		tap_smtp_odd(s, TAP_pairing_lost);
+	s->lost_behind = false;
+}
+
+void tap_pairing_lost_behind(struct tap_smtp_session *s)
+{
+	if (!s->asked || s->pairing_lost) {
+		tap_pairing_lost(s);
+		return;
+	}
+	if (s->lost_behind)
+		return;
+	s->lost_behind = true;
+	s->sure = s->asked;
 	tap_smtp_odd(s, TAP_pairing_lost);
 }
 
@@ -46,7 +61,7 @@ void tap_pairing_begin(struct tap_smtp_session *s)
 		if (slot != TAP_NO_MESSAGE && s->message[slot]->ended)
 			tap_message_over(s, slot);
 	}
-	s->pairing_lost = false;
+	s->pairing_lost = s->lost_behind = false;
 }
 
 void tap_content_begin(struct tap_smtp_session *s, enum tap_mode mode)
@@ -243,7 +258,7 @@ static bool pop_until(struct tap_smtp_session *s, enum tap_asked what, struct ta
 	}
 	s->first = (uint16_t)((s->first + 1) % LIMIT_TAP_PIPELINE);
 	s->asked--;
-	s->pairing_lost = false;
+	s->pairing_lost = s->lost_behind = false;
 	return true;
 }
 
@@ -302,6 +317,8 @@ static void reply(struct tap_smtp_session *s, unsigned int code)
 	}
 	s->first = (uint16_t)((s->first + 1) % LIMIT_TAP_PIPELINE);
 	s->asked--;
+	if (s->lost_behind && !--s->sure)
+		tap_pairing_lost(s);
 	reply_to(s, &q, code);
 }
 

@@ -304,7 +304,7 @@ static void resync(struct tap_smtp_session *s)
 	s->line_over = false;
 	s->mode = TAP_MODE_RESYNC;
 	if (!s->one_way)
-		tap_pairing_lost(s);
+		tap_pairing_lost_behind(s);
 }
 
 static void gap_in_content(struct tap_smtp_session *s, uint64_t n)

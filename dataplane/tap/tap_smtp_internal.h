@@ -46,6 +46,7 @@ struct tap_smtp_session {
 	uint8_t slot;              /* of the message in hand; TAP_NO_MESSAGE */
 	bool one_way;              /* no octet of the server was seen, and none is awaited */
 	bool pairing_lost;
+	bool lost_behind;          /* it will be, when `sure` more questions are answered */
 	bool server_seen, client_seen;
 	bool line_over, reply_over;
 	bool reply_skip;           /* the line of the server may lack its begin */
@@ -60,6 +61,7 @@ struct tap_smtp_session {
 	struct tap_message *message[LIMIT_TAP_OPEN_MESSAGES];
 	uint16_t line_n, reply_n;
 	uint16_t first, asked;     /* of question[] */
+	uint16_t sure;             /* of the asked: were before a gap of the client */
 	uint8_t line[LIMIT_COMMAND_EXT];
 	uint8_t reply[LIMIT_REPLY_LINE];
 	struct tap_question question[LIMIT_TAP_PIPELINE];
@@ -115,6 +117,8 @@ void tap_server_data(struct tap_smtp_session *s, const uint8_t *p, size_t n);
 void tap_server_gap(struct tap_smtp_session *s);
 /* Replies can not be told to commands any more, until something shows where both are. */
 void tap_pairing_lost(struct tap_smtp_session *s);
+/* The same, but for commands that were said already: some that follow are missing. */
+void tap_pairing_lost_behind(struct tap_smtp_session *s);
 /* All that was asked before is answered, or never will be. */
 void tap_pairing_begin(struct tap_smtp_session *s);
 /* What `wait` waits for did not come and is assumed. */

@@ -275,6 +275,11 @@ static void test_gaps(void **state)
 	out = without(two, TAP_CLIENT, "RCPT TO:<d");
 	one(out, "\"mail_from\":\"c@example.org\",\"rcpt_to\":[],");
 	assert_int_equal(lines_with(out, "\"complete\":false"), 1);
+	/* Behind an end of data that was pipelined: its reply is sure. */
+	out = without(HELLO ENVELOPE "C: DATA\nS: 354 go\nC: hello\nC: .\nC: MAIL FROM:<c@example.org>\n"
+				     "C: RCPT TO:<d@example.net>\nS: 250 one\nS: 250 x\nS: 250 x\n" BYE,
+		      TAP_CLIENT, "MAIL FROM:<c");
+	one(out, FROM_A HELLO_TEXT "\"bdat\":false,\"reply\":\"250 one\"");
 	/* Replies. */
 	out = without(two, TAP_SERVER, "354 go1");
 	one(out, "\"mail_from\":\"a@example.org\"");
