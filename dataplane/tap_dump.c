@@ -28,19 +28,19 @@
 #include "dataplane/tap/tap_report.h"
 #include "dataplane/tap_dump.h"
 
-#define BURST 32
-#define MAX_QUEUES 64
-#define VIEWS 128            /* mbufs that a packet may be chained of */
-#define FRAGMENTS 1024       /* datagrams in reassembly */
-#define FRAGMENT_S 30        /* RFC 1122 3.3.2: 60 to 120 s is for hosts; a capture shows them at once */
-#define MBUFS 16384          /* that wait for an ACK; --rx-mbufs says more */
-#define MBUFS_SPARE 1024     /* beside them */
-#define EMPTY_TURNS 3        /* of a file, at its end */
+#define BURST       32
+#define MAX_QUEUES  64
+#define VIEWS       128  /* mbufs that a packet may be chained of */
+#define FRAGMENTS   1024 /* datagrams in reassembly */
+#define FRAGMENT_S  30 /* RFC 1122 3.3.2: 60 to 120 s is for hosts; a capture shows them at once */
+#define MBUFS       16384 /* that wait for an ACK; --rx-mbufs says more */
+#define MBUFS_SPARE 1024  /* beside them */
+#define EMPTY_TURNS 3     /* of a file, at its end */
 #define STATS_TURNS 1024
 
 struct queue {
 	uint16_t port, id;
-	uint16_t at, n;              /* of m[]: the next, the end */
+	uint16_t at, n; /* of m[]: the next, the end */
 	struct rte_mbuf *m[BURST];
 };
 
@@ -54,8 +54,8 @@ static struct {
 	uint64_t missed[NET_MAX_PORTS], no_mbuf[NET_MAX_PORTS];
 	struct queue queue[MAX_QUEUES];
 	unsigned int n_queues;
-	bool file[NET_MAX_PORTS];    /* a capture file, which ends */
-	int stamp;                   /* of the mbuf: offset of its time; -1: none */
+	bool file[NET_MAX_PORTS]; /* a capture file, which ends */
+	int stamp;                /* of the mbuf: offset of its time; -1: none */
 	uint64_t stamp_flag;
 	uint64_t now_us;
 	volatile sig_atomic_t signalled;
@@ -79,7 +79,8 @@ static void on_signal(int sig)
 	d.signalled = sig;
 }
 
-/* ---- ports ------------------------------------------------------------------------------------ */
+/* ---- ports ------------------------------------------------------------------------------------
+ */
 
 static void start_port(unsigned int i)
 {
@@ -99,7 +100,8 @@ static void start_port(unsigned int i)
 	devargs = rte_dev_devargs(info.device);
 	d.file[i] = strcmp(info.driver_name, "net_pcap") == 0 && devargs && devargs->args &&
 		    strstr(devargs->args, "rx_pcap=") && !strstr(devargs->args, "infinite_rx=1");
-	/* A capture that is spread over queues is read from all of them; a NIC needs no more than one. */
+	/* A capture that is spread over queues is read from all of them; a NIC needs no more than
+	 * one. */
 	n = d.file[i] ? info.max_rx_queues : 1;
 	if (d.n_queues + n > MAX_QUEUES)
 		die("port %u (%s): over %d receive queues", id, info.driver_name, MAX_QUEUES);
@@ -142,7 +144,8 @@ static void look_at_stats(void)
 	}
 }
 
-/* ---- packets ---------------------------------------------------------------------------------- */
+/* ---- packets ----------------------------------------------------------------------------------
+ */
 
 static void hold(void *owner)
 {
@@ -172,8 +175,8 @@ static bool checksum_bad(const struct rte_mbuf *m, const struct net_head *h)
 	case RTE_MBUF_F_RX_L4_CKSUM_BAD:
 		return true;
 	default:
-		return net_cksum_fold(net_cksum_pseudo(h->tuple.remote, h->tuple.local, h->ip6, NET_PROTO_TCP,
-						       len) +
+		return net_cksum_fold(net_cksum_pseudo(h->tuple.remote, h->tuple.local, h->ip6,
+						       NET_PROTO_TCP, len) +
 				      net_mbuf_sum(m, h->l4, len)) != 0xffff;
 	}
 }
@@ -219,8 +222,8 @@ static void packet(struct rte_mbuf *m, bool whole)
 	} else if (!net_parse_tap(head, n, m->pkt_len, !d.args->tap_no_checksums, &h)) {
 		count((enum postern_counter)h.drop);
 		/* The receiver drops it, and its flow is told that it was there. */
-		if (h.drop == CNT_rx_drop_ip_checksum && net_parse_tap(head, n, m->pkt_len, false, &h) &&
-		    h.kind == NET_KIND_TCP)
+		if (h.drop == CNT_rx_drop_ip_checksum &&
+		    net_parse_tap(head, n, m->pkt_len, false, &h) && h.kind == NET_KIND_TCP)
 			segment(m, &h, head, true);
 	} else if (h.kind == NET_KIND_TCP) {
 		segment(m, &h, head, false);
@@ -277,7 +280,8 @@ static unsigned int poll_ports(void)
 		for (unsigned int i = 0; i < d.n_queues; i++) {
 			struct queue *q = &d.queue[i];
 
-			if (fill(q) && (!first || time_of(q->m[q->at]) < time_of(first->m[first->at])))
+			if (fill(q) &&
+			    (!first || time_of(q->m[q->at]) < time_of(first->m[first->at])))
 				first = q;
 		}
 		if (!first)
@@ -288,7 +292,8 @@ static unsigned int poll_ports(void)
 	return total;
 }
 
-/* ---- start and end ---------------------------------------------------------------------------- */
+/* ---- start and end ----------------------------------------------------------------------------
+ */
 
 static void make_report(uint32_t mbufs)
 {
@@ -322,9 +327,12 @@ static void start(void)
 
 	n += d.args->n_ports * 1024 + MAX_QUEUES * BURST;
 	d.pool = rte_pktmbuf_pool_create("tap", n, 0, 0,
-					 (uint16_t)(RTE_PKTMBUF_HEADROOM + d.args->mbuf_size), SOCKET_ID_ANY);
+					 (uint16_t)(RTE_PKTMBUF_HEADROOM + d.args->mbuf_size),
+					 SOCKET_ID_ANY);
 	if (!d.pool)
-		die("no memory for %u packet buffers: give EAL more (-m, huge pages) or lower --rx-mbufs", n);
+		die("no memory for %u packet buffers: give EAL more (-m, huge pages) or lower "
+		    "--rx-mbufs",
+		    n);
 	d.stamp = -1;
 	d.frag.counters = d.counters;
 	d.frag.table = rte_ip_frag_table_create(FRAGMENTS, 4, FRAGMENTS, FRAGMENT_S * 1000000ull,

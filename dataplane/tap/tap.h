@@ -4,13 +4,15 @@
 
 /*
  * Passive TCP of one worker: both directions of each flow as a mirror port shows them, put in order
- * as the receiver put them. Nothing is ever sent, so nothing can be asked for again: what the capture
- * lacks is a gap with a named cause, and what two receivers could take differently is an anomaly.
+ * as the receiver put them. Nothing is ever sent, so nothing can be asked for again: what the
+ * capture lacks is a gap with a named cause, and what two receivers could take differently is an
+ * anomaly.
  *
  * What one side sent is given to the application when the other side has acknowledged it, and not
- * before everything that its sender had acknowledged by then was given. So commands and replies come
- * in the order in which the two sides saw them, whatever the mirror did to the order of packets. With
- * one direction alone in the capture there is nothing to wait for: it is given at once.
+ * before everything that its sender had acknowledged by then was given. So commands and replies
+ * come in the order in which the two sides saw them, whatever the mirror did to the order of
+ * packets. With one direction alone in the capture there is nothing to wait for: it is given at
+ * once.
  *
  * It knows no DPDK, mbuf or SMTP. Single threaded, no allocation after tap_new().
  *
@@ -28,18 +30,21 @@
 enum tap_side { TAP_CLIENT, TAP_SERVER };
 
 /* Why octets are missing. The names are those of the JSON lines and of counters tap_gap_*. */
-#define TAP_CAUSES(X) X(never_seen) X(nic_missed) X(no_mbuf) X(ooo_cap) X(budget) X(checksum)
+#define TAP_CAUSES(X)        X(never_seen) X(nic_missed) X(no_mbuf) X(ooo_cap) X(budget) X(checksum)
 #define TAP_CAUSE_ENUM(name) TAP_CAUSE_##name,
 enum tap_cause { TAP_CAUSES(TAP_CAUSE_ENUM) TAP_CAUSE_COUNT };
 
 /* What is odd; docs/tap.md says what is done about each. Counters tap_<name>. */
-#define TAP_ANOMALIES(X) \
-	X(overlap_diff) X(out_of_window) X(rst_in_window) X(rst_out_of_window) X(data_after_rst) \
-	X(syn_in_flow) X(syn_data) X(data_after_fin) X(fin_false) X(paws) X(no_ack) X(bad_flags) \
-	X(bad_checksum) X(ttl) X(tiny_segments) X(urgent) \
-	X(early_talk) X(early_data) X(bare_lf_command) X(bare_lf) X(bare_cr) X(nul) X(lookalike) \
-	X(disputed_end) X(early_reply) X(unpaired_reply) X(bad_reply) X(pairing_lost) X(bad_bdat) \
-	X(long_line) X(nested_mail) X(starttls_injection) X(cut)
+#define TAP_ANOMALIES(X)                                                                           \
+	X(overlap_diff)                                                                            \
+	X(out_of_window) X(rst_in_window) X(rst_out_of_window) X(data_after_rst) X(syn_in_flow)    \
+		X(syn_data) X(data_after_fin) X(fin_false) X(paws) X(no_ack) X(bad_flags)          \
+			X(bad_checksum) X(ttl) X(tiny_segments) X(urgent) X(early_talk)            \
+				X(early_data) X(bare_lf_command) X(bare_lf) X(bare_cr) X(nul)      \
+					X(lookalike) X(disputed_end) X(early_reply)                \
+						X(unpaired_reply) X(bad_reply) X(pairing_lost)     \
+							X(bad_bdat) X(long_line) X(nested_mail)    \
+								X(starttls_injection) X(cut)
 #define TAP_ANOMALY_ENUM(name) TAP_##name,
 enum tap_anomaly { TAP_ANOMALIES(TAP_ANOMALY_ENUM) TAP_ANOMALY_COUNT };
 _Static_assert(TAP_ANOMALY_COUNT <= 64, "a mask of 64 bits");
@@ -63,17 +68,17 @@ struct tap_segment {
 	uint16_t n_views;
 	const struct tap_view *view;
 	uint32_t payload_len;
-	uint64_t time_us;              /* of capture; may go back a little */
+	uint64_t time_us; /* of capture; may go back a little */
 	uint8_t ttl;
-	bool bad_checksum;             /* counted, blamed for a gap; never believed */
+	bool bad_checksum; /* counted, blamed for a gap; never believed */
 };
 
 /* For the application: a flow as it began. */
 struct tap_flow_info {
-	struct tcp_tuple tuple;        /* local: the server, remote: the client */
-	uint64_t time_us;              /* of its first packet */
-	bool midstream;                /* no SYN was seen */
-	uint64_t anomalies;            /* mask of what was odd before open() */
+	struct tcp_tuple tuple; /* local: the server, remote: the client */
+	uint64_t time_us;       /* of its first packet */
+	bool midstream;         /* no SYN was seen */
+	uint64_t anomalies;     /* mask of what was odd before open() */
 };
 
 /* How octets are given. */
@@ -84,8 +89,8 @@ struct tap_app {
 	/* With the first payload. NULL: the flow is not followed (counted by the application). */
 	void *(*open)(void *ctx, const struct tap_flow_info *info);
 	/*
-	 * In-order octets of one side; returns how many it took (a prefix). The rest is offered again
-	 * when octets of the other side were taken.
+	 * In-order octets of one side; returns how many it took (a prefix). The rest is offered
+	 * again when octets of the other side were taken.
 	 */
 	size_t (*data)(void *app, enum tap_side side, const uint8_t *p, size_t n, unsigned int how);
 	/* Octets of this side are missing here. */
@@ -98,21 +103,21 @@ struct tap_app {
 struct tap_env {
 	const struct tap_app *app;
 	void *ctx;
-	void (*hold)(void *owner);     /* one more reference to the memory of a view */
-	void (*drop)(void *owner);     /* gives it back */
-	uint64_t *counters;            /* indexed by enum postern_counter */
-	uint8_t secret[16];            /* hash of the flow table: random per boot */
+	void (*hold)(void *owner); /* one more reference to the memory of a view */
+	void (*drop)(void *owner); /* gives it back */
+	uint64_t *counters;        /* indexed by enum postern_counter */
+	uint8_t secret[16];        /* hash of the flow table: random per boot */
 };
 
 #define TAP_MAX_PORTS 16
 
 struct tap_options {
-	uint32_t flows;                /* entries of the flow table */
-	uint32_t pieces;               /* payloads that wait, in all */
-	uint32_t blocks;               /* copied payloads of TAP_BLOCK octets, in all */
-	uint16_t port[TAP_MAX_PORTS];  /* TCP ports of servers */
+	uint32_t flows;               /* entries of the flow table */
+	uint32_t pieces;              /* payloads that wait, in all */
+	uint32_t blocks;              /* copied payloads of TAP_BLOCK octets, in all */
+	uint16_t port[TAP_MAX_PORTS]; /* TCP ports of servers */
 	unsigned int n_ports;
-	bool midstream;                /* flows without a SYN are taken up */
+	bool midstream; /* flows without a SYN are taken up */
 };
 
 #define TAP_BLOCK 256

@@ -63,7 +63,8 @@ static void do_mail(struct tap_smtp_session *s, struct str line)
 	struct tap_message *m;
 	uint8_t old = s->slot;
 
-	if (s->pairing_lost || s->lost_behind || s->one_way || (old != TAP_NO_MESSAGE && s->message[old]->has_content)) {
+	if (s->pairing_lost || s->lost_behind || s->one_way ||
+	    (old != TAP_NO_MESSAGE && s->message[old]->has_content)) {
 		/* The one in hand: its end or its refusal was not seen, or it will have none. */
 		if (s->pairing_lost)
 			tap_pairing_begin(s);
@@ -76,7 +77,8 @@ static void do_mail(struct tap_smtp_session *s, struct str line)
 	tap_ask(s, TAP_ASKED_MAIL, UINT16_MAX);
 	if (old == TAP_NO_MESSAGE)
 		return;
-	/* RFC 5321 4.1.4: refused with 503. Its reply says whether it took the place of the first. */
+	/* RFC 5321 4.1.4: refused with 503. Its reply says whether it took the place of the first.
+	 */
 	tap_smtp_odd(s, TAP_nested_mail);
 	s->slot = s->message[old] ? old : TAP_NO_MESSAGE;
 }

@@ -173,7 +173,8 @@ uint32_t tap_smtp_messages(const struct tap_smtp *p)
 	return p->n_messages;
 }
 
-struct tap_smtp_session *tap_smtp_open(struct tap_smtp *p, const struct tap_flow_info *info, void *owner)
+struct tap_smtp_session *tap_smtp_open(struct tap_smtp *p, const struct tap_flow_info *info,
+				       void *owner)
 {
 	struct tap_smtp_session *s = p->free_session;
 
@@ -202,7 +203,8 @@ void tap_smtp_close(struct tap_smtp_session *s)
 
 	if (s->mode == TAP_MODE_PEEK)
 		tap_peek_end(s);
-	/* By the order in which they were sent: those whose reply never came, then the one in hand. */
+	/* By the order in which they were sent: those whose reply never came, then the one in hand.
+	 */
 	for (uint16_t i = 0; i < s->asked; i++) {
 		struct tap_question *q = &s->question[(s->first + i) % LIMIT_TAP_PIPELINE];
 

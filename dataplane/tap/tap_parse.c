@@ -5,9 +5,9 @@
 
 #include "dataplane/tap/tap_internal.h"
 
-#define OPT_EOL 0
-#define OPT_NOP 1
-#define OPT_WSCALE 3
+#define OPT_EOL       0
+#define OPT_NOP       1
+#define OPT_WSCALE    3
 #define OPT_TIMESTAMP 8
 
 static uint16_t get16(const uint8_t *p)
@@ -21,8 +21,8 @@ static uint32_t get32(const uint8_t *p)
 }
 
 /*
- * What comes before a malformed option counts: receivers differ in whether they drop the segment, and
- * the ACK of this one tells.
+ * What comes before a malformed option counts: receivers differ in whether they drop the segment,
+ * and the ACK of this one tells.
  */
 static void options(struct tap_in *in, const uint8_t *p, size_t n)
 {

@@ -70,7 +70,8 @@ static struct tap_piece *piece_of(struct tap *t, const struct tap_view *v, uint3
 }
 
 /* A few octets are not worth the buffers that they lie in: all n at off into one block. */
-static struct tap_piece *piece_small(struct tap *t, const struct tap_in *in, uint32_t off, uint32_t n)
+static struct tap_piece *piece_small(struct tap *t, const struct tap_in *in, uint32_t off,
+				     uint32_t n)
 {
 	const struct tap_segment *seg = in->seg;
 	struct tap_piece *p = t->free_block ? piece_get(t) : NULL;
@@ -155,7 +156,8 @@ struct tap_piece *tap_piece_gap(struct tap *t, uint32_t seq, uint32_t n, enum ta
 	return p;
 }
 
-bool tap_piece_differs(const struct tap_in *in, const struct tap_piece *p, uint32_t seq, uint32_t end)
+bool tap_piece_differs(const struct tap_in *in, const struct tap_piece *p, uint32_t seq,
+		       uint32_t end)
 {
 	const struct tap_segment *seg = in->seg;
 	uint32_t off;

@@ -3,13 +3,14 @@
 
 /*
  * What is given to the application, and when. Octets are given when the receiver has acknowledged
- * them and all that their sender had acknowledged when it sent them was given; an ACK past octets that
- * never came here is the proof that they are missing.
+ * them and all that their sender had acknowledged when it sent them was given; an ACK past octets
+ * that never came here is the proof that they are missing.
  */
 
 #include "dataplane/tap/tap_internal.h"
 
-/* One more was acknowledged than came, and nothing stands behind it: a FIN that is not in the capture. */
+/* One more was acknowledged than came, and nothing stands behind it: a FIN that is not in the
+ * capture. */
 static bool fin_missing(const struct tap_dir *d)
 {
 	return !d->has_fin && d->has_ack && !d->ooo && d->acked == d->nxt + 1;
@@ -44,8 +45,8 @@ bool tap_may_give(const struct tap_flow *f, enum tap_side side, uint32_t end, ui
 	return d->has_ack && seq_le(end, acked_to(d)) && is_next(f, side, ack);
 }
 
-uint32_t tap_give(struct tap *t, struct tap_flow *f, enum tap_side side, const uint8_t *p, uint32_t n,
-		  unsigned int how)
+uint32_t tap_give(struct tap *t, struct tap_flow *f, enum tap_side side, const uint8_t *p,
+		  uint32_t n, unsigned int how)
 {
 	struct tap_dir *d = &f->dir[side];
 	void *app = tap_app_of(t, f);
@@ -136,7 +137,8 @@ static bool pump_side(struct tap *t, struct tap_flow *f, enum tap_side side, uns
 	return some;
 }
 
-static enum tap_cause cause_of(const struct tap *t, const struct tap_dir *d, uint32_t from, uint32_t to)
+static enum tap_cause cause_of(const struct tap *t, const struct tap_dir *d, uint32_t from,
+			       uint32_t to)
 {
 	if (d->lost && seq_lt(d->lost_seq, to) && seq_gt(d->lost_end, from))
 		return d->lost_cause;
@@ -157,11 +159,12 @@ static void declare_gap(struct tap *t, struct tap_flow *f, enum tap_side side, u
 
 	t->env.counters[counter[cause]] += n;
 	if (p) {
-		p->ack = given_to(&f->dir[!side]); /* it waits for what lies before it, and for nothing else */
+		p->ack = given_to(&f->dir[!side]); /* it waits for what lies before it, and for
+						      nothing else */
 		tap_held_add(d, p, p, 1);
 	} else {
-		/* No piece is left to wait in: what is held before it goes first, so that this is told at
-		 * its place. */
+		/* No piece is left to wait in: what is held before it goes first, so that this is
+		 * told at its place. */
 		struct tap_piece now = {.seq = d->nxt, .n = n, .cause = (uint8_t)cause};
 
 		pump_side(t, f, side, TAP_F_FORCED);
@@ -206,7 +209,8 @@ static bool hole_is_old(struct tap *t, struct tap_flow *f, enum tap_side side)
 	}
 	if (d->ooo_n >= LIMIT_TAP_OOO)
 		return true;
-	if (f->segments - d->hole_seen >= (one_way ? LIMIT_TAP_ONE_WAY_SEGMENTS : LIMIT_TAP_HOLE_SEGMENTS))
+	if (f->segments - d->hole_seen >=
+	    (one_way ? LIMIT_TAP_ONE_WAY_SEGMENTS : LIMIT_TAP_HOLE_SEGMENTS))
 		return true;
 	return t->now_us - d->hole_us >=
 	       1000ull * (one_way ? LIMIT_TAP_ONE_WAY_MS : LIMIT_TAP_HOLE_MS);
@@ -247,6 +251,7 @@ void tap_pump(struct tap *t, struct tap_flow *f, enum tap_pump how)
 	if (how != TAP_PUMP_END)
 		return;
 	/* Each waits for something that will not come any more. */
-	while (pump_side(t, f, TAP_SERVER, TAP_F_FORCED) | pump_side(t, f, TAP_CLIENT, TAP_F_FORCED))
+	while (pump_side(t, f, TAP_SERVER, TAP_F_FORCED) |
+	       pump_side(t, f, TAP_CLIENT, TAP_F_FORCED))
 		pump_both(t, f);
 }

@@ -2,9 +2,9 @@
  * Copyright (c) 2026 The Postern Authors */
 
 /*
- * Replies to their commands, in the order of the commands (RFC 5321 4.3.1, RFC 2920 3.2). When a gap
- * took some of either, they can not be counted off any more. Then only replies that stand for one
- * command are believed (354, 334, 221), recipients stay unknown, and counting begins anew where
+ * Replies to their commands, in the order of the commands (RFC 5321 4.3.1, RFC 2920 3.2). When a
+ * gap took some of either, they can not be counted off any more. Then only replies that stand for
+ * one command are believed (354, 334, 221), recipients stay unknown, and counting begins anew where
  * everything before must have been answered: at content, at MAIL and EHLO.
  */
 
@@ -117,7 +117,8 @@ static void reply_to_message(struct tap_smtp_session *s, struct tap_message *m, 
 	memcpy(m->reply, s->reply, s->reply_n);
 }
 
-static void reply_to_rcpt(struct tap_smtp_session *s, const struct tap_question *q, unsigned int code)
+static void reply_to_rcpt(struct tap_smtp_session *s, const struct tap_question *q,
+			  unsigned int code)
 {
 	bool taken = code / 100 == 2;
 
@@ -153,7 +154,8 @@ static void reply_to_starttls(struct tap_smtp_session *s, unsigned int code)
 	s->pool->ops->encrypted(s->owner);
 }
 
-static void reply_to_mail(struct tap_smtp_session *s, const struct tap_question *q, unsigned int code)
+static void reply_to_mail(struct tap_smtp_session *s, const struct tap_question *q,
+			  unsigned int code)
 {
 	struct tap_message *m = q->slot == TAP_NO_MESSAGE ? NULL : s->message[q->slot];
 	struct tap_message *hand = tap_message_of(s);
@@ -287,7 +289,8 @@ static void unsure_reply(struct tap_smtp_session *s, unsigned int code)
 		return;
 	}
 	if (s->wait && code / 100 >= 4) {
-		/* One command waits, and a refusal came: of it, or of one before. Then the client says. */
+		/* One command waits, and a refusal came: of it, or of one before. Then the client
+		 * says. */
 		return;
 	}
 	if (s->mode == TAP_MODE_CONTENT)
@@ -368,7 +371,8 @@ void tap_server_data(struct tap_smtp_session *s, const uint8_t *p, size_t n)
 			return;
 		if (s->reply_over)
 			tap_smtp_odd(s, TAP_long_line);
-		while (s->reply_n && (s->reply[s->reply_n - 1] == '\n' || s->reply[s->reply_n - 1] == '\r'))
+		while (s->reply_n &&
+		       (s->reply[s->reply_n - 1] == '\n' || s->reply[s->reply_n - 1] == '\r'))
 			s->reply_n--;
 		reply_line(s);
 		s->reply_n = 0;

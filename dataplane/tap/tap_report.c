@@ -19,8 +19,8 @@ struct report_flow {
 	struct tap_report *report;
 	struct tap_smtp_session *smtp;
 	struct report_flow *next;
-	uint64_t told;       /* anomalies that have their line */
-	char name[112];      /* "192.0.2.1:40000>198.51.100.1:25" */
+	uint64_t told;  /* anomalies that have their line */
+	char name[112]; /* "192.0.2.1:40000>198.51.100.1:25" */
 };
 
 struct tap_report {
@@ -28,7 +28,7 @@ struct tap_report {
 	struct tap *tap;
 	struct tap_smtp *smtp;
 	struct report_flow *flow, *free_flow;
-	SHA256_CTX *hash;    /* by message.index */
+	SHA256_CTX *hash; /* by message.index */
 };
 
 /* Text from packets: valid JSON whatever its octets. What is no UTF-8 becomes "\xNN". */
@@ -83,7 +83,8 @@ static void put_anomalies(FILE *out, uint64_t mask)
 	fputc(']', out);
 }
 
-/* ---- of the parser ---------------------------------------------------------------------------- */
+/* ---- of the parser ----------------------------------------------------------------------------
+ */
 
 static void begin(void *owner, struct tap_message *m)
 {
@@ -161,8 +162,8 @@ static void anomaly(void *owner, enum tap_anomaly what)
 	if (f->told & 1ull << what)
 		return;
 	f->told |= 1ull << what;
-	fprintf(f->report->opt.out, "{\"type\":\"anomaly\",\"flow\":\"%s\",\"anomaly\":\"%s\"}\n", f->name,
-		tap_anomaly_name(what));
+	fprintf(f->report->opt.out, "{\"type\":\"anomaly\",\"flow\":\"%s\",\"anomaly\":\"%s\"}\n",
+		f->name, tap_anomaly_name(what));
 }
 
 static void encrypted(void *owner)
@@ -188,7 +189,8 @@ static const struct tap_smtp_ops smtp_ops = {.begin = begin,
 					     .encrypted = encrypted,
 					     .closed = closed};
 
-/* ---- of the tracker --------------------------------------------------------------------------- */
+/* ---- of the tracker ---------------------------------------------------------------------------
+ */
 
 static void name_end(char *out, size_t cap, const uint8_t addr[16], uint16_t port)
 {
@@ -224,7 +226,8 @@ static void *track_open(void *ctx, const struct tap_flow_info *info)
 	return f->smtp;
 }
 
-static size_t track_data(void *app, enum tap_side side, const uint8_t *p, size_t n, unsigned int how)
+static size_t track_data(void *app, enum tap_side side, const uint8_t *p, size_t n,
+			 unsigned int how)
 {
 	return tap_smtp_data(app, side, p, n, how);
 }
@@ -296,7 +299,8 @@ struct tap *tap_report_tap(struct tap_report *r)
 
 void tap_report_finish(struct tap_report *r)
 {
-	static const struct postern_counter_info info[] = {POSTERN_DP_COUNTERS(POSTERN_COUNTER_INFO)};
+	static const struct postern_counter_info info[] = {
+		POSTERN_DP_COUNTERS(POSTERN_COUNTER_INFO)};
 	const uint64_t *c = r->opt.counters;
 	FILE *out = r->opt.out;
 	const char *sep = "";

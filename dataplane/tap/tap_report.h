@@ -3,8 +3,9 @@
 #pragma once
 
 /*
- * Tracker and passive parser with a report: a JSON line for each message and each anomaly, at the end
- * a summary (docs/tap.md). No DPDK: segments come from --tap-dump, from tests and from a fuzzer.
+ * Tracker and passive parser with a report: a JSON line for each message and each anomaly, at the
+ * end a summary (docs/tap.md). No DPDK: segments come from --tap-dump, from tests and from a
+ * fuzzer.
  */
 
 #include <stdio.h>
@@ -20,7 +21,7 @@ struct tap_report_options {
 	void (*drop)(void *owner);
 	uint64_t *counters;
 	uint8_t secret[16];
-	FILE *out;                 /* borrowed; errors of it are the caller's to find */
+	FILE *out; /* borrowed; errors of it are the caller's to find */
 };
 
 /* NULL: no memory. */

@@ -20,7 +20,8 @@ void tap_smtp_anomaly(struct tap_smtp_session *s, enum tap_anomaly what)
 	s->pool->ops->anomaly(s->owner, what);
 }
 
-/* ---- content ---------------------------------------------------------------------------------- */
+/* ---- content ----------------------------------------------------------------------------------
+ */
 
 static void sink(void *ctx, const uint8_t *p, size_t n)
 {
@@ -97,7 +98,8 @@ static size_t take_chunk(struct tap_smtp_session *s, const uint8_t *p, size_t n)
 	return k;
 }
 
-/* ---- lines ------------------------------------------------------------------------------------ */
+/* ---- lines ------------------------------------------------------------------------------------
+ */
 
 /* Up to and with an LF into line[]. *whole: it is there. */
 static size_t take_line(struct tap_smtp_session *s, const uint8_t *p, size_t n, bool *whole)
@@ -187,7 +189,8 @@ static size_t take_peek(struct tap_smtp_session *s, const uint8_t *p, size_t n)
 	return k;
 }
 
-/* ---- TLS -------------------------------------------------------------------------------------- */
+/* ---- TLS --------------------------------------------------------------------------------------
+ */
 
 static void to_tls(struct tap_smtp_session *s)
 {
@@ -217,7 +220,8 @@ static size_t take_tls(struct tap_smtp_session *s, const uint8_t *p, size_t n)
 	return n;
 }
 
-/* ---- the client ------------------------------------------------------------------------------- */
+/* ---- the client -------------------------------------------------------------------------------
+ */
 
 /* True: go on without the reply. */
 static bool without_reply(struct tap_smtp_session *s, unsigned int how)
@@ -227,7 +231,8 @@ static bool without_reply(struct tap_smtp_session *s, unsigned int how)
 		return true;
 	}
 	if (!s->told_early)
-		tap_smtp_odd(s, s->wait == TAP_ASKED_STARTTLS ? TAP_starttls_injection : TAP_early_data);
+		tap_smtp_odd(s, s->wait == TAP_ASKED_STARTTLS ? TAP_starttls_injection
+							      : TAP_early_data);
 	s->told_early = true;
 	return false;
 }
@@ -296,7 +301,8 @@ size_t tap_smtp_data(struct tap_smtp_session *s, enum tap_side side, const uint8
 	return n;
 }
 
-/* ---- gaps ------------------------------------------------------------------------------------- */
+/* ---- gaps -------------------------------------------------------------------------------------
+ */
 
 static void resync(struct tap_smtp_session *s)
 {
@@ -338,7 +344,8 @@ static void gap_in_chunk(struct tap_smtp_session *s, uint64_t n)
 	}
 }
 
-void tap_smtp_gap(struct tap_smtp_session *s, enum tap_side side, uint32_t octets, enum tap_cause cause)
+void tap_smtp_gap(struct tap_smtp_session *s, enum tap_side side, uint32_t octets,
+		  enum tap_cause cause)
 {
 	s->pool->ops->gap(s->owner, side, octets, cause);
 	if (s->mode == TAP_MODE_TLS && !s->tls_assumed)

@@ -6,7 +6,8 @@
  * Shared by the files of the passive parser and nobody else:
  *
  *   tap_smtp.c   what the client says: lines, content, gaps   tap_reply.c    what the server says
- *   tap_command.c   a command line and what it begins         tap_message.c  pools, life of a message
+ *   tap_command.c   a command line and what it begins         tap_message.c  pools, life of a
+ * message
  */
 
 #include "dataplane/smtp/smtp_data.h"
@@ -15,18 +16,28 @@
 /* What the client's next octets are. */
 enum tap_mode {
 	TAP_MODE_LINE,
-	TAP_MODE_PEEK,    /* content, if this line does not show that DATA was refused */
+	TAP_MODE_PEEK, /* content, if this line does not show that DATA was refused */
 	TAP_MODE_CONTENT,
-	TAP_MODE_CHUNK,   /* of BDAT */
-	TAP_MODE_OPAQUE,  /* a line of an AUTH exchange */
-	TAP_MODE_RESYNC,  /* unknown, up to a line that is a command */
+	TAP_MODE_CHUNK,  /* of BDAT */
+	TAP_MODE_OPAQUE, /* a line of an AUTH exchange */
+	TAP_MODE_RESYNC, /* unknown, up to a line that is a command */
 	TAP_MODE_TLS,
 };
 
 /* What was said and has no reply yet. */
 enum tap_asked {
-	TAP_ASKED_GREETING, TAP_ASKED_HELO, TAP_ASKED_MAIL, TAP_ASKED_RCPT, TAP_ASKED_DATA, TAP_ASKED_END,
-	TAP_ASKED_CHUNK, TAP_ASKED_LAST, TAP_ASKED_AUTH, TAP_ASKED_STARTTLS, TAP_ASKED_QUIT, TAP_ASKED_OTHER
+	TAP_ASKED_GREETING,
+	TAP_ASKED_HELO,
+	TAP_ASKED_MAIL,
+	TAP_ASKED_RCPT,
+	TAP_ASKED_DATA,
+	TAP_ASKED_END,
+	TAP_ASKED_CHUNK,
+	TAP_ASKED_LAST,
+	TAP_ASKED_AUTH,
+	TAP_ASKED_STARTTLS,
+	TAP_ASKED_QUIT,
+	TAP_ASKED_OTHER
 };
 
 #define TAP_NO_MESSAGE UINT8_MAX
@@ -41,27 +52,27 @@ struct tap_smtp_session {
 	struct tap_smtp *pool;
 	struct tap_smtp_session *next;
 	void *owner;
-	uint8_t mode;              /* enum tap_mode */
-	uint8_t wait;              /* enum tap_asked whose reply decides what comes; 0: none */
-	uint8_t slot;              /* of the message in hand; TAP_NO_MESSAGE */
-	bool one_way;              /* no octet of the server was seen, and none is awaited */
+	uint8_t mode; /* enum tap_mode */
+	uint8_t wait; /* enum tap_asked whose reply decides what comes; 0: none */
+	uint8_t slot; /* of the message in hand; TAP_NO_MESSAGE */
+	bool one_way; /* no octet of the server was seen, and none is awaited */
 	bool pairing_lost;
-	bool lost_behind;          /* it will be, when `sure` more questions are answered */
+	bool lost_behind; /* it will be, when `sure` more questions are answered */
 	bool server_seen, client_seen;
 	bool line_over, reply_over;
-	bool reply_skip;           /* the line of the server may lack its begin */
-	bool tls_begun;            /* octets behind STARTTLS were looked at */
-	bool tls_assumed;          /* the reply to it was not seen */
-	bool told_early;           /* octets that did not wait for the reply of `wait` */
-	uint64_t wait_gap;         /* octets missing since `wait` */
-	uint64_t chunk;            /* octets of BDAT that are left */
+	bool reply_skip;   /* the line of the server may lack its begin */
+	bool tls_begun;    /* octets behind STARTTLS were looked at */
+	bool tls_assumed;  /* the reply to it was not seen */
+	bool told_early;   /* octets that did not wait for the reply of `wait` */
+	uint64_t wait_gap; /* octets missing since `wait` */
+	uint64_t chunk;    /* octets of BDAT that are left */
 	bool chunk_last;
-	uint64_t since;            /* anomalies since the last message */
+	uint64_t since; /* anomalies since the last message */
 	struct smtp_data data;
 	struct tap_message *message[LIMIT_TAP_OPEN_MESSAGES];
 	uint16_t line_n, reply_n;
-	uint16_t first, asked;     /* of question[] */
-	uint16_t sure;             /* of the asked: were before a gap of the client */
+	uint16_t first, asked; /* of question[] */
+	uint16_t sure;         /* of the asked: were before a gap of the client */
 	uint8_t line[LIMIT_COMMAND_EXT];
 	uint8_t reply[LIMIT_REPLY_LINE];
 	struct tap_question question[LIMIT_TAP_PIPELINE];

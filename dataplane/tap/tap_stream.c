@@ -2,9 +2,9 @@
  * Copyright (c) 2026 The Postern Authors */
 
 /*
- * The payload of a side. What the receiver would not take is not taken here either: octets beyond its
- * window, octets that were there before. Of octets that came twice before they were acknowledged the
- * first are kept, as most receivers do, and a difference is told.
+ * The payload of a side. What the receiver would not take is not taken here either: octets beyond
+ * its window, octets that were there before. Of octets that came twice before they were
+ * acknowledged the first are kept, as most receivers do, and a difference is told.
  */
 
 #include "dataplane/tap/tap_internal.h"
@@ -16,7 +16,8 @@ static uint32_t piece_end(const struct tap_piece *p)
 
 void tap_lost(struct tap_dir *d, uint32_t seq, uint32_t end, enum tap_cause cause)
 {
-	if (d->lost && d->lost_cause == cause && seq_le(seq, d->lost_end) && seq_ge(end, d->lost_seq)) {
+	if (d->lost && d->lost_cause == cause && seq_le(seq, d->lost_end) &&
+	    seq_ge(end, d->lost_seq)) {
 		d->lost_seq = seq_lt(seq, d->lost_seq) ? seq : d->lost_seq;
 		d->lost_end = seq_gt(end, d->lost_end) ? end : d->lost_end;
 		return;
@@ -61,8 +62,8 @@ static bool held_differs(const struct tap_dir *d, const struct tap_in *in, uint3
 }
 
 /* Bound reached: all of this side that is in order goes, acknowledged or not. */
-static void give_unacked(struct tap *t, struct tap_flow *f, enum tap_side side, const struct tap_in *in,
-			 uint32_t off, uint32_t n)
+static void give_unacked(struct tap *t, struct tap_flow *f, enum tap_side side,
+			 const struct tap_in *in, uint32_t off, uint32_t n)
 {
 	struct tap_dir *d = &f->dir[side];
 	const struct tap_segment *seg = in->seg;
@@ -99,8 +100,8 @@ static void give_unacked(struct tap *t, struct tap_flow *f, enum tap_side side, 
 }
 
 /* Straight from the segment, as long as it is taken. Returns what was. */
-static uint32_t give_now(struct tap *t, struct tap_flow *f, enum tap_side side, const struct tap_in *in,
-			 uint32_t off, uint32_t n)
+static uint32_t give_now(struct tap *t, struct tap_flow *f, enum tap_side side,
+			 const struct tap_in *in, uint32_t off, uint32_t n)
 {
 	unsigned int how = f->dir[!side].seen ? 0 : TAP_F_ONE_WAY;
 	const struct tap_segment *seg = in->seg;
@@ -153,8 +154,8 @@ static void in_order(struct tap *t, struct tap_flow *f, enum tap_side side, cons
 	give_unacked(t, f, side, in, off, n);
 }
 
-static void out_of_order(struct tap *t, struct tap_flow *f, enum tap_side side, const struct tap_in *in,
-			 uint32_t seq, uint32_t end)
+static void out_of_order(struct tap *t, struct tap_flow *f, enum tap_side side,
+			 const struct tap_in *in, uint32_t seq, uint32_t end)
 {
 	struct tap_dir *d = &f->dir[side];
 	struct tap_piece **at = &d->ooo, *first, *last;
@@ -192,8 +193,8 @@ static void out_of_order(struct tap *t, struct tap_flow *f, enum tap_side side, 
 }
 
 /* The end of what the receiver has room for; false: nothing of it. */
-static bool in_window(struct tap *t, struct tap_flow *f, enum tap_side side, const struct tap_in *in,
-		      uint32_t *end)
+static bool in_window(struct tap *t, struct tap_flow *f, enum tap_side side,
+		      const struct tap_in *in, uint32_t *end)
 {
 	struct tap_dir *d = &f->dir[side];
 	uint32_t edge = d->edge;
@@ -206,7 +207,8 @@ static bool in_window(struct tap *t, struct tap_flow *f, enum tap_side side, con
 	}
 	if (seq_le(*end, edge))
 		return true;
-	/* RFC 9293 3.8.6.1: an octet is sent into a closed window. Whether it was taken its ACK tells. */
+	/* RFC 9293 3.8.6.1: an octet is sent into a closed window. Whether it was taken its ACK
+	 * tells. */
 	if (in->len == 1 && in->seq == edge && edge == d->acked) {
 		TAP_COUNT(t, tap_probe);
 		return true;

@@ -3,8 +3,8 @@
 
 /*
  * Flows by their canonical tuple: the same hash from both sides. Chained slots, twice as many as
- * flows, keyed hash. Three lists by last segment: half open, open, closed; memory for a new flow comes
- * from the oldest closed one, then half open, then open.
+ * flows, keyed hash. Three lists by last segment: half open, open, closed; memory for a new flow
+ * comes from the oldest closed one, then half open, then open.
  */
 
 #include <stdlib.h>
@@ -258,7 +258,7 @@ void tap_free(struct tap *t)
 	for (unsigned int l = 0; t->n_flows && l < TAP_LIST_COUNT; l++) {
 		struct tap_flow *f;
 
-		TAILQ_FOREACH(f, &t->list[l], order) {
+		TAILQ_FOREACH (f, &t->list[l], order) {
 			tap_dir_free(t, &f->dir[0]);
 			tap_dir_free(t, &f->dir[1]);
 		}

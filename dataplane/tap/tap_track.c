@@ -3,11 +3,12 @@
 
 /*
  * A segment to its flow. Each check is the one that the receiver would make (RFC 9293 3.10.7.4 with
- * RFC 5961 and RFC 7323), so that what it drops is not believed here. What the receivers of the world
- * do differently is decided by the ACK that follows, where it can be, and is an anomaly in any case.
+ * RFC 5961 and RFC 7323), so that what it drops is not believed here. What the receivers of the
+ * world do differently is decided by the ACK that follows, where it can be, and is an anomaly in
+ * any case.
  *
- * An RST or a FIN takes nothing away: the flow is followed on until it is forgotten, so that one that
- * never reached the receiver hides nothing.
+ * An RST or a FIN takes nothing away: the flow is followed on until it is forgotten, so that one
+ * that never reached the receiver hides nothing.
  */
 
 #include "dataplane/tap/tap_internal.h"
@@ -34,8 +35,8 @@ static void sync_dir(struct tap_dir *d, uint32_t seq)
 }
 
 /*
- * The side's SYN was not seen, so that its numbers begin with the first that we saw; and that was not
- * the first, as a mirror puts packets out of order.
+ * The side's SYN was not seen, so that its numbers begin with the first that we saw; and that was
+ * not the first, as a mirror puts packets out of order.
  */
 static void sync_earlier(struct tap_dir *d, uint32_t seq)
 {
@@ -89,7 +90,8 @@ static void take_ack(struct tap *t, struct tap_flow *f, enum tap_side side, cons
 	check_fin(t, f, d);
 }
 
-/* ---- SYN -------------------------------------------------------------------------------------- */
+/* ---- SYN --------------------------------------------------------------------------------------
+ */
 
 static void take_syn(struct tap *t, struct tap_flow *f, enum tap_side side, const struct tap_in *in)
 {
@@ -125,7 +127,8 @@ static struct tap_flow *reuse(struct tap *t, struct tap_flow *f, const struct tc
 	return tap_flow_new(t, tuple, side);
 }
 
-static void syn_in_flow(struct tap *t, struct tap_flow *f, enum tap_side side, const struct tap_in *in)
+static void syn_in_flow(struct tap *t, struct tap_flow *f, enum tap_side side,
+			const struct tap_in *in)
 {
 	const struct tcp_tuple *tuple = in->seg->tuple;
 	struct tap_dir *d = &f->dir[side], *o = &f->dir[!side];
@@ -133,7 +136,8 @@ static void syn_in_flow(struct tap *t, struct tap_flow *f, enum tap_side side, c
 
 	if (!(in->flags & TH_ACK)) {
 		if (o->seen) {
-			/* RFC 5961 4: it ends nothing. A SYN-ACK would say that it began something. */
+			/* RFC 5961 4: it ends nothing. A SYN-ACK would say that it began something.
+			 */
 			d->has_pending = true;
 			d->pending_isn = in->seq;
 			return;
@@ -163,8 +167,8 @@ static struct tap_flow *input_syn(struct tap *t, struct tap_flow *f, enum tap_si
 {
 	struct tap_dir *d;
 
-	if (f && is_closed(f) && (!(in->flags & TH_ACK) || !f->dir[side].syn ||
-				  in->seq != f->dir[side].isn)) {
+	if (f && is_closed(f) &&
+	    (!(in->flags & TH_ACK) || !f->dir[side].syn || in->seq != f->dir[side].isn)) {
 		tap_flow_end(t, f);
 		f = NULL;
 	}
@@ -189,9 +193,11 @@ static struct tap_flow *input_syn(struct tap *t, struct tap_flow *f, enum tap_si
 	return NULL;
 }
 
-/* ---- RST and FIN ------------------------------------------------------------------------------ */
+/* ---- RST and FIN ------------------------------------------------------------------------------
+ */
 
-static void input_rst(struct tap *t, struct tap_flow *f, enum tap_side side, const struct tap_in *in)
+static void input_rst(struct tap *t, struct tap_flow *f, enum tap_side side,
+		      const struct tap_in *in)
 {
 	struct tap_dir *d = &f->dir[side];
 	uint32_t at = in->seq;
@@ -208,8 +214,8 @@ static void input_rst(struct tap *t, struct tap_flow *f, enum tap_side side, con
 			tap_odd(t, f, TAP_rst_out_of_window);
 		return;
 	}
-	/* RFC 5961 3.2: only an exact RST ends the connection. What its receiver has we know by its ACK,
-	 * or, while that is under way, by what it was sent. */
+	/* RFC 5961 3.2: only an exact RST ends the connection. What its receiver has we know by its
+	 * ACK, or, while that is under way, by what it was sent. */
 	if (at == d->nxt || (d->has_ack && at == d->acked) || (d->has_fin && at == d->fin + 1) ||
 	    at == d->top) {
 		d->has_rst = true;
@@ -223,7 +229,8 @@ static void input_rst(struct tap *t, struct tap_flow *f, enum tap_side side, con
 		tap_odd(t, f, TAP_rst_out_of_window);
 }
 
-static void input_fin(struct tap *t, struct tap_flow *f, enum tap_side side, const struct tap_in *in)
+static void input_fin(struct tap *t, struct tap_flow *f, enum tap_side side,
+		      const struct tap_in *in)
 {
 	struct tap_dir *d = &f->dir[side];
 	uint32_t at = in->seq + in->len;
@@ -254,7 +261,8 @@ static bool fin_done(const struct tap_flow *f, enum tap_side side)
 	return d->has_fin && d->out == d->fin && (!f->dir[!side].seen || d->acked == d->fin + 1);
 }
 
-/* ---- segments of a flow ----------------------------------------------------------------------- */
+/* ---- segments of a flow -----------------------------------------------------------------------
+ */
 
 /* RFC 7323 5.3 (R1). Octets that the receiver has are not judged by it: they came in time. */
 static bool paws(struct tap *t, struct tap_flow *f, enum tap_side side, const struct tap_in *in)
@@ -306,7 +314,8 @@ static void input_payload(struct tap *t, struct tap_flow *f, enum tap_side side,
 	tap_text(t, f, side, in);
 }
 
-static void input_flow(struct tap *t, struct tap_flow *f, enum tap_side side, const struct tap_in *in)
+static void input_flow(struct tap *t, struct tap_flow *f, enum tap_side side,
+		       const struct tap_in *in)
 {
 	struct tap_dir *d = &f->dir[side];
 
@@ -363,7 +372,8 @@ static struct tap_flow *midstream(struct tap *t, const struct tap_in *in, enum t
 	return f;
 }
 
-static void input_bad(struct tap *t, struct tap_flow *f, enum tap_side side, const struct tap_in *in)
+static void input_bad(struct tap *t, struct tap_flow *f, enum tap_side side,
+		      const struct tap_in *in)
 {
 	TAP_COUNT(t, tcp_drop_flags);
 	if (f && f->app)

@@ -14,7 +14,7 @@ int tap_setup(void **state)
 {
 	(void)state;
 	track_options = (struct tap_options){
-		.flows = 8, .pieces = 4096, .blocks = 4096, .port = {25}, .n_ports = 1};
+		.flows = 8, .pieces = 600, .blocks = 600, .port = {25}, .n_ports = 1};
 	with_owner = false;
 	return 0;
 }
@@ -77,7 +77,8 @@ void script(struct capture *c, const char *lines)
 		enum tap_side side = lines[0] == 'C' ? TAP_CLIENT : TAP_SERVER;
 		size_t begin = n;
 
-		assert_true((lines[0] == 'C' || lines[0] == 'S') && lines[1] == ':' && lines[2] == ' ');
+		assert_true((lines[0] == 'C' || lines[0] == 'S') && lines[1] == ':' &&
+			    lines[2] == ' ');
 		for (lines += 3; *lines && *lines != '\n'; lines++)
 			buf[n++] = *lines;
 		if (*lines)
@@ -150,7 +151,8 @@ unsigned int find(const struct capture *c, enum tap_side side, const char *begin
 	return 0;
 }
 
-/* ---- playing ---------------------------------------------------------------------------------- */
+/* ---- playing ----------------------------------------------------------------------------------
+ */
 
 struct owner {
 	unsigned int refs;

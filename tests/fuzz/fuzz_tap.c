@@ -3,12 +3,13 @@
 
 /*
  * Arbitrary segments of a few flows through tracker, passive parser and report. A step is eight
- * octets and a payload: which side and flow, flags, sequence and acknowledgement as differences from
- * what would be right (so that most come near the window), window, and where in the text of a session
- * the payload begins, or that its octets are those of the input.
+ * octets and a payload: which side and flow, flags, sequence and acknowledgement as differences
+ * from what would be right (so that most come near the window), window, and where in the text of a
+ * session the payload begins, or that its octets are those of the input.
  *
- * Checked: what is printed are lines of JSON as far as braces and control characters go; octets that
- * are given in one piece never pass what the segments held; all memory that was held is given back.
+ * Checked: what is printed are lines of JSON as far as braces and control characters go; octets
+ * that are given in one piece never pass what the segments held; all memory that was held is given
+ * back.
  */
 
 #include <stdint.h>
@@ -22,12 +23,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define FLOWS 3
 
-static const char client_text[] =
-	"EHLO a\r\nMAIL FROM:<a@example.org>\r\nRCPT TO:<b@example.net>\r\nDATA\r\nSubject: x\r\n\r\n..a\r\n.\r\n"
-	"MAIL FROM:<>\r\nRCPT TO:<c@example.net>\r\nBDAT 5\r\nabcdeBDAT 3 LAST\r\nfghRSET\r\nAUTH LOGIN\r\nYQ==\r\n"
-	"STARTTLS\r\nQUIT\r\n";
+static const char client_text[] = "EHLO a\r\nMAIL FROM:<a@example.org>\r\nRCPT "
+				  "TO:<b@example.net>\r\nDATA\r\nSubject: x\r\n\r\n..a\r\n.\r\n"
+				  "MAIL FROM:<>\r\nRCPT TO:<c@example.net>\r\nBDAT 5\r\nabcdeBDAT "
+				  "3 LAST\r\nfghRSET\r\nAUTH LOGIN\r\nYQ==\r\n"
+				  "STARTTLS\r\nQUIT\r\n";
 static const char server_text[] =
-	"220 x\r\n250-x\r\n250 y\r\n250 ok\r\n550 no\r\n354 go\r\n250 done\r\n250 ok\r\n250 ok\r\n250 chunk\r\n250 last\r\n"
+	"220 x\r\n250-x\r\n250 y\r\n250 ok\r\n550 no\r\n354 go\r\n250 done\r\n250 ok\r\n250 "
+	"ok\r\n250 chunk\r\n250 last\r\n"
 	"250 reset\r\n334 YQ==\r\n535 no\r\n454 no\r\n220 tls\r\n421 bye\r\n221 bye\r\n";
 
 struct owner {
@@ -75,8 +78,10 @@ static struct side side[FLOWS][2];
 
 static size_t header(const uint8_t *b, struct side *me, const struct side *other, uint8_t h[60])
 {
-	static const int32_t off[16] = {0, 0, 0, 0, 0, 0, 0, 1, -1, 40, -40, 300, -300, 70000, -70000, 5};
-	uint32_t seq = me->nxt + (uint32_t)off[b[2] & 15], ack = other->nxt + (uint32_t)off[b[2] >> 4];
+	static const int32_t off[16] = {0,  0,  0,   0,   0,    0,     0,      1,
+					-1, 40, -40, 300, -300, 70000, -70000, 5};
+	uint32_t seq = me->nxt + (uint32_t)off[b[2] & 15],
+		 ack = other->nxt + (uint32_t)off[b[2] >> 4];
 	size_t n = 20;
 
 	memset(h, 0, 60);
@@ -101,12 +106,15 @@ static size_t step(struct tap *t, const uint8_t *b, size_t left, uint64_t *now)
 	unsigned int f = (b[0] >> 1) % FLOWS, from = b[0] & 1;
 	struct side *me = &side[f][from];
 	uint8_t h[60];
-	struct tcp_tuple tuple = {.local = {[10] = 255, 255, 198, 51, 100, 7}, .remote = {[10] = 255, 255, 192, 0, 2, 1}};
+	struct tcp_tuple tuple = {.local = {[10] = 255, 255, 198, 51, 100, 7},
+				  .remote = {[10] = 255, 255, 192, 0, 2, 1}};
 	struct owner *owner = calloc(1, sizeof(*owner));
 	const char *text = from ? server_text : client_text;
-	size_t text_n = from ? sizeof(server_text) - 1 : sizeof(client_text) - 1, n = b[4], used = 8;
+	size_t text_n = from ? sizeof(server_text) - 1 : sizeof(client_text) - 1, n = b[4],
+	       used = 8;
 	struct tap_view view[3];
-	struct tap_segment seg = {.tuple = &tuple, .header = h, .view = view, .time_us = *now, .ttl = b[7] | 64};
+	struct tap_segment seg = {
+		.tuple = &tuple, .header = h, .view = view, .time_us = *now, .ttl = b[7] | 64};
 
 	check(owner != NULL);
 	n_owners++;
@@ -129,11 +137,13 @@ static size_t step(struct tap *t, const uint8_t *b, size_t left, uint64_t *now)
 	} else {
 		/* As the session goes on: the octets of these numbers. */
 		for (size_t i = 0; i < n; i++)
-			owner->data[i] = (uint8_t)text[(me->nxt - me->isn + b[5] / 64 + i) % text_n];
+			owner->data[i] =
+				(uint8_t)text[(me->nxt - me->isn + b[5] / 64 + i) % text_n];
 	}
 	view[0] = (struct tap_view){owner->data, (uint32_t)n / 3, owner};
 	view[1] = (struct tap_view){owner->data + n / 3, 0, NULL};
-	view[2] = (struct tap_view){owner->data + n / 3, (uint32_t)(n - n / 3), b[6] & 1 ? owner : NULL};
+	view[2] = (struct tap_view){owner->data + n / 3, (uint32_t)(n - n / 3),
+				    b[6] & 1 ? owner : NULL};
 	seg.n_views = n ? 3 : 0;
 	seg.payload_len = (uint32_t)n;
 	seg.bad_checksum = b[6] == 7;
@@ -163,12 +173,13 @@ static void check_json(const char *p, size_t n)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static uint64_t counters[POSTERN_DP_COUNTER_COUNT];
-	struct tap_report_options opt = {.track = {.flows = 2, .pieces = 40, .blocks = 20, .port = {25}, .n_ports = 1},
-					 .sessions = 2,
-					 .hold = hold,
-					 .drop = drop,
-					 .counters = counters,
-					 .secret = "0123456789abcde"};
+	struct tap_report_options opt = {
+		.track = {.flows = 2, .pieces = 40, .blocks = 20, .port = {25}, .n_ports = 1},
+		.sessions = 2,
+		.hold = hold,
+		.drop = drop,
+		.counters = counters,
+		.secret = "0123456789abcde"};
 	uint64_t now = 1000000;
 	struct tap_report *r;
 	struct tap_usage u;
