@@ -28,7 +28,7 @@ static void roles(void **state)
 	} t[] = {
 		{"0=gateway", 0, ""},
 		{"17=gateway", 0, ""},
-		{"1=tap", 0, ""},
+		{"17=tap", 0, ""},
 		{"1=inline:2", -ENOTSUP, "inline is not built yet"},
 		{"1=inline:1", -EINVAL, "another ethdev port"},
 		{"1=inline:", -EINVAL, "N=inline:M"},
