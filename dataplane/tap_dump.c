@@ -25,6 +25,7 @@
 
 #include "dataplane/net/net_cksum.h"
 #include "dataplane/net/net_frag.h"
+#include "dataplane/tap/tap_decap.h"
 #include "dataplane/tap/tap_report.h"
 #include "dataplane/tap_dump.h"
 
@@ -209,8 +210,43 @@ static void segment(struct rte_mbuf *m, const struct net_head *h, const uint8_t 
 	tap_input(d.tap, &seg);
 }
 
-/* `whole`: it came out of reassembly. Takes the mbuf. */
-static void packet(struct rte_mbuf *m, bool whole)
+/* What a tunnel carries, in place of the whole. False: none that is known. */
+static bool unwrap(struct rte_mbuf *m, const struct net_head *h)
+{
+	uint32_t left = h->end - h->l4, n = left < TAP_DECAP_HEAD ? left : TAP_DECAP_HEAD, off;
+	uint8_t scratch[TAP_DECAP_HEAD], *ether;
+	const uint8_t *p = rte_pktmbuf_read(m, h->l4, n, scratch);
+	struct tap_inner in;
+
+	if (!p || !tap_decap(p, n, h->proto, &in)) {
+		count(CNT_rx_drop_ip_proto);
+		return false;
+	}
+	/* A packet without a frame gets an Ethernet header where the outer headers were. */
+	off = h->l4 + in.off - (in.type ? NET_ETHER : 0);
+	ether = (uint8_t *)rte_pktmbuf_adj(m, (uint16_t)off);
+	if (!ether || m->data_len < NET_ETHER) {
+		count(CNT_rx_drop_chain);
+		return false;
+	}
+	if (in.type) {
+		memset(ether, 0, NET_ETHER - 2);
+		net_put16(ether + NET_ETHER - 2, in.type);
+	}
+	/* What the NIC said is said of the outer packet. */
+	m->ol_flags &= ~(RTE_MBUF_F_RX_IP_CKSUM_MASK | RTE_MBUF_F_RX_L4_CKSUM_MASK);
+	count(CNT_tap_tunnelled);
+	return true;
+}
+
+static bool fragment_wanted(const struct net_head *h)
+{
+	return h->fragment_proto == NET_PROTO_TCP || h->fragment_proto == NET_PROTO_GRE ||
+	       h->fragment_proto == NET_PROTO_UDP;
+}
+
+/* `whole`: it came out of reassembly. `tunnels` that it was in. Takes the mbuf. */
+static void packet(struct rte_mbuf *m, bool whole, unsigned int tunnels)
 {
 	uint8_t scratch[NET_HEAD_TAP];
 	uint32_t n = m->pkt_len < NET_HEAD_TAP ? m->pkt_len : NET_HEAD_TAP;
@@ -227,11 +263,18 @@ static void packet(struct rte_mbuf *m, bool whole)
 			segment(m, &h, head, true);
 	} else if (h.kind == NET_KIND_TCP) {
 		segment(m, &h, head, false);
-	} else if (h.kind == NET_KIND_FRAGMENT && !whole && h.fragment_proto == NET_PROTO_TCP) {
+	} else if (h.kind == NET_KIND_TUNNEL) {
+		if (tunnels == LIMIT_TAP_TUNNELS) {
+			count(CNT_rx_drop_ip_proto);
+		} else if (unwrap(m, &h)) {
+			packet(m, false, tunnels + 1);
+			return;
+		}
+	} else if (h.kind == NET_KIND_FRAGMENT && !whole && fragment_wanted(&h)) {
 		d.frag.now_us = d.now_us;
 		m = net_frag_add(&d.frag, m, &h);
 		if (m)
-			packet(m, true);
+			packet(m, true, tunnels);
 		return;
 	} else if (h.kind == NET_KIND_FRAGMENT && whole) {
 		count(CNT_rx_drop_fragment);
@@ -256,7 +299,7 @@ static void take(struct queue *q)
 	d.counters[CNT_rx_packets]++;
 	d.counters[CNT_tap_packets]++;
 	d.counters[CNT_rx_bytes] += m->pkt_len;
-	packet(m, false);
+	packet(m, false, 0);
 }
 
 /* True: it has a packet. */

@@ -61,6 +61,11 @@ static bool parse_transport(const uint8_t *p, uint8_t proto, struct net_head *h)
 		h->kind = h->ip6 ? NET_KIND_ICMP6 : NET_KIND_ICMP;
 		return true;
 	}
+	if (h->watched && (proto == NET_PROTO_GRE || proto == NET_PROTO_UDP)) {
+		h->kind = NET_KIND_TUNNEL;
+		h->proto = proto;
+		return true;
+	}
 	return drop(h, CNT_rx_drop_ip_proto);
 }
 

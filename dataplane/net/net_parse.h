@@ -37,6 +37,8 @@
 
 #define NET_PROTO_ICMP 1
 #define NET_PROTO_TCP 6
+#define NET_PROTO_UDP 17
+#define NET_PROTO_GRE 47
 #define NET_PROTO_ICMP6 58
 
 enum net_kind {
@@ -46,6 +48,7 @@ enum net_kind {
 	NET_KIND_ICMP,
 	NET_KIND_ICMP6,
 	NET_KIND_FRAGMENT, /* of an IP datagram; l4 is where its payload begins */
+	NET_KIND_TUNNEL,   /* net_parse_tap() only: GRE or UDP, as `proto` says */
 };
 
 struct net_head {
@@ -54,6 +57,7 @@ struct net_head {
 	uint8_t ecn;
 	uint8_t fragment_proto; /* FRAGMENT: what the fragment header says follows */
 	bool ip6;
+	uint8_t proto;     /* TUNNEL */
 	bool watched;      /* net_parse_tap() */
 	bool tagged;       /* an 802.1Q tag lies in the frame */
 	uint16_t vlan;     /* its TCI */

@@ -117,6 +117,7 @@
 #define LIMIT_TAP_ENVELOPE 16384       /* octets of them, with the sender */
 #define LIMIT_TAP_OPEN_MESSAGES 8      /* of a session, whose reply has not come */
 #define LIMIT_TAP_VLANS 4              /* tags of a frame */
+#define LIMIT_TAP_TUNNELS 2            /* inside of each other */
 
 /* TLS of the server side */
 #define LIMIT_TLS_PEM (1024u * 1024)  /* ours: octets of one PEM text of configuration */

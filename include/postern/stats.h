@@ -55,6 +55,7 @@
 	X(steer_drop_low, D, "packet for another worker: receive buffers low (--rx-mbufs)") \
 	/* tap */ \
 	X(tap_packets, C, "packets of tap ports") \
+	X(tap_tunnelled, C, "packets taken out of GRE, ERSPAN or VXLAN") \
 	X(tap_segments, C, "TCP segments of followed flows on tap ports") \
 	X(tap_not_smtp, C, "TCP segments on tap ports of other ports than those watched") \
 	X(tap_no_flow, C, "segments of no flow: its SYN was not seen, or it has ended") \

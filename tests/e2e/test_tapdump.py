@@ -116,6 +116,35 @@ def conversation(net, mss=1400, fragment=0, session=SESSION):
     return out
 
 
+def outer(proto, payload, fragment=0):
+    """An Ethernet frame of the mirror's own path, or its fragments."""
+    outer.ident += 1
+    out = []
+    for off in range(0, len(payload), fragment or len(payload)):
+        part = payload[off:off + (fragment or len(payload))]
+        more = 0x2000 if off + len(part) < len(payload) else 0
+        h = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(part), outer.ident & 0xffff, off // 8 | more, 64, proto, 0)
+        h += socket.inet_aton("203.0.113.1") + socket.inet_aton("203.0.113.2")
+        h = h[:10] + struct.pack("!H", csum(h)) + h[12:]
+        out.append(b"\x02\0\0\0\0\x03\x02\0\0\0\0\x04\x08\0" + h + part)
+    return out if fragment else out[0]
+
+
+outer.ident = 0
+
+# name: (frame, IPv6 inside) to protocol and payload of the outer packet
+TUNNELS = {
+    "gre": lambda f, v6: (47, struct.pack("!HH", 0, 0x6558) + f),
+    "gre with checksum, key, sequence": lambda f, v6: (47, struct.pack("!HHIII", 0xb000, 0x6558, 0, 7, 8) + f),
+    "gre of IP": lambda f, v6: (47, struct.pack("!HH", 0, 0x86dd if v6 else 0x0800) + f[14:]),
+    "erspan 1": lambda f, v6: (47, struct.pack("!HH", 0, 0x88be) + f),
+    "erspan 2": lambda f, v6: (47, struct.pack("!HHIII", 0x1000, 0x88be, 1, 0x10000000, 0) + f),
+    "erspan 3": lambda f, v6: (47, struct.pack("!HHIIII", 0x1000, 0x22eb, 1, 0x20000000, 0, 0) + f),
+    "erspan 3, subheader": lambda f, v6: (47, struct.pack("!HHIIIIQ", 0x1000, 0x22eb, 1, 0x20000000, 0, 1, 0) + f),
+    "vxlan": lambda f, v6: (17, struct.pack("!HHHHII", 5, 4789, 16 + len(f), 0, 0x08000000, 0x100) + f),
+}
+
+
 def pcap(path, frames, snap=65535):
     with open(path, "wb") as f:
         f.write(struct.pack("<IHHiIII", 0xa1b2c3d4, 2, 4, 0, 0, snap, 1))
@@ -186,6 +215,25 @@ def main():
         lines = dump(cap)
         assert [m["incomplete"] for m in lines if m["type"] == "message"] == ["gap,1400"], lines
     print("fragments: in every order the same message")
+
+    # mirror feeds in tunnels, and one inside of another; the outer packet in fragments
+    for v6 in (False, True):
+        net = Net(v6)
+        frames = flat(conversation(net))
+        for name, wrap in TUNNELS.items():
+            pcap(cap, [outer(*wrap(f, v6)) for f in frames])
+            c = expect(dump(cap), net)
+            assert c["tap_tunnelled"] == len(frames), (name, c)
+        vx, gre = TUNNELS["vxlan"], TUNNELS["gre"]
+        pcap(cap, [outer(*gre(outer(*vx(f, v6)), False)) for f in frames])
+        assert expect(dump(cap), net)["tap_tunnelled"] == 2 * len(frames)
+        pcap(cap, [outer(*vx(outer(*gre(outer(*vx(f, v6)), False)), False)) for f in frames])
+        assert dump(cap)[-1]["counters"]["rx_drop_ip_proto"] == len(frames)
+        pcap(cap, flat([outer(*gre(f, v6), fragment=800) for f in frames]))
+        expect(dump(cap), net)
+    pcap(cap, [outer(17, struct.pack("!HHHH", 1, 53, 20, 0) + bytes(12)), outer(47, b"\xff" * 60), outer(47, b"\0\0")])
+    assert dump(cap)[-1]["counters"]["rx_drop_ip_proto"] == 3
+    print("GRE, ERSPAN and VXLAN: the same message")
 
     # checksums
     net = Net(bad=True)

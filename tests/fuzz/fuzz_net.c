@@ -13,6 +13,7 @@
 
 #include "dataplane/net/net_cksum.h"
 #include "dataplane/net/net_parse.h"
+#include "dataplane/tap/tap_decap.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -70,6 +71,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (h.kind == NET_KIND_ICMP || h.kind == NET_KIND_ICMP6) {
 			if (net_parse_icmp_error(p, len, h.ip6, &q))
 				require(!h.ip6 || q.mtu == 0 || q.mtu >= NET_MIN_MTU6);
+		}
+		if (h.kind == NET_KIND_TUNNEL) {
+			size_t k = len < TAP_DECAP_HEAD ? len : TAP_DECAP_HEAD;
+			uint8_t *outer = malloc(k ? k : 1);
+			struct tap_inner in;
+
+			if (outer) {
+				memcpy(outer, p, k);
+				if (tap_decap(outer, k, h.proto, &in))
+					require(in.off < k);
+			}
+			free(outer);
 		}
 		net_cksum_fold(net_cksum_add(0, p, len));
 	} else {
