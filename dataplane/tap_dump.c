@@ -80,8 +80,7 @@ static void on_signal(int sig)
 	d.signalled = sig;
 }
 
-/* ---- ports ------------------------------------------------------------------------------------
- */
+/* ---- ports ---- */
 
 static void start_port(unsigned int i)
 {
@@ -145,8 +144,7 @@ static void look_at_stats(void)
 	}
 }
 
-/* ---- packets ----------------------------------------------------------------------------------
- */
+/* ---- packets ---- */
 
 static void hold(void *owner)
 {
@@ -335,8 +333,7 @@ static unsigned int poll_ports(void)
 	return total;
 }
 
-/* ---- start and end ----------------------------------------------------------------------------
- */
+/* ---- start and end ---- */
 
 static void make_report(uint32_t mbufs)
 {

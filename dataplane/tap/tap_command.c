@@ -21,7 +21,7 @@ bool tap_is_command(struct str line)
 	case VERB_MAIL:
 	case VERB_RCPT:
 		/* Parameters that we do not offer others do. */
-		return !c.fault || c.fault == SAY_UNKNOWN_PARAM;
+		return !c.fault || c.fault == SAY_UNKNOWN_PARAM || c.fault == SAY_BAD_PARAM;
 	default:
 		/* DATA, NOOP and HELP are words as well. */
 		return false;

@@ -182,12 +182,12 @@ static bool hole(const struct tap_flow *f, enum tap_side side, uint32_t *to)
 {
 	const struct tap_dir *d = &f->dir[side];
 
-	if (!d->synced)
+	if (!d->synced || !d->seen) /* a side that is not in the capture has no gaps */
 		return false;
 	if (!f->dir[!side].seen) {
-		if (d->ooo)
-			*to = d->ooo->seq;
-		return d->ooo != NULL;
+		/* A FIN behind octets that are not there says that they were. */
+		*to = d->ooo ? d->ooo->seq : d->has_fin ? d->fin : d->nxt;
+		return seq_gt(*to, d->nxt);
 	}
 	*to = acked_to(d);
 	if (!d->has_ack || seq_le(*to, d->nxt) || fin_missing(d))

@@ -83,8 +83,7 @@ static void put_anomalies(FILE *out, uint64_t mask)
 	fputc(']', out);
 }
 
-/* ---- of the parser ----------------------------------------------------------------------------
- */
+/* ---- of the parser ---- */
 
 static void begin(void *owner, struct tap_message *m)
 {
@@ -189,8 +188,7 @@ static const struct tap_smtp_ops smtp_ops = {.begin = begin,
 					     .encrypted = encrypted,
 					     .closed = closed};
 
-/* ---- of the tracker ---------------------------------------------------------------------------
- */
+/* ---- of the tracker ---- */
 
 static void name_end(char *out, size_t cap, const uint8_t addr[16], uint16_t port)
 {

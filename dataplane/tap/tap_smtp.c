@@ -20,8 +20,7 @@ void tap_smtp_anomaly(struct tap_smtp_session *s, enum tap_anomaly what)
 	s->pool->ops->anomaly(s->owner, what);
 }
 
-/* ---- content ----------------------------------------------------------------------------------
- */
+/* ---- content ---- */
 
 static void sink(void *ctx, const uint8_t *p, size_t n)
 {
@@ -98,8 +97,7 @@ static size_t take_chunk(struct tap_smtp_session *s, const uint8_t *p, size_t n)
 	return k;
 }
 
-/* ---- lines ------------------------------------------------------------------------------------
- */
+/* ---- lines ---- */
 
 /* Up to and with an LF into line[]. *whole: it is there. */
 static size_t take_line(struct tap_smtp_session *s, const uint8_t *p, size_t n, bool *whole)
@@ -189,8 +187,7 @@ static size_t take_peek(struct tap_smtp_session *s, const uint8_t *p, size_t n)
 	return k;
 }
 
-/* ---- TLS --------------------------------------------------------------------------------------
- */
+/* ---- TLS ---- */
 
 static void to_tls(struct tap_smtp_session *s)
 {
@@ -220,8 +217,7 @@ static size_t take_tls(struct tap_smtp_session *s, const uint8_t *p, size_t n)
 	return n;
 }
 
-/* ---- the client -------------------------------------------------------------------------------
- */
+/* ---- the client ---- */
 
 /* True: go on without the reply. */
 static bool without_reply(struct tap_smtp_session *s, unsigned int how)
@@ -301,8 +297,7 @@ size_t tap_smtp_data(struct tap_smtp_session *s, enum tap_side side, const uint8
 	return n;
 }
 
-/* ---- gaps -------------------------------------------------------------------------------------
- */
+/* ---- gaps ---- */
 
 static void resync(struct tap_smtp_session *s)
 {

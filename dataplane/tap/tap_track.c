@@ -44,12 +44,12 @@ static void sync_earlier(struct tap_dir *d, uint32_t seq)
 		sync_dir(d, seq);
 }
 
-/* ---- ACK and window -------------------------------------------------------------------------- */
+/* ---- ACK and window ---- */
 
 static void check_fin(struct tap *t, struct tap_flow *f, struct tap_dir *d)
 {
 	/* The receiver has more than the FIN that we saw: it was none for it. */
-	if (d->has_fin && seq_gt(d->acked, d->fin + 1)) {
+	if (d->has_fin && d->has_ack && seq_gt(d->acked, d->fin + 1)) {
 		d->has_fin = false;
 		tap_odd(t, f, TAP_fin_false);
 	}
@@ -90,8 +90,7 @@ static void take_ack(struct tap *t, struct tap_flow *f, enum tap_side side, cons
 	check_fin(t, f, d);
 }
 
-/* ---- SYN --------------------------------------------------------------------------------------
- */
+/* ---- SYN ---- */
 
 static void take_syn(struct tap *t, struct tap_flow *f, enum tap_side side, const struct tap_in *in)
 {
@@ -162,13 +161,25 @@ static void syn_in_flow(struct tap *t, struct tap_flow *f, enum tap_side side,
 	take_syn(t, f, side, in);
 }
 
+/*
+ * Does the SYN begin a new flow by itself? Behind an RST it does not: the RST may not have reached
+ * its receiver, as the SYN may not; the other side's SYN-ACK tells.
+ */
+static bool may_begin(const struct tap_flow *f, enum tap_side side, const struct tap_in *in)
+{
+	const struct tap_dir *d = &f->dir[side], *o = &f->dir[!side];
+
+	if (!is_closed(f) || (in->flags & TH_ACK && d->syn && in->seq == d->isn))
+		return false;
+	return !f->app || !o->seen || !(d->has_rst || o->has_rst);
+}
+
 static struct tap_flow *input_syn(struct tap *t, struct tap_flow *f, enum tap_side side,
 				  const struct tap_in *in)
 {
 	struct tap_dir *d;
 
-	if (f && is_closed(f) &&
-	    (!(in->flags & TH_ACK) || !f->dir[side].syn || in->seq != f->dir[side].isn)) {
+	if (f && may_begin(f, side, in)) {
 		tap_flow_end(t, f);
 		f = NULL;
 	}
@@ -193,8 +204,7 @@ static struct tap_flow *input_syn(struct tap *t, struct tap_flow *f, enum tap_si
 	return NULL;
 }
 
-/* ---- RST and FIN ------------------------------------------------------------------------------
- */
+/* ---- RST and FIN ---- */
 
 static void input_rst(struct tap *t, struct tap_flow *f, enum tap_side side,
 		      const struct tap_in *in)
@@ -261,8 +271,7 @@ static bool fin_done(const struct tap_flow *f, enum tap_side side)
 	return d->has_fin && d->out == d->fin && (!f->dir[!side].seen || d->acked == d->fin + 1);
 }
 
-/* ---- segments of a flow -----------------------------------------------------------------------
- */
+/* ---- segments of a flow ---- */
 
 /* RFC 7323 5.3 (R1). Octets that the receiver has are not judged by it: they came in time. */
 static bool paws(struct tap *t, struct tap_flow *f, enum tap_side side, const struct tap_in *in)
@@ -349,10 +358,10 @@ static void input_flow(struct tap *t, struct tap_flow *f, enum tap_side side,
 	if (in->flags & TH_FIN)
 		input_fin(t, f, side, in);
 	tap_pump(t, f, TAP_PUMP);
-	if (fin_done(f, side) && (fin_done(f, !side) || !f->dir[!side].seen))
+	if (fin_done(f, side) && fin_done(f, !side))
 		tap_flow_close(t, f);
-	else if (f->dir[0].has_fin && f->dir[1].has_fin)
-		tap_flow_list(t, f, TAP_LIST_CLOSED);
+	else if (f->dir[side].has_fin && (f->dir[!side].has_fin || !f->dir[!side].seen))
+		tap_flow_list(t, f, TAP_LIST_CLOSED); /* followed on: nobody acknowledged it yet */
 }
 
 static struct tap_flow *midstream(struct tap *t, const struct tap_in *in, enum tap_side side)

@@ -33,6 +33,15 @@ static void test_rst(void **state)
 	s.seq = base.seg[at].seq;
 	insert(&c, at, &s);
 	expect_odd("data_after_rst");
+	/* The same with a SYN behind it that did not reach the server either. */
+	c = base;
+	insert(&c, at, &s);
+	s.flags = SYN;
+	s.seq = base.seg[at].seq + 1000000;
+	insert(&c, at + 1, &s);
+	assert_int_equal(lines_with(play(&c), SHA "\",\"complete\":true"), 1);
+	assert_int_equal(lines_with(play(&c), "\"anomalies\":[\"data_after_rst\",\"syn_in_flow\"]"),
+			 1);
 	/* A true one: nothing odd; what was under way is told as it is. */
 	c = base;
 	c.n = find(&base, TAP_CLIENT, "text");
@@ -68,6 +77,11 @@ static void test_fin(void **state)
 	out = play(&c);
 	assert_int_equal(lines_with(out, SHA "\",\"complete\":true"), 1);
 	assert_int_equal(lines_with(out, "\"anomalies\":[\"data_after_fin\",\"fin_false\"]"), 1);
+	/* The same without ACKs in the capture. */
+	only(TAP_CLIENT);
+	out = play(&c);
+	assert_int_equal(lines_with(out, SHA "\",\"complete\":true"), 1);
+	assert_int_equal(lines_with(out, "\"anomalies\":[\"data_after_fin\"]"), 1);
 	/* Beyond the window. */
 	c = base;
 	s.seq += 100000;

@@ -340,32 +340,44 @@ static void test_gaps_bdat(void **state)
 	one(out, HELLO_TEXT "\"bdat\":true,\"reply\":\"250 two\"");
 }
 
-/* One direction alone. */
-static void test_one_way(void **state)
+/* Of these lines the client's alone. */
+static const char *one_sided(const char *lines)
 {
-	const char *out;
-
-	(void)state;
 	memset(&c, 0, sizeof(c));
 	handshake(&c, 1, 1);
-	script(&c,
-	       HELLO "C: AUTH LOGIN\nC: dXNlcg==\nC: cGFzcw==\nC: STARTTLS\n" ENVELOPE
-		     "C: DATA\nC: RSET\nC: MAIL FROM:<c@example.org>\nC: RCPT "
-		     "TO:<d@example.net>\nC: DATA\n"
-		     "C: hello\nC: .\nC: MAIL FROM:<e@example.org>\nC: RCPT TO:<f@example.net>\n"
-		     "C: BDAT 7 LAST\nC: hello\nC: QUIT\n");
+	script(&c, lines);
 	goodbye(&c);
 	for (unsigned int i = 0; i < c.n;)
 		if (c.seg[i].side == TAP_CLIENT)
 			i++;
 		else
 			take_out(&c, i);
-	out = play(&c);
+	return play(&c);
+}
+
+/* One direction alone. */
+static void test_one_way(void **state)
+{
+	static const char two[] =
+		HELLO "C: AUTH LOGIN\nC: dXNlcg==\nC: cGFzcw==\nC: STARTTLS\n" ENVELOPE
+		      "C: DATA\nC: RSET\nC: MAIL FROM:<c@example.org>\nC: RCPT "
+		      "TO:<d@example.net>\nC: DATA\n"
+		      "C: hello\nC: .\nC: MAIL FROM:<e@example.org>\nC: RCPT TO:<f@example.net>\n"
+		      "C: BDAT 7 LAST\nC: hello\nC: QUIT\n";
+	const char *out;
+
+	(void)state;
+	out = one_sided(two);
 	one(out, "\"c@example.org\",\"rcpt_to\":[\"d@example.net\"],\"rcpt_refused\":[]," HELLO_TEXT
 		 "\"bdat\":false,\"reply\":null,\"anomalies\":[]");
 	one(out, "\"e@example.org\",\"rcpt_to\":[\"f@example.net\"],\"rcpt_refused\":[]," HELLO_TEXT
 		 "\"bdat\":true,\"reply\":null,\"anomalies\":[]");
 	assert_int_equal(lines_with(out, "\n"), 2);
+	/* AUTH whose reply nobody saw, then MAIL with what we do not offer. */
+	one(one_sided("C: AUTH PLAIN AGEAYg==\nC: MAIL FROM:<a@example.org> BODY=BINARYMIME\n"
+		      "C: RCPT TO:<b@example.net>\nC: BDAT 7 LAST\nC: hello\nC: QUIT\n"),
+	    FROM_A HELLO_TEXT "\"bdat\":true,\"reply\":null,\"anomalies\":[]");
+	(void)one_sided(two);
 	/* A gap in content: nothing says where it ends, so the next message begins at its MAIL. */
 	take_out(&c, find(&c, TAP_CLIENT, "hello"));
 	out = play(&c);

@@ -151,8 +151,7 @@ unsigned int find(const struct capture *c, enum tap_side side, const char *begin
 	return 0;
 }
 
-/* ---- playing ----------------------------------------------------------------------------------
- */
+/* ---- playing ---- */
 
 struct owner {
 	unsigned int refs;
