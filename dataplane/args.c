@@ -9,11 +9,12 @@
 
 enum {
 	OPT_SOCKET_GID = 256, OPT_CONTROL_UID, OPT_HALF_OPEN, OPT_TIME_WAIT, OPT_BLOCKS, OPT_STREAMS, OPT_LINES, OPT_REPLIES,
-	OPT_MAX_TLS, OPT_TLS_THREADS, OPT_TLS_CPUS, OPT_RX_MBUFS, OPT_RX_DESC, OPT_MBUF_SIZE, OPT_IDLE, OPT_MTU, OPT_NO_OFFLOADS, OPT_KEEP_PRIVILEGES
+	OPT_MAX_TLS, OPT_TLS_THREADS, OPT_TLS_CPUS, OPT_RX_MBUFS, OPT_RX_DESC, OPT_MBUF_SIZE, OPT_IDLE, OPT_MTU, OPT_NO_OFFLOADS, OPT_KEEP_PRIVILEGES,
+	OPT_TAP_DUMP, OPT_TAP_PORTS, OPT_TAP_MIDSTREAM, OPT_TAP_NO_CHECKSUMS
 };
 
 static const struct argp_option options[] = {
-	{"port", 'p', "N=ROLE", 0, "ethdev port N and what it does: gateway", 1},
+	{"port", 'p', "N=ROLE", 0, "ethdev port N and what it does: gateway; with --tap-dump: tap", 1},
 	{"socket", 's', "PATH", 0, "UNIX socket for control (/run/postern/dataplane.sock)", 1},
 	{"socket-gid", OPT_SOCKET_GID, "GID", 0, "group of the socket file", 1},
 	{"control-uid", OPT_CONTROL_UID, "UID", 0, "user besides root who may connect as control", 1},
@@ -37,6 +38,12 @@ static const struct argp_option options[] = {
 	{"mtu", OPT_MTU, "OCTETS", 0, "MTU of the ports (0: what the device has)", 3},
 	{"no-offloads", OPT_NO_OFFLOADS, NULL, 0, "checksums in software", 3},
 	{"keep-privileges", OPT_KEEP_PRIVILEGES, NULL, 0, "do not drop capabilities (for a debugger)", 3},
+	{"tap-dump", OPT_TAP_DUMP, NULL, 0, "watch tap ports (by default port 0) without control: a JSON line "
+	 "for each message and anomaly on standard output; ends with the capture file or on a signal", 4},
+	{"tap-ports", OPT_TAP_PORTS, "LIST", 0, "TCP ports of the servers watched (25)", 4},
+	{"tap-midstream", OPT_TAP_MIDSTREAM, NULL, 0, "watch connections as well whose begin was not seen", 4},
+	{"tap-ignore-checksums", OPT_TAP_NO_CHECKSUMS, NULL, 0, "believe packets with a bad checksum: the "
+	 "capture was made where the NIC fills them in", 4},
 	{0},
 };
 
@@ -91,6 +98,39 @@ static void parse_cpus(struct args *a, const char *text, struct argp_state *stat
 	a->has_tls_cpus = true;
 }
 
+static void parse_tap_ports(struct args *a, const char *text, struct argp_state *state)
+{
+	const char *p = text;
+
+	a->n_tap_ports = 0;
+	do {
+		char *end;
+		unsigned long v = strtoul(p, &end, 10);
+
+		if (end == p || (*end && *end != ',') || !v || v > UINT16_MAX ||
+		    a->n_tap_ports == TAP_MAX_PORTS)
+			argp_error(state, "--tap-ports=%s: expected a list like 25,587, at most %d", text,
+				   TAP_MAX_PORTS);
+		a->tap_port[a->n_tap_ports++] = (uint16_t)v;
+		p = *end ? end + 1 : end;
+	} while (*p);
+}
+
+/* Of the ports, when all are known. */
+static void check_ports(struct args *a, struct argp_state *state)
+{
+	if (!a->n_ports && a->tap_dump)
+		a->port[a->n_ports++] = (struct port_arg){.role = PORT_TAP};
+	if (!a->n_ports)
+		argp_error(state, "no port: give at least one --port N=gateway behind \"--\"");
+	for (unsigned int i = 0; i < a->n_ports; i++) {
+		if (a->port[i].role == PORT_TAP && !a->tap_dump)
+			argp_error(state, "--port %u=tap: watched with --tap-dump only", a->port[i].port_id);
+		if (a->port[i].role != PORT_TAP && a->tap_dump)
+			argp_error(state, "--port %u=gateway: --tap-dump is for tap ports", a->port[i].port_id);
+	}
+}
+
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
 	struct args *a = state->input;
@@ -118,9 +158,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case OPT_MTU: a->mtu = (uint16_t)number(state, "mtu", arg, 0, 9600); break;
 	case OPT_NO_OFFLOADS: a->no_offloads = true; break;
 	case OPT_KEEP_PRIVILEGES: a->keep_privileges = true; break;
+	case OPT_TAP_DUMP: a->tap_dump = true; break;
+	case OPT_TAP_PORTS: parse_tap_ports(a, arg, state); break;
+	case OPT_TAP_MIDSTREAM: a->tap_midstream = true; break;
+	case OPT_TAP_NO_CHECKSUMS: a->tap_no_checksums = true; break;
 	case ARGP_KEY_END:
-		if (!a->n_ports)
-			argp_error(state, "no port: give at least one --port N=gateway behind \"--\"");
+		check_ports(a, state);
 		break;
 	default: return ARGP_ERR_UNKNOWN;
 	}
@@ -149,6 +192,8 @@ void args_parse(int argc, char **argv, struct args *out)
 		.max_tls = 65536,
 		.tls_threads = 1,
 		.mbuf_size = 2048,
+		.tap_port = {25},
+		.n_tap_ports = 1,
 	};
 	argp_parse(&argp, argc, argv, 0, NULL, out);
 	if (out->max_tls > out->max_sessions)

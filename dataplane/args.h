@@ -10,6 +10,7 @@
 
 #include "dataplane/net/net.h"
 #include "dataplane/port/port.h"
+#include "dataplane/tap/tap.h"
 
 struct args {
 	struct port_arg port[NET_MAX_PORTS];
@@ -35,6 +36,11 @@ struct args {
 	uint16_t mtu;
 	bool no_offloads;
 	bool keep_privileges;      /* for debuggers */
+	bool tap_dump;             /* watch, print, end: no control, no workers */
+	bool tap_midstream;        /* flows without a SYN as well */
+	bool tap_no_checksums;     /* of IP and TCP: not looked at */
+	uint16_t tap_port[TAP_MAX_PORTS]; /* TCP ports of servers that are watched */
+	unsigned int n_tap_ports;
 };
 
 /* Ends the process with a message on a usage error, or after --help. */

@@ -27,6 +27,7 @@
 
 #include "dataplane/args.h"
 #include "dataplane/privileges.h"
+#include "dataplane/tap_dump.h"
 #include "dataplane/worker.h"
 
 #define MBUF_CACHE 256
@@ -589,6 +590,8 @@ int main(int argc, char **argv)
 		die("EAL does not start: %s", rte_strerror(rte_errno));
 	argv[used] = argv[0];
 	args_parse(argc - used, argv + used, &dp.args);
+	if (dp.args.tap_dump)
+		return tap_dump(&dp.args);
 	dp.n_workers = rte_lcore_count() - 1;
 	if (!dp.n_workers || dp.n_workers > HANDOFF_MAX_WORKERS)
 		die("%u lcores: one is for the link to control, and 1 to %u for workers (-l, --lcores)",

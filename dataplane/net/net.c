@@ -64,10 +64,11 @@ struct net *net_new(const struct net_options *opt)
 	}
 	rc = take_options(net, opt);
 	if (!rc) {
+		net->frag.counters = net->cnt;
 		/* The table's clock is any monotonic count: ours is in microseconds. */
-		net->frag = rte_ip_frag_table_create(rte_align32pow2(datagrams), 4, datagrams,
+		net->frag.table = rte_ip_frag_table_create(rte_align32pow2(datagrams), 4, datagrams,
 						     NET_FRAGMENT_US, opt->socket);
-		if (!net->frag)
+		if (!net->frag.table)
 			rc = -ENOMEM;
 	}
 	if (rc) {
@@ -85,8 +86,8 @@ void net_free(struct net *net)
 	for (unsigned int i = 0; i < NET_MAX_PORTS; i++)
 		for (unsigned int k = 0; k < net->port[i].n_tx; k++)
 			rte_pktmbuf_free(net->port[i].tx[k]);
-	rte_ip_frag_free_death_row(&net->death, 0);
-	rte_ip_frag_table_destroy(net->frag);
+	rte_ip_frag_free_death_row(&net->frag.death, 0);
+	rte_ip_frag_table_destroy(net->frag.table);
 	rte_free(net);
 }
 
@@ -212,7 +213,8 @@ void net_tick(struct net *net, uint64_t now_us)
 	if (now_us - net->slice_us >= NET_SLICE_US) {
 		net->slice_us = now_us;
 		fill_budgets(net);
-		net_frag_expire(net);
+		net->frag.now_us = now_us;
+		net_frag_expire(&net->frag);
 	}
 	if (net->worker != 0)
 		return;

@@ -12,10 +12,10 @@
 #include "dataplane/net/net_cksum.h"
 #include "dataplane/net/net_priv.h"
 
-static void bury(struct net *net)
+void net_frag_bury(struct net_frag *f)
 {
-	net->cnt[CNT_rx_drop_fragment] += net->death.cnt;
-	rte_ip_frag_free_death_row(&net->death, 0);
+	f->counters[CNT_rx_drop_fragment] += f->death.cnt;
+	rte_ip_frag_free_death_row(&f->death, 0);
 }
 
 /* The padding of a short frame would become part of the datagram. */
@@ -44,47 +44,41 @@ static void trim(struct rte_mbuf *m, uint32_t end)
 	}
 }
 
-static struct rte_mbuf *reassemble4(struct net *net, struct rte_mbuf *m, const struct net_head *h)
+static struct rte_mbuf *reassemble4(struct net_frag *f, struct rte_mbuf *m, const struct net_head *h)
 {
 	struct rte_ipv4_hdr *ip = rte_pktmbuf_mtod_offset(m, struct rte_ipv4_hdr *, h->l3);
 
-	return rte_ipv4_frag_reassemble_packet(net->frag, &net->death, m, net->now_us, ip);
+	return rte_ipv4_frag_reassemble_packet(f->table, &f->death, m, f->now_us, ip);
 }
 
-static struct rte_mbuf *reassemble6(struct net *net, struct rte_mbuf *m, const struct net_head *h)
+static struct rte_mbuf *reassemble6(struct net_frag *f, struct rte_mbuf *m, const struct net_head *h)
 {
 	struct rte_ipv6_hdr *ip = rte_pktmbuf_mtod_offset(m, struct rte_ipv6_hdr *, h->l3);
-	struct rte_ipv6_fragment_ext *f = (struct rte_ipv6_fragment_ext *)(ip + 1);
+	struct rte_ipv6_fragment_ext *ext = (struct rte_ipv6_fragment_ext *)(ip + 1);
 
-	return rte_ipv6_frag_reassemble_packet(net->frag, &net->death, m, net->now_us, ip, f);
+	return rte_ipv6_frag_reassemble_packet(f->table, &f->death, m, f->now_us, ip, ext);
 }
 
-struct rte_mbuf *net_reassemble(struct net *net, const struct net_item *it)
+struct rte_mbuf *net_frag_add(struct net_frag *f, struct rte_mbuf *m, const struct net_head *h)
 {
-	const struct net_head *h = &it->h;
-	struct rte_mbuf *m = it->m, *whole;
+	struct rte_mbuf *whole;
 
-	if (net_rx_low(m, 2 * net->rx_reserve)) {
-		net_count(net, CNT_rx_drop_fragment_low);
-		rte_pktmbuf_free(m);
-		return NULL;
-	}
 	trim(m, h->end);
 	/* The library reads and writes headers in the first mbuf, and keeps the chain's lengths
 	 * there: what is spread thinner is refused. */
 	if (m->data_len < h->l4 || m->pkt_len != h->end || !RTE_MBUF_DIRECT(m) ||
 	    rte_mbuf_refcnt_read(m) != 1) {
-		net_count(net, CNT_rx_drop_fragment);
+		f->counters[CNT_rx_drop_fragment]++;
 		rte_pktmbuf_free(m);
 		return NULL;
 	}
 	m->l2_len = h->l3;
 	m->l3_len = (uint16_t)(h->l4 - h->l3);
-	whole = h->ip6 ? reassemble6(net, m, h) : reassemble4(net, m, h);
-	bury(net);
+	whole = h->ip6 ? reassemble6(f, m, h) : reassemble4(f, m, h);
+	net_frag_bury(f);
 	if (!whole)
 		return NULL;
-	net_count(net, CNT_rx_reassembled);
+	f->counters[CNT_rx_reassembled]++;
 	/* What the NIC said of the first fragment says nothing of the datagram. */
 	whole->ol_flags &= ~(RTE_MBUF_F_RX_IP_CKSUM_MASK | RTE_MBUF_F_RX_L4_CKSUM_MASK);
 	if (!h->ip6) {
@@ -96,8 +90,19 @@ struct rte_mbuf *net_reassemble(struct net *net, const struct net_item *it)
 	return whole;
 }
 
-void net_frag_expire(struct net *net)
+void net_frag_expire(struct net_frag *f)
 {
-	rte_ip_frag_table_del_expired_entries(net->frag, &net->death, net->now_us);
-	bury(net);
+	rte_ip_frag_table_del_expired_entries(f->table, &f->death, f->now_us);
+	net_frag_bury(f);
+}
+
+struct rte_mbuf *net_reassemble(struct net *net, const struct net_item *it)
+{
+	if (net_rx_low(it->m, 2 * net->rx_reserve)) {
+		net_count(net, CNT_rx_drop_fragment_low);
+		rte_pktmbuf_free(it->m);
+		return NULL;
+	}
+	net->frag.now_us = net->now_us;
+	return net_frag_add(&net->frag, it->m, &it->h);
 }

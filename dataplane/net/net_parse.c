@@ -61,6 +61,11 @@ static bool parse_transport(const uint8_t *p, uint8_t proto, struct net_head *h)
 		h->kind = h->ip6 ? NET_KIND_ICMP6 : NET_KIND_ICMP;
 		return true;
 	}
+	if (h->watched && (proto == NET_PROTO_GRE || proto == NET_PROTO_UDP)) {
+		h->kind = NET_KIND_TUNNEL;
+		h->proto = proto;
+		return true;
+	}
 	return drop(h, CNT_rx_drop_ip_proto);
 }
 
@@ -122,7 +127,7 @@ static bool parse_ip4(const uint8_t *p, size_t total, bool verify, struct net_he
 	h->end = h->l3 + len;
 	net_map4(h->tuple.remote, ip + 12);
 	net_map4(h->tuple.local, ip + 16);
-	if (!net_source_possible(h->tuple.remote, false))
+	if (!h->watched && !net_source_possible(h->tuple.remote, false))
 		return drop(h, CNT_rx_drop_source);
 	frag = net_be16(ip + 6);
 	if ((frag & 0x3fff) == 0)
@@ -237,9 +242,9 @@ static bool parse_ip6(const uint8_t *p, size_t total, struct net_head *h)
 	memcpy(h->tuple.remote, ip + 8, 16);
 	memcpy(h->tuple.local, ip + 24, 16);
 	/* Our own tables hold IPv4 in mapped form: on the wire it is an attempt to be one. */
-	if (net_is_mapped4(h->tuple.local))
+	if (net_is_mapped4(h->tuple.local) || (h->watched && net_is_mapped4(h->tuple.remote)))
 		return drop(h, CNT_rx_drop_not_ours);
-	if (!net_source_possible(h->tuple.remote, true)) {
+	if (!h->watched && !net_source_possible(h->tuple.remote, true)) {
 		static const uint8_t unspecified[16];
 
 		/* RFC 4861 7.1.1: duplicate address detection asks from ::. */
@@ -247,6 +252,24 @@ static bool parse_ip6(const uint8_t *p, size_t total, struct net_head *h)
 			return drop(h, CNT_rx_drop_source);
 	}
 	return parse_ext(p, ip[6], h);
+}
+
+static bool parse_network(const uint8_t *p, size_t total, uint16_t type, bool verify_ip,
+			  struct net_head *h)
+{
+	switch (type) {
+	case 0x0800:
+		return parse_ip4(p, total, verify_ip, h);
+	case 0x86dd:
+		return parse_ip6(p, total, h);
+	case 0x0806:
+		h->kind = NET_KIND_ARP;
+		h->l4 = h->l3;
+		h->end = (uint32_t)total;
+		return true;
+	default:
+		return drop(h, CNT_rx_drop_ethertype);
+	}
 }
 
 bool net_parse(const uint8_t *p, size_t n, size_t total, bool verify_ip, struct net_head *h)
@@ -270,17 +293,33 @@ bool net_parse(const uint8_t *p, size_t n, size_t total, bool verify_ip, struct 
 		type = net_be16(p + 16);
 		h->l3 += NET_VLAN;
 	}
-	switch (type) {
-	case 0x0800:
-		return parse_ip4(p, total, verify_ip, h);
-	case 0x86dd:
-		return parse_ip6(p, total, h);
-	case 0x0806:
-		h->kind = NET_KIND_ARP;
-		h->l4 = h->l3;
-		h->end = (uint32_t)total;
-		return true;
-	default:
-		return drop(h, CNT_rx_drop_ethertype);
+	return parse_network(p, total, type, verify_ip, h);
+}
+
+static bool is_tag(uint16_t type)
+{
+	return type == 0x8100 || type == 0x88a8 || type == 0x9100;
+}
+
+bool net_parse_tap(const uint8_t *p, size_t n, size_t total, bool verify_ip, struct net_head *h)
+{
+	uint16_t type;
+
+	memset(h, 0, sizeof(*h));
+	h->watched = true;
+	if (n < NET_ETHER || total < n || (n < NET_HEAD_TAP && n < total))
+		return drop(h, CNT_rx_drop_short);
+	h->dst_mac = p;
+	h->src_mac = p + 6;
+	type = net_be16(p + 12);
+	h->l3 = NET_ETHER;
+	for (unsigned int tags = 0; is_tag(type) && tags < LIMIT_TAP_VLANS; tags++) {
+		if (n < h->l3 + (size_t)NET_VLAN)
+			return drop(h, CNT_rx_drop_short);
+		h->tagged = true;
+		h->vlan = net_be16(p + h->l3);
+		type = net_be16(p + h->l3 + 2);
+		h->l3 += NET_VLAN;
 	}
+	return parse_network(p, total, type, verify_ip, h);
 }

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "dataplane/tcp/tcp.h"
+#include "postern/limits.h"
 
 #define NET_ETHER 14
 #define NET_VLAN 4
@@ -31,8 +32,13 @@
 /* Octets from the start of the frame in which all headers of an acceptable packet lie. */
 #define NET_HEAD (NET_ETHER + NET_VLAN + NET_IP6 + NET_EXT_OCTETS + 60)
 
+/* The same of a frame of a mirror port, which may be tagged LIMIT_TAP_VLANS times. */
+#define NET_HEAD_TAP (NET_HEAD + (LIMIT_TAP_VLANS - 1) * NET_VLAN)
+
 #define NET_PROTO_ICMP 1
 #define NET_PROTO_TCP 6
+#define NET_PROTO_UDP 17
+#define NET_PROTO_GRE 47
 #define NET_PROTO_ICMP6 58
 
 enum net_kind {
@@ -42,6 +48,7 @@ enum net_kind {
 	NET_KIND_ICMP,
 	NET_KIND_ICMP6,
 	NET_KIND_FRAGMENT, /* of an IP datagram; l4 is where its payload begins */
+	NET_KIND_TUNNEL,   /* net_parse_tap() only: GRE or UDP, as `proto` says */
 };
 
 struct net_head {
@@ -50,6 +57,8 @@ struct net_head {
 	uint8_t ecn;
 	uint8_t fragment_proto; /* FRAGMENT: what the fragment header says follows */
 	bool ip6;
+	uint8_t proto;     /* TUNNEL */
+	bool watched;      /* net_parse_tap() */
 	bool tagged;       /* an 802.1Q tag lies in the frame */
 	uint16_t vlan;     /* its TCI */
 	uint16_t drop;     /* enum postern_counter */
@@ -69,6 +78,12 @@ struct net_head {
  * verify_ip: the IPv4 header checksum is not known to be good. True unless h->kind is DROP.
  */
 bool net_parse(const uint8_t *p, size_t n, size_t total, bool verify_ip, struct net_head *h);
+
+/*
+ * The same for a frame that was sent to others: stacked tags (802.1Q, 802.1ad, 0x9100), and any source
+ * address, since a loopback or a test may be what is watched. n >= min(total, NET_HEAD_TAP).
+ */
+bool net_parse_tap(const uint8_t *p, size_t n, size_t total, bool verify_ip, struct net_head *h);
 
 struct net_arp {
 	bool request;

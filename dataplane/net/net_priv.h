@@ -4,11 +4,11 @@
 
 /* What the files of net/ share with each other, and nobody else. */
 
-#include <rte_ip_frag.h>
 #include <rte_mbuf.h>
 #include <rte_ring.h>
 
 #include "dataplane/net/net.h"
+#include "dataplane/net/net_frag.h"
 #include "dataplane/net/net_parse.h"
 #include "dataplane/port/port.h"
 #include "postern/stats.h"
@@ -78,8 +78,7 @@ struct net {
 	uint16_t n_address, n_listener;
 	uint32_t budget[NET_BUDGETS];
 	uint64_t now_us, slice_us;
-	struct rte_ip_frag_tbl *frag;
-	struct rte_ip_frag_death_row death;
+	struct net_frag frag;
 	struct rte_ring *steer[HANDOFF_MAX_WORKERS];
 	uint8_t hash_key[16];
 	struct net_port port[NET_MAX_PORTS];
@@ -152,9 +151,6 @@ bool net_steer_fragment(struct net *net, const struct net_item *it);
 
 /* net_frag.c: takes the mbuf; the whole datagram, or NULL */
 struct rte_mbuf *net_reassemble(struct net *net, const struct net_item *it);
-void net_frag_expire(struct net *net);
 
 /* net_rx.c */
 void net_process(struct net *net, struct rte_mbuf **m, unsigned int n, bool steered);
-/* Sum of n octets of a chain from off. */
-uint64_t net_mbuf_sum(const struct rte_mbuf *m, uint32_t off, uint32_t n);

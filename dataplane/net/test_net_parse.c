@@ -326,6 +326,47 @@ static void checksum_of_much(void **state)
 	free(b);
 }
 
+/* Frames of a mirror: stacked tags, and sources that would be refused as senders to us. */
+static void watched_frames(void **state)
+{
+	static const uint16_t types[] = {0x8100, 0x88a8, 0x9100};
+	uint8_t frame[sizeof(plain6) + NET_VLAN * (LIMIT_TAP_VLANS + 1)];
+	struct net_head h;
+
+	(void)state;
+	for (unsigned int ip6 = 0; ip6 < 2; ip6++) {
+		const uint8_t *plain = ip6 ? plain6 : plain4;
+		size_t n = ip6 ? sizeof(plain6) : sizeof(plain4);
+
+		for (unsigned int tags = 0; tags <= LIMIT_TAP_VLANS + 1; tags++) {
+			size_t all = n + NET_VLAN * tags;
+
+			memcpy(frame, plain, 12);
+			for (unsigned int i = 0; i < tags; i++) {
+				net_put16(frame + 12 + NET_VLAN * i, types[i % 3]);
+				net_put16(frame + 14 + NET_VLAN * i, (uint16_t)(i + 1));
+			}
+			memcpy(frame + 12 + NET_VLAN * tags, plain + 12, n - 12);
+			assert_int_equal(net_parse_tap(frame, all, all, false, &h),
+					 tags <= LIMIT_TAP_VLANS);
+			if (tags > LIMIT_TAP_VLANS) {
+				assert_int_equal(h.drop, CNT_rx_drop_ethertype);
+				continue;
+			}
+			assert_int_equal(h.kind, NET_KIND_TCP);
+			assert_int_equal(h.l3, NET_ETHER + NET_VLAN * tags);
+			assert_int_equal(h.tuple.local_port, 25);
+			assert_int_equal(h.vlan, tags);
+			for (size_t cut = 0; cut < all; cut++)
+				assert_false(net_parse_tap(frame, cut, cut, false, &h));
+		}
+	}
+	memcpy(frame, plain4, sizeof(plain4));
+	frame[26] = 127;
+	assert_true(net_parse_tap(frame, sizeof(plain4), sizeof(plain4), false, &h));
+	assert_false(net_parse(frame, sizeof(plain4), sizeof(plain4), false, &h));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -338,6 +379,7 @@ int main(void)
 		cmocka_unit_test(fragments),
 		cmocka_unit_test(solicitations),
 		cmocka_unit_test(quotes),
+		cmocka_unit_test(watched_frames),
 		cmocka_unit_test(checksum_against_the_plain_sum),
 		cmocka_unit_test(checksum_of_much),
 	};

@@ -30,8 +30,8 @@ struct port_arg {
 };
 
 /*
- * Parses the value of --port: N=gateway. The roles inline:M and tap are known words that are
- * refused, with a text in err that says so. 0, or -EINVAL (not understood), -ENOTSUP.
+ * Parses the value of --port: N=gateway or N=tap. The role inline:M is known and refused, with a text
+ * in err that says so. 0, or -EINVAL (not understood), -ENOTSUP.
  */
 int port_parse_arg(const char *text, struct port_arg *out, char *err, size_t err_len);
 

@@ -28,7 +28,7 @@ int port_parse_arg(const char *text, struct port_arg *out, char *err, size_t err
 
 	memset(out, 0, sizeof(*out));
 	if (take_id(&p, &out->port_id) || *p++ != '=') {
-		snprintf(err, err_len, "--port %.64s: expected N=gateway, N an ethdev port id",
+		snprintf(err, err_len, "--port %.64s: expected N=ROLE, N an ethdev port id",
 			 text);
 		return -EINVAL;
 	}
@@ -49,11 +49,13 @@ int port_parse_arg(const char *text, struct port_arg *out, char *err, size_t err
 			return -EINVAL;
 		}
 	}
-	if (out->role != PORT_GATEWAY) {
-		snprintf(err, err_len, "--port %.64s: the role %s is not built yet; use gateway",
-			 text, out->role == PORT_TAP ? "tap" : "inline");
+	if (out->role == PORT_INLINE) {
+		snprintf(err, err_len,
+			 "--port %.64s: the role inline is not built yet; use gateway or tap", text);
 		return -ENOTSUP;
 	}
-	snprintf(err, err_len, "--port %.64s: unknown role; expected gateway", text);
+	if (out->role == PORT_TAP)
+		return 0;
+	snprintf(err, err_len, "--port %.64s: unknown role; expected gateway or tap", text);
 	return -EINVAL;
 }

@@ -30,6 +30,15 @@ void smtp_data_init_bdat(struct smtp_data *d, uint64_t max_size, uint32_t max_li
 	d->flags = RECORD_F_BDAT;
 }
 
+void smtp_data_init_passive(struct smtp_data *d, bool bdat)
+{
+	if (bdat)
+		smtp_data_init_bdat(d, UINT64_MAX, 0, false);
+	else
+		smtp_data_init(d, UINT64_MAX, 0, false);
+	d->passive = true;
+}
+
 /*
  * Octets before the first CR, LF or NUL. *high gets a bit if one of them has its top bit set. This
  * is where the time goes: everything else runs once a line.

@@ -36,6 +36,7 @@ struct smtp_data {
 	uint8_t last;      /* octet before */
 	bool bdat;
 	bool refuse_bare_cr;
+	bool passive;      /* we are not the one who refuses: what is odd is noted only */
 	bool cr_beside;    /* the octet before the CR of SMTP_DATA_CR was a dot or an LF */
 	bool bare_lf;      /* reasons to refuse */
 	bool bare_cr;
@@ -55,6 +56,11 @@ void smtp_data_init(struct smtp_data *d, uint64_t max_size, uint32_t max_line, b
  */
 void smtp_data_init_bdat(struct smtp_data *d, uint64_t max_size, uint32_t max_line,
 			 bool refuse_bare_cr);
+/*
+ * For who only watches (dataplane/tap): nothing refuses the message, all of it goes to the sink. What
+ * was noted is in flags, bare_lf, bare_cr and lookalike all the same.
+ */
+void smtp_data_init_passive(struct smtp_data *d, bool bdat);
 /* Behind the last octet of BDAT, once. May refuse: a CR that nothing followed was bare. */
 void smtp_data_finish_bdat(struct smtp_data *d);
 
@@ -69,5 +75,5 @@ size_t smtp_data_feed(struct smtp_data *d, const uint8_t *p, size_t n, size_t ro
 
 static inline bool smtp_data_refused(const struct smtp_data *d)
 {
-	return d->bare_lf || d->bare_cr || d->too_big || d->line_over;
+	return !d->passive && (d->bare_lf || d->bare_cr || d->too_big || d->line_over);
 }

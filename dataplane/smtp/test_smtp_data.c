@@ -297,6 +297,33 @@ static void test_random(void **state)
 	}
 }
 
+/* Who only watches gets all of it, whatever is in it, at any split; and hears of what was odd. */
+static void test_passive(void **state)
+{
+	static const uint8_t in[] = "a\nb\r.c\r\n..d\r\n.\ne\0\xe4\r\n.\r\nQUIT";
+	static const uint8_t want[] = "a\nb\r.c\r\n.d\r\n\ne\0\xe4\r\n";
+	const size_t n = sizeof(in) - 1, end = n - 4;
+	struct smtp_data d;
+	struct out o;
+
+	(void)state;
+	for (size_t a = 0; a <= n; a++) {
+		size_t used;
+
+		smtp_data_init_passive(&d, false);
+		o.n = 0;
+		used = feed(&d, &o, in, a, SIZE_MAX);
+		used += feed(&d, &o, in + used, n - used, SIZE_MAX);
+		assert_int_equal(used, end);
+		assert_int_equal(d.state, SMTP_DATA_END);
+		assert_int_equal(o.n, sizeof(want) - 1);
+		assert_memory_equal(o.buf, want, o.n);
+		assert_int_equal(d.size, o.n);
+		assert_true(d.bare_lf && d.bare_cr && d.lookalike && !smtp_data_refused(&d));
+		assert_int_equal(d.flags, RECORD_F_BARE_CR | RECORD_F_NUL | RECORD_F_8BIT);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -305,6 +332,7 @@ int main(void)
 		cmocka_unit_test(test_words_bdat),
 		cmocka_unit_test(test_lines_and_size),
 		cmocka_unit_test(test_random),
+		cmocka_unit_test(test_passive),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

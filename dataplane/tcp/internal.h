@@ -21,6 +21,7 @@
  * after an upcall.
  */
 
+#include "dataplane/tcp/seq.h"
 #include "dataplane/tcp/siphash.h"
 #include "dataplane/tcp/tcp.h"
 #include "postern/limits.h"
@@ -43,27 +44,6 @@
 #define TCP_TICK_MS    10
 #define TCP_SYN_LEVELS 5
 #define TCP_TIMERS_A_CALL 256u /* so that what a tick sends fits into a transmit ring */
-
-/* Sequence arithmetic, modulo 2^32 (RFC 9293 3.4). */
-static inline bool seq_lt(uint32_t a, uint32_t b)
-{
-	return (int32_t)(a - b) < 0;
-}
-
-static inline bool seq_le(uint32_t a, uint32_t b)
-{
-	return (int32_t)(a - b) <= 0;
-}
-
-static inline bool seq_gt(uint32_t a, uint32_t b)
-{
-	return (int32_t)(a - b) > 0;
-}
-
-static inline bool seq_ge(uint32_t a, uint32_t b)
-{
-	return (int32_t)(a - b) >= 0;
-}
 
 static inline uint32_t min_u32(uint32_t a, uint32_t b)
 {

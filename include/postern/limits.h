@@ -96,6 +96,29 @@
 #define LIMIT_TCP_OOW_PER_S 60         /* ours: answers to unacceptable segments, a connection */
 #define LIMIT_TCP_WINDOW_MAX (256u * 1024) /* design: window of a flow in DATA */
 
+/* Tap: all ours, "a side" is one direction of a flow (docs/tap.md) */
+#define LIMIT_TAP_HELD (1024u * 1024)  /* octets of a side that wait for an ACK; more are given without */
+#define LIMIT_TAP_HELD_PIECES 2048     /* payloads of them */
+#define LIMIT_TAP_OOO 256              /* payloads of a side out of order */
+#define LIMIT_TAP_HOLE_SEGMENTS 64     /* of the flow, until octets that were acknowledged are a gap */
+#define LIMIT_TAP_HOLE_MS 500          /* or so long: mirrors put directions out of order */
+#define LIMIT_TAP_ONE_WAY_SEGMENTS 256 /* the same without ACKs: a retransmission may come */
+#define LIMIT_TAP_ONE_WAY_MS 5000
+#define LIMIT_TAP_ONE_WAY_WINDOW (16u * 1024 * 1024) /* beyond: out of window */
+#define LIMIT_TAP_HALF_S 30            /* a SYN alone is kept */
+#define LIMIT_TAP_IDLE_S 900           /* RFC 5321 4.5.3.2.6: ten minutes for the final reply */
+#define LIMIT_TAP_LINGER_S 15          /* a closed flow, for what comes late */
+#define LIMIT_TAP_TTL_SLACK 5          /* hops: routes change by less */
+#define LIMIT_TAP_TINY 4               /* octets; a command has 6 */
+#define LIMIT_TAP_TINY_RUN 16          /* such segments in a row */
+#define LIMIT_TAP_PAWS_IDLE_S (24u * 24 * 3600) /* RFC 7323 5.5 */
+#define LIMIT_TAP_PIPELINE 1024        /* commands of a session without a reply */
+#define LIMIT_TAP_RCPTS 256            /* recipients of a message that are told, over LIMIT_RCPT_MIN */
+#define LIMIT_TAP_ENVELOPE 16384       /* octets of them, with the sender */
+#define LIMIT_TAP_OPEN_MESSAGES 8      /* of a session, whose reply has not come */
+#define LIMIT_TAP_VLANS 4              /* tags of a frame */
+#define LIMIT_TAP_TUNNELS 2            /* inside of each other */
+
 /* TLS of the server side */
 #define LIMIT_TLS_PEM (1024u * 1024)  /* ours: octets of one PEM text of configuration */
 #define LIMIT_TLS_CHAIN 16            /* ours: certificates in one chain of ours */

@@ -53,6 +53,70 @@
 	X(steer_in, C, "packets received from another worker") \
 	X(steer_drop, D, "packet for another worker: its ring was full") \
 	X(steer_drop_low, D, "packet for another worker: receive buffers low (--rx-mbufs)") \
+	/* tap */ \
+	X(tap_packets, C, "packets of tap ports") \
+	X(tap_tunnelled, C, "packets taken out of GRE, ERSPAN or VXLAN") \
+	X(tap_segments, C, "TCP segments of followed flows on tap ports") \
+	X(tap_not_smtp, C, "TCP segments on tap ports of other ports than those watched") \
+	X(tap_no_flow, C, "segments of no flow: its SYN was not seen, or it has ended") \
+	X(tap_flows, C, "flows begun on tap ports") \
+	X(tap_flows_midstream, C, "of these, without a SYN") \
+	X(tap_flow_evicted, D, "flows given up for want of an entry") \
+	X(tap_retransmitted, C, "segments without a new octet") \
+	X(tap_out_of_order, C, "segments that waited for octets before them") \
+	X(tap_keepalive, C, "keep-alives") \
+	X(tap_probe, C, "zero-window probes") \
+	X(tap_ack_range, C, "ACKs of octets that cannot have been received") \
+	X(tap_unacked, D, "octets judged before they were acknowledged: bound reached") \
+	X(tap_unacked_lost, D, "octets never acknowledged and not judged") \
+	X(tap_ooo_cap, D, "segments out of order dropped: too many of one side") \
+	X(tap_budget, D, "segments dropped: pool of waiting payloads empty") \
+	X(tap_gap_never_seen, D, "octets missing: not in the capture") \
+	X(tap_gap_nic_missed, D, "octets missing: the NIC dropped packets") \
+	X(tap_gap_no_mbuf, D, "octets missing: no receive buffer") \
+	X(tap_gap_ooo_cap, D, "octets missing: tap_ooo_cap") \
+	X(tap_gap_budget, D, "octets missing: tap_budget") \
+	X(tap_gap_checksum, D, "octets missing: bad checksum") \
+	X(tap_overlap_diff, C, "overlapping segments that differ") \
+	X(tap_out_of_window, D, "segments beyond the receiver's window") \
+	X(tap_rst_in_window, D, "RSTs in the window and not exact: no flow ends") \
+	X(tap_rst_out_of_window, D, "RSTs outside the window") \
+	X(tap_data_after_rst, C, "payload behind the sender's own RST") \
+	X(tap_syn_in_flow, D, "SYNs in an open flow") \
+	X(tap_syn_data, D, "SYNs with payload, which is not looked at") \
+	X(tap_data_after_fin, C, "payload behind the sender's own FIN") \
+	X(tap_fin_false, C, "FINs that the receiver did not take for one") \
+	X(tap_paws, D, "segments with an old timestamp (RFC 7323)") \
+	X(tap_no_ack, D, "segments without ACK") \
+	X(tap_bad_flags, D, "flag combinations that cannot be") \
+	X(tap_bad_checksum, D, "segments with a bad checksum") \
+	X(tap_ttl, C, "segments whose TTL is not that of their flow") \
+	X(tap_tiny_segments, C, "runs of tiny segments") \
+	X(tap_urgent, C, "segments with urgent data, taken as data") \
+	X(tap_early_talk, C, "clients that spoke before the banner") \
+	X(tap_early_data, C, "clients that sent content before the reply to DATA") \
+	X(tap_bare_lf_command, C, "command lines that end in LF alone") \
+	X(tap_bare_lf, C, "messages with a bare LF") \
+	X(tap_bare_cr, C, "messages with a bare CR") \
+	X(tap_nul, C, "messages with a NUL") \
+	X(tap_lookalike, C, "messages with an end-of-data look-alike") \
+	X(tap_disputed_end, C, "messages whose server saw an end of data at a look-alike") \
+	X(tap_early_reply, C, "replies before the end of data") \
+	X(tap_unpaired_reply, C, "replies to nothing") \
+	X(tap_bad_reply, C, "lines of servers that are no reply") \
+	X(tap_pairing_lost, C, "times replies could not be told to which command they belong") \
+	X(tap_bad_bdat, C, "malformed BDAT") \
+	X(tap_long_line, C, "command or reply lines over the limit") \
+	X(tap_nested_mail, C, "MAIL inside a transaction") \
+	X(tap_starttls_injection, C, "clear text behind STARTTLS") \
+	X(tap_cut, C, "envelopes longer than is told") \
+	X(tap_no_session, D, "flows not followed: no session left") \
+	X(tap_no_message, D, "messages not followed: no message left") \
+	X(tap_messages, C, "messages seen on tap ports") \
+	X(tap_incomplete, C, "of these, not whole") \
+	X(tap_encrypted, C, "sessions gone over to TLS") \
+	X(tap_data_refused, C, "DATA refused by the server") \
+	X(tap_rcpt_refused, C, "recipients refused by the server") \
 	/* tcp */ \
 	X(tcp_segments, C, "TCP segments accepted for processing") \
 	X(tcp_syn, C, "SYNs received for a listener") \
