@@ -11,7 +11,7 @@ static uint64_t patterns(const struct sb_scanned *s)
 	uint64_t n = 0;
 
 	for (uint32_t i = 0; i < s->n; i++)
-		n += s->match[i].rule < UINT32_MAX - 15;
+		n += s->match[i].rule < UINT32_MAX - 15 ? s->match[i].count : 0;
 	return n;
 }
 

@@ -77,13 +77,34 @@ static bool too_late(struct rules_matcher *m)
 	return rules_clock_ns() > m->deadline_ns;
 }
 
+/* A pattern that is one octet, and stands for itself: some rules count letters. */
+static long count_octet(uint8_t octet, struct str s, uint32_t max, struct str *where)
+{
+	uint32_t found = 0;
+
+	for (size_t i = 0; i < s.n && found < max; i++)
+		if (s.p[i] == octet && !found++ && where)
+			*where = str_make(s.p + i, 1);
+	return (long)found;
+}
+
+static bool is_octet(const struct rule_source *src)
+{
+	const char *pattern = rule_pattern(src);
+
+	return (pattern[0] | 0x20) >= 'a' && (pattern[0] | 0x20) <= 'z' && !pattern[1] && !src->caseless;
+}
+
 /* How often it matches in s, up to max, without overlaps. -1: it ran into a limit. */
-static long count(struct rules_matcher *m, const pcre2_code *code, struct str s, uint32_t max,
+static long count(struct rules_matcher *m, const struct rule_source *src, struct str s, uint32_t max,
 		  struct str *where)
 {
+	const pcre2_code *code = src->code;
 	size_t at = 0, slice = s.n ? SLICE_WORK / s.n : 1;
 	uint32_t found = 0;
 
+	if (is_octet(src))
+		return count_octet((uint8_t)rule_pattern(src)[0], s, max, where);
 	slice = slice < SLICE_MIN ? SLICE_MIN : slice;
 	while (found < max && at <= s.n) {
 		size_t last = s.n - at < slice ? s.n : at + slice;
@@ -135,7 +156,7 @@ static long match_line(struct rules_matcher *m, const struct rule_source *src, c
 	*at += n + 1;
 	if (src->no_subject && first)
 		return 0;
-	k = count(m, src->code, str_cut(line, n + (feed && slot->line_feed)), max, where);
+	k = count(m, src, str_cut(line, n + (feed && slot->line_feed)), max, where);
 	line = str_cut(line, n);
 	/* Forms of a URI that differ in case alone (uri.h) are one URI to who counts them. */
 	if (k > 0 && slot->number == VIEW_URI && before->p && str_ieq(line, *before))
@@ -184,7 +205,7 @@ long rules_match(struct rules_matcher *m, const struct rule_source *src, const s
 	size_t at;
 
 	if (!slot->lines)
-		return count(m, src->code, text, max, where);
+		return count(m, src, text, max, where);
 	at = line_start(text, from);
 	while (at < text.n && (uint32_t)found < max) {
 		/* One line that cannot be told says nothing of the others. */

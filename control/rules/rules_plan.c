@@ -145,31 +145,14 @@ static bool automaton_serves(const struct rules *r, size_t i, const struct rules
 	return slot->number < VIEW_COUNT || r->src[i].large;
 }
 
-static void choose_one(struct rules *r, size_t i, const struct rules_slot *slot,
-		       struct rules_automaton *automaton)
+/* Hyperscan, and control where that is too slow. */
+static void choose_hyperscan(struct rules *r, size_t i, const struct rules_slot *slot, const char *why, bool can)
 {
-	bool large = slot->number < VIEW_COUNT, can;
+	bool large = slot->number < VIEW_COUNT;
 	struct rule *rule = &r->rule[i];
-	const char *why = loses(r, i, slot);
 
-	/* Told texts are made by control, and only there. */
-	if (slot->number >= RULES_SLOT_TOLD) {
-		rule->why = "the text is known to control alone";
-		return;
-	}
-	if (!why && r->src[i].large)
-		why = "too large for Hyperscan";
-	can = !why && native(r, i, slot);
-	if ((large || r->src[i].large) && gate_usable(r, i, false))
-		rule->tier = RULE_GATED;
-	else if (automaton_serves(r, i, slot) && rules_automaton_add(automaton, r, i))
-		rule->tier = RULE_AUTOMATON;
-	if (can && (rule->tier == RULE_CONTROL || r->opt.explain))
+	if (can)
 		rule->gb_s = measured(r, i, slot);
-	if (rule->tier != RULE_CONTROL) {
-		rule->prefilter = false;
-		return;
-	}
 	if (can && rule->gb_s > (large ? VIEW_SLOW : HEADER_SLOW)) {
 		rule->tier = exact(r, i, slot) ? RULE_NATIVE : RULE_CONFIRMED;
 		return;
@@ -181,21 +164,66 @@ static void choose_one(struct rules *r, size_t i, const struct rules_slot *slot,
 		rule->why = why ? why : can ? "too slow" : "Hyperscan does not take it";
 }
 
-/* Better a dear gate than none. */
+static const char *hinders(const struct rules *r, size_t i, const struct rules_slot *slot)
+{
+	const char *why = loses(r, i, slot);
+
+	return !why && r->src[i].large ? "too large for Hyperscan" : why;
+}
+
+static void choose_one(struct rules *r, size_t i, const struct rules_slot *slot,
+		       struct rules_automaton *automaton)
+{
+	bool served = automaton_serves(r, i, slot), can;
+	struct rule *rule = &r->rule[i];
+	const char *why = hinders(r, i, slot);
+
+	/* Told texts are made by control, and only there. */
+	if (slot->number >= RULES_SLOT_TOLD) {
+		rule->why = "the text is known to control alone";
+		return;
+	}
+	can = !why && native(r, i, slot);
+	if (served && gate_usable(r, i, false))
+		rule->tier = RULE_GATED;
+	else if (served && rules_automaton_add(automaton, r, i))
+		rule->tier = RULE_AUTOMATON;
+	else if (!served)
+		choose_hyperscan(r, i, slot, why, can);
+	if (served && can && r->opt.explain)
+		rule->gb_s = measured(r, i, slot);
+	if (rule->tier != RULE_NATIVE && rule->tier != RULE_CONFIRMED)
+		rule->prefilter = false;
+}
+
+/*
+ * Better a dear gate than none, and than a database, however quick its patterns are alone: together
+ * they are not. What control does in no time needs neither.
+ */
 static void choose_again(struct rules *r, size_t i, const struct rules_slot *slot,
 			 struct rules_automaton *automaton)
 {
 	struct rule *rule = &r->rule[i];
+	const char *why;
 	double ns;
 
 	if (rule->tier != RULE_CONTROL || slot->number >= RULES_SLOT_TOLD || !automaton_serves(r, i, slot))
 		return;
 	ns = rules_measure_control(r, i, slot);
 	r->oom |= ns < 0;
-	if (ns > CHEAP_NS && rules_automaton_add_dear(automaton, r, i, ns)) {
+	if (r->oom)
+		return;
+	if (ns < CHEAP_NS) {
+		rule->why = "control is quick at it";
+		return;
+	}
+	if (rules_automaton_add_dear(automaton, r, i, ns)) {
 		rule->tier = RULE_AUTOMATON;
 		rule->why = "";
+		return;
 	}
+	why = hinders(r, i, slot);
+	choose_hyperscan(r, i, slot, why, !why && native(r, i, slot));
 }
 
 void rules_choose(struct rules *r)
