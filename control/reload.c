@@ -13,6 +13,7 @@
 #include "control/background.h"
 #include "control/grey.h"
 #include "control/loop.h"
+#include "control/trace/facts.h"
 
 /* Behind an activation nothing is forgotten for so long: a message may have left the dataplane and not
  * been looked at here. */
@@ -93,13 +94,19 @@ void reload_print(const struct snapshot_report *r)
 
 /* ---- what came of it ------------------------------------------------------------------------- */
 
+/* Reasons quote files, and those may hold any octets. */
+static json_t *error_json(const struct config_error *e)
+{
+	return json_pack("{s:o, s:i, s:o, s:o}", "file", trace_text(str_c(e->file)), "line", (int)e->line, "key",
+			 trace_text(str_c(e->key)), "reason", trace_text(str_c(e->reason)));
+}
+
 static json_t *errors(const struct snapshot_report *r)
 {
 	json_t *a = json_array();
 
 	for (size_t i = 0; i < r->n_errors && i < SNAPSHOT_ERRORS; i++)
-		json_array_append_new(a, json_pack("{s:s, s:i, s:s, s:s}", "file", r->error[i].file, "line",
-			(int)r->error[i].line, "key", r->error[i].key, "reason", r->error[i].reason));
+		json_array_append_new(a, error_json(&r->error[i]));
 	return a;
 }
 
@@ -284,8 +291,11 @@ void reload_acked(struct reload *r, uint64_t generation, int error, struct str t
 	struct loop *l = r->l;
 	struct snapshot *s = l->pending;
 
-	if (!s || s->generation != generation)
+	if (!s || s->generation != generation) {
+		/* The one in force, for a new link, which the next one has overtaken. */
+		l->ready |= !error && l->active && l->active->generation == generation;
 		return;
+	}
 	l->pending = NULL;
 	l->push_error[0] = '\0';
 	if (error) {
@@ -316,12 +326,17 @@ void reload_link_up(struct reload *r)
 	/* What was tried last and refused is not tried again; the one in force is. */
 	snapshot_unref(l->pending);
 	l->pending = snapshot_ref(l->active);
+	l->push_error[0] = '\0';
 	rc = pack(l->active, &packed);
 	if (!rc)
 		rc = push(l, l->active, &packed);
 	forget_packed(&packed);
-	if (rc)
+	if (rc) {
+		/* Nothing was sent, and nothing will be answered: reload_second() tries again. */
+		snapshot_unref(l->pending);
+		l->pending = NULL;
 		main_note("configuration not pushed: %s", strerror(-rc));
+	}
 }
 
 void reload_link_down(struct reload *r)
@@ -473,10 +488,17 @@ json_t *reload_status(const struct reload *r)
 
 	if (r->stage == COMPILING)
 		(void)compiler_progress(r->compiler, what, &done, &all);
-	if (r->last.at)
-		last = json_pack("{s:b, s:I, s:f, s:s, s:i, s:s, s:s}", "ok", r->last.ok, "at",
-			(json_int_t)r->last.at, "seconds", r->last.seconds, "file", r->last.error.file, "line",
-			(int)r->last.error.line, "key", r->last.error.key, "reason", r->last.error.reason);
+	if (r->last.at) {
+		json_t *told = json_pack("{s:b, s:I, s:f}", "ok", r->last.ok, "at", (json_int_t)r->last.at,
+					 "seconds", r->last.seconds);
+
+		last = error_json(&r->last.error);
+		if (!last || !told || json_object_update(last, told)) {
+			json_decref(last);
+			last = json_null();
+		}
+		json_decref(told);
+	}
 	return json_pack("{s:s, s:s, s:i, s:i, s:f, s:s, s:o}", "stage", stage_name[r->stage], "what", what,
 		"done", (int)done, "all", (int)all, "seconds",
 		r->stage == IDLE ? 0.0 : (double)(now_ms() - r->started_ms) / 1e3, "compiler",
@@ -507,6 +529,8 @@ void reload_second(struct reload *r)
 {
 	r->l->counters[CTL_rules_helper_died] = compiler_deaths(r->compiler);
 	forget_old(r);
+	if (r->l->rings && !r->l->ready && !r->l->push_error[0] && !is_busy(r))
+		reload_link_up(r);
 	if (!compiler_is_gone(r->compiler) || r->gone_told)
 		return;
 	r->gone_told = true;

@@ -345,8 +345,8 @@ int list_load(const char *path, enum list_kind kind, struct list **out, struct l
 	else if (!(p = malloc((size_t)st.st_size + 1)))
 		rc = -ENOMEM;
 	/* Read, not mapped: a file that is cut while it is looked at would be the end of us. */
-	while (!rc && n < (size_t)st.st_size) {
-		ssize_t got = read(fd, p + n, (size_t)st.st_size - n);
+	while (!rc && n <= (size_t)st.st_size) {
+		ssize_t got = read(fd, p + n, (size_t)st.st_size + 1 - n);
 
 		if (got < 0 && errno != EINTR)
 			rc = -errno;
@@ -355,6 +355,11 @@ int list_load(const char *path, enum list_kind kind, struct list **out, struct l
 		n += got > 0 ? (size_t)got : 0;
 	}
 	close(fd);
+	/* Half of a list would let in what the other half keeps out. */
+	if (!rc && n != (size_t)st.st_size) {
+		snprintf(err->reason, sizeof(err->reason), "changed while it was read");
+		rc = -EINVAL;
+	}
 	if (!rc)
 		rc = list_parse(str_make(p, n), kind, out, err);
 	free(p);
