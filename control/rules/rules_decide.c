@@ -193,10 +193,14 @@ static bool places_known(const struct judging *j, size_t i)
 static long not_seen(struct judging *j, size_t i)
 {
 	const struct rule_source *src = &j->r->src[i];
-
+	const struct rules_slot *slot;
 	int there;
 
 	if (!src->absent_match || !is_field(j->r->rule[i].slot))
+		return 0;
+	/* Of parts there may be many; that of none is no text. */
+	slot = rules_slot_at(j->r, j->r->rule[i].slot);
+	if (slot && slot->lines)
 		return 0;
 	there = is_there(j, j->r->rule[i].slot);
 	return there == CANNOT ? CANNOT : !there;

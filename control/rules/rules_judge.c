@@ -151,7 +151,6 @@ static void settle(struct judging *j, uint32_t i)
 		part = cheapest_part(j, i);
 		if (part == UINT32_MAX) {
 			j->state[i] = RULES_OPEN;
-			j->span[i] = RULES_SPAN_ANY;
 		} else if (j->r->rule[part].kind == RULE_META) {
 			settle(j, part);
 		} else {

@@ -20,7 +20,8 @@
  */
 #define SLICE_WORK (32u * 1024 * 1024) /* places × octets behind them, a turn */
 #define SLICE_MIN 16u
-#define CLOCK_WORK (4u * 1024 * 1024) /* ... until the clock is looked at */
+#define CLOCK_WORK (4u * 1024 * 1024) /* ... until the clock is looked at, */
+#define CLOCK_CALLS 64u                /* or so many calls, each of LIMIT_RULES_PCRE_MATCH at most */
 
 /* PCRE2's things for one message. */
 struct rules_matcher {
@@ -28,7 +29,8 @@ struct rules_matcher {
 	pcre2_match_data *data;
 	pcre2_jit_stack *stack;
 	uint64_t deadline_ns;
-	uint64_t work;           /* since the clock was looked at */
+	uint64_t work, calls;    /* since the clock was looked at */
+	bool late;               /* the rule at hand is given up */
 };
 
 void rules_matcher_free(struct rules_matcher *m)
@@ -66,15 +68,22 @@ struct rules_matcher *rules_matcher_new(void)
 void rules_matcher_begin(struct rules_matcher *m)
 {
 	m->deadline_ns = rules_clock_ns() + LIMIT_RULES_MS * 1000000u;
-	m->work = 0;
 }
 
 static bool too_late(struct rules_matcher *m)
 {
-	if (m->work < CLOCK_WORK)
-		return false;
-	m->work = 0;
-	return rules_clock_ns() > m->deadline_ns;
+	if (!m->late && (m->work >= CLOCK_WORK || ++m->calls >= CLOCK_CALLS)) {
+		m->work = m->calls = 0;
+		m->late = rules_clock_ns() > m->deadline_ns;
+	}
+	return m->late;
+}
+
+/* Behind the deadline a rule has what lies between two looks at the clock: most need less. */
+static void next_rule(struct rules_matcher *m)
+{
+	m->work = m->calls = 0;
+	m->late = false;
 }
 
 /* A pattern that is one octet, and stands for itself: some rules count letters. */
@@ -101,7 +110,7 @@ static long count(struct rules_matcher *m, const struct rule_source *src, struct
 {
 	const pcre2_code *code = src->code;
 	size_t at = 0, slice = s.n ? SLICE_WORK / s.n : 1;
-	uint32_t found = 0;
+	uint32_t found = 0, option = 0;
 
 	if (is_octet(src))
 		return count_octet((uint8_t)rule_pattern(src)[0], s, max, where);
@@ -114,11 +123,12 @@ static long count(struct rules_matcher *m, const struct rule_source *src, struct
 		if (too_late(m))
 			return found ? (long)found : -1;
 		pcre2_set_offset_limit(m->context, last);
-		rc = pcre2_match(code, s.p ? s.p : (PCRE2_SPTR) "", s.n, at, 0, m->data, m->context);
+		rc = pcre2_match(code, s.p ? s.p : (PCRE2_SPTR) "", s.n, at, option, m->data, m->context);
 		span = pcre2_get_ovector_pointer(m->data);
 		m->work += ((rc >= 0 && span[1] > at ? span[1] : last) - at + 1) * (s.n - at + 1);
 		if (rc == PCRE2_ERROR_NOMATCH && last < s.n) {
 			at = last + 1;
+			option = 0;
 			continue;
 		}
 		if (rc == PCRE2_ERROR_NOMATCH)
@@ -129,7 +139,14 @@ static long count(struct rules_matcher *m, const struct rule_source *src, struct
 		/* \K may set the start behind the end. */
 		if (!found++ && where && span[0] <= span[1])
 			*where = str_make(s.p + span[0], span[1] - span[0]);
-		at = span[1] > at ? span[1] : at + 1;
+		/* As in Perl, the same empty match is not found twice. */
+		if (span[1] < at || (span[1] == at && option)) {
+			at++;
+			option = 0;
+		} else {
+			option = span[0] >= span[1] ? PCRE2_NOTEMPTY_ATSTART : 0;
+			at = span[1];
+		}
 	}
 	return (long)found;
 }
@@ -183,7 +200,8 @@ long rules_match_places(struct rules_matcher *m, const struct rule_source *src,
 	long found = 0;
 
 	qsort(place, n, sizeof(*place), by_place);
-	for (size_t i = 0; i < n && (uint32_t)found < max; i++) {
+	next_rule(m);
+	for (size_t i = 0; i < n && (uint32_t)found < max && !m->late; i++) {
 		long k;
 
 		if (place[i] < next || place[i] >= text.n)
@@ -204,10 +222,11 @@ long rules_match(struct rules_matcher *m, const struct rule_source *src, const s
 	bool limit = false;
 	size_t at;
 
+	next_rule(m);
 	if (!slot->lines)
 		return count(m, src, text, max, where);
 	at = line_start(text, from);
-	while (at < text.n && (uint32_t)found < max) {
+	while (at < text.n && (uint32_t)found < max && !m->late) {
 		/* One line that cannot be told says nothing of the others. */
 		long k = match_line(m, src, slot, text, &at, max - (uint32_t)found, found ? NULL : where, &before);
 

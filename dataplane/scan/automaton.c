@@ -134,7 +134,7 @@ static void tell(struct walk *w, size_t bucket, uint32_t gate, size_t end)
 }
 
 /* Does the gate not count at this place? */
-static bool excepted(const struct walk *w, uint32_t gate, size_t place)
+static bool excepted(struct walk *w, uint32_t gate, size_t place)
 {
 	const struct automaton *a = w->a;
 
@@ -142,6 +142,7 @@ static bool excepted(const struct walk *w, uint32_t gate, size_t place)
 		const struct automaton_except *e = &a->except[i];
 		unsigned int k = 0;
 
+		w->steps -= w->steps > 0;
 		if (e->len > w->n - place)
 			continue;
 		while (k < e->len && (w->p[place + k] | e->fold[k]) == e->octet[k])
@@ -158,7 +159,7 @@ static void accepted(struct walk *w, size_t bucket, uint32_t state, size_t place
 	uint32_t k = state - a->head->accept_from;
 
 	for (uint32_t i = a->accept[k]; i < a->accept[k + 1]; i++)
-		if (!excepted(w, a->found[i], place))
+		if (w->told[a->found[i]] <= GATE_PLACES && !excepted(w, a->found[i], place))
 			tell(w, bucket, a->found[i], end);
 }
 
@@ -168,7 +169,7 @@ static void give_up(struct walk *w, size_t bucket, size_t place)
 	const struct automaton_head *h = w->a->head;
 
 	for (uint32_t k = h->gate_from[bucket]; k < h->gate_to[bucket]; k++)
-		if (!excepted(w, k, place))
+		if (w->told[k] <= GATE_PLACES && !excepted(w, k, place))
 			tell(w, bucket, k, place + 1);
 }
 
@@ -185,7 +186,7 @@ static void follow(struct walk *w, size_t bucket, size_t place)
 	}
 	while (at < most) {
 		state = a->next[((size_t)state << shift) + a->head->class_of[w->p[at++]]];
-		w->steps--;
+		w->steps -= w->steps > 0;
 		if (state >= accept_from)
 			accepted(w, bucket, state, place, at);
 		if (state == AUTOMATON_DEAD)

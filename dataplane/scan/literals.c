@@ -115,13 +115,13 @@ static __attribute__((noinline)) bool compare(struct look *k, uint32_t gram, siz
 	const struct literals_entry *e = l->entry + l->bucket[b], *end = l->entry + l->bucket[b + 1];
 
 	for (; e < end; e++) {
-		if (e->gram != gram)
-			continue;
 		if (!k->steps) {
 			give_up(k, at + 1);
 			return false;
 		}
 		k->steps--;
+		if (e->gram != gram)
+			continue;
 		if (k->told[e->gate] <= GATE_PLACES && at >= e->at && e->len <= k->n - (at - e->at) &&
 		    equal(e, k->p + at - e->at))
 			tell(k, e->gate, at - e->at + e->len);

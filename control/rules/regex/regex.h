@@ -82,6 +82,7 @@ struct regex {
 	struct regex_class *set;
 	size_t n_sets, cap_sets;
 	uint32_t root;
+	bool atomic;           /* parts of it match less than the tree says, look-arounds aside */
 };
 
 #define REGEX_F_CASELESS (1u << 0)

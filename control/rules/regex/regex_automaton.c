@@ -309,8 +309,12 @@ static int make_blob(struct building *b, size_t n_gates, void **out, size_t *len
 		h->n_found += (uint32_t)k;
 		n_accepting += k > 0;
 	}
-	for (size_t i = 0; i < n_gates; i++)
+	/* Those that find no room are missed by nobody. */
+	for (size_t i = 0; i < n_gates; i++) {
+		if (h->n_except + b->gate[i].except.n > AUTOMATON_MAX_EXCEPT)
+			b->gate[i].except.n = 0;
 		h->n_except += (uint32_t)b->gate[i].except.n;
+	}
 	h->accept_from = other = h->n_states - (uint32_t)n_accepting;
 	for (uint32_t i = 0; i < h->n_states; i++)
 		number[i] = finds(b, i, NULL) ? other++ : plain++;

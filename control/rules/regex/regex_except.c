@@ -151,6 +151,18 @@ static bool walk(struct job *j, uint32_t i, const struct strings *in, struct str
 	}
 }
 
+/* Where texts are lines, control does not see what lies behind one. Returns how many are left. */
+static size_t drop_line_feeds(struct strings *s)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < s->n; i++)
+		if (!memchr(s->v[i].octet, '\n', s->v[i].len))
+			s->v[kept++] = s->v[i];
+	s->n = kept;
+	return kept;
+}
+
 /* One look-ahead's; of those of its alternatives that are certain. */
 static void denied(struct job *j, uint32_t child, struct regex_strings *out)
 {
@@ -160,7 +172,7 @@ static void denied(struct job *j, uint32_t child, struct regex_strings *out)
 		void *p;
 
 		none->n = 1; /* the empty string */
-		if (walk(j, child, none, s) && s->n) {
+		if (walk(j, child, none, s) && drop_line_feeds(s)) {
 			p = reallocarray(out->v, out->n + s->n, sizeof(*out->v));
 			j->oom |= !p;
 			if (p) {
@@ -185,6 +197,9 @@ int regex_except(const struct regex *re, const struct regex_stretch *s, struct r
 	bool begun = false;
 
 	*out = (struct regex_strings){0};
+	/* What the tree says too much of a look-ahead it would deny too much. */
+	if (re->atomic)
+		return 0;
 	for (uint32_t c = regex_sequence(re); c != REGEX_NONE; c = re->node[c].next) {
 		const struct regex_node *n = &re->node[c];
 

@@ -325,7 +325,9 @@ static struct info repeated(struct job *j, const struct regex_node *n)
 
 	for (uint32_t k = 0; k < copies && !j->oom; k++)
 		r = then(j, r, walk(j, n->child));
-	if (n->max == n->min && copies == n->min)
+	if (copies < n->min)
+		return then(j, r, anything(j));
+	if (n->max == n->min)
 		return r;
 	if (n->max != REGEX_INFINITE && n->max - n->min <= 3) {
 		struct info more = exactly(empty_string(j));

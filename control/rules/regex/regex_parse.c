@@ -204,8 +204,10 @@ static uint32_t special_group(struct regex_parser *p, unsigned int *outer)
 		return closed(p, node(p, REGEX_EMPTY));
 	}
 	/* Atomic: matches less than the group without it. */
-	if (regex_take(p, ">"))
+	if (regex_take(p, ">")) {
+		p->re->atomic = true;
 		return closed(p, alternatives(p));
+	}
 	if (regex_take(p, "P<") || regex_take(p, "<")) {
 		p->groups++;
 		return group_name(p, '>') ? closed(p, alternatives(p)) : REGEX_NONE;
@@ -377,8 +379,8 @@ static uint32_t quantified(struct regex_parser *p, uint32_t inner)
 	if (!rc)
 		return inner;
 	/* Lazy: the same strings. Possessive: fewer of them. */
-	if (!regex_take(p, "?"))
-		regex_take(p, "+");
+	if (!regex_take(p, "?") && regex_take(p, "+"))
+		p->re->atomic = true;
 	if (p->re->node[inner].kind == REGEX_ASSERT || p->re->node[inner].kind == REGEX_LOOK)
 		return regex_fail(p, "a quantifier behind a place");
 	i = node(p, REGEX_REPEAT);

@@ -195,6 +195,7 @@ static void gates_are_in_every_match(void **state)
 		"(?:click|press|tap)[^a-z]{0,5}here", "a(?:b|cd|efg){2,4}hij", "x{3,}yz+", "(foo|bar)?bazz",
 		"(?!credit)[ck][r][e3]d[i1]t", "(?:^|\\W)(?!appl[ey])[a4@]pp[l1]e",
 		"(?!milli?[o0]n)m[i1]ll?[i1][o0]n", "(?=b)(?!bro|Bra)[b8]r[oa0][wv]s", "(?!ab?c)[a4]b?c[d0]",
+		"xy={14}ab", "ca{15,16}bd", "(?!a?+ab)[a4]b[c8]d[e3]", "(?!(?>a|ab)c)[a4]b[c8][d0]e",
 		"[vV][i1!|][a@4]gr[a@]", "(?:\\b|\\s)[_\\W]{0,3}v[_\\W]{0,3}[i1l|]a[_\\W]?g",
 		"\\$\\d{1,3}(?:,\\d{3}){2,}", "(?:[a-z]{8,}[ .]+){4}", "\\x41\\x{42}\\003[[:digit:]]{2}",
 		"(?=.{0,10}end)begin.*", "a(?<!b)bcd|efgh|ijk", "(\\w+)@\\1\\.(?:com|net)",
