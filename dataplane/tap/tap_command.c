@@ -62,8 +62,10 @@ static void do_mail(struct tap_smtp_session *s, struct str line)
 {
 	struct tap_message *m;
 	uint8_t old = s->slot;
+	/* Octets of the client's were lost before: what lay between the two MAILs is not known. */
+	bool doubtful = s->gapped && old != TAP_NO_MESSAGE;
 
-	if (s->pairing_lost || s->lost_behind || s->one_way ||
+	if (s->pairing_lost || s->lost_behind || s->one_way || doubtful ||
 	    (old != TAP_NO_MESSAGE && s->message[old]->has_content)) {
 		/* The one in hand: its end or its refusal was not seen, or it will have none. */
 		if (s->pairing_lost)
@@ -74,6 +76,8 @@ static void do_mail(struct tap_smtp_session *s, struct str line)
 	m = tap_message_new(s);
 	if (m)
 		set_sender(m, line);
+	if (m && doubtful)
+		m->whole = TAP_NOT_WHOLE_GAP;
 	tap_ask(s, TAP_ASKED_MAIL, UINT16_MAX);
 	if (old == TAP_NO_MESSAGE)
 		return;

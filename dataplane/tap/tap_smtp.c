@@ -349,6 +349,7 @@ void tap_smtp_gap(struct tap_smtp_session *s, enum tap_side side, uint32_t octet
 		tap_server_gap(s);
 		return;
 	}
+	s->gapped = true;
 	if (s->wait) {
 		s->wait_gap += octets;
 		return;

@@ -65,6 +65,7 @@ struct tap_smtp_session {
 	bool tls_assumed;  /* the reply to it was not seen */
 	bool told_early;   /* octets that did not wait for the reply of `wait` */
 	uint64_t wait_gap; /* octets missing since `wait` */
+	bool gapped;       /* octets of the client's are missing, wherever */
 	uint64_t chunk;    /* octets of BDAT that are left */
 	bool chunk_last;
 	uint64_t since; /* anomalies since the last message */
