@@ -33,27 +33,42 @@ struct rules_matcher {
 	bool late;               /* the rule at hand is given up */
 };
 
-void rules_matcher_free(struct rules_matcher *m)
+/* The last one that was given back: its stack would be fresh pages for each message. */
+static _Thread_local struct rules_matcher *spare;
+
+static void destroy(struct rules_matcher *m)
 {
-	if (!m)
-		return;
 	pcre2_match_data_free(m->data);
 	pcre2_match_context_free(m->context);
 	pcre2_jit_stack_free(m->stack);
 	free(m);
 }
 
+void rules_matcher_free(struct rules_matcher *m)
+{
+	if (m && spare)
+		destroy(m);
+	else if (m)
+		spare = m;
+}
+
 struct rules_matcher *rules_matcher_new(void)
 {
-	struct rules_matcher *m = calloc(1, sizeof(*m));
+	struct rules_matcher *m = spare;
 
+	if (m) {
+		spare = NULL;
+		rules_matcher_begin(m);
+		return m;
+	}
+	m = calloc(1, sizeof(*m));
 	if (!m)
 		return NULL;
 	m->context = pcre2_match_context_create(NULL);
 	m->data = pcre2_match_data_create(1, NULL);
 	m->stack = pcre2_jit_stack_create(JIT_STACK_START, JIT_STACK_MAX, NULL);
 	if (!m->context || !m->data || !m->stack) {
-		rules_matcher_free(m);
+		destroy(m);
 		return NULL;
 	}
 	/* A message can be written so that a pattern backtracks for ever. */

@@ -7,6 +7,7 @@
 #include "postern/handoff.h"
 
 #define TLS_HANDSHAKE 0x16 /* RFC 8446 5.1 */
+#define TLS_MAJOR 0x03
 
 void tap_smtp_odd(struct tap_smtp_session *s, enum tap_anomaly what)
 {
@@ -250,7 +251,10 @@ static size_t take(struct tap_smtp_session *s, const uint8_t *p, size_t n)
 	default:
 		break;
 	}
-	if (!s->client_seen && !s->line_n && p[0] == TLS_HANDSHAKE) {
+	/* RFC 8314: who speaks TLS at once speaks first. One octet of that kind in a dialogue that the
+	 * server began in the clear hides nothing. */
+	if (!s->client_seen && !s->server_seen && !s->line_n && p[0] == TLS_HANDSHAKE &&
+	    (n == 1 || p[1] == TLS_MAJOR)) {
 		to_tls(s);
 		return n;
 	}
