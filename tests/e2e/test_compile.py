@@ -24,9 +24,9 @@ def slow(n, seed):
 
 
 def large():
-    """The literals of one database; more than 64 MiB while it is made."""
+    """Patterns of one database; more than 64 MiB while it is made."""
     words = [f"word{i * 7919 % 1000003:06d}tail{i * 104729 % 1000003:06d}" for i in range(60000)]
-    return NEW + "".join(f"body LARGE_{i} /(?:{'|'.join(words[i * 20:i * 20 + 20])})/i\n" for i in range(3000))
+    return NEW + "".join(f"header LARGE_{i} Subject =~ /(?:{'|'.join(words[i * 20:i * 20 + 20])})/i\n" for i in range(3000))
 
 
 def send(lab, n):
