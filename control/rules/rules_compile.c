@@ -146,7 +146,7 @@ static void look_at_absence(struct rules *r, size_t i, struct rules_matcher *m)
 
 	/* Compiling all patterns takes longer than a message may. */
 	rules_matcher_begin(m);
-	s->absent_match = rules_match(m, s, &whole, text, 0, 1, NULL) > 0;
+	s->absent_match = rules_match(m, s, &whole, text, 1, NULL) > 0;
 }
 
 bool rules_has_pattern(const struct rule *rule)

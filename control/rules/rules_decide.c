@@ -150,7 +150,7 @@ static long look(struct judging *j, size_t i)
 	if (!ready(j, i))
 		return CANNOT;
 	start = rules_clock_ns();
-	return charge(j, i, start, rules_match(j->matcher, &j->r->src[i], &j->r->slot[slot], text, 0,
+	return charge(j, i, start, rules_match(j->matcher, &j->r->src[i], &j->r->slot[slot], text,
 					       rules_most(j->r, i), &j->where[i]));
 }
 

@@ -242,18 +242,17 @@ double rules_measure_control(const struct rules *r, size_t i, const struct rules
 /* Octets a second of Hyperscan alone, in units of 1e9; 0: cannot be told; -1: no memory. */
 double rules_measure(const char *pattern, unsigned int hs_flags, const struct rules_slot *slot);
 
-/* One rule on one text. Matches (0 or more), -1: it ran into a limit; *where is the first. `from`:
- * nothing before this offset is of interest. */
+/* One rule on one text. Matches (0 to max), -1: it ran into a limit; *where is the first. */
 struct rules_matcher;
 struct rules_matcher *rules_matcher_new(void);
 /* Of a matcher that is used longer than for one message: its time (LIMIT_RULES_MS) begins anew. */
 void rules_matcher_begin(struct rules_matcher *m);
 void rules_matcher_free(struct rules_matcher *m);
 long rules_match(struct rules_matcher *m, const struct rule_source *src, const struct rules_slot *slot,
-		 struct str text, size_t from, uint32_t max, struct str *where);
+		 struct str text, uint32_t max, struct str *where);
 /* Matches of rule i that count. */
 uint32_t rules_most(const struct rules *r, size_t i);
-/* The same in the lines that places (offsets of octets in them) lie in; place[] is sorted. */
+/* The same in the lines that places (offsets of octets in them) lie in; place[] gets sorted. */
 long rules_match_places(struct rules_matcher *m, const struct rule_source *src,
 			const struct rules_slot *slot, struct str text, uint64_t *place, size_t n,
 			uint32_t max, struct str *where);

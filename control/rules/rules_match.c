@@ -230,17 +230,16 @@ long rules_match_places(struct rules_matcher *m, const struct rule_source *src,
 }
 
 long rules_match(struct rules_matcher *m, const struct rule_source *src, const struct rules_slot *slot,
-		 struct str text, size_t from, uint32_t max, struct str *where)
+		 struct str text, uint32_t max, struct str *where)
 {
 	struct str before = STR_NONE;
 	long found = 0;
 	bool limit = false;
-	size_t at;
+	size_t at = 0;
 
 	next_rule(m);
 	if (!slot->lines)
 		return count(m, src, text, max, where);
-	at = line_start(text, from);
 	while (at < text.n && (uint32_t)found < max && !m->late) {
 		/* One line that cannot be told says nothing of the others. */
 		long k = match_line(m, src, slot, text, &at, max - (uint32_t)found, found ? NULL : where, &before);

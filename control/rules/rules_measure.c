@@ -100,7 +100,7 @@ double rules_measure_control(const struct rules *r, size_t i, const struct rules
 		return -1;
 	}
 	start = now();
-	rules_match(m, &r->src[i], slot, text, 0, rules_most(r, i), NULL);
+	rules_match(m, &r->src[i], slot, text, rules_most(r, i), NULL);
 	took = now() - start;
 	rules_matcher_free(m);
 	return took * 1e9 / SAMPLE;

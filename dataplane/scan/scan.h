@@ -4,10 +4,10 @@
 
 /*
  * Matches the texts of a message's slots (views and header selectors: dataplane/content/content.h)
- * against Hyperscan databases that control compiled. Links the runtime only. One struct
- * scan_generation holds the databases of one push; every worker has a struct scan_worker with
- * scratch and stream pool for it. A message is scanned by one generation from its first to its last
- * octet.
+ * against what control compiled: Hyperscan databases, of which it links the runtime only, and gates
+ * (scan_gates.h). One struct scan_generation holds those of one push; every worker has a struct
+ * scan_worker with scratch and stream pool for it. A message is scanned by one generation from its
+ * first to its last octet.
  *
  * What is pushed is a bundle (bundle.h). Its databases are trusted code; what is checked is platform,
  * version, sizes and alignment, so that a wrong one is refused and not run.
