@@ -94,6 +94,7 @@ def check_counts(work):
     views = [x for x in r["dearest"]["rules"] if x["rule"] in ("LOOKS", "CLICK", "NEVER")]
     got = r["rounds"][0]["corpora"][0]["control"]["hits"]
     check(got >= want and got <= want + 2 * MESSAGES, f"hits {got}, at least {want} are due")
+    check({x["rule"] for x in views} == {"LOOKS", "CLICK"}, f"the dearest are {views}")
     check(all(x["us_each"] >= 0 for x in views), f"a rule that could not be taken alone: {views}")
     for part in ("GB/s", "SHA-256", "naive", "Dearest", "openings a message", "ratio"):
         check(part in text, f"the table lacks {part}")

@@ -23,7 +23,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import lab as labs  # noqa: E402
 
-# Of every tier, in every kind of text; each hits every message. The order differs, so that an id of one set names
+# Of every tier but confirmed, in every kind of text; each hits every message. The order differs, so that an id of one set names
 # another rule of the other.
 RULES = """body       X_BODY   /needle/
 body       X_GATED  /needle [a-z]{1,9}(?= thread)/
@@ -208,7 +208,7 @@ def alternate(lab, n):
             reload(lab)
             took.append(time.monotonic() - start)
             time.sleep(max(0.0, 0.25 - took[-1]))
-            if i in (min(20, n), n):
+            if i in (min(20, n // 2), n):
                 at[i] = sample(lab)
                 print(f"after {i}: RSS MiB, descriptors without sockets, memfds, their mappings: {at[i]}")
     finally:
@@ -233,10 +233,13 @@ def alternate(lab, n):
     assert set(outcomes) == {"delivered"}, outcomes
     print(f"{n} reloads, {statistics.median(took) * 1e3:.0f} ms each (median; longest {max(took) * 1e3:.0f}); {len(sent)} messages, "
           f"{seen['A']} by A, {seen['B']} by B, each delivered once, none by both")
+    assert len(at) == 2, at
     for p in ("control", "dataplane"):
         first, last = at[min(at)][p], at[max(at)][p]
-        assert all(b <= a + 2 for a, b in zip(first[1:], last[1:])), (p, first, last)
-    # The dataplane holds no set that no message needs: what is more than at the 20th is what a moment of load makes.
+        # Sixteen sets may be kept for messages under way; before so many were made their mappings still grow, one a reload.
+        more = 2 + (max(at) - min(at) if min(at) < 20 else 0)
+        assert all(b <= a + 2 for a, b in zip(first[1:3], last[1:3])) and last[3] <= first[3] + more, (p, first, last)
+    # The dataplane holds no set that no message needs: what is more than at the first sample is what a moment of load makes.
     assert at[max(at)]["dataplane"][0] <= at[min(at)]["dataplane"][0] + DATAPLANE_MIB, at
     assert len(list(pathlib.Path("/dev/shm").iterdir())) <= shm, "files in /dev/shm"
 
@@ -309,7 +312,7 @@ def tiers(lab):
     use(lab, "A")
     text = labs.run(labs.build_dir() / "control/cli/posternctl", "rules", "check", "--explain", lab.dir / "set.cf").stdout
     found = {line.split()[0] for line in text.splitlines() if " A_" in line}
-    assert found >= {"native", "gated", "control", "computed"}, text
+    assert found >= {"native", "gated", "automaton", "control", "computed"}, text
     print("tiers:", ", ".join(sorted(found)))
 
 
@@ -317,6 +320,8 @@ def main():
     ap = argparse.ArgumentParser()
     ap.add_argument("--reloads", type=int, default=20)
     args = ap.parse_args()
+    if args.reloads < 4:
+        ap.error("--reloads: 4 at least")
     with labs.Lab("psrl") as lab:
         tiers(lab)
         lab.start_dns({"example.net": f'@ IN TXT "v=spf1 ip4:{labs.CLIENT4} -all"\n'})
