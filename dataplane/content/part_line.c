@@ -85,7 +85,8 @@ void content_line_begin(struct content *c, const struct mime_part *part)
 	c->part_index = part->index;
 	c->n_part_type = copy(c->part_type, sizeof(c->part_type), part->type);
 	c->n_part_name = copy(c->part_name, sizeof(c->part_name), part->name);
-	c->part_name_cut = part->name.n > c->n_part_name;
+	/* mime/ keeps so much of it, and never half a character: what fills that may have had more. */
+	c->part_name_cut = part->name.n + 4 > sizeof(c->part_name);
 	content_attach_begin(&c->attach, c->plan->hash, member, c);
 }
 

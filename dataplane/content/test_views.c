@@ -255,6 +255,19 @@ static void test_uri(void **state)
 	check(&all_views, STR("Subject: none\r\n\r\nhere\r\n"), VIEW_URI, NULL);
 }
 
+/* What stood behind the cut, an extension say, is not known: the line says so. */
+static void name_that_is_cut(void)
+{
+	static const char head[] = "Content-Type: application/x\r\nContent-Disposition: attachment; filename=\"";
+	char mail[2000], line[2000], name[1101] = {0};
+
+	memset(name, 'a', sizeof(name) - 1);
+	snprintf(mail, sizeof(mail), "%s%s.exe\"\r\n\r\nabc", head, name);
+	name[1024] = '\0';
+	snprintf(line, sizeof(line), "part part=0 type=application/x is=text size=3 cut name=\"%s\"\n", name);
+	check(&(struct content_plan){.views = 1u << VIEW_ATTACHMENT}, str_c(mail), VIEW_ATTACHMENT, line);
+}
+
 static void test_attachment(void **state)
 {
 	(void)state;
@@ -273,6 +286,7 @@ static void test_attachment(void **state)
 	      "part part=3 type=text/html is=html size=6 name=\"x.htm\"\n"
 	      "part part=4 type=message/rfc822 name=\"m.eml\"\n"
 	      "part part=5 type=image/x-q size=3\n");
+	name_that_is_cut();
 	check(&(struct content_plan){.views = 1u << VIEW_ATTACHMENT, .hash = true},
 	      STR("Content-Type: application/x\r\n\r\nabc"), VIEW_ATTACHMENT,
 	      "part part=0 type=application/x is=text size=3 "
