@@ -413,13 +413,14 @@ static bool taken_before(struct message *m)
 static void hold_it(struct message *m)
 {
 	struct ctl_reply no = control_reply(SAYS_NO_QUARANTINE);
+	bool mailbox = judge_result(m->judge)->policy_config->quarantine_mailbox;
 
-	if (judge_result(m->judge)->policy_config->quarantine_mailbox ? redirect_start(m)
-	    : !m->loop->quarantine || hold_start(m)) {
+	if (mailbox ? redirect_start(m) : !m->loop->quarantine || hold_start(m)) {
 		m->loop->counters[CTL_quarantine_failed]++;
 		fprintf(stderr, "control: message %s: cannot be held back: %s\n", m->sub->envelope.trace_id,
-			m->loop->quarantine ? "no memory, or no route to the mailbox"
-					    : "the quarantine is opened at a restart only");
+			mailbox ? "no memory, or no route to the mailbox"
+			: m->loop->quarantine ? "no memory"
+					      : "the quarantine is opened at a restart only");
 		answer(m, &no, TRACE_DEFERRED, NULL);
 	}
 }

@@ -60,7 +60,8 @@ static bool is_name(struct str name, struct str of)
 /* Each name once: local header and central directory mostly agree. */
 static void tell(struct content_attach *a, struct str name, uint32_t flags)
 {
-	uint32_t h = hash_of(name, flags & ATTACH_MEMBER_ENCRYPTED);
+	/* One that was cut is not the one that is as long as it was cut to. */
+	uint32_t h = hash_of(name, flags & (ATTACH_MEMBER_ENCRYPTED | ATTACH_MEMBER_CUT));
 
 	a->office |= is_name(name, STR("[Content_Types].xml"));
 	a->java |= is_name(name, STR("META-INF/MANIFEST.MF"));
