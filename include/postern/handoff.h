@@ -124,6 +124,10 @@ struct handoff_listener {
 	uint8_t pad;
 };
 
+/* In `listener` of descriptors and records: where no listener took the connection. */
+#define HANDOFF_LISTENER_INLINE 0x8000u /* and the inline server's index; record.local is it */
+#define HANDOFF_LISTENER_TAP 0xffffu
+
 /* Peers that may name another client than themselves. */
 #define HANDOFF_MAX_TRUSTS 256u
 #define TRUST_XCLIENT 1u
@@ -134,6 +138,58 @@ struct handoff_trust {
 	uint8_t prefix_len;   /* of the 128-bit form */
 	uint8_t flags;        /* TRUST_* */
 	uint8_t pad[2];
+};
+
+/* Servers whose SMTP is looked at in a cable (port role inline): what goes to `tcp_port` of an
+ * address within the prefix. Everything else passes. The longest prefix counts. */
+#define HANDOFF_MAX_INLINE 256u
+
+enum handoff_inline_mode {
+	INLINE_TERMINATE, /* in the server's name; it is the next hop */
+	INLINE_OBSERVE,   /* packets pass; what they carry is watched as on a tap port */
+	INLINE_BYPASS,    /* packets pass and are not looked at */
+};
+
+struct handoff_inline {
+	uint8_t address[16];  /* of servers; IPv4 mapped */
+	uint16_t tcp_port;
+	uint16_t id;          /* HANDOFF_LISTENER_INLINE and the index in control's configuration */
+	uint8_t prefix_len;   /* of the 128-bit form */
+	uint8_t mode;         /* enum handoff_inline_mode */
+	uint8_t pad[2];
+};
+
+/* Clients whose flows pass although they go to such a server: our own onward connections, where
+ * they have addresses of ours. */
+#define HANDOFF_MAX_INLINE_OWN 64u
+
+struct handoff_inline_own {
+	uint8_t address[16];
+	uint8_t prefix_len;
+	uint8_t pad[3];
+};
+
+/* What is done where a flow cannot be treated as configured: by the mode of its port and cause. */
+enum handoff_port_mode { PORT_MODE_GATEWAY, PORT_MODE_INLINE, PORT_MODE_TAP, PORT_MODE_COUNT };
+
+enum handoff_cause {
+	CAUSE_CONTROL_DOWN, /* no control, and a new flow */
+	CAUSE_NO_MEMORY,    /* no session, no buffers, and a new flow */
+	CAUSE_MIDSTREAM,    /* its begin was not seen */
+	CAUSE_FRAGMENT,     /* IP fragments */
+	CAUSE_MALFORMED,    /* headers of IP or TCP that cannot be */
+	CAUSE_GAP,          /* octets that the watcher did not see */
+	CAUSE_COUNT
+};
+
+enum handoff_action {
+	ACT_DEFAULT,   /* what stands in the table of docs/inline.md */
+	ACT_DROP_FLOW, /* this packet, and all that come of its flow */
+	ACT_PASS_FLOW, /* its packets pass; it is watched as far as that goes */
+	ACT_BYPASS,    /* its packets pass and are not looked at any more */
+	ACT_REJECT,    /* refused in the protocol's words: 4xx, or RST where nothing can be said */
+	ACT_IGNORE,    /* as if nothing had been: the packet at hand is dropped or let by, as is usual */
+	ACT_COUNT
 };
 
 /* How the client that is judged is known, if it is not the TCP peer. */
@@ -184,6 +240,13 @@ struct handoff_config {
 	struct handoff_listener listener[HANDOFF_MAX_LISTENERS];
 	uint32_t n_trusts;
 	struct handoff_trust trust[HANDOFF_MAX_TRUSTS];
+	uint32_t n_inlines;
+	struct handoff_inline inlined[HANDOFF_MAX_INLINE];
+	uint32_t n_inline_own;
+	struct handoff_inline_own inline_own[HANDOFF_MAX_INLINE_OWN];
+	uint8_t exception[PORT_MODE_COUNT][CAUSE_COUNT]; /* enum handoff_action */
+	uint8_t bypass;       /* 1: nothing of any cable is looked at */
+	uint8_t pad2[5];
 };
 
 /* What the dataplane needs for STARTTLS: this, and behind it the octets that the refs point to. */
