@@ -127,7 +127,7 @@ static void literals(const uint8_t *blob, size_t len, uint32_t n_patterns)
 	start = now();
 	for (int t = 0; t < TURNS; t++)
 		for (size_t i = 0; i < MESSAGES; i++)
-			literals_run(&l, text[i], MESSAGE, 0, MESSAGE, count, &opened);
+			literals_run(&l, text[i], MESSAGE, 0, MESSAGE, 0, count, &opened);
 	say("  literals alone", now() - start, opened);
 }
 

@@ -11,17 +11,19 @@
 
 #include "dataplane/scan/literals.h"
 
-/* Octets of the filter for each gram, at the most; what is in the second cache bounds it. */
+/* Octets of a filter for each gram, at the most; what is in the second cache bounds it. */
 #define FILTER_SPARSE 32u
 #define FILTER_MAX_BITS 16u
 #define ALIGN 64u
 
 /* A gram that is in the filter, and how many literals have it. */
 struct gram {
-	uint32_t value, n;
+	uint64_t value;
+	size_t n;
 };
 
 struct builder {
+	unsigned int kind;       /* literals_kind */
 	struct literals_entry *entry;
 	size_t n;
 	struct gram *gram;       /* by hash; n 0: free */
@@ -30,9 +32,9 @@ struct builder {
 	size_t n_gates;
 };
 
-static struct gram *find(const struct builder *b, uint32_t value)
+static struct gram *find(const struct builder *b, uint64_t value)
 {
-	size_t i = literals_hash(value) >> 8;
+	size_t i = literals_hash(value) >> 32;
 
 	while (b->gram[i & b->gram_mask].n && b->gram[i & b->gram_mask].value != value)
 		i++;
@@ -50,38 +52,45 @@ static double behind(uint8_t octet)
 }
 
 /* How often a place of mail will pass the filter for this gram: where it stands, and where another
- * one has its octet in the filter. What is compared then costs about a tenth of that for each. */
+ * one has its bit in the filter. What is compared then costs about a tenth of that for each. */
 static double cost(const struct builder *b, const struct regex_literal *l, unsigned int at)
 {
-	struct regex_literal part = {.len = LITERALS_GRAM, .caseless = true};
-	const struct gram *g = find(b, literals_gram(l->octet + at));
-	bool last = at + LITERALS_GRAM == l->len;
+	unsigned int n = literals_kind[b->kind].gram;
+	struct regex_literal part = {.len = (uint8_t)n, .caseless = true};
+	const struct gram *g = find(b, literals_gram(l->octet + at, n));
+	bool last = at + n == l->len;
 	double f;
 
-	for (unsigned int i = 0; i < LITERALS_GRAM; i++) {
+	for (unsigned int i = 0; i < n; i++) {
 		uint8_t c = l->octet[at + i];
 
 		part.octet[i] = c >= 'A' && c <= 'Z' ? c | 0x20 : c;
 	}
-	f = regex_literal_frequency(&part) * (last ? 1 : behind(l->octet[at + LITERALS_GRAM]));
-	return f * (1 + g->n / 10.0) + (g->n ? 0 : (last ? 1.0 : 0.125) / (1u << FILTER_MAX_BITS));
+	f = regex_literal_frequency(&part);
+	if (b->kind)
+		return f * (1 + (double)g->n / 10) + (g->n ? 0 : 0.125 / (1u << FILTER_MAX_BITS));
+	f *= last ? 1 : behind(l->octet[at + n]);
+	return f * (1 + (double)g->n / 10) + (g->n ? 0 : (last ? 1.0 : 0.125) / (1u << FILTER_MAX_BITS));
 }
 
-static void add(struct builder *b, const struct regex_literal *l, uint16_t gate)
+/* With the rarest gram of those at `first` and every stride-th place behind it. */
+static void add_one(struct builder *b, const struct regex_literal *l, uint16_t gate,
+		    unsigned int first)
 {
+	unsigned int n = literals_kind[b->kind].gram;
 	struct literals_entry e = {.gate = gate, .len = l->len};
 	double least = 0;
 	struct gram *g;
 
-	for (unsigned int at = 0; at + LITERALS_GRAM <= l->len; at++) {
+	for (unsigned int at = first; at + n <= l->len; at += literals_kind[b->kind].stride) {
 		double c = cost(b, l, at);
 
-		if (at == 0 || c < least) {
+		if (at == first || c < least) {
 			least = c;
 			e.at = (uint8_t)at;
 		}
 	}
-	e.gram = literals_gram(l->octet + e.at);
+	e.gram = literals_gram(l->octet + e.at, n);
 	memcpy(e.octet, l->octet, l->len);
 	for (unsigned int i = 0; i < l->len; i++)
 		if (l->caseless && l->octet[i] >= 'a' && l->octet[i] <= 'z')
@@ -89,6 +98,12 @@ static void add(struct builder *b, const struct regex_literal *l, uint16_t gate)
 	g = find(b, e.gram);
 	*g = (struct gram){e.gram, g->n + 1};
 	b->entry[b->n++] = e;
+}
+
+static void add(struct builder *b, const struct regex_literal *l, uint16_t gate)
+{
+	for (unsigned int first = 0; first < literals_kind[b->kind].stride; first++)
+		add_one(b, l, gate, first);
 }
 
 static unsigned int bits_for(size_t n, unsigned int most)
@@ -120,10 +135,14 @@ static void lay_out(const struct builder *b, struct literals_head *h)
 
 static void fill_filter(const struct literals_head *h, const struct literals_entry *e, uint8_t *filter)
 {
-	bool last = e->at + LITERALS_GRAM == e->len;
+	uint64_t hash = literals_hash(e->gram);
+	unsigned int behind = e->at + literals_kind[h->kind].gram;
+	uint8_t *to = &filter[hash >> (64 - h->filter_bits)];
 
-	filter[literals_hash(e->gram) >> (32 - h->filter_bits)] |=
-		last ? 0xff : (uint8_t)(1u << (e->octet[e->at + LITERALS_GRAM] & 7));
+	if (h->kind)
+		*to |= (uint8_t)(1u << literals_bit(hash));
+	else
+		*to |= behind == e->len ? 0xff : (uint8_t)(1u << (e->octet[behind] & 7));
 }
 
 /* Entries in order of their buckets. */
@@ -131,7 +150,7 @@ static void fill_entries(const struct builder *b, const struct literals_head *h,
 			 struct literals_entry *to)
 {
 	size_t n_buckets = (size_t)1 << h->bucket_bits;
-	unsigned int shift = 32 - h->bucket_bits;
+	unsigned int shift = 64 - h->bucket_bits;
 
 	for (size_t i = 0; i < b->n; i++)
 		bucket[(literals_hash(b->entry[i].gram) >> shift) + 1]++;
@@ -146,7 +165,7 @@ static void fill_entries(const struct builder *b, const struct literals_head *h,
 
 static int make(const struct builder *b, void **out, size_t *len)
 {
-	struct literals_head h = {.magic = LITERALS_MAGIC, .n_entries = (uint32_t)b->n,
+	struct literals_head h = {.magic = LITERALS_MAGIC, .kind = b->kind, .n_entries = (uint32_t)b->n,
 				  .n_gates = (uint32_t)b->n_gates};
 	uint8_t *blob;
 
@@ -166,24 +185,32 @@ static int make(const struct builder *b, void **out, size_t *len)
 	return 0;
 }
 
-static bool room(const struct rules *r, const struct rules_slot *slot, size_t *n, size_t *gates)
+/* n: literals; shortest: octets of one of them. False: too many. */
+static bool room(const struct rules *r, const struct rules_slot *slot, size_t *n, size_t *gates,
+		 unsigned int *shortest)
 {
 	*n = *gates = 0;
+	*shortest = UINT8_MAX;
 	for (size_t k = 0; k < slot->n; k++) {
-		size_t i = slot->rule[k];
+		const struct regex_literals *gate = &r->src[slot->rule[k]].gate;
 
-		if (r->rule[i].tier == RULE_GATED) {
-			*n += r->src[i].gate.n;
-			++*gates;
-		}
+		if (r->rule[slot->rule[k]].tier != RULE_GATED)
+			continue;
+		*n += gate->n;
+		++*gates;
+		for (size_t l = 0; l < gate->n; l++)
+			if (gate->literal[l].len < *shortest)
+				*shortest = gate->literal[l].len;
 	}
-	return *n <= LITERALS_MAX_ENTRIES && *gates <= LITERALS_MAX_GATES;
+	return *n * literals_kind[literals_kind_of(*shortest)].stride <= LITERALS_MAX_ENTRIES &&
+	       *gates <= LITERALS_MAX_GATES;
 }
 
 /* The last ones go to control. */
-static void make_room(struct rules *r, const struct rules_slot *slot, size_t *n, size_t *gates)
+static void make_room(struct rules *r, const struct rules_slot *slot, size_t *n, size_t *gates,
+		      unsigned int *shortest)
 {
-	for (size_t k = slot->n; k-- > 0 && !room(r, slot, n, gates);) {
+	for (size_t k = slot->n; k-- > 0 && !room(r, slot, n, gates, shortest);) {
 		size_t i = slot->rule[k];
 
 		if (r->rule[i].tier == RULE_GATED) {
@@ -196,12 +223,15 @@ static void make_room(struct rules *r, const struct rules_slot *slot, size_t *n,
 void rules_literals_build(struct rules *r, struct rules_slot *slot)
 {
 	struct builder b = {0};
+	unsigned int shortest;
 	size_t n, gates;
 
-	if (!room(r, slot, &n, &gates))
-		make_room(r, slot, &n, &gates);
+	if (!room(r, slot, &n, &gates, &shortest))
+		make_room(r, slot, &n, &gates, &shortest);
 	if (!gates)
 		return;
+	b.kind = literals_kind_of(shortest);
+	n *= literals_kind[b.kind].stride;
 	b.gram_mask = ((size_t)1 << bits_for(2 * n + 1, 30)) - 1;
 	b.gram = calloc(b.gram_mask + 1, sizeof(*b.gram));
 	b.entry = calloc(n + 1, sizeof(*b.entry));

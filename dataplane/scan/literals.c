@@ -11,13 +11,17 @@ static bool inside(uint64_t off, uint64_t n, size_t len)
 	return off % 64 == 0 && off >= sizeof(struct literals_head) && off <= len && n <= len - off;
 }
 
+static bool bits_fit(uint32_t bits)
+{
+	return bits >= LITERALS_MIN_BITS && bits <= LITERALS_MAX_BITS;
+}
+
 static const char *check_head(const struct literals_head *h, size_t len)
 {
 	if (len < sizeof(*h) || h->magic != LITERALS_MAGIC || h->size > len)
 		return "literals: bad head";
 	if (!h->n_gates || h->n_gates > LITERALS_MAX_GATES || h->n_entries > LITERALS_MAX_ENTRIES ||
-	    h->filter_bits < LITERALS_MIN_BITS || h->filter_bits > LITERALS_MAX_BITS ||
-	    h->bucket_bits < LITERALS_MIN_BITS || h->bucket_bits > LITERALS_MAX_BITS)
+	    h->kind >= LITERALS_KINDS || !bits_fit(h->filter_bits) || !bits_fit(h->bucket_bits))
 		return "literals: bad sizes";
 	if (!inside(h->filter_off, (uint64_t)1 << h->filter_bits, len) ||
 	    !inside(h->bucket_off, (((uint64_t)1 << h->bucket_bits) + 1) * 4, len) ||
@@ -37,7 +41,8 @@ static const char *check_tables(const struct literals *l, uint32_t ids)
 	for (uint32_t i = 0; i < h->n_entries; i++) {
 		const struct literals_entry *e = &l->entry[i];
 
-		if (e->gate >= h->n_gates || e->len > LITERALS_LEN || e->at + LITERALS_GRAM > e->len)
+		if (e->gate >= h->n_gates || e->len > LITERALS_LEN ||
+		    e->at + literals_kind[h->kind].gram > e->len)
 			return "literals: bad entry";
 	}
 	for (uint32_t i = 0; i < h->n_gates; i++)
@@ -71,7 +76,7 @@ struct look {
 	uint64_t steps;           /* that are left */
 	gate_found *found;
 	void *ctx;
-	uint8_t told[LITERALS_MAX_GATES]; /* how often, GATE_PLACES + 1 at most; as many as there are gates */
+	uint8_t told[LITERALS_MAX_GATES]; /* how often, GATE_PLACES + 1 at most; of n_gates */
 };
 
 static void tell(struct look *k, unsigned int gate, size_t end)
@@ -108,11 +113,11 @@ static bool equal(const struct literals_entry *e, const uint8_t *p)
 }
 
 /* The gram at p[at] is, as far as its hash says, one of ours. False: no more. */
-static __attribute__((noinline)) bool compare(struct look *k, uint32_t gram, size_t at)
+static __attribute__((noinline)) bool compare(struct look *k, uint64_t gram, size_t at)
 {
 	const struct literals *l = k->l;
-	uint32_t b = literals_hash(gram) >> (32 - l->head->bucket_bits);
-	const struct literals_entry *e = l->entry + l->bucket[b], *end = l->entry + l->bucket[b + 1];
+	const uint32_t *b = l->bucket + (literals_hash(gram) >> (64 - l->head->bucket_bits));
+	const struct literals_entry *e = l->entry + b[0], *end = l->entry + b[1];
 
 	for (; e < end; e++) {
 		if (!k->steps) {
@@ -122,48 +127,60 @@ static __attribute__((noinline)) bool compare(struct look *k, uint32_t gram, siz
 		k->steps--;
 		if (e->gram != gram)
 			continue;
-		if (k->told[e->gate] <= GATE_PLACES && at >= e->at && e->len <= k->n - (at - e->at) &&
-		    equal(e, k->p + at - e->at))
+		if (k->told[e->gate] <= GATE_PLACES && at >= e->at &&
+		    e->len <= k->n - (at - e->at) && equal(e, k->p + at - e->at))
 			tell(k, e->gate, at - e->at + e->len);
 	}
 	return true;
 }
 
-static inline unsigned int passes(const uint8_t *filter, unsigned int shift, uint32_t gram, unsigned int behind)
+#define EACH static inline __attribute__((always_inline)) /* made for each kind: it is a constant */
+#define READ 8u /* octets from a place on that the filter reads */
+
+EACH bool passes(const uint8_t *filter, unsigned int shift, unsigned int kind, const uint8_t *p,
+		 uint64_t *gram)
 {
-	return filter[literals_hash(gram) >> shift] >> (behind & 7) & 1;
+	uint64_t h;
+
+	*gram = literals_gram_fast(p, literals_kind[kind].gram);
+	h = literals_hash(*gram);
+	return filter[h >> shift] >> (kind ? literals_bit(h) : p[4] & 7u) & 1;
 }
 
-static void look(struct look *k, size_t i, size_t to)
+EACH void look(struct look *k, unsigned int kind, size_t i, size_t to)
 {
+	const unsigned int n = literals_kind[kind].gram, step = literals_kind[kind].stride;
+	const unsigned int shift = 64 - k->l->head->filter_bits, three = 3 * step;
 	const uint8_t *p = k->p, *filter = k->l->filter;
-	const unsigned int shift = 32 - k->l->head->filter_bits;
-	/* Four places at once, each with the octet behind its gram. */
-	size_t most = k->n < 8 ? 0 : k->n - 7;
+	uint64_t a, b, c, d;
 
-	if (most > to)
-		most = to;
-	for (; i + 4 <= most; i += 4) {
-		uint32_t a = literals_gram(p + i), b = literals_gram(p + i + 1);
-		uint32_t c = literals_gram(p + i + 2), d = literals_gram(p + i + 3);
-		unsigned int pa = passes(filter, shift, a, p[i + 4]), pb = passes(filter, shift, b, p[i + 5]);
-		unsigned int pc = passes(filter, shift, c, p[i + 6]), pd = passes(filter, shift, d, p[i + 7]);
+	/* Four places at once. */
+	for (; i + three < to && i + three + READ <= k->n; i += 4 * step) {
+		bool pa = passes(filter, shift, kind, p + i, &a);
+		bool pb = passes(filter, shift, kind, p + i + step, &b);
+		bool pc = passes(filter, shift, kind, p + i + 2 * step, &c);
+		bool pd = passes(filter, shift, kind, p + i + three, &d);
 
 		if (__builtin_expect(!(pa | pb | pc | pd), 1))
 			continue;
-		if ((pa && !compare(k, a, i)) || (pb && !compare(k, b, i + 1)) ||
-		    (pc && !compare(k, c, i + 2)) || (pd && !compare(k, d, i + 3)))
+		if ((pa && !compare(k, a, i)) || (pb && !compare(k, b, i + step)) ||
+		    (pc && !compare(k, c, i + 2 * step)) || (pd && !compare(k, d, i + three)))
 			return;
 	}
-	/* The last ones, with no octet behind. */
-	for (; i < to && i + LITERALS_GRAM <= k->n; i++)
-		if (!compare(k, literals_gram(p + i), i))
+	for (; i < to && i + READ <= k->n; i += step)
+		if (passes(filter, shift, kind, p + i, &a) && !compare(k, a, i))
+			return;
+	/* The last ones, without the filter: there may be no octet behind. */
+	for (; i < to && i + n <= k->n; i += step)
+		if (!compare(k, literals_gram(p + i, n), i))
 			return;
 }
 
 void literals_run(const struct literals *l, const uint8_t *p, size_t n, size_t from, size_t to,
-		  gate_found *found, void *ctx)
+		  uint64_t before, gate_found *found, void *ctx)
 {
+	/* A power of two: this far it is to the next multiple. */
+	size_t first = from + (-(before + from) & (literals_kind[l->head->kind].stride - 1u));
 	struct look k;
 
 	k.l = l;
@@ -173,5 +190,15 @@ void literals_run(const struct literals *l, const uint8_t *p, size_t n, size_t f
 	k.found = found;
 	k.ctx = ctx;
 	memset(k.told, 0, l->head->n_gates);
-	look(&k, from, to);
+	switch (l->head->kind) {
+	case 0:
+		look(&k, 0, first, to);
+		break;
+	case 1:
+		look(&k, 1, first, to);
+		break;
+	default:
+		look(&k, 2, first, to);
+		break;
+	}
 }

@@ -27,7 +27,7 @@ static void places(const struct scan_gates *g, const uint8_t *p, size_t n, size_
 		   struct call *c)
 {
 	if (g->literals_mem)
-		literals_run(&g->literals, p, n, from, to, on_found, c);
+		literals_run(&g->literals, p, n, from, to, c->base, on_found, c);
 	if (g->automaton_mem)
 		automaton_run(&g->automaton, p, n, from, to, last, on_found, c);
 }
