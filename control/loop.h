@@ -133,7 +133,6 @@ struct message {
 	json_t *message_id;                  /* for the record, once the verdict is out */
 	char earlier[17];                    /* trace id of that one; "" if there is none */
 	bool cancelled;                      /* the dataplane asked for it back */
-	bool answered;                       /* the verdict is out */
 	TAILQ_ENTRY(message) all;
 	LIST_ENTRY(message) by_id;           /* under_way.c */
 };

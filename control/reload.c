@@ -68,10 +68,15 @@ static uint64_t now_ms(void)
 	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
+/* By the clock, to the millisecond: the dataplane may hold those of a control that is gone. */
 uint64_t reload_generation(void)
 {
 	static uint64_t last;
-	uint64_t now = (uint64_t)time(NULL);
+	struct timespec ts;
+	uint64_t now;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	now = (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 
 	last = now > last ? now : last + 1;
 	return last;

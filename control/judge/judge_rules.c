@@ -128,6 +128,7 @@ static void count(const struct judge *j, const struct rules_judged *judged)
 	c[CTL_rule_texts_failed] += judged->failed;
 	c[CTL_rule_limited] += judged->limited;
 	c[CTL_rule_hits_cut] += judged->cut != 0;
+	c[CTL_rule_texts_partial] += judged->partial;
 	c[CTL_desc_invalid] += judged->unknown;
 }
 

@@ -176,6 +176,7 @@ struct rules_source {
 
 struct rules_judged {
 	unsigned int unknown;  /* matches of no rule */
+	unsigned int partial;  /* slots whose text the dataplane looked at in part */
 	unsigned int limited;  /* patterns that ran into a limit of PCRE2, or into LIMIT_RULES_MS */
 	unsigned int cut;      /* hits that found no room; those with an action are the last to go */
 	unsigned int gates;    /* rules whose gate was open */

@@ -26,6 +26,7 @@ static void count_matches(struct judging *j, size_t n)
 			continue;
 		if (slot && one.rule == HANDOFF_PARTIAL) {
 			j->text[slot - j->r->slot].partial = true;
+			j->out->partial++;
 			continue;
 		}
 		if (!slot || one.rule >= slot->n) {

@@ -23,12 +23,18 @@ _Static_assert(sizeof(SHA256_CTX) <= ATTACH_SHA256_STATE, "room for the state of
 #define MAX_VERSION 100u
 #define MAX_METHOD 100u
 
-void content_attach_begin(struct content_attach *a, bool hash,
+void content_attach_init(struct content_attach *a)
+{
+	keyed_init(&a->key);
+}
+
+void content_attach_begin(struct content_attach *a, bool hash, uint32_t most,
 			  void (*member)(void *ctx, struct str name, uint32_t flags), void *ctx)
 {
 	a->size = 0;
 	a->n_head = a->n_tail = 0;
 	a->n_members = a->n_entries = 0;
+	a->most = most < ATTACH_MEMBERS ? most : ATTACH_MEMBERS;
 	a->office = a->java = a->broken = false;
 	memset(a->iso, 0, sizeof(a->iso));
 	a->hash = hash;
@@ -43,15 +49,6 @@ static uint32_t u16(const uint8_t *p)
 	return p[0] | (uint32_t)p[1] << 8;
 }
 
-static uint32_t hash_of(struct str name, uint32_t flags)
-{
-	uint32_t h = 2166136261u ^ flags;
-
-	for (size_t i = 0; i < name.n; i++)
-		h = (h ^ name.p[i]) * 16777619u;
-	return h;
-}
-
 static bool is_name(struct str name, struct str of)
 {
 	return name.n >= of.n && memcmp(name.p + name.n - of.n, of.p, of.n) == 0;
@@ -61,14 +58,14 @@ static bool is_name(struct str name, struct str of)
 static void tell(struct content_attach *a, struct str name, uint32_t flags)
 {
 	/* One that was cut is not the one that is as long as it was cut to. */
-	uint32_t h = hash_of(name, flags & (ATTACH_MEMBER_ENCRYPTED | ATTACH_MEMBER_CUT));
+	uint64_t h = keyed_hash(&a->key, name) + (flags & (ATTACH_MEMBER_ENCRYPTED | ATTACH_MEMBER_CUT));
 
 	a->office |= is_name(name, STR("[Content_Types].xml"));
 	a->java |= is_name(name, STR("META-INF/MANIFEST.MF"));
 	for (uint32_t i = 0; i < a->n_members; i++)
 		if (a->seen[i] == h)
 			return;
-	if (a->n_members == ATTACH_MEMBERS) {
+	if (a->n_members == a->most) {
 		a->broken = true;
 		return;
 	}

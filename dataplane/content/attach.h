@@ -18,6 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "dataplane/content/keyed.h"
 #include "postern/str.h"
 
 /* By what the octets begin with, or for a few have at a fixed place. */
@@ -58,15 +59,20 @@ struct content_attach {
 	uint16_t n_tail;
 	uint8_t tail[ATTACH_ENTRY - 1];
 	uint32_t n_members, n_entries;
-	uint32_t seen[ATTACH_MEMBERS];    /* hashes of names told */
+	uint32_t most;                    /* members that are told */
+	struct keyed key;
+	uint64_t seen[ATTACH_MEMBERS];    /* hashes of names told */
 	bool office, java;                /* members that only these have */
 	bool broken;
 	void (*member)(void *ctx, struct str name, uint32_t flags);
 	void *ctx;
 };
 
-/* member: may be NULL. The name is as it stands in the archive: any octets. */
-void content_attach_begin(struct content_attach *a, bool hash,
+/* Once for each: it asks the kernel for random octets (keyed.h). */
+void content_attach_init(struct content_attach *a);
+/* member: may be NULL. The name is as it stands in the archive: any octets. most: members that are
+ * told, ATTACH_MEMBERS or less. */
+void content_attach_begin(struct content_attach *a, bool hash, uint32_t most,
 			  void (*member)(void *ctx, struct str name, uint32_t flags), void *ctx);
 void content_attach_feed(struct content_attach *a, const uint8_t *p, size_t n);
 /* No more octets. sha256: 32 octets, set if `hash`; may be NULL. */

@@ -26,6 +26,7 @@ struct content *content_init(void *mem)
 
 	c->html = html;
 	c->uri = uri;
+	content_attach_init(&c->attach);
 	return c;
 }
 
@@ -214,6 +215,7 @@ void content_begin(struct content *c, const struct content_plan *plan,
 	c->plan = plan;
 	c->sink = sink;
 	c->marks = 0;
+	c->n_members = 0;
 	c->views = plan->views;
 	c->html_sink = (struct html_sink){.text = text, .link = html_link, .ctx = c};
 	c->uri_sink = (struct uri_sink){.uri = uri_found, .ctx = c};

@@ -68,6 +68,7 @@ struct content {
 	struct uri *uri;
 	/* part_line.c */
 	uint32_t part_index;
+	uint32_t n_members;      /* told, of all parts */
 	uint16_t n_part_type, n_part_name;
 	bool part_name_cut;
 	uint8_t part_type[128];

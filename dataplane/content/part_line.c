@@ -54,6 +54,7 @@ static void member(void *ctx, struct str name, uint32_t flags)
 {
 	struct content *c = ctx;
 
+	c->n_members++;
 	put(c, STR("member part="));
 	put_number(c, c->part_index);
 	if (flags & ATTACH_MEMBER_ENCRYPTED)
@@ -80,14 +81,19 @@ static uint16_t copy(uint8_t *to, size_t room, struct str s)
 	return (uint16_t)s.n;
 }
 
+/* mime/ keeps so much of it, and never half a character: what fills that may have had more. */
+static bool may_be_cut(const struct content *c, struct str name)
+{
+	return name.n + 4 > sizeof(c->part_name);
+}
+
 void content_line_begin(struct content *c, const struct mime_part *part)
 {
 	c->part_index = part->index;
 	c->n_part_type = copy(c->part_type, sizeof(c->part_type), part->type);
 	c->n_part_name = copy(c->part_name, sizeof(c->part_name), part->name);
-	/* mime/ keeps so much of it, and never half a character: what fills that may have had more. */
-	c->part_name_cut = part->name.n + 4 > sizeof(c->part_name);
-	content_attach_begin(&c->attach, c->plan->hash, member, c);
+	c->part_name_cut = may_be_cut(c, part->name);
+	content_attach_begin(&c->attach, c->plan->hash, LIMIT_CONTENT_MEMBERS - c->n_members, member, c);
 }
 
 void content_line_end(struct content *c)
@@ -122,6 +128,8 @@ void content_line_container(struct content *c, const struct mime_part *part)
 {
 	c->part_index = part->index;
 	begin(c, part->type);
+	if (may_be_cut(c, part->name))
+		put(c, STR(" cut"));
 	if (part->name.n)
 		put_name(c, part->name);
 	put(c, STR("\n"));

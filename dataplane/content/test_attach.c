@@ -79,7 +79,7 @@ static enum content_type whole(void)
 {
 	told.n = 0;
 	told.text[0] = '\0';
-	content_attach_begin(&state, false, on_member, &told);
+	content_attach_begin(&state, false, ATTACH_MEMBERS, on_member, &told);
 	content_attach_feed(&state, file, n_file);
 	return content_attach_end(&state, NULL);
 }
@@ -97,7 +97,7 @@ static void check_splits(unsigned int rounds)
 
 		told.n = 0;
 		told.text[0] = '\0';
-		content_attach_begin(&state, false, on_member, &told);
+		content_attach_begin(&state, false, ATTACH_MEMBERS, on_member, &told);
 		for (size_t at = 0, k; at < n_file; at += k) {
 			k = (size_t)rand() % max + 1;
 			k = k < n_file - at ? k : n_file - at;
@@ -235,7 +235,7 @@ static void test_hash(void **ctx)
 
 	(void)ctx;
 	for (size_t cut = 0; cut < sizeof(text); cut++) {
-		content_attach_begin(&state, true, NULL, NULL);
+		content_attach_begin(&state, true, 0, NULL, NULL);
 		content_attach_feed(&state, (const uint8_t *)text, cut);
 		content_attach_feed(&state, (const uint8_t *)text + cut, sizeof(text) - 1 - cut);
 		content_attach_end(&state, got);

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "dataplane/content/attach.h"
 #include "dataplane/content/content.h"
 #include "dataplane/content/content_priv.h"
 
@@ -266,6 +267,61 @@ static void name_that_is_cut(void)
 	name[1024] = '\0';
 	snprintf(line, sizeof(line), "part part=0 type=application/x is=text size=3 cut name=\"%s\"\n", name);
 	check(&(struct content_plan){.views = 1u << VIEW_ATTACHMENT}, str_c(mail), VIEW_ATTACHMENT, line);
+	name[1024] = 'a';
+	snprintf(mail, sizeof(mail), "Content-Type: message/rfc822; name=\"%s.exe\"\r\n\r\nA: b\r\n\r\nc\r\n", name);
+	name[1024] = '\0';
+	snprintf(line, sizeof(line), "part part=0 type=message/rfc822 cut name=\"%s\"\n", name);
+	check(&(struct content_plan){.views = 1u << VIEW_ATTACHMENT}, str_c(mail), VIEW_ATTACHMENT, line);
+}
+
+struct member_lines {
+	size_t members, broken;
+};
+
+static void count_lines(void *ctx, unsigned int slot, const uint8_t *p, size_t n, unsigned int flags)
+{
+	struct member_lines *m = ctx;
+
+	(void)flags;
+	for (size_t i = 0; slot == VIEW_ATTACHMENT && i + 12 < n; i++) {
+		m->members += memcmp(p + i, "member part=", 12) == 0;
+		m->broken += memcmp(p + i, " broken ", 8) == 0;
+	}
+}
+
+/* Archives without end in one message: so many members are told, the parts whose are not say so. */
+static void test_members(void **state)
+{
+	enum { PARTS = LIMIT_CONTENT_MEMBERS / ATTACH_MEMBERS + 4, ENTRY = 30 + 7 };
+	static uint8_t mail[PARTS * (ATTACH_MEMBERS * ENTRY + 100) + 100];
+	size_t n = (size_t)sprintf((char *)mail, "Content-Type: multipart/mixed; boundary=b\r\n\r\n");
+	struct member_lines m = {0};
+	const struct content_sink sink = {count_lines, &m};
+	const struct content_plan plan = {.views = 1u << VIEW_ATTACHMENT};
+	void *mem = aligned_alloc(64, (content_size() + 63) & ~(size_t)63);
+	struct content *c = content_init(mem);
+
+	(void)state;
+	for (unsigned int part = 0; part < PARTS; part++) {
+		n += (size_t)sprintf((char *)mail + n, "--b\r\nContent-Type: application/zip; name=x.zip\r\n\r\n");
+		for (unsigned int i = 0; i < ATTACH_MEMBERS; i++, n += ENTRY) {
+			char name[8];
+
+			memcpy(mail + n, "PK\3\4\24\0\0\0\10\0", 10);
+			memset(mail + n + 10, 0, 20);
+			mail[n + 26] = 7;
+			snprintf(name, sizeof(name), "%07u", i);
+			memcpy(mail + n + 30, name, 7);
+		}
+		n += (size_t)sprintf((char *)mail + n, "\r\n");
+	}
+	content_begin(c, &plan, &sink);
+	content_feed(c, mail, n);
+	content_end(c);
+	assert_int_equal(m.members, LIMIT_CONTENT_MEMBERS);
+	assert_int_equal(m.broken, 4);
+	assert_true(content_marks(c) & CONTENT_M_ARCHIVE);
+	free(mem);
 }
 
 static void test_attachment(void **state)
@@ -621,7 +677,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_body),          cmocka_unit_test(test_rawbody),
-		cmocka_unit_test(test_uri),           cmocka_unit_test(test_attachment),
+		cmocka_unit_test(test_uri),           cmocka_unit_test(test_attachment),  cmocka_unit_test(test_members),
 		cmocka_unit_test(test_selectors),     cmocka_unit_test(test_runs),
 		cmocka_unit_test(test_header_bounds), cmocka_unit_test(test_inner_fields),
 		cmocka_unit_test(test_plans),         cmocka_unit_test(test_marks),

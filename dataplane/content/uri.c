@@ -2,9 +2,6 @@
  * Copyright (c) 2026 The Postern Authors */
 #include "dataplane/content/uri_internal.h"
 
-#include <stdlib.h>
-#include <sys/random.h>
-
 size_t uri_size(void)
 {
 	return sizeof(struct uri);
@@ -15,8 +12,7 @@ struct uri *uri_init(void *mem)
 	struct uri *u = mem;
 
 	memset(u, 0, sizeof(*u));
-	if (getrandom(u->key, sizeof(u->key), 0) != (ssize_t)sizeof(u->key))
-		abort(); /* only during start */
+	keyed_init(&u->key);
 	return u;
 }
 
@@ -37,31 +33,6 @@ void uri_part(struct uri *u)
 uint32_t uri_marks(const struct uri *u)
 {
 	return u->marks;
-}
-
-static uint64_t fold(uint64_t a, uint64_t b)
-{
-	unsigned __int128 m = (unsigned __int128)a * b;
-
-	return (uint64_t)m ^ (uint64_t)(m >> 64);
-}
-
-/* Keyed, so that nobody can make a URI that hides another one. */
-static uint64_t hash(const struct uri *u, struct str s)
-{
-	uint64_t h = u->key[0] ^ s.n, w;
-	size_t i = 0;
-
-	CONTENT_STEP(s.n);
-	for (; s.n - i >= 8; i += 8) {
-		memcpy(&w, s.p + i, 8);
-		h = fold(h ^ w, u->key[1] | 1) + u->key[0];
-	}
-	w = 0;
-	memcpy(&w, s.p + i, s.n - i);
-	h = fold(h ^ w, u->key[1] | 1);
-	h = fold(h ^ u->key[0], 0x9e3779b97f4a7c15ull);
-	return h ? h : 1;
 }
 
 /* Is this met for the first time in this message? Not given out, but paid for like a URI. */
@@ -86,7 +57,7 @@ static bool give(struct uri *u, struct str s)
 {
 	if (!s.n)
 		return false;
-	if (!first_time(u, hash(u, s)))
+	if (!first_time(u, keyed_hash(&u->key, s)))
 		return false;
 	u->sink->uri(u->sink->ctx, s.p, s.n);
 	return true;
@@ -187,7 +158,7 @@ void uri_found_as(struct uri *u, struct str scheme, struct str s)
 static void set_base(struct uri *u, struct str s)
 {
 	u->n_base = (uint16_t)uri_normalise(s, false, u->base);
-	u->base_hash = hash(u, str_make(u->base, u->n_base));
+	u->base_hash = keyed_hash(&u->key, str_make(u->base, u->n_base));
 }
 
 /* A link without a scheme. */
@@ -200,7 +171,7 @@ static void relative(struct uri *u, struct str s)
 	if (u->n_base) {
 		/* A base may be long and the links behind it short and many: each is made absolute once
 		 * for each part that has one. */
-		if (!first && !first_time(u, (hash(u, s) ^ u->base_hash) | 1))
+		if (!first && !first_time(u, (keyed_hash(&u->key, s) ^ u->base_hash) | 1))
 			return;
 		n = uri_resolve(str_make(u->base, u->n_base), s, whole);
 		if (n)

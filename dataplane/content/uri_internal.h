@@ -13,6 +13,7 @@
 
 #include "dataplane/content/hex.h"
 #include "dataplane/content/steps.h"
+#include "dataplane/content/keyed.h"
 #include "dataplane/content/uri.h"
 
 #define URI_SLOTS  (2 * LIMIT_URIS) /* of the set: half full at most */
@@ -29,7 +30,7 @@ struct uri {
 	uint16_t n_base; /* 0: no <base> */
 	uint64_t base_hash;
 	uint16_t n_held;
-	uint64_t key[2];
+	struct keyed key;
 	uint64_t set[URI_SLOTS];   /* hashes; 0: free */
 	uint16_t used[LIMIT_URIS]; /* slots, for the next message to clear */
 	uint8_t base[LIMIT_URI];

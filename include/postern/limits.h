@@ -252,6 +252,7 @@
 #define LIMIT_RULES_SCORE 10000      /* absolute value of one score */
 #define LIMIT_RULES_ISSUES 5000      /* kept; what comes behind is only counted */
 #define LIMIT_LISTS 64               /* ours: sections list */
+#define LIMIT_CONTENT_MEMBERS 4096u  /* ours: members of archives that are told of a message */
 #define LIMIT_ATTACHMENT_RULES 64    /* ours: sections attachment */
 #define LIMIT_ATTACHMENT_WORDS 1000  /* ours: names, types or extensions of one */
 #define LIMIT_LIST_ENTRIES 16000000  /* ours: of one list of domains, URIs or hashes */

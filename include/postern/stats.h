@@ -413,6 +413,7 @@
 	X(rule_matches, C, "rules hit") \
 	X(rule_gates, C, "rules that control looked at because their gate was open") \
 	X(rule_texts, C, "texts of views and headers made anew for rules") \
+	X(rule_texts_partial, C, "texts that the dataplane looked at in part: control looks at all of them") \
 	X(rule_texts_failed, D, "texts that could not be made: their rules did not hit") \
 	X(rule_limited, D, "rules that did not hit because PCRE2 met a limit or the time was up") \
 	X(rule_hits_cut, D, "messages that more rules hit than are told") \

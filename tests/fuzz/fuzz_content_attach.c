@@ -34,7 +34,8 @@ static enum content_type judge(const uint8_t *p, size_t n, size_t step, struct t
 	enum content_type type;
 
 	memset(t, 0, sizeof(*t));
-	content_attach_begin(&a, true, on_member, t);
+	content_attach_init(&a);
+	content_attach_begin(&a, true, ATTACH_MEMBERS, on_member, t);
 	for (size_t i = 0; i < n; i += step)
 		content_attach_feed(&a, p + i, step < n - i ? step : n - i);
 	type = content_attach_end(&a, sha256);
