@@ -25,6 +25,7 @@
 #include "control/reload.h"
 #include "control/sandbox.h"
 #include "postern/limits.h"
+#include "postern/notify.h"
 
 #define TRACE_KEEP 10000
 
@@ -159,6 +160,7 @@ static void on_stop(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	(void)notify_send("STOPPING=1");
 	if (l->stopping || TAILQ_EMPTY(&l->messages)) {
 		event_base_loopbreak(l->base);
 		return;
@@ -208,6 +210,8 @@ static void on_second(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	if (notify_watched())
+		(void)notify_send("WATCHDOG=1");
 	count_authentication(l);
 	indoubt_stats(l->indoubt, realtime_ns() / 1000000000u, &doubt);
 	l->counters[CTL_indoubt_entries] = doubt.doubt;
@@ -430,6 +434,9 @@ int main(int argc, char **argv)
 	event_add(stats, &second);
 	main_note("started, %zu route(s), %zu rule(s)", l->active->config->n_routes,
 		  rules_count(l->active->rules));
+	rc = notify_send("READY=1");
+	if (rc)
+		main_note("telling the service manager: %s", strerror(-rc));
 	event_base_dispatch(l->base);
 	for (int i = 0; i < 3; i++)
 		event_free(sig[i]);

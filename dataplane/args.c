@@ -3,7 +3,10 @@
 
 #include <argp.h>
 #include <errno.h>
+#include <grp.h>
+#include <pwd.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "dataplane/args.h"
 
@@ -16,8 +19,8 @@ enum {
 static const struct argp_option options[] = {
 	{"port", 'p', "N=ROLE", 0, "ethdev port N and what it does: gateway; with --tap-dump: tap", 1},
 	{"socket", 's', "PATH", 0, "UNIX socket for control (/run/postern/dataplane.sock)", 1},
-	{"socket-gid", OPT_SOCKET_GID, "GID", 0, "group of the socket file", 1},
-	{"control-uid", OPT_CONTROL_UID, "UID", 0, "user besides root who may connect as control", 1},
+	{"socket-gid", OPT_SOCKET_GID, "GROUP", 0, "group of the socket file, by name or number", 1},
+	{"control-uid", OPT_CONTROL_UID, "USER", 0, "user besides root who may connect as control", 1},
 	{"arena-mb", 'a', "MIB", 0, "message memory of each worker (512)", 2},
 	{"max-sessions", 'n', "N", 0, "SMTP sessions of each worker (8192)", 2},
 	{"half-open", OPT_HALF_OPEN, "N", 0, "half-open connections of each worker (8192)", 2},
@@ -98,6 +101,35 @@ static void parse_cpus(struct args *a, const char *text, struct argp_state *stat
 	a->has_tls_cpus = true;
 }
 
+static bool is_number(const char *arg)
+{
+	return *arg && !arg[strspn(arg, "0123456789")];
+}
+
+static int user(struct argp_state *state, const char *arg)
+{
+	const struct passwd *pw;
+
+	if (is_number(arg))
+		return (int)number(state, "control-uid", arg, 0, INT32_MAX);
+	pw = getpwnam(arg);
+	if (!pw)
+		argp_error(state, "--control-uid %s: there is no such user", arg);
+	return pw ? (int)pw->pw_uid : -1;
+}
+
+static int group(struct argp_state *state, const char *arg)
+{
+	const struct group *gr;
+
+	if (is_number(arg))
+		return (int)number(state, "socket-gid", arg, 0, INT32_MAX);
+	gr = getgrnam(arg);
+	if (!gr)
+		argp_error(state, "--socket-gid %s: there is no such group", arg);
+	return gr ? (int)gr->gr_gid : -1;
+}
+
 static void parse_tap_ports(struct args *a, const char *text, struct argp_state *state)
 {
 	const char *p = text;
@@ -138,8 +170,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	switch (key) {
 	case 'p': return parse_port(a, arg, state);
 	case 's': a->socket = arg; break;
-	case OPT_SOCKET_GID: a->socket_gid = (int)number(state, "socket-gid", arg, 0, INT32_MAX); break;
-	case OPT_CONTROL_UID: a->control_uid = (int)number(state, "control-uid", arg, 0, INT32_MAX); break;
+	case OPT_SOCKET_GID: a->socket_gid = group(state, arg); break;
+	case OPT_CONTROL_UID: a->control_uid = user(state, arg); break;
 	case 'a': a->arena_mb = number(state, "arena-mb", arg, 8, 65536); break;
 	case 'n': a->max_sessions = number(state, "max-sessions", arg, 16, 1u << 21); break;
 	case OPT_HALF_OPEN: a->half_open = number(state, "half-open", arg, 16, 1u << 20); break;

@@ -28,7 +28,9 @@
 #include "dataplane/args.h"
 #include "dataplane/privileges.h"
 #include "dataplane/tap_dump.h"
+#include "dataplane/watchdog.h"
 #include "dataplane/worker.h"
+#include "postern/notify.h"
 
 #define MBUF_CACHE 256
 #define TX_MBUFS_EXTRA 2048
@@ -54,6 +56,7 @@ static struct {
 	_Atomic(struct generation *) published;
 	_Atomic bool stop, drain;
 	volatile sig_atomic_t signalled;
+	struct watchdog watchdog;
 } dp;
 
 static void note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
@@ -548,6 +551,15 @@ static void launch(void)
 			die("lcore %u does not start", lcore);
 }
 
+static void feed_watchdog(void)
+{
+	uint64_t *counters[HANDOFF_MAX_WORKERS];
+
+	for (unsigned int i = 0; i < dp.n_workers; i++)
+		counters[i] = dp.worker[i]->counters;
+	watchdog_feed(&dp.watchdog, counters, dp.n_workers, seconds());
+}
+
 static void stop(void)
 {
 	atomic_store(&dp.stop, true);
@@ -583,7 +595,7 @@ int main(int argc, char **argv)
 {
 	struct sigaction act = {.sa_handler = on_signal};
 	/* Before EAL, which may load a driver that uses OpenSSL. */
-	int slab = tls_memory_init(), used = rte_eal_init(argc, argv);
+	int slab = tls_memory_init(), used = rte_eal_init(argc, argv), told;
 	char err[256];
 
 	if (used < 0)
@@ -618,6 +630,10 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	launch();
 	note("ready, %u worker(s), socket %s", dp.n_workers, dp.args.socket);
+	told = notify_send("READY=1");
+	if (told)
+		note("telling the service manager: %s", strerror(-told));
+	watchdog_start(&dp.watchdog, seconds());
 	while (!dp.signalled) {
 		int rc = dp_link_poll(dp.link, 100);
 
@@ -626,8 +642,10 @@ int main(int argc, char **argv)
 		free_old_generations();
 		if (dp.tickets)
 			tls_tickets_rotate(dp.tickets, seconds());
+		feed_watchdog();
 	}
 	note("signal %d: stopping", (int)dp.signalled);
+	(void)notify_send("STOPPING=1");
 	stop();
 	return 0;
 }
