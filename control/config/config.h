@@ -59,7 +59,7 @@ struct config_certificate {
 struct config_tls {
 	struct config_certificate *certificate;
 	size_t n_certificates;     /* 0: STARTTLS is not offered */
-	uint16_t min_version;      /* 0x0303, 0x0304; 0: the default, 1.2 */
+	uint16_t min_version;      /* 0x0303, 0x0304; 0 where no file was read: 1.2 */
 	struct str ciphers;        /* n == 0: built-in list */
 	struct str client_ca;      /* PEM; n != 0: clients are asked for a certificate, as they are
 	                              where a relay is known by a fingerprint */
@@ -104,7 +104,7 @@ struct config_route_tls {
 	size_t n_names;
 	char *sni;                 /* NULL: the host's name */
 	struct str ca;             /* PEM; n == 0: the system's */
-	uint16_t min_version;      /* 0x0303, 0x0304; 0: the default, 1.2 */
+	uint16_t min_version;      /* 0x0303, 0x0304; 0 where no file was read: 1.2 */
 	struct config_certificate certificate; /* ours, shown when asked for; chain.n == 0: none */
 	uint8_t id[32];            /* digest of all of the above: what has another id shares neither
 	                              connections nor sessions */
@@ -258,6 +258,8 @@ struct config_set;
 #define CONFIG_SKIP_GREYLIST (1u << 3)
 #define CONFIG_SKIP_RULES (1u << 4)    /* actions of rules */
 #define CONFIG_SKIP_DMARC (1u << 5)
+#define CONFIG_SKIP_DEFAULT                                                                        \
+	(CONFIG_SKIP_SCORE | CONFIG_SKIP_DNSBL | CONFIG_SKIP_CHECKS | CONFIG_SKIP_GREYLIST)
 #define CONFIG_SKIP_WORDS "score", "dnsbl", "checks", "greylist", "rules", "dmarc"
 
 /* Whose mail is let in and whose is not, whatever else is found; NULL, n == 0: nobody is listed. */

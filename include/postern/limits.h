@@ -213,6 +213,9 @@
 #define LIMIT_CONFIG_DEPTH 8
 #define LIMIT_CONFIG_NODES 200000    /* values and sections in all */
 #define LIMIT_CONFIG_KEYS 2048       /* keys of one section */
+#define LIMIT_CONFIG_LIST 100000u    /* entries of an array of names; LIMIT_CONFIG_NODES bounds them all */
+#define LIMIT_CONFIG_FILES 256       /* that .include names, in all */
+#define LIMIT_CONFIG_INCLUDES 8      /* files inside files */
 #define LIMIT_CONFIG_STRING 1024     /* octets of one value */
 #define LIMIT_CONFIG_NAME 63         /* name of a listener, route or relay; struct origin.via */
 #define LIMIT_STOP_S 30              /* ours: what is under way at SIGTERM has so long */
