@@ -6,13 +6,8 @@
 #include "control/config/config.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <openssl/crypto.h>
 
 #include "control/config/config_tree.h"
 #include "postern/limits.h"
@@ -68,12 +63,11 @@ static struct config *config_new(const char *name, uint64_t generation)
 	return c;
 }
 
-static int parse(const char *name, const void *text, size_t len, bool readable, uint64_t generation,
-		 struct config **out, struct config_error *err, size_t cap, size_t *n_errors)
+static int parse(struct config_ctx *ctx, const struct config_text *t, uint64_t generation,
+		 struct config **out, size_t *n_errors)
 {
-	struct config_ctx ctx = {
-		.file = name, .err = err, .cap = err ? cap : 0, .readable = readable};
-	struct config *c = config_new(name, generation);
+	const struct config_source source = {t->name, t->readable, NULL};
+	struct config *c = config_new(t->name, generation);
 	struct config_node *root;
 	int rc = -EINVAL;
 
@@ -81,22 +75,24 @@ static int parse(const char *name, const void *text, size_t len, bool readable, 
 	*n_errors = 0;
 	if (!c)
 		return -ENOMEM;
-	if (len > LIMIT_CONFIG_FILE) {
-		config_fail_line(&ctx, 0, "", "file of more than %u octets", LIMIT_CONFIG_FILE);
+	ctx->file = t->name;
+	ctx->source = &source;
+	if (t->len > LIMIT_CONFIG_FILE) {
+		config_fail_line(ctx, 0, "", "file of more than %u octets", LIMIT_CONFIG_FILE);
 		goto out;
 	}
-	root = config_syntax(&ctx, str_make(text, len));
+	root = config_syntax(ctx, str_make(t->text, t->len));
 	if (root)
-		config_check(&ctx, root, &c->priv->mem, c);
-	if (!ctx.n_errors)
+		config_check(ctx, root, &c->priv->mem, c);
+	if (!ctx->n_errors)
 		make_index(c);
-	if (ctx.mem.failed || c->priv->mem.failed)
+	if (ctx->mem.failed || c->priv->mem.failed)
 		rc = -ENOMEM;
-	else if (!ctx.n_errors && root)
+	else if (!ctx->n_errors && root)
 		rc = 0;
 out:
-	*n_errors = ctx.n_errors;
-	config_mem_free(&ctx.mem);
+	*n_errors = ctx->n_errors;
+	config_mem_free(&ctx->mem);
 	if (rc)
 		config_unref(c);
 	else
@@ -104,74 +100,48 @@ out:
 	return rc;
 }
 
+static struct config_text borrowed(const char *name, const void *text, size_t len)
+{
+	return (struct config_text){(char *)(uintptr_t)name, (char *)(uintptr_t)text, len, false};
+}
+
 int config_parse(const char *name, const void *text, size_t len, uint64_t generation,
 		 struct config **out, struct config_error *err, size_t cap, size_t *n_errors)
 {
-	return parse(name, text, len, false, generation, out, err, cap, n_errors);
+	struct config_ctx ctx = {.err = err, .cap = err ? cap : 0};
+	const struct config_text t = borrowed(name, text, len);
+
+	return parse(&ctx, &t, generation, out, n_errors);
 }
 
-/* The whole file, or an error number. *readable: others may read or write it. */
-static int read_file(const char *path, char **text, size_t *len, bool *readable)
+int config_parse_found(const char *name, const void *text, size_t len, config_find *find, void *arg,
+		       struct config **out, struct config_error *err, size_t cap, size_t *n_errors)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK), rc = 0;
-	struct stat st;
-	size_t n = 0;
+	struct config_ctx ctx = {.err = err, .cap = err ? cap : 0, .find = find, .find_arg = arg};
+	const struct config_text t = borrowed(name, text, len);
 
-	*text = NULL;
-	if (fd < 0)
-		return -errno;
-	if (fstat(fd, &st)) {
-		rc = -errno;
-		goto out;
-	}
-	if (!S_ISREG(st.st_mode)) {
-		rc = S_ISDIR(st.st_mode) ? -EISDIR : -ENXIO;
-		goto out;
-	}
-	*readable = st.st_mode & (S_IRWXO | S_IWGRP);
-	*text = malloc(LIMIT_CONFIG_FILE + 1);
-	if (!*text) {
-		rc = -ENOMEM;
-		goto out;
-	}
-	while (n <= LIMIT_CONFIG_FILE) {
-		ssize_t k = read(fd, *text + n, LIMIT_CONFIG_FILE + 1 - n);
-
-		if (k < 0 && errno == EINTR)
-			continue;
-		if (k < 0)
-			rc = -errno;
-		if (k <= 0)
-			break;
-		n += (size_t)k;
-	}
-	*len = n;
-out:
-	close(fd);
-	return rc;
+	return parse(&ctx, &t, 1, out, n_errors);
 }
 
 int config_load(const char *path, uint64_t generation, struct config **out,
 		struct config_error *err, size_t cap, size_t *n_errors)
 {
-	char *text = NULL;
-	bool readable = false;
-	size_t len = 0;
-	int rc = read_file(path, &text, &len, &readable);
+	struct config_ctx ctx = {
+		.file = path, .err = err, .cap = err ? cap : 0, .find = config_find_files};
+	struct config_text t;
+	int rc = config_text_read(path, &t);
 
 	if (rc) {
-		struct config_ctx ctx = {.file = path, .err = err, .cap = err ? cap : 0};
-
 		*out = NULL;
 		if (rc != -ENOMEM)
 			config_fail_line(&ctx, 0, "", "cannot be read: %s", strerror(-rc));
 		*n_errors = ctx.n_errors;
-	} else {
-		rc = parse(path, text, len, readable, generation, out, err, cap, n_errors);
+		return rc;
 	}
-	if (text)
-		OPENSSL_cleanse(text, len); /* it may hold private keys */
-	free(text);
+	t.name = (char *)(uintptr_t)path;
+	rc = parse(&ctx, &t, generation, out, n_errors);
+	t.name = NULL;
+	config_texts_free(&t, 1);
 	return rc;
 }
 

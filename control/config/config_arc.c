@@ -148,7 +148,7 @@ static void read_key_text(struct config_reader *r, const struct config_node *n,
 	size_t len = 0, at = 0;
 	char *pem;
 
-	if (r->c->readable) {
+	if (n->source && n->source->readable) {
 		config_fail(r->c, n, NULL,
 			    "a key stands here, and others may read or write this file: "
 			    "take their permission away (chmod 0640)");

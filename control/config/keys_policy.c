@@ -43,11 +43,10 @@ static const char *const dmarc_hold_words[] = {"tag", "quarantine", NULL};
 static const char *const testing_words[] = {"unsigned", "pass", NULL};
 
 static const struct config_info keys_policy[] = {
-	{BOOL("dry-run", "no"), .text = "Policy refuses, defers and holds back nothing, but a "
-					"message whose sender is not known. What would "
-					"have been done is in the trace (would), in "
-					"X-Postern-Verdict and counted (policy_spared); tags "
-					"stay. The greylist learns and defers nobody."},
+	{BOOL("dry-run", "no"),
+	 .text = "Policy refuses, defers and holds back nothing, but a message whose sender is not "
+		 "known. What would have been done is in the trace (would), in X-Postern-Verdict "
+		 "and counted (policy_spared); tags stay. The greylist learns and defers nobody."},
 	{NUMBER("tag-score", 0, LIMIT_RULES_SCORE, 5), .unit = "score",
 	 .text = "From which a message is tagged. 0: off."},
 	{NUMBER("quarantine-score", 0, LIMIT_RULES_SCORE, 0), .unit = "score",
@@ -61,10 +60,8 @@ static const struct config_info keys_policy[] = {
 	 .form = "list of addresses and networks, or path of a file with one a line",
 	 .otherwise = "none",
 	 .text = "Original senders that are let in. In a file `#` begins a comment; up to a "
-		 "million, without bits "
-		 "behind the prefix. Of `allow-origins` and `deny-origins` the longer prefix "
-		 "counts; the same "
-		 "network in both is an error."},
+		 "million, without bits behind the prefix. Of `allow-origins` and `deny-origins` "
+		 "the longer prefix counts; the same network in both is an error."},
 	{OF(OTHER, "deny-origins"),
 	 .form = "list of addresses and networks, or path of a file with one a line",
 	 .otherwise = "none", .text = "Original senders that are not let in."},
@@ -73,26 +70,23 @@ static const struct config_info keys_policy[] = {
 		 "`@.example.org` for all below",
 	 .otherwise = "none", .text = "MAIL FROM that is not let in."},
 	{OF(OTHER, "allow-domains"),
-	 .form = "list, or path of a file, of `example.org`, or `.example.org` for all "
-		 "below",
+	 .form = "list, or path of a file, of `example.org`, or `.example.org` for all below",
 	 .otherwise = "none",
 	 .text = "Domains that are let in as they are authenticated: by DMARC, DKIM, SPF of MAIL "
-		 "FROM, or as a "
-		 "trusted sealer."},
+		 "FROM, or as a trusted sealer."},
 	{OF(OTHER, "deny-domains"), .form = "as `allow-domains`", .otherwise = "none",
 	 .text = "Domains that are not let in as they are authenticated. A deny stands over every "
 		 "allow."},
 	{CHOICE("deny-action", deny_words, "reject"),
 	 .text = "Of what a deny list names. `discard` answers 250 and gives it to nobody; the log "
-		 "says at each "
-		 "start and reload that this is configured."},
+		 "says at each start and reload that this is configured."},
 	{LIST("allow-skips", 0, 7, "`score`, `dnsbl`, `checks`, `greylist`, `rules`, `dmarc`"),
 	 .otherwise = "score, dnsbl, checks, greylist",
 	 .text = "What mail that an allow list names is spared. Never spared is a sender that is "
 		 "not known."},
-	{BOOL("greylist", "no"), .text = "A sender nobody knows yet is told to try again, 451 "
-					 "4.7.1 (RFC 6647). docs/policy.md says who is "
-					 "asked and who is known."},
+	{BOOL("greylist", "no"),
+	 .text = "A sender nobody knows yet is told to try again, 451 4.7.1 (RFC 6647). "
+		 "docs/policy.md says who is asked and who is known."},
 	{TIME("greylist-delay", 1, 3600, DEFAULT_GREYLIST_DELAY_S),
 	 .text = "A retry passes no earlier behind the first attempt."},
 	{TIME("greylist-window", 600, 7 * 86400, DEFAULT_GREYLIST_WINDOW_S),
@@ -104,24 +98,19 @@ static const struct config_info keys_policy[] = {
 	{COUNT("greylist-prefix-v6", 32, 128, 64), .unit = "bits", .text = "The same of IPv6."},
 	{OF(STRING, "quarantine-mailbox"), .form = "an address",
 	 .text = "To which what is held back goes, instead of into the directory of `quarantine`. "
-		 "The sender hears "
-		 "250 once its next hop has taken it, else 451. The header block says the envelope "
-		 "(X-Postern-Envelope-From, X-Postern-Envelope-To)."},
+		 "The sender hears 250 once its next hop has taken it, else 451. The header block "
+		 "says the envelope (X-Postern-Envelope-From, X-Postern-Envelope-To)."},
 	{OF(STRING, "quarantine-route"), .form = "name of a route",
 	 .otherwise = "that of its domain", .text = "By which that goes."},
 	{CHOICE("dmarc", dmarc_words, "enforce"),
 	 .text = "What a DMARC verdict (RFC 9989) does. `enforce`: a message that fails under "
-		 "p=quarantine or "
-		 "p=reject is tagged; under p=reject it is refused with 550 5.7.26 if something "
-		 "else speaks against "
-		 "it as well: a score at `tag-score` or over, a listing (`dnsbl`), SPF fail and no "
-		 "DKIM signature "
-		 "that passed or may pass. A message whose author cannot be determined (no From or "
-		 "several, "
-		 "malformed addresses, more than 5 domains) is tagged. `strict`: both are refused "
-		 "outright; lists "
-		 "and forwarders that break signatures suffer. `monitor`: nothing is done, results "
-		 "are told only."},
+		 "p=quarantine or p=reject is tagged; under p=reject it is refused with 550 5.7.26 "
+		 "if something else speaks against it as well: a score at `tag-score` or over, a "
+		 "listing (`dnsbl`), SPF fail and no DKIM signature that passed or may pass. A "
+		 "message whose author cannot be determined (no From or several, malformed "
+		 "addresses, more than 5 domains) is tagged. `strict`: both are refused outright; "
+		 "lists and forwarders that break signatures suffer. `monitor`: nothing is done, "
+		 "results are told only."},
 	{CHOICE("dmarc-quarantine", dmarc_hold_words, "tag"),
 	 .text = "`quarantine`: what is tagged by `dmarc` is held back instead."},
 	{LIST("trusted-sealers", 0, LIMIT_POLICY_DOMAINS, "domains"),
@@ -129,12 +118,10 @@ static const struct config_info keys_policy[] = {
 		 "when."},
 	{LIST("trusted-forwarders", 0, LIMIT_POLICY_DOMAINS, "domains"),
 	 .text = "That lift it when they are authenticated: by DKIM, or by SPF of MAIL FROM. "
-		 "Whoever can send "
-		 "through them can send as anybody."},
+		 "Whoever can send through them can send as anybody."},
 	{LIST("protected-domains", 0, LIMIT_POLICY_DOMAINS, "domains"),
 	 .text = "Author domains, your own and your brands, that are refused whenever DMARC fails, "
-		 "whatever their "
-		 "policy. They need a DMARC record. Not with `dmarc` = `monitor`."},
+		 "whatever their policy. They need a DMARC record. Not with `dmarc` = `monitor`."},
 	{CHOICE("dkim-l", l_words, "pass"), .text = "A DKIM signature whose l= is shorter than the "
 						    "body; `fail` makes it dkim=policy."},
 	{NUMBER("dkim-l-score", 0, LIMIT_RULES_SCORE, 1), .unit = "score",
@@ -145,8 +132,7 @@ static const struct config_info keys_policy[] = {
 		 "counts."},
 	{CHOICE("dkim-required", required_words, "none"),
 	 .text = "`passing`: a signature that passes; `acceptable`: over the whole body, by a key "
-		 "that is not "
-		 "testing; `author`: such a one of each author's domain."},
+		 "that is not testing; `author`: such a one of each author's domain."},
 	{CHOICE("dkim-missing", action_words, "tag"),
 	 .text = "What is done without what `dkim-required` says."},
 	{CHOICE("spf-fail", action_words, "accept"),
@@ -171,10 +157,8 @@ static const struct config_info keys_policy[] = {
 	 .text = "Without bits behind the prefix. These clients are refused with 554."},
 	{LIST("allow", 0, LIMIT_POLICY_NETS, "addresses or networks"), .flags = KEY_WHOLE_ONLY,
 	 .text = "No limit of `sources` holds for these. Of `deny` and `allow` the longer prefix "
-		 "counts, so each can "
-		 "have exceptions; the same network in both is an error. A peer of the `trust` "
-		 "list is always "
-		 "heard."},
+		 "counts, so each can have exceptions; the same network in both is an error. A "
+		 "peer of the `trust` list is always heard."},
 };
 
 /* ---- dnsbl, list, attachment ---------------------------------------------------------------- */
@@ -209,15 +193,14 @@ static const struct config_info keys_dnsbl[] = {
 	 .text = "`allow`: a list of the good, whose score is 0 or less and which has no evidence "
 		 "or action."},
 	{LIST("answers", 1, LIMIT_DNSBL_ANSWERS,
-	      "addresses, `127.0.0.2`; networks, `127.0.0.8/29`; or ranges by "
-	      "octet, `127.0.*.4-7`"),
+	      "addresses, `127.0.0.2`; networks, `127.0.0.8/29`; or ranges by octet, "
+	      "`127.0.*.4-7`"),
 	 .otherwise = "any but 127.0.0.1",
 	 .text = "Answers that count, within 127.0.0.0/8 and not all within 127.255.255.0/24, "
-		 "which are error "
-		 "codes."},
-	{BOOL("test-entries", "yes"), .text = "The list has 127.0.0.2 and has not 127.0.0.1, and "
-					      "is not believed otherwise. `no`: for a private "
-					      "list that has none."},
+		 "which are error codes."},
+	{BOOL("test-entries", "yes"),
+	 .text = "The list has 127.0.0.2 and has not 127.0.0.1, and is not believed otherwise. "
+		 "`no`: for a private list that has none."},
 	{NUMBER("score", -LIMIT_RULES_SCORE, LIMIT_RULES_SCORE, 0), .unit = "score",
 	 .text = "Added to the message's."},
 	{OF(BOOL, "evidence"), .otherwise = "yes, unless `kind` is `allow`",
@@ -245,10 +228,9 @@ static const struct config_info keys_attachment[] = {
 	 .text = "Names without folders, without case."},
 	{LIST("contents", 1, LIMIT_ATTACHMENT_WORDS, "types"),
 	 .text = "By the octets: empty unknown text html xml rtf pdf ps script lnk url exe elf "
-		 "macho class wasm chm "
-		 "ole onenote tnef swf zip ooxml jar rar sevenzip gzip bzip2 xz zstd cab ace arj "
-		 "lzh tar iso vhd udf "
-		 "png jpeg gif bmp tiff webp ico mp3 mp4 ogg riff email calendar vcard pgp pkcs7."},
+		 "macho class wasm chm ole onenote tnef swf zip ooxml jar rar sevenzip gzip bzip2 "
+		 "xz zstd cab ace arj lzh tar iso vhd udf png jpeg gif bmp tiff webp ico mp3 mp4 "
+		 "ogg riff email calendar vcard pgp pkcs7."},
 	{LIST("types", 1, LIMIT_ATTACHMENT_WORDS, "`application/x-*`"),
 	 .text = "Declared types, without case."},
 	{OF(PATH, "hashes"), .text = "File with SHA-256 of parts, one a line."},
@@ -281,12 +263,12 @@ static const struct config_info keys_quarantine[] = {
 static const struct config_info keys_rules[] = {
 	{LIST("files", 0, LIMIT_RULES_FILES, "absolute paths; wildcards in the last part only"),
 	 .text = "The language is SpamAssassin's (docs/rules.md). Rules that need what is not here "
-		 "are left out, and "
-		 "`posternctl rules check` names them; a bad pattern refuses the whole set."},
+		 "are left out, and `posternctl rules check` names them; a bad pattern refuses the "
+		 "whole set."},
 	{OF(PATH, "cache"), .form = "a directory", .otherwise = "`rules` beside `api.socket`",
 	 .text = "For what was compiled; made if it is not there. Only the user that control runs "
-		 "as may write "
-		 "there: what lies there is what is looked for. Without it every start compiles."},
+		 "as may write there: what lies there is what is looked for. Without it every "
+		 "start compiles."},
 	{SIZE("cache-size", LIMIT_RULES_CACHE_MIN, LIMIT_RULES_CACHE, DEFAULT_RULES_CACHE),
 	 .text = "That `cache` may hold; beyond it what was used longest ago is removed after a "
 		 "reload."},
@@ -309,10 +291,8 @@ static const struct config_info keys_rules[] = {
 
 SECTION(policy, "policy",
 	.about = "What is done with mail; also in `policy` of a route. docs/policy.md has the "
-		 "order of the checks, and "
-		 "the replies. Domains are the name alone, `example.org`, or with a leading dot "
-		 "every name below it "
-		 "and not itself, `.example.org`.");
+		 "order of the checks, and the replies. Domains are the name alone, `example.org`, "
+		 "or with a leading dot every name below it and not itself, `.example.org`.");
 SECTION(route_policy, "route.policy",
 	.about = "All keys of `policy` but `allow-private-peer`, `deny` and `allow`; what is not "
 		 "given is as there.");
@@ -324,17 +304,13 @@ SECTION(list, "list",
 		 "the rule list.NAME.");
 SECTION(attachment, "attachment",
 	.about = "Criteria for attachments (up to 64 sections); any of them is enough. What is "
-		 "meant counts as the rule "
-		 "attachment.NAME.");
+		 "meant counts as the rule attachment.NAME.");
 SECTION(quarantine, "quarantine",
-	.about =
-		"Where messages are held back that policy does not deliver. Their senders hear 250 "
-		"once message and "
-		"index are on the disk; `posternctl quarantine` lists, releases and deletes them.");
+	.about = "Where messages are held back that policy does not deliver. Their senders hear "
+		 "250 once message and index are on the disk; `posternctl quarantine` lists, "
+		 "releases and deletes them.");
 SECTION(rules, "rules",
 	.behind = "Rules are compiled by a process of their own, at the start and at every reload; "
-		  "mail flows "
-		  "meanwhile. A set that needs more than it may, or whose compiler is killed, is "
-		  "not taken over: the "
-		  "old one stays, `posternctl config reload` and the log say why. At the start "
-		  "control ends.");
+		  "mail flows meanwhile. A set that needs more than it may, or whose compiler is "
+		  "killed, is not taken over: the old one stays, `posternctl config reload` and "
+		  "the log say why. At the start control ends.");

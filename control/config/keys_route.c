@@ -40,23 +40,18 @@ static const struct config_info keys_route[] = {
 		 "route."},
 	{CHOICE("provider", provider_words, "smtp"),
 	 .text = "Sets `family`, `tls`, `messages-per-connection`, `connection-age`, the names in "
-		 "certificates "
-		 "and room for our header within the next hop's SIZE to what these document. Other "
-		 "keys of the "
-		 "route say otherwise."},
+		 "certificates and room for our header within the next hop's SIZE to what these "
+		 "document. Other keys of the route say otherwise."},
 	{OF(OTHER, "hosts"), .max = LIMIT_CONFIG_HOSTS,
 	 .form = "list of 1 to 16: name, address, or either with :port (an IPv6 address with a "
-		 "port in brackets); "
-		 "or of sections { `host` `port` `weight` `priority` }",
+		 "port in brackets); or of sections { `host` `port` `weight` `priority` }",
 	 .text = "Next hops in the order in which they are tried; of sections the lowest priority "
-		 "first, equals "
-		 "at random by weight. MX records are not looked up. Our own name and addresses "
-		 "are refused."},
+		 "first, equals at random by weight. MX records are not looked up. Our own name "
+		 "and addresses are refused."},
 	{OF(OTHER, "mx"), .form = "yes, no or a domain", .otherwise = "no",
 	 .text = "In place of `hosts`. `yes`: mail goes where the MX records of the recipient's "
-		 "domain say; or "
-		 "the domain whose records count for all. We ourselves and what is not better are "
-		 "dropped."},
+		 "domain say; or the domain whose records count for all. We ourselves and what is "
+		 "not better are dropped."},
 	{COUNT("port", 1, 65535, 25), .unit = "TCP port",
 	 .text = "Of hosts that name none, and of those that MX records name."},
 	{CHOICE("family", family_words, "any"),
@@ -64,18 +59,15 @@ static const struct config_info keys_route[] = {
 		 "`provider` `v4`."},
 	{CHOICE("verify", verify_words, "callout"),
 	 .text = "`callout` asks the next hop about each recipient at RCPT. `list` asks "
-		 "`recipients`. `none` "
-		 "accepts at RCPT."},
+		 "`recipients`. `none` accepts at RCPT."},
 	{OF(PATH, "recipients"), .text = "With `verify` = `list`: an address or @domain a line, up "
-					 "to a million. Read with the "
-					 "configuration."},
+					 "to a million. Read with the configuration."},
 	{CHOICE("recipients-case", case_words, "ignore"),
 	 .text = "Does the case of local parts count?"},
 	{OF(STRING, "recipients-delimiter"), .form = "one of `+` `-` `_` `=` `#` `.`",
 	 .text = "What stands behind it in a local part does not count."},
 	{BOOL("trust-rcpt", "yes"), .text = "`no` for a next hop that takes everybody at RCPT and "
-					    "refuses behind DATA. Nothing is asked at "
-					    "RCPT then."},
+					    "refuses behind DATA. Nothing is asked at RCPT then."},
 	{BOOL("breaker", "yes"), .text = "Refusals that suddenly are far more than usual become "
 					 "451 until `posternctl breaker ack`."},
 	{COUNT("breaker-jump", 10, 100, 60), .unit = "percent",
@@ -84,8 +76,7 @@ static const struct config_info keys_route[] = {
 	 .text = "Of how many at least; a fifth of it, and 10, of those known as good."},
 	{TIME("breaker-window", 60, 86400, 600), .text = "Within which time."},
 	{BOOL("overload", "yes"), .text = "New mail for a route that is slow or dead hears 451 "
-					  "4.4.5 at RCPT, so that the others do not "
-					  "feel it."},
+					  "4.4.5 at RCPT, so that the others do not feel it."},
 	{TIME("overload-wait", 1, 300, 5),
 	 .text = "How long a message may have to wait for a connection."},
 	{COUNT("overload-factor", 2, 100, 4), .unit = "times the usual",
@@ -94,8 +85,7 @@ static const struct config_info keys_route[] = {
 	 .text = "Under way at once. 0: as many as the next hop gets through."},
 	{COUNT("arena-share", 1, 100, 50), .unit = "percent",
 	 .text = "Of the message memory that each of several routes may come to hold, and less "
-		 "while others hold "
-		 "much."},
+		 "while others hold much."},
 	{COUNT("max-connections", 1, 10000, 20), .unit = "connections",
 	 .text = "At once to this route."},
 	{COUNT("messages-per-connection", 0, 1000000, 100), .unit = "messages",
@@ -109,19 +99,17 @@ static const struct config_info keys_route[] = {
 	 .text = "For which a message waits for a connection or its turn; then 451."},
 	{SIZE("max-message", 0, 1u << 30, 0),
 	 .text = "Octets that the next hop takes, at least 64 KiB. 0: as its SIZE says. More is "
-		 "550 at RCPT if "
-		 "the client declares it, else 552."},
+		 "550 at RCPT if the client declares it, else 552."},
 	{COUNT("max-recipients", 0, HANDOFF_MAX_RCPTS, 0), .unit = "recipients",
 	 .text = "Of one transaction; each one more gets 452 4.5.3 and comes in another. 0: as "
-		 "many as `limits` "
-		 "say. Less than 100 costs senders transactions (RFC 5321 4.5.3.1.8)."},
+		 "many as `limits` say. Less than 100 costs senders transactions (RFC 5321 "
+		 "4.5.3.1.8)."},
 	{TIME("idle-timeout", 0, 3600, 30), .text = "Of a pooled connection."},
 	{TIME("connect-timeout", 1, 300, 10), .text = "For the connection to stand."},
 	{TIME("command-timeout", 1, 600, 60), .text = "For replies before DATA."},
 	{OF(STRING, "source-address"), .form = "an address",
 	 .text = "That we connect from; `family` is its own then. One of the hosts must be of it, "
-		 "or be given by "
-		 "name."},
+		 "or be given by name."},
 	{OF(STRING, "source-v4"), .form = "an IPv4 address",
 	 .text = "The same, without setting `family`."},
 	{OF(STRING, "source-v6"), .form = "an IPv6 address",
@@ -132,16 +120,15 @@ static const struct config_info keys_route[] = {
 	 .text = "Names the client to the next hop for its log, if it offers XFORWARD."},
 	{CHOICE("proxy", proxy_words, "none"),
 	 .text = "`v2`: a PROXY header of version 2 begins each connection, which then carries one "
-		 "client's mail "
-		 "only."},
+		 "client's mail only."},
 	{OF(STRING, "chain"), .form = "the name of a `chain` section",
 	 .text = "The next hop is another Postern, and the message tells it the sender, signed."},
 	{CHOICE("v6-literal", literal_words, "tagged"),
 	 .text = "IPv6 in Received: [IPv6:2001:db8::1] or, `plain`, [2001:db8::1]."},
 	{CHOICE("received-format", received_words, "rfc5321"),
 	 .text = "Our Received: from HELO (PTR [ADDRESS]); or, `exchange`, from HELO (ADDRESS), "
-		 "where an IPv6 "
-		 "address has neither brackets nor tag. `v6-literal` must not stand beside that."},
+		 "where an IPv6 address has neither brackets nor tag. `v6-literal` must not stand "
+		 "beside that."},
 	{OF(STRING, "header-prefix"), .flags = KEY_SECRET, .otherwise = "the global one",
 	 .form = "X- and letters, digits or hyphens, at most 40 characters in all",
 	 .text = "For mail of this route; it may be a secret. Copies under either are removed."},
@@ -149,41 +136,32 @@ static const struct config_info keys_route[] = {
 	 .text = "For mail of this route."},
 	{CHOICE("foreign-trust", foreign_words, "strip"),
 	 .text = "Header fields that claim the next hop's own trust (`foreign-trust-headers`) on a "
-		 "message of a "
-		 "peer that no relay lists: `strip` removes them; `reject` refuses the message "
-		 "with 550 5.7.1; "
-		 "`keep` only tells and counts."},
+		 "message of a peer that no relay lists: `strip` removes them; `reject` refuses "
+		 "the message with 550 5.7.1; `keep` only tells and counts."},
 	{CHOICE("chunking", chunking_words, "auto"),
 	 .text = "`auto` hands content over by BDAT to a next hop that offers CHUNKING. `never` "
-		 "uses DATA: for "
-		 "one that offers it and does not do it well. Content with bare line feeds, which "
-		 "only BDAT can "
-		 "carry, is then refused with 550 5.6.11."},
+		 "uses DATA: for one that offers it and does not do it well. Content with bare "
+		 "line feeds, which only BDAT can carry, is then refused with 550 5.6.11."},
 	{CHOICE("8bit", eight_words, "strict"),
 	 .text = "8-bit content for a next hop that does not offer 8BITMIME: `strict` refuses it "
-		 "with 554 5.6.3; "
-		 "`pass` sends it as it is."},
+		 "with 554 5.6.3; `pass` sends it as it is."},
 	{OF(SECTION, "policy"),
 	 .text = "What the section `policy` says, said otherwise for this route; all of its keys "
-		 "but "
-		 "`allow-private-peer`, `deny` and `allow`. A list replaces the list."},
+		 "but `allow-private-peer`, `deny` and `allow`. A list replaces the list."},
 	{CHOICE("arc-seal", seal_words, "never"),
 	 .text = "Whether mail of this route gets a set of ours (ARC, RFC 8617): `modified`: if "
-		 "fields of the "
-		 "original are removed here. docs/authentication.md says when that is of use."},
+		 "fields of the original are removed here. docs/authentication.md says when that "
+		 "is of use."},
 	{OF(DOMAIN, "arc-domain"), .otherwise = "that of the keys, if it is one",
 	 .text = "Seals with the keys of this domain. Needed where there are keys of several."},
 	{LIST("arc-keys", 1, LIMIT_ARC_KEYS, "names of keys of `arc`"),
 	 .text = "The keys to seal with, in place of `arc-domain`."},
 	{CHOICE("tls", tls_words, "may"),
 	 .text = "TLS to the next hop by STARTTLS: `none`; `may`, where it is offered and works, "
-		 "else in clear; "
-		 "`encrypt`, always, with whomever; `verify`, always, and the certificate must "
-		 "prove the name; "
-		 "`dane`, as the TLSA records of the host say, without any as `may`; `dane-only`, "
-		 "nothing without "
-		 "them. With `provider` `verify`. What fails is 451 and another address is tried, "
-		 "never a 5xx. For "
+		 "else in clear; `encrypt`, always, with whomever; `verify`, always, and the "
+		 "certificate must prove the name; `dane`, as the TLSA records of the host say, "
+		 "without any as `may`; `dane-only`, nothing without them. With `provider` "
+		 "`verify`. What fails is 451 and another address is tried, never a 5xx. For "
 		 "`dane` the hosts have names and `dns` has a `trust-anchor-file`."},
 	{LIST("tls-name", 1, LIMIT_TLS_NAMES, "host names"),
 	 .otherwise = "with `provider` its domains and what is below them, else the host's name",
@@ -194,17 +172,15 @@ static const struct config_info keys_route[] = {
 	 .text = "CA certificates in PEM, with `verify` only."},
 	{OF(STRING, "tls-min-version"), .form = "`1.2` or `1.3`, in quotes", .def = "1.2",
 	 .text = "The oldest TLS."},
-	{OF(PATH, "tls-certificate"), .text = "PEM: what we show when the next hop asks for a "
-					      "certificate (certificate connectors of "
-					      "Exchange), with those between it and the root "
-					      "behind it. One that has run out is taken: mail "
-					      "must go on."},
+	{OF(PATH, "tls-certificate"),
+	 .text = "PEM: what we show when the next hop asks for a certificate (certificate "
+		 "connectors of Exchange), with those between it and the root behind it. One that "
+		 "has run out is taken: mail must go on."},
 	{OF(PATH, "tls-key"), .text = "PEM, not encrypted: the key of `tls-certificate`."},
 	{OF(BOOL, "mta-sts"),
 	 .otherwise = "yes where the route goes by `mx` and `tls` is not `none`",
 	 .text = "Policies of MTA-STS (RFC 8461) of the recipients' domains are fetched and kept. "
-		 "Cannot be on "
-		 "elsewhere."},
+		 "Cannot be on elsewhere."},
 };
 
 static const struct config_info keys_hosts[] = {

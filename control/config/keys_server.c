@@ -16,13 +16,12 @@ const struct config_info keys_top[] = {
 	{OF(STRING, "header-prefix"), .flags = KEY_SECRET, .def = "X-Postern",
 	 .form = "X- and letters, digits or hyphens, at most 40 characters in all",
 	 .text = "Our own header fields begin with this; copies that come from outside are "
-		 "removed. Prefixes "
-		 "that would cover the fields of other mail systems are refused."},
+		 "removed. Prefixes that would cover the fields of other mail systems are "
+		 "refused."},
 	{BOOL("received-spf", "no"), .text = "Adds Received-SPF (RFC 7208 9.1), unless a signature "
 					     "of the message wants it absent."},
 	{LIST("foreign-trust-headers", 0, LIMIT_FOREIGN_TRUST_HEADERS,
-	      "beginnings of header field names, X- "
-	      "and more, 5 to 64 characters"),
+	      "beginnings of header field names, X- and more, 5 to 64 characters"),
 	 .text = "What `foreign-trust` of a route is about besides X-MS-Exchange-Organization-, "
 		 "X-MS-Exchange-CrossPremises- and X-Forefront-. They must not cover our own "
 		 "prefixes."},
@@ -30,33 +29,28 @@ const struct config_info keys_top[] = {
 	 .text = "Messages whose signatures are verified once more over what leaves, beside "
 		 "delivery."},
 	{LIST("relay-fault-codes", 0, 1000,
-	      "reply codes (`530`), enhanced codes (`5.7.51`) or ranges "
-	      "(`5.7.606-649`) of class 4 or 5"),
+	      "reply codes (`530`), enhanced codes (`5.7.51`) or ranges (`5.7.606-649`) of class 4 "
+	      "or 5"),
 	 .text = "Replies by which a next hop refuses this relay and not the message, besides "
-		 "those that are "
-		 "built in. Answered with 451 4.4.0, with an ALERT."},
+		 "those that are built in. Answered with 451 4.4.0, with an ALERT."},
 	{COUNT("loops", 1, 1, 1), .flags = KEY_RESTART, .unit = "event loops",
 	 .text = "Of control. Only 1 is built."},
 	{OF(PATH, "in-doubt-file"), .flags = KEY_RESTART,
 	 .otherwise = "`in-doubt` beside `api.socket`",
 	 .text = "Messages that were delivered and whose client may not know; a retry of such a "
-		 "message is "
-		 "answered from it. 4 MB. One control has it. It should outlive a restart of the "
-		 "daemon."},
+		 "message is answered from it. 4 MB. One control has it. It should outlive a "
+		 "restart of the daemon."},
 	{OF(PATH, "state-directory"), .flags = KEY_RESTART, .form = "a directory",
 	 .otherwise = "`state` beside `api.socket`",
 	 .text = "What must be known again after a restart: open breakers and what is usual on a "
-		 "route "
-		 "(breakers.json), MTA-STS policies (mta-sts.json). Made if it is not there; one "
-		 "control has "
-		 "it. It should outlive a restart of the machine: /var/lib/postern, for example."},
+		 "route (breakers.json), MTA-STS policies (mta-sts.json). Made if it is not there; "
+		 "one control has it. It should outlive a restart of the machine: "
+		 "/var/lib/postern, for example."},
 	{OF(PATH, "greylist-file"), .flags = KEY_RESTART,
 	 .otherwise = "`greylist` beside `api.socket`",
 	 .text = "What `greylist` of `policy` remembers, 16 MB; not there if no policy has it on. "
-		 "One control "
-		 "has it, and a change needs a restart once it is open. Where a boot is not to "
-		 "make all "
-		 "senders new, name a file on a disk."},
+		 "One control has it, and a change needs a restart once it is open. Where a boot "
+		 "is not to make all senders new, name a file on a disk."},
 	{OF(SECTION, "dataplane"), .text = "The process that clients speak to."},
 	{OF(NAMED, "listener"), .needed = "at least one listener is needed",
 	 .text = "Where mail comes in."},
@@ -97,8 +91,7 @@ const struct config_info keys_listener[] = {
 	 .needed = "the number of the network port, as given to the dataplane",
 	 .unit = "ethdev port", .text = "As in `--port` of `postern-dataplane`(8)."},
 	{LIST("address", 1, HANDOFF_MAX_LISTENERS,
-	      "addresses with the prefix of their link, "
-	      "`192.0.2.25/24`"),
+	      "addresses with the prefix of their link, `192.0.2.25/24`"),
 	 .needed = "our addresses with the prefix of their link",
 	 .text = "Our addresses; at most 64 in all listeners."},
 	{COUNT("smtp-port", 1, 65535, 25), .unit = "TCP port", .text = "Where clients connect to."},
@@ -120,8 +113,7 @@ const struct config_info keys_limits[] = {
 	{SIZE("max-message", 65536, (double)(HANDOFF_MAX_CHUNKS - 1) * HANDOFF_CHUNK,
 	      DEFAULT_MAX_MESSAGE),
 	 .text = "The largest message. The dataplane refuses a configuration whose limit is over "
-		 "an eighth of "
-		 "`--arena-mb`."},
+		 "an eighth of `--arena-mb`."},
 	{COUNT("max-recipients", LIMIT_RCPT_MIN, HANDOFF_MAX_RCPTS, DEFAULT_MAX_RCPT),
 	 .unit = "recipients", .text = "Of one transaction."},
 	{COUNT("max-errors", 1, 1000, DEFAULT_MAX_ERRORS), .unit = "commands",
@@ -130,13 +122,11 @@ const struct config_info keys_limits[] = {
 	{COUNT("max-idle-commands", 1, LIMIT_IDLE_COMMANDS_MAX, LIMIT_IDLE_COMMANDS),
 	 .unit = "commands",
 	 .text = "That lead to nothing (NOOP, RSET, EHLO and the like) between two messages; each "
-		 "more is an "
-		 "error."},
+		 "more is an error."},
 	MODE("max-idle-commands"),
 	{CHOICE("early-talkers", early_words, "observe"),
 	 .text = "Clients that speak before the greeting: `observe` counts and marks them, "
-		 "`refuse` gives them "
-		 "554 in place of the greeting."},
+		 "`refuse` gives them 554 in place of the greeting."},
 	{COUNT("max-transactions", 1, 1000000, DEFAULT_MAX_TRANSACTIONS), .unit = "transactions",
 	 .text = "In one session."},
 	{SIZE("max-line", 0, 1e9, 0),
@@ -152,20 +142,17 @@ const struct config_info keys_limits[] = {
 	 .text = "From the end of the content to the reply."},
 	{SIZE("min-rate", 0, 1e9, DEFAULT_MIN_RATE),
 	 .text = "Octets per second, on average since the start of DATA or BDAT, below which a "
-		 "client is cut "
-		 "off; looked at from the first minute on. 0: any."},
+		 "client is cut off; looked at from the first minute on. 0: any."},
 	MODE("min-rate"),
 	{SIZE("min-rate-large", 0, 1e9, DEFAULT_MIN_RATE_LARGE),
 	 .text = "The same over the last minute, for messages from 1 MiB on. 0: any."},
 	MODE("min-rate-large"),
 	{COUNT("arena-share", 1, 100, DEFAULT_ARENA_SHARE), .unit = "percent",
 	 .text = "Of a worker's part of `--arena-mb` that one source (IPv4 address, IPv6 /64) may "
-		 "hold in "
-		 "messages that come in or are being delivered; one message of `max-message` is "
-		 "always "
-		 "allowed. At it DATA gets 452; when half of the memory is taken, more of its "
-		 "messages have "
-		 "to wait. Sources of good standing are bound by it only when memory is short."},
+		 "hold in messages that come in or are being delivered; one message of "
+		 "`max-message` is always allowed. At it DATA gets 452; when half of the memory is "
+		 "taken, more of its messages have to wait. Sources of good standing are bound by "
+		 "it only when memory is short."},
 	MODE("arena-share"),
 	{BOOL("refuse-bare-cr", "no"), .text = "Content with a CR that no LF follows is refused."},
 };
@@ -189,8 +176,7 @@ const struct config_info keys_sources[] = {
 	SOURCE_MODE("connection-rate"),
 	{COUNT("failures", 1, 1000000, DEFAULT_SOURCE_FAILURES), .unit = "failures",
 	 .text = "Budget of messages refused, foreign protocols, timeouts and the like, besides "
-		 "one for each "
-		 "message accepted."},
+		 "one for each message accepted."},
 	SOURCE_MODE("failures"),
 	{COUNT("unknown-recipients", 1, 1000000, DEFAULT_SOURCE_UNKNOWN), .unit = "recipients",
 	 .text = "Budget of recipients refused, besides one for 10 messages accepted."},
@@ -207,10 +193,8 @@ const struct config_info keys_texts[] = {
 	 .otherwise = "the list of commands", .text = "The reply to HELP."},
 	{OF(STRING, "contact"), .form = "printable ASCII, up to 127 octets",
 	 .text = "Whom to ask, a URL or an address: stands at the end of our own 421 and 5xx "
-		 "replies, those "
-		 "for `policy.deny` and `sources` among them. Replies of the next hop and of "
-		 "policy are not "
-		 "touched."},
+		 "replies, those for `policy.deny` and `sources` among them. Replies of the next "
+		 "hop and of policy are not touched."},
 };
 
 const struct config_info keys_trace[] = {
@@ -240,14 +224,12 @@ SECTION(dataplane, "dataplane");
 SECTION(listener, "listener", .about = "At least one. Where mail comes in.");
 SECTION(limits, "limits",
 	.behind = "A limit with a `-mode` is `enforce`d; or who passes it is only counted (the "
-		  "counters whose "
-		  "names end in observed) and goes on, `observe`; or it is `off`. Time in which "
-		  "there is no "
-		  "room here for a client's octets counts against none of the timeouts and rates.");
+		  "counters whose names end in observed) and goes on, `observe`; or it is `off`. "
+		  "Time in which there is no room here for a client's octets counts against none "
+		  "of the timeouts and rates.");
 SECTION(sources, "sources",
 	.about = "Limits on a source: an IPv4 address or an IPv6 /64. docs/smtp.md says how they "
-		 "work together "
-		 "and where the defaults come from.",
+		 "work together and where the defaults come from.",
 	.behind = "Each has a `-mode`: `enforce`; `observe`, which counts and logs and lets pass; "
 		  "`off`.");
 SECTION(texts, "texts", .about = "Printable ASCII that clients get to read.");
