@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control/config/config_settings_tree.h"
 #include "control/config/config_tree.h"
 #include "postern/limits.h"
 
@@ -19,6 +20,7 @@ struct domain_entry {
 
 struct config_private {
 	struct config_mem mem;
+	struct config_settings *settings;
 	struct domain_entry *index; /* sorted */
 	size_t n_index;
 };
@@ -84,8 +86,10 @@ static int parse(struct config_ctx *ctx, const struct config_text *t, uint64_t g
 	root = config_syntax(ctx, str_make(t->text, t->len));
 	if (root)
 		config_check(ctx, root, &c->priv->mem, c);
-	if (!ctx->n_errors)
+	if (!ctx->n_errors && root) {
 		make_index(c);
+		c->priv->settings = config_settings_of_tree(ctx, root);
+	}
 	if (ctx->mem.failed || c->priv->mem.failed)
 		rc = -ENOMEM;
 	else if (!ctx->n_errors && root)
@@ -145,6 +149,11 @@ int config_load(const char *path, uint64_t generation, struct config **out,
 	return rc;
 }
 
+const struct config_settings *config_settings(const struct config *c)
+{
+	return c->priv ? c->priv->settings : NULL;
+}
+
 struct config *config_ref(struct config *c)
 {
 	c->refs++;
@@ -160,6 +169,7 @@ void config_unref(struct config *c)
 		return;
 	config_arc_free(&c->arc);
 	config_lists_free(c);
+	config_settings_unref(c->priv->settings);
 	config_mem_free(&c->priv->mem);
 	free(c->priv);
 	free(c);
@@ -197,62 +207,4 @@ const struct config_route *config_route_for(const struct config *c, struct str d
 	for (const char *dot = strchr(name, '.'); dot && !route; dot = strchr(dot + 1, '.'))
 		route = find_domain(c, dot);
 	return route;
-}
-
-static bool same_text(const char *a, const char *b)
-{
-	return a && b ? !strcmp(a, b) : a == b;
-}
-
-static bool same_list(const char *const *a, size_t n_a, const char *const *b, size_t n_b)
-{
-	if (n_a != n_b)
-		return false;
-	for (size_t i = 0; i < n_a; i++)
-		if (!same_text(a[i], b[i]))
-			return false;
-	return true;
-}
-
-static bool same_dns(const struct dns_options *a, const struct dns_options *b)
-{
-	if (a->timeout_ms != b->timeout_ms || a->n_stubs != b->n_stubs ||
-	    !same_text(a->trust_anchor_file, b->trust_anchor_file) ||
-	    !same_list(a->forwarder, a->n_forwarders, b->forwarder, b->n_forwarders) ||
-	    !same_list(a->zone_file, a->n_zone_files, b->zone_file, b->n_zone_files))
-		return false;
-	for (size_t i = 0; i < a->n_stubs; i++)
-		if (!same_text(a->stub[i].zone, b->stub[i].zone) ||
-		    !same_text(a->stub[i].addr, b->stub[i].addr))
-			return false;
-	return true;
-}
-
-unsigned int config_restart_needed(const struct config *running, const struct config *next)
-{
-	unsigned int bits = 0;
-
-	if (strcmp(running->dataplane_socket, next->dataplane_socket) ||
-	    strcmp(running->api_socket, next->api_socket))
-		bits |= CONFIG_RESTART_SOCKETS;
-	if (running->loops != next->loops)
-		bits |= CONFIG_RESTART_LOOPS;
-	if (!same_dns(&running->dns, &next->dns))
-		bits |= CONFIG_RESTART_DNS;
-	if (running->spf_workers != next->spf_workers)
-		bits |= CONFIG_RESTART_SPF;
-	if (strcmp(running->trace_file, next->trace_file))
-		bits |= CONFIG_RESTART_TRACE;
-	if (strcmp(running->quarantine.directory ? running->quarantine.directory : "",
-		   next->quarantine.directory ? next->quarantine.directory : ""))
-		bits |= CONFIG_RESTART_QUARANTINE;
-	/* By default it goes with the socket. */
-	if (!(bits & CONFIG_RESTART_SOCKETS) && strcmp(running->indoubt_file, next->indoubt_file))
-		bits |= CONFIG_RESTART_INDOUBT;
-	if (!(bits & CONFIG_RESTART_SOCKETS) &&
-	    strcmp(running->state_directory, next->state_directory))
-		bits |= CONFIG_RESTART_STATE;
-	if (!(bits & CONFIG_RESTART_SOCKETS) && strcmp(running->greylist_file, next->greylist_file))
-		bits |= CONFIG_RESTART_GREYLIST;
-	return bits;
 }

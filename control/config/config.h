@@ -459,15 +459,3 @@ bool config_arc_is_ours(const struct config *c, const char *domain, const char *
  * given to config_tls_forget(): it holds private keys. 0 or -ENOMEM. */
 int config_tls_pack(const struct config *c, void **out, size_t *len);
 void config_tls_forget(void *packed, size_t len);
-
-/* Bits of what differs and a running daemon cannot take over. */
-#define CONFIG_RESTART_SOCKETS (1u << 0)  /* dataplane or api socket */
-#define CONFIG_RESTART_LOOPS (1u << 1)
-#define CONFIG_RESTART_DNS (1u << 2)
-#define CONFIG_RESTART_SPF (1u << 3)
-#define CONFIG_RESTART_TRACE (1u << 4)
-#define CONFIG_RESTART_QUARANTINE (1u << 5) /* its directory */
-#define CONFIG_RESTART_INDOUBT (1u << 6)
-#define CONFIG_RESTART_STATE (1u << 7)
-#define CONFIG_RESTART_GREYLIST (1u << 8)   /* its file */
-unsigned int config_restart_needed(const struct config *running, const struct config *next);

@@ -12,7 +12,7 @@
 
 /* ---- sections ------------------------------------------------------------------------------- */
 
-static void unknown_key(struct config_reader *r, const struct config_node *n,
+void config_unknown_key(struct config_ctx *c, const struct config_node *n,
 			const struct config_section_info *s)
 {
 	const struct config_info *near = config_key_nearest(s, n->key, 1), *elsewhere;
@@ -25,12 +25,12 @@ static void unknown_key(struct config_reader *r, const struct config_node *n,
 	if (!near)
 		near = config_key_nearest(s, n->key, CONFIG_NEAR);
 	if (elsewhere) {
-		config_fail(r->c, n, NULL, "unknown key here; did you mean \"%s\"?",
+		config_fail(c, n, NULL, "unknown key here; did you mean \"%s\"?",
 			    config_key_path(other, elsewhere, path, sizeof(path)));
 		return;
 	}
 	if (near) {
-		config_fail(r->c, n, NULL, "unknown key; did you mean \"%s\"?", near->name);
+		config_fail(c, n, NULL, "unknown key; did you mean \"%s\"?", near->name);
 		return;
 	}
 	for (size_t i = 0; i < s->n && at < sizeof(list); i++) {
@@ -40,7 +40,7 @@ static void unknown_key(struct config_reader *r, const struct config_node *n,
 
 		at += k > 0 ? (size_t)k : 0;
 	}
-	config_fail(r->c, n, NULL, "unknown key; known here: %s%s", list, at < sizeof(list) ? "" : " ...");
+	config_fail(c, n, NULL, "unknown key; known here: %s%s", list, at < sizeof(list) ? "" : " ...");
 }
 
 static const struct config_section_info *section_of(const struct config_binding *b)
@@ -88,7 +88,7 @@ void config_read_section(struct config_reader *r, const struct config_node *sect
 		const struct config_info *info = config_key_info(s, n->key);
 
 		if (!info)
-			unknown_key(r, n, s);
+			config_unknown_key(r->c, n, s);
 		else if (info->type == KEY_NAMED && !n->named)
 			config_fail(r->c, n, NULL, "needs a name: %s \"name\" ...", info->name);
 		else

@@ -58,6 +58,8 @@ config_read read_domain;  /* host name, lower case, A-labels, at least two label
 config_read read_path;    /* absolute path */
 config_read read_socket;  /* absolute path that fits a socket address */
 
+void config_unknown_key(struct config_ctx *c, const struct config_node *n,
+			const struct config_section_info *s);
 /* Every child of `section` by its key; an unknown one is an error with a hint, as is a missing one. */
 void config_read_section(struct config_reader *r, const struct config_node *section,
 			 const struct config_binding *binding, void *base);

@@ -39,7 +39,8 @@ enum key_type {
 
 #define KEY_RESTART    (1u << 0) /* a running control does not take a change over */
 #define KEY_SECRET     (1u << 1) /* is never shown */
-#define KEY_WHOLE_ONLY (1u << 2) /* of `policy`, and not of that of a route */
+#define KEY_PRESET (1u << 2)     /* other keys change its default */
+#define KEY_WHOLE_ONLY (1u << 3) /* of `policy`, and not of that of a route */
 
 struct config_info {
 	const char *name;

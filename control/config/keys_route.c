@@ -54,7 +54,7 @@ static const struct config_info keys_route[] = {
 		 "not better are dropped."},
 	{COUNT("port", 1, 65535, 25), .unit = "TCP port",
 	 .text = "Of hosts that name none, and of those that MX records name."},
-	{CHOICE("family", family_words, "any"),
+	{CHOICE("family", family_words, "any"), .flags = KEY_PRESET,
 	 .text = "Addresses of hosts: `any`, IPv4 first; `v4` or `v6` only; `prefer-v6`. With "
 		 "`provider` `v4`."},
 	{CHOICE("verify", verify_words, "callout"),
@@ -88,9 +88,9 @@ static const struct config_info keys_route[] = {
 		 "while others hold much."},
 	{COUNT("max-connections", 1, 10000, 20), .unit = "connections",
 	 .text = "At once to this route."},
-	{COUNT("messages-per-connection", 0, 1000000, 100), .unit = "messages",
+	{COUNT("messages-per-connection", 0, 1000000, 100), .flags = KEY_PRESET, .unit = "messages",
 	 .text = "0: no bound. With `provider` `exchange-online` 199."},
-	{TIME("connection-age", 0, 86400, 0),
+	{TIME("connection-age", 0, 86400, 0), .flags = KEY_PRESET,
 	 .text = "Nothing begins on an older connection. 0: no bound. With `provider` "
 		 "`exchange-online` 19 min."},
 	{NUMBER("rate", 0, 100000, 0), .unit = "messages a second",
@@ -156,7 +156,7 @@ static const struct config_info keys_route[] = {
 	 .text = "Seals with the keys of this domain. Needed where there are keys of several."},
 	{LIST("arc-keys", 1, LIMIT_ARC_KEYS, "names of keys of `arc`"),
 	 .text = "The keys to seal with, in place of `arc-domain`."},
-	{CHOICE("tls", tls_words, "may"),
+	{CHOICE("tls", tls_words, "may"), .flags = KEY_PRESET,
 	 .text = "TLS to the next hop by STARTTLS: `none`; `may`, where it is offered and works, "
 		 "else in clear; `encrypt`, always, with whomever; `verify`, always, and the "
 		 "certificate must prove the name; `dane`, as the TLSA records of the host say, "
