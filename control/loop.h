@@ -160,6 +160,7 @@ struct loop {
 	uint64_t counters[POSTERN_CTL_COUNTER_COUNT];
 	struct judge_env judge_env;
 
+	struct config_settings *start_settings; /* commands_config.h: of keys that need a restart */
 	struct snapshot *active;             /* for new questions */
 	struct snapshot *pending;            /* pushed, not acknowledged */
 	struct snapshot *recent[LOOP_SNAPSHOTS]; /* by age, for matches under way */
@@ -247,6 +248,8 @@ api_handler commands_show_breaker, commands_ack_breaker;
 api_handler commands_show_routes;
 /* commands_rules.c */
 api_handler commands_show_rules;
+/* commands_config.c */
+api_handler commands_show_config;
 /* persist.c */
 int persist_start(struct loop *l, char *err, size_t err_len);
 void persist_second(struct loop *l);

@@ -39,11 +39,11 @@ void print_json(const json_t *v)
 }
 
 /* Controls and deceptive code points are '?': a sender's address must not draw on the terminal. */
-const char *show_text(const json_t *o, const char *name)
+const char *show_plain(const char *text)
 {
 	static char ring[16][1024];
 	static unsigned int next;
-	struct str t = str_c(json_string_value(json_object_get(o, name)));
+	struct str t = str_c(text);
 	char *out = ring[next++ % 16];
 	size_t len = 0;
 
@@ -61,6 +61,11 @@ const char *show_text(const json_t *o, const char *name)
 	}
 	out[len] = '\0';
 	return out;
+}
+
+const char *show_text(const json_t *o, const char *name)
+{
+	return show_plain(json_string_value(json_object_get(o, name)));
 }
 
 static const char *s(const json_t *o, const char *name)
@@ -402,8 +407,24 @@ static void reload(const json_t *a)
 	if (json_is_true(json_object_get(a, "ok")))
 		printf("configuration %lld in force%s%s\n", n(a, "generation"), *s(a, "note") ? ": " : "",
 		       s(a, "note"));
-	else
-		printf("configuration %lld stays in force\n", n(a, "generation"));
+	json_array_foreach(json_object_get(a, "restart"), i, v)
+		printf("%s takes effect after a restart of control\n", show_plain(json_string_value(v)));
+	if (json_is_true(json_object_get(a, "ok")))
+		return;
+	printf("configuration %lld stays in force\n", n(a, "generation"));
+}
+
+static void config(const json_t *a)
+{
+	const json_t *v;
+	size_t i;
+
+	printf("# %s, configuration %lld\n", s(a, "file"), n(a, "generation"));
+	json_array_foreach(json_object_get(a, "settings"), i, v)
+		printf("%s = %s\n", s(v, "key"), *s(v, "digest") ? "(not shown)" : s(v, "value"));
+	json_array_foreach(json_object_get(a, "restart"), i, v)
+		printf("# %s of the file takes effect after a restart of control\n",
+		       show_plain(json_string_value(v)));
 }
 
 void show_answer(const char *command, const json_t *answer)
@@ -431,6 +452,8 @@ void show_answer(const char *command, const json_t *answer)
 		trace(answer);
 	else if (!strcmp(command, "config reload"))
 		reload(answer);
+	else if (!strcmp(command, "show config"))
+		config(answer);
 	else
 		print_json(answer);
 }

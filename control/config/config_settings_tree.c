@@ -13,6 +13,7 @@
 
 #include "control/config/config_value.h"
 #include "postern/limits.h"
+#include "postern/utf8.h"
 
 /* Text that grows; of a secret it is wiped. */
 struct text {
@@ -49,6 +50,22 @@ static void put_c(struct text *t, const char *s)
 	put(t, s, strlen(s));
 }
 
+/* What is no UTF-8 as \\xNN: whatever reads this reads text. */
+static void put_utf8(struct text *t, struct str s, const char *backslash)
+{
+	char escape[8];
+
+	for (size_t i = 0, n; i < s.n; i += n) {
+		if (utf8_at(s, i, &n) >= 0) {
+			put(t, (const char *)s.p + i, n);
+			continue;
+		}
+		put_c(t, backslash);
+		snprintf(escape, sizeof(escape), "x%02x", s.p[i]);
+		put_c(t, escape);
+	}
+}
+
 static void forget(struct text *t)
 {
 	if (t->p)
@@ -62,15 +79,18 @@ static void put_quoted(struct text *t, const char *s)
 	char escape[8];
 
 	put_c(t, "\"");
-	for (; *s; s++) {
-		if (*s == '"' || *s == '\\')
-			put_c(t, "\\");
-		if ((uint8_t)*s < 0x20) {
-			snprintf(escape, sizeof(escape), "\\u%04x", (unsigned int)(uint8_t)*s);
-			put_c(t, escape);
-		} else {
-			put(t, s, 1);
-		}
+	while (*s) {
+		size_t n = 0;
+
+		while ((uint8_t)s[n] >= 0x20 && s[n] != '"' && s[n] != '\\')
+			n++;
+		put_utf8(t, str_make(s, n), "\\\\");
+		s += n;
+		if (!*s)
+			break;
+		snprintf(escape, sizeof(escape), *s == '"' || *s == '\\' ? "\\%c" : "\\u%04x", *s);
+		put_c(t, escape);
+		s++;
 	}
 	put_c(t, "\"");
 }
@@ -85,7 +105,7 @@ static void put_scalar(struct text *t, const struct config_node *n, const struct
 	else if (n->kind == NODE_BOOL && (type == KEY_BOOL || type == KEY_OTHER))
 		put_c(t, n->boolean ? "yes" : "no");
 	else
-		put_c(t, n->text);
+		put_utf8(t, str_c(n->text), "\\");
 }
 
 /* An element of a list, or a member of a section in one. */

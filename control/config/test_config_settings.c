@@ -95,6 +95,7 @@ static void values(void **state)
 		  "dns { stub \"example.org\" = \"192.0.2.54\"; timeout = 1500ms }\n"
 		  "limits { min-rate-mode = off }\n"
 		  "texts { banner = \"a \\\"b\\\"\" }\n"
+		  "rules { files = [\"/nowhere/\xc3\xa9\xff \\\"\\\\\\t*\"] }\n"
 		  "chain c { key = 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef }\n");
 	s = config_settings(c);
 	assert_string_equal(value(s, "hostname"), "mx.example.net");
@@ -110,6 +111,8 @@ static void values(void **state)
 	assert_string_equal(value(s, "dns.timeout"), "1500ms");
 	assert_string_equal(value(s, "limits.min-rate-mode"), "off");
 	assert_string_equal(value(s, "texts.banner"), "a \"b\"");
+	/* JSON, whatever octets there are. */
+	assert_string_equal(value(s, "rules.files"), "[\"/nowhere/\xc3\xa9\\\\xff \\\"\\\\\\u0009*\"]");
 	/* SHA-256 of the key, and the key nowhere. */
 	assert_int_equal(strlen(value(s, "chain.c.key")), 64);
 	for (size_t i = 0; i < s->n; i++)
