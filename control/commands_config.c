@@ -31,10 +31,11 @@ void settings_opened(struct loop *l, const struct config *c, const char *key)
 	l->start_settings = s;
 }
 
-/* Not opened yet, it is taken over when it is. */
+#define LATE "greylist-file" /* opened when a policy wants it first, and not before */
+
 static bool waits(const struct loop *l, const char *key)
 {
-	return strcmp(key, "greylist-file") != 0 || l->greylist;
+	return strcmp(key, LATE) != 0 || l->greylist;
 }
 
 struct restarts {
@@ -85,7 +86,7 @@ void commands_show_config(void *arg, struct api_request *req, const json_t *body
 {
 	const struct loop *l = arg;
 	const struct config *c = l->active->config;
-	struct config_settings *in_force, *salted = NULL;
+	struct config_settings *start = l->start_settings, *in_force = NULL, *salted = NULL;
 	char salt_text[2 * CONFIG_SALT + 1];
 	uint8_t salt[CONFIG_SALT];
 
@@ -94,16 +95,22 @@ void commands_show_config(void *arg, struct api_request *req, const json_t *body
 		api_error(req, "failed", "no random octets");
 		return;
 	}
-	in_force = l->start_settings ? config_settings_in_force(l->start_settings, config_settings(c)) : NULL;
+	if (start)
+		start = waits(l, LATE) ? config_settings_ref(start)
+				       : config_settings_with(start, config_settings(c), LATE);
+	if (start)
+		in_force = config_settings_in_force(start, config_settings(c));
 	if (in_force)
 		salted = config_settings_salted(in_force, salt);
 	hex(salt, sizeof(salt), salt_text);
 	if (salted)
-		api_reply(req, json_pack("{s:s, s:s, s:I, s:s, s:o, s:o}", "schema", "config/1", "file", c->path,
+		api_reply(req, json_pack("{s:s, s:s, s:I, s:s, s:o, s:o, s:o}", "schema", "config/1", "file", c->path,
 			"generation", (json_int_t)l->active->generation, "salt", salt_text, "settings",
-			settings_json(salted), "restart", settings_restarts(l, c)));
+			settings_json(salted), "restart", settings_restarts(l, c), "not_open",
+			waits(l, LATE) ? json_array() : json_pack("[s]", LATE)));
 	else
 		api_error(req, "failed", "out of memory");
 	config_settings_unref(salted);
 	config_settings_unref(in_force);
+	config_settings_unref(start);
 }

@@ -72,6 +72,7 @@ int cmd_config_check(const struct cli *cli, int argc, char **argv)
 struct diff {
 	const struct cli *cli;
 	json_t *changes;
+	const json_t *not_open; /* keys that need no restart yet */
 	size_t n, restarts;
 };
 
@@ -141,10 +142,15 @@ static bool print_lists(const struct config_change *c)
 	return told;
 }
 
-static void on_change(void *arg, const struct config_change *c)
+static void on_change(void *arg, const struct config_change *change)
 {
+	struct config_change copy = *change, *c = &copy;
 	struct diff *d = arg;
+	const json_t *e;
+	size_t i;
 
+	json_array_foreach(d->not_open, i, e)
+		c->restart &= !json_is_string(e) || strcmp(json_string_value(e), c->key) != 0;
 	d->n++;
 	d->restarts += c->restart;
 	if (d->cli->json) {
@@ -206,7 +212,8 @@ static int compare(const struct cli *cli, const json_t *answer, const char *path
 	uint8_t salt[CONFIG_SALT];
 	struct config_settings *now = running(answer, salt);
 	struct config_settings *then = now ? config_settings_salted(file, salt) : NULL;
-	struct diff d = {.cli = cli, .changes = json_array()};
+	struct diff d = {.cli = cli, .changes = json_array(),
+			 .not_open = json_object_get(answer, "not_open")};
 
 	if (!then) {
 		fprintf(stderr, "posternctl config diff: %s\n", now ? "out of memory" : "the answer is not understood");

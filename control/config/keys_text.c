@@ -30,6 +30,7 @@ static unsigned int put_word(FILE *f, enum config_markup m, const char *word, si
 			*code = !*code;
 			if (m != MARKUP_PLAIN)
 				fputc(m == MARKUP_SCDOC ? '*' : '`', f);
+			columns += m != MARKUP_PLAIN;
 			continue;
 		}
 		if (m == MARKUP_MARKDOWN && *code)
@@ -41,12 +42,12 @@ static unsigned int put_word(FILE *f, enum config_markup m, const char *word, si
 	return columns;
 }
 
-static unsigned int columns_of(const char *word, size_t n)
+static unsigned int columns_of(enum config_markup m, const char *word, size_t n)
 {
 	unsigned int columns = 0;
 
 	for (size_t i = 0; i < n; i++)
-		columns += word[i] != '`';
+		columns += word[i] != '`' || m != MARKUP_PLAIN;
 	return columns;
 }
 
@@ -67,7 +68,7 @@ void config_print_text(FILE *f, enum config_markup m, const char *text, unsigned
 	begin(f, m, indent);
 	while (*text) {
 		size_t n = strcspn(text, " \n");
-		unsigned int w = columns_of(text, n);
+		unsigned int w = columns_of(m, text, n);
 
 		if (column > indent && column + 1 + w > width) {
 			fputc('\n', f);
