@@ -3,12 +3,13 @@
 #pragma once
 
 /*
- * The one configuration file, checked, as an immutable snapshot. Everything that runs holds a
+ * The one configuration file, with those that it includes, checked, as an immutable snapshot. Everything that runs holds a
  * reference to the snapshot that it started with; a reload makes a new one or none at all.
  *
  * The syntax is the plain part of the "universal configuration language" (postern.conf(5)), read by
- * a parser of our own that knows the line of every value. An unknown key, a wrong type, a value out of bounds or a contradiction is an
- * error that names file, line, key and what was expected; nothing is guessed.
+ * a parser of our own that knows file and line of every value. Keys, their types, bounds and defaults
+ * stand in one table (keys.h). An unknown key, a wrong type, a value out of bounds or a contradiction is
+ * an error that names file, line, key and what was expected; nothing is guessed.
  */
 
 #include <stdbool.h>

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "control/config/config_tree.h"
+#include "control/config/config_settings_tree.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -48,6 +48,31 @@ static int find(void *arg, const char *pattern, size_t max, struct config_text *
 	return -EINVAL;
 }
 
+/* What `config diff` makes of a file that nobody has checked. */
+static void settings(struct files *f)
+{
+	struct config_ctx ctx = {.file = "fuzz", .find = find, .find_arg = f};
+	const struct config_source source = {.name = "fuzz"};
+	static const uint8_t salt[CONFIG_SALT];
+	struct config_settings *s = NULL, *salted;
+	const struct config_node *root;
+
+	ctx.source = &source;
+	root = config_syntax(&ctx, f->file[0]);
+	if (root)
+		s = config_settings_of_tree(&ctx, root);
+	if (s) {
+		if (config_settings_diff(s, s, NULL, NULL) != 0)
+			abort();
+		salted = config_settings_salted(s, salt);
+		if (salted && salted->n != s->n)
+			abort();
+		config_settings_unref(salted);
+	}
+	config_settings_unref(s);
+	config_mem_free(&ctx.mem);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct config_error err[4];
@@ -67,5 +92,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!rc && (!c || !c->n_listeners || !c->n_routes || c->dataplane.n_listeners > HANDOFF_MAX_LISTENERS))
 		abort();
 	config_unref(c);
+	settings(&f);
 	return 0;
 }
