@@ -118,6 +118,10 @@
 #define LIMIT_TAP_OPEN_MESSAGES 8      /* of a session, whose reply has not come */
 #define LIMIT_TAP_VLANS 4              /* tags of a frame */
 #define LIMIT_TAP_TUNNELS 2            /* inside of each other */
+#define LIMIT_TAP_MBUFS 65536          /* packets a worker holds until they are acknowledged */
+#define DEFAULT_TAP_MBUFS 16384        /* the same, without --rx-mbufs */
+#define LIMIT_TAP_SHARE 50             /* percent of the arena, where a gateway shares it */
+#define LIMIT_TAP_JOURNAL 64           /* copies under way at once */
 
 /* TLS of the server side */
 #define LIMIT_TLS_PEM (1024u * 1024)  /* ours: octets of one PEM text of configuration */
