@@ -345,6 +345,14 @@ struct config_quarantine {
 	unsigned int max_age_s;    /* older ones are deleted */
 };
 
+/* Of tap ports; what the dataplane must know of them is in struct handoff_config. */
+struct config_tap {
+	bool midstream, ignore_checksums;
+	char *journal_route_name;  /* NULL: no copies are sent */
+	const struct config_route *journal_route; /* set with it */
+	char *journal_mailbox;     /* address that they go to; NULL: the recipients */
+};
+
 struct config_private;
 
 struct config {
@@ -394,6 +402,7 @@ struct config {
 	size_t n_attachments;
 	struct config_policy policy;
 	struct config_quarantine quarantine;
+	struct config_tap tap;
 	struct admission_rules sources;
 	/* extra codes and texts by which a next hop refuses the relay, not the message */
 	char **relay_fault_code;   /* "5.7.51", "5.7.606-649", "530" */

@@ -335,6 +335,7 @@ static const struct config_key top_keys[] = {
 	{"state-directory", CONFIG_TAKE(struct config, state_directory)},
 	{"greylist-file", CONFIG_TAKE(struct config, greylist_file)},
 	{"quarantine", read_quarantine, 0, 0},
+	{"tap", read_tap, 0, 0},
 	{"api", read_api, 0, 0},
 	{"loops", read_loops, CONFIG_FIELD(struct config, loops)},
 	{"spf", read_spf, 0, 0},
@@ -347,7 +348,7 @@ const struct config_binding *const config_bindings[] = {
 	&config_of_route_policy, &config_of_relay, &config_of_tenant, &config_of_trust, &config_of_chain,
 	&config_of_tls, &config_of_certificate, &config_of_arc, &config_of_arc_key, &of_dns, &of_rules,
 	&config_of_policy, &config_of_dnsbl, &config_of_list, &config_of_attachment, &of_quarantine,
-	&config_of_sources, &of_limits, &of_texts, &of_trace, &of_api, &of_spf,
+	&config_of_tap, &config_of_sources, &of_limits, &of_texts, &of_trace, &of_api, &of_spf,
 };
 const size_t n_config_bindings = N_KEYS(config_bindings);
 
@@ -361,6 +362,7 @@ static void defaults(struct config_reader *r, struct config *c)
 		config_read_defaults(r, whole[i], c);
 	config_read_defaults(r, &of_dns, &c->dns);
 	config_read_defaults(r, &config_of_sources, &c->sources);
+	config_read_defaults(r, &config_of_tap, c);
 	config_policy_defaults(r, &c->policy);
 }
 
@@ -468,6 +470,12 @@ void config_check(struct config_ctx *ctx, const struct config_node *root, struct
 	defaults(&r, out);
 	config_read_section(&r, root, &of_top, out);
 	config_route_policies(&r, root);
+	/* Who only watches takes no mail and gives none. */
+	if (!config_child(root, "listener") && !config_child(root, "tap"))
+		config_fail_line(ctx, 0, "listener", "missing: at least one listener is needed, or tap");
+	if (!config_child(root, "route") && (config_child(root, "listener") || !config_child(root, "tap")))
+		config_fail_line(ctx, 0, "route", "missing: at least one route is needed; there is no "
+				 "default route");
 	if (!out->authserv_id)
 		out->authserv_id = out->hostname;
 	if (!out->indoubt_file && out->api_socket)
@@ -482,6 +490,7 @@ void config_check(struct config_ctx *ctx, const struct config_node *root, struct
 		return;
 	check_sums(&r, root);
 	config_check_policy(&r, root);
+	config_check_tap(&r, root);
 	config_check_sources(&r, root);
 	config_check_net(&r, root);
 	config_check_identities(&r, root);

@@ -45,7 +45,7 @@ extern const size_t n_config_bindings;
 extern const struct config_binding config_of_listener, config_of_route, config_of_hosts, config_of_policy,
 	config_of_route_policy, config_of_relay, config_of_tenant, config_of_chain, config_of_trust,
 	config_of_tls, config_of_certificate, config_of_arc, config_of_arc_key, config_of_dnsbl, config_of_list,
-	config_of_attachment, config_of_sources;
+	config_of_attachment, config_of_sources, config_of_tap;
 
 config_read read_count;   /* plain number */
 config_read read_size;    /* octets: plain, or with k m g kb mb gb */
@@ -134,6 +134,7 @@ void config_route_tls(struct config_reader *r, const struct config_node *n,
 		      struct config_route *route);
 config_read read_sources;
 config_read read_policy_nets; /* field: struct admission_nets */
+config_read read_tap;        /* config_tap.c */
 config_read read_policy, read_dnsbls; /* field: struct config_policy */
 config_read read_lists, read_attachments;
 /* config_access.c: a list in the file, or the path of one. */
@@ -152,6 +153,8 @@ void config_policy_defaults(struct config_reader *r, struct config_policy *polic
 void config_route_policies(struct config_reader *r, const struct config_node *root);
 /* What only the whole can show: loops, one domain in two routes, addresses twice. */
 void config_check_sources(struct config_reader *r, const struct config_node *root);
+/* Names of routes -> routes. */
+void config_check_tap(struct config_reader *r, const struct config_node *root);
 void config_check_policy(struct config_reader *r, const struct config_node *root);
 void config_check_net(struct config_reader *r, const struct config_node *root);
 void config_check_identities(struct config_reader *r, const struct config_node *root);

@@ -52,10 +52,9 @@ const struct config_info keys_top[] = {
 		 "One control has it, and a change needs a restart once it is open. Where a boot "
 		 "is not to make all senders new, name a file on a disk."},
 	{OF(SECTION, "dataplane"), .text = "The process that clients speak to."},
-	{OF(NAMED, "listener"), .needed = "at least one listener is needed",
-	 .text = "Where mail comes in."},
-	{OF(NAMED, "route"), .needed = "at least one route is needed; there is no default route",
-	 .text = "Where mail goes."},
+	{OF(NAMED, "listener"), .text = "Where mail comes in. At least one, unless `tap` is all."},
+	{OF(NAMED, "route"), .text = "Where mail goes. At least one where there is a `listener`; "
+				     "there is no default route."},
 	{OF(NAMED, "relay"), .text = "Relays in front of us whose Received lines are believed."},
 	{OF(NAMED, "trust"), .text = "Peers that may name another client than themselves."},
 	{OF(NAMED, "chain"), .text = "Keys that chained instances share."},
@@ -68,6 +67,7 @@ const struct config_info keys_top[] = {
 	{OF(NAMED, "list"), .text = "Files of domains, URIs or hashes."},
 	{OF(NAMED, "attachment"), .text = "Criteria for attachments."},
 	{OF(SECTION, "quarantine"), .text = "Where messages are held back."},
+	{OF(SECTION, "tap"), .text = "What is watched on tap ports."},
 	{OF(SECTION, "sources"), .text = "Limits on a source of connections."},
 	{OF(SECTION, "limits"), .text = "Limits on a session and a message."},
 	{OF(SECTION, "texts"), .text = "What clients get to read."},
@@ -186,6 +186,23 @@ const struct config_info keys_sources[] = {
 		 "faded."},
 };
 
+const struct config_info keys_tap[] = {
+	{OF(OTHER, "ports"), .form = "array of 1 to 16 TCP ports", .otherwise = "`[25]`",
+	 .text = "Of the servers that are watched."},
+	{BOOL("midstream", "no"), .text = "Whether connections are followed whose begin was not seen."},
+	{BOOL("ignore-checksums", "no"),
+	 .text = "Whether IP and TCP checksums are not looked at, for mirrors that are made on a "
+		 "sending host, whose NIC fills them in."},
+	{OF(STRING, "journal-route"), .form = "name of a route", .otherwise = "no copies",
+	 .text = "By which an annotated copy of each whole message goes that its server took, or "
+		 "whose reply was not seen."},
+	{OF(STRING, "journal-mailbox"), .form = "an address",
+	 .otherwise = "the recipients of the message",
+	 .text = "To which the copies go, by the null reverse-path and with the envelope on top. "
+		 "Without it they go to the recipients, by the sender's reverse-path; then the "
+		 "route may not go by the MX records of the recipients' own domains."},
+};
+
 const struct config_info keys_texts[] = {
 	{OF(STRING, "banner"), .form = "printable ASCII, up to 127 octets",
 	 .text = "Behind 220, the host name and ESMTP in the greeting."},
@@ -221,7 +238,7 @@ const struct config_info keys_spf[] = {
 
 SECTION(top, "");
 SECTION(dataplane, "dataplane");
-SECTION(listener, "listener", .about = "At least one. Where mail comes in.");
+SECTION(listener, "listener", .about = "Where mail comes in. At least one, unless `tap` is all.");
 SECTION(limits, "limits",
 	.behind = "A limit with a `-mode` is `enforce`d; or who passes it is only counted (the "
 		  "counters whose names end in observed) and goes on, `observe`; or it is `off`. "
@@ -232,6 +249,8 @@ SECTION(sources, "sources",
 		 "work together and where the defaults come from.",
 	.behind = "Each has a `-mode`: `enforce`; `observe`, which counts and logs and lets pass; "
 		  "`off`.");
+SECTION(tap, "tap",
+	.about = "What is watched on tap ports (`postern-dataplane`(8), docs/tap.md).");
 SECTION(texts, "texts", .about = "Printable ASCII that clients get to read.");
 SECTION(trace, "trace");
 SECTION(api, "api");

@@ -141,7 +141,7 @@ static int make_block(struct judge *j, bool *later)
 	if (!rc) {
 		for (size_t i = 0; i < r->headers.n; i++)
 			r->out.headers_removed += r->drop[i] != DROP_NO;
-		*later = judge_seal(j, authres);
+		*later = !j->req.incomplete && judge_seal(j, authres);
 	}
 	free(name);
 	return rc;
@@ -183,7 +183,7 @@ static void finish(struct judge *j)
 		.config = r->policy_config,
 		.origin = &r->origin,
 		.spf = &r->spf,
-		.dkim = r->dkim,
+		.dkim = j->req.incomplete ? NULL : r->dkim,
 		.arc = r->arc,
 		.arc_unanswered = j->arc_late,
 		.dmarc = r->dmarc_judged ? &r->dmarc : NULL,
@@ -247,7 +247,7 @@ static void on_finish(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (!judge_sender_is_known(j)) {
+	if (!judge_sender_is_known(j) || j->req.incomplete) {
 		finish(j);
 		return;
 	}
@@ -341,7 +341,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 		return;
 	}
 	give_up_on_open(j);
-	if (judge_sender_is_known(j) && !j->result.dmarc_judged) {
+	if (judge_sender_is_known(j) && !j->req.incomplete && !j->result.dmarc_judged) {
 		j->result.dmarc_judged = true;
 		dmarc_verdict_temperror(&j->result.dmarc, "no answer in time");
 	}
@@ -439,6 +439,12 @@ static int start_parallel(struct judge *j)
 		j->origin_ptr = ptr_resolve(j->env.dns, &r->origin.ip, on_origin_ptr, j);
 		j->open++;
 	}
+	if (!j->ptr || (j->separate_origin_ptr && !j->origin_ptr))
+		return -ENOMEM;
+	if (j->req.incomplete) {
+		j->result.dkim = &j->no_dkim;
+		return judge_lists_start(j) ? -ENOMEM : start_spf(j);
+	}
 	j->run = body_run_new(j->env.base, &r->headers, j->req.content);
 	if (!j->run)
 		return -ENOMEM;
@@ -458,7 +464,7 @@ static int start_parallel(struct judge *j)
 	j->open += 2;
 	if (judge_lists_start(j))
 		return -ENOMEM;
-	if (!j->arc || !j->ptr || (j->separate_origin_ptr && !j->origin_ptr) || !j->dkim)
+	if (!j->arc || !j->dkim)
 		return -ENOMEM;
 	return start_spf(j);
 }
@@ -570,7 +576,7 @@ struct judge *judge_start(const struct judge_env *env, const struct judge_reques
 	    origin_is_loop(&j->result.headers, str_c(req->config->hostname), req->in_hand,
 			   req->in_hand_arg))
 		rc = -ELOOP;
-	if (!rc)
+	if (!rc && !req->incomplete)
 		rc = judge_chain_read(j, &later);
 	if (!rc && !later)
 		rc = judge_origin(j);

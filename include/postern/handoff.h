@@ -457,6 +457,9 @@ enum observed_unjudged {
 	UNJUDGED_ARENA,     /* no room */
 	UNJUDGED_SIZE,      /* over max_message */
 	UNJUDGED_RING,      /* full: counted only */
+	UNJUDGED_RULES,     /* control's own: scanned by rules that are gone, or it found no memory */
+	UNJUDGED_STOPPING,  /* the same: it ends, or the dataplane did */
+	UNJUDGED_MALFORMED, /* the same: the header is malformed or oversized */
 	UNJUDGED_COUNT
 };
 
