@@ -35,6 +35,7 @@ struct tap_worker {
 	bool ended;
 	uint64_t last_us;          /* worker.now_us at the last packet of a capture */
 	unsigned int n_workers;
+	uint32_t one_queue;        /* mask of tap ports with one: all fragments come in there */
 	const struct port_info *rss; /* any tap port, where RSS of all of them can be believed */
 	uint8_t hash_key[16];
 	const struct tap_lost *lost;
@@ -71,6 +72,9 @@ static bool elsewhere(void *ctx, struct rte_mbuf *m, const struct net_head *h, b
 	struct tap_worker *t = ctx;
 	uint16_t owner;
 
+	/* Put together where all of them are, so that the segment comes in its place of the flow. */
+	if (h->kind == NET_KIND_FRAGMENT && t->one_queue & 1u << m->port % 32)
+		return false;
 	if (h->kind == NET_KIND_FRAGMENT)
 		owner = net_fragment_owner(t->net, &h->tuple, h->fragment_id);
 	else if (placed(t, m, h, raw))
@@ -131,12 +135,33 @@ static void set_clock(struct tap_worker *t, uint64_t us)
 	t->ended = false;
 }
 
+/*
+ * A file can wait, and what is read before control can judge it, or faster, would be read for nothing.
+ * While control has messages it will give some back; what only open ones hold is not waited for.
+ */
+static bool must_wait(const struct tap_worker *t)
+{
+	const struct worker *w = t->w;
+	struct dp_usage u;
+
+	if (!w->up || !w->current || net_steer_room(t->net) < t->n_workers * BURST)
+		return true;
+	dp_worker_usage(w->arena, &u);
+	return u.records_control &&
+	       (u.chunks - u.chunks_used - u.chunks_reserved <= u.chunks_floor + 2 * BURST ||
+		u.records - u.records_used <= u.records / 8 + BURST);
+}
+
 static unsigned int poll_capture(struct tap_worker *t)
 {
 	unsigned int n = 0;
 	struct rte_mbuf *m;
 	uint64_t us;
 
+	if (must_wait(t)) {
+		t->last_us = t->w->now_us;
+		return 0;
+	}
 	while (n < BURST && (m = tap_feed_next(&t->feed, &us))) {
 		set_clock(t, us);
 		take(t, m);
@@ -254,6 +279,7 @@ static int add_queues(struct tap_worker *t, const struct tap_worker_options *opt
 			continue;
 		ports++;
 		captures += p->capture;
+		t->one_queue |= p->n_queues == 1 ? 1u << p->id : 0;
 		for (uint16_t q = 0; q < p->n_queues; q++)
 			if (q % opt->n_workers == opt->worker->opt.index &&
 			    !tap_feed_add(&t->feed, p->id, q))
@@ -299,6 +325,7 @@ struct tap_worker *tap_worker_new(const struct tap_worker_options *opt)
 	struct tap_worker *t = calloc(1, sizeof(*t));
 
 	_Static_assert(HANDOFF_MAX_TAP_PORTS == TAP_MAX_PORTS, "ports of servers");
+	_Static_assert(NET_MAX_PORTS <= 32, "one_queue");
 	if (!t)
 		return NULL;
 	t->w = opt->worker;

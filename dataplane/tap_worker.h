@@ -9,6 +9,9 @@
  * Both directions of a flow come to one worker: by RSS with a key that does not tell them apart, where
  * all tap ports have it, else by a keyed hash of the tuple and the workers' rings (dataplane/net).
  *
+ * Captures in files are read by the time of their packets, and wait for control where they must: a
+ * file loses nothing. Live ports never wait.
+ *
  * Per packet: no allocation, lock or call into the kernel. Nothing is ever sent.
  */
 

@@ -108,6 +108,8 @@ unsigned int net_steer_poll(struct net *net);
 /* For packets of ports that are not ours: takes m to the worker `owner`, whose net_steer_poll() gives it
  * to net_options.foreign, or drops it (counted). */
 void net_hand_over(struct net *net, struct rte_mbuf *m, uint16_t owner);
+/* How many packets every other worker's ring takes for sure, if nobody else gives it one. */
+unsigned int net_steer_room(const struct net *net);
 /* Where a port with RSS puts the packets of a flow. */
 uint16_t net_rss_owner(const struct port_info *info, const struct tcp_tuple *tuple, uint16_t n_workers);
 /* The worker of a fragment, by the tuple's addresses and `id`. */

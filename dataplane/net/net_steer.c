@@ -53,6 +53,19 @@ static uint16_t rss_queue(const struct port_info *info, const struct tcp_tuple *
 	return info->reta[hash & (info->reta_size - 1u)];
 }
 
+unsigned int net_steer_room(const struct net *net)
+{
+	unsigned int least = NET_STEER_RING;
+
+	for (uint16_t i = 0; net->n_workers > 1 && i < net->n_workers; i++) {
+		unsigned int n = i == net->worker ? least : rte_ring_free_count(net->steer[i]);
+
+		if (n < least)
+			least = n;
+	}
+	return least;
+}
+
 uint16_t net_rss_owner(const struct port_info *info, const struct tcp_tuple *tuple, uint16_t n_workers)
 {
 	return rss_queue(info, tuple) % n_workers;
