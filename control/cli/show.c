@@ -373,6 +373,29 @@ static void trace_peer(const json_t *v, const json_t *judged)
 	trace_path(json_object_get(judged, "origin"));
 }
 
+/* What was only watched may lack it. */
+static const char *seen(const json_t *v, const char *member)
+{
+	return json_is_null(json_object_get(v, member)) ? "?" : s(v, member);
+}
+
+/* On a tap port: what its server said, and what speaks against believing all of it. */
+static void observed(const json_t *v)
+{
+	const json_t *odd;
+	size_t i;
+
+	printf("\n  %s of %s:%lld, which %s%s%s", s(v, "mode"), s(v, "server"), n(v, "server_port"),
+	       *s(v, "server_reply") ? "answered \"" : "was not heard to answer", s(v, "server_reply"),
+	       *s(v, "server_reply") ? "\"" : "");
+	if (*s(v, "incomplete"))
+		printf("; incomplete: %s", s(v, "incomplete"));
+	if (*s(v, "unjudged"))
+		printf("; not judged: %s", s(v, "unjudged"));
+	json_array_foreach(json_object_get(v, "anomalies"), i, odd)
+		printf("%s%s", i ? ", " : "; odd: ", json_string_value(odd));
+}
+
 static void trace(const json_t *a)
 {
 	const json_t *v;
@@ -385,10 +408,13 @@ static void trace(const json_t *a)
 			continue;
 		}
 		printf("%s  %s  %s\n", s(v, "time"), s(v, "trace_id"), s(v, "outcome"));
-		printf("  from <%s> to <%s>, %lld octets, Message-ID %s\n", s(v, "mail_from"), s(v, "rcpt"),
+		printf("  from <%s> to <%s>, %lld octets, Message-ID %s\n", seen(v, "mail_from"), seen(v, "rcpt"),
 		       n(v, "size"), *s(v, "message_id") ? s(v, "message_id") : "none");
 		trace_peer(v, json_object_get(v, "judged"));
-		printf("\n  answered \"%s\"", s(v, "reply"));
+		if (*s(v, "mode"))
+			observed(v);
+		else
+			printf("\n  answered \"%s\"", s(v, "reply"));
 		if (*s(v, "next_hop"))
 			printf("; %s said \"%s\" (%s)", s(v, "next_hop"), s(v, "next_hop_reply"), s(v, "stage"));
 		printf("\n\n");
