@@ -21,12 +21,41 @@ static struct {
 	uint32_t held;
 } watch;
 
-static bool has_taps(const struct args *args)
+static bool has_role(const struct args *args, enum port_role role)
 {
 	for (unsigned int i = 0; i < args->n_ports; i++)
-		if (args->port[i].role == PORT_TAP)
+		if (args->port[i].role == role)
 			return true;
 	return false;
+}
+
+/* In a cable servers may be observed only. */
+static bool is_wanted(const struct args *args)
+{
+	return has_role(args, PORT_TAP) || has_role(args, PORT_INLINE);
+}
+
+static bool has_prefix(const uint8_t a[16], const uint8_t b[16], unsigned int bits)
+{
+	return !memcmp(a, b, bits / 8) &&
+	       (bits % 8 == 0 || !((a[bits / 8] ^ b[bits / 8]) >> (8 - bits % 8)));
+}
+
+/* The server in a cable that is observed, by the longest prefix. */
+static uint16_t listener(void *ctx, const struct tcp_tuple *tuple)
+{
+	const struct worker *w = ctx;
+	const struct handoff_inline *best = NULL;
+
+	for (uint32_t i = 0; w->current && i < w->current->config.n_inlines; i++) {
+		const struct handoff_inline *s = &w->current->config.inlined[i];
+
+		if (s->mode == INLINE_OBSERVE && s->tcp_port == tuple->local_port &&
+		    has_prefix(s->address, tuple->local, s->prefix_len) &&
+		    (!best || s->prefix_len > best->prefix_len))
+			best = s;
+	}
+	return best ? HANDOFF_LISTENER_INLINE | best->id : HANDOFF_LISTENER_TAP;
 }
 
 static uint32_t held(const struct args *args)
@@ -38,7 +67,7 @@ static uint32_t held(const struct args *args)
 
 uint32_t tap_watch_mbufs(const struct args *args)
 {
-	return has_taps(args) ? held(args) + tap_worker_mbufs() + LOW : 0;
+	return is_wanted(args) ? held(args) + tap_worker_mbufs() + LOW : 0;
 }
 
 void tap_watch_print(unsigned int n_workers)
@@ -67,11 +96,15 @@ int tap_watch_worker(struct worker *w, const struct args *args, const struct por
 		.ignore_checksums = args->tap_no_checksums,
 	};
 
-	if (!has_taps(args))
+	if (!is_wanted(args))
 		return 0;
 	watch.held = opt.held;
 	for (unsigned int i = 0; i < n_ports; i++)
 		alone &= port[i].receive_only;
+	if (has_role(args, PORT_INLINE)) {
+		opt.listener = listener;
+		opt.listener_ctx = w;
+	}
 	opt.share = alone ? 100 : LIMIT_TAP_SHARE;
 	memcpy(opt.tap_port, args->tap_port, sizeof(opt.tap_port));
 	memcpy(opt.hash_key, hash_key, sizeof(opt.hash_key));

@@ -38,6 +38,11 @@ struct tap_worker {
 	uint32_t one_queue;        /* mask of tap ports with one: all fragments come in there */
 	const struct port_info *rss; /* any tap port, where RSS of all of them can be believed */
 	uint8_t hash_key[16];
+	struct { /* of the command line */
+		uint16_t port[TAP_MAX_PORTS];
+		unsigned int n_ports;
+		bool midstream, ignore_checksums;
+	} given;
 	const struct tap_lost *lost;
 	uint32_t nic_missed, no_mbuf; /* of `lost`, as told */
 };
@@ -252,12 +257,31 @@ void tap_worker_advance(struct tap_worker *t)
 	}
 }
 
+/* Also those of servers in a cable that are observed. */
+static unsigned int add_observed(uint16_t port[TAP_MAX_PORTS], unsigned int n,
+				 const struct handoff_config *c)
+{
+	for (uint32_t i = 0; i < c->n_inlines && n < TAP_MAX_PORTS; i++) {
+		unsigned int k = 0;
+
+		while (k < n && port[k] != c->inlined[i].tcp_port)
+			k++;
+		if (k == n && c->inlined[i].mode == INLINE_OBSERVE)
+			port[n++] = c->inlined[i].tcp_port;
+	}
+	return n;
+}
+
 void tap_worker_set_config(struct tap_worker *t, const struct handoff_config *c)
 {
-	if (!c->n_tap_ports)
-		return;
-	tap_set_ports(t->tap, c->tap_port, c->n_tap_ports, c->tap_midstream);
-	t->packet.ignore_checksums = c->tap_ignore_checksums;
+	uint16_t port[TAP_MAX_PORTS];
+	bool said = c->n_tap_ports != 0;
+	unsigned int n = said ? c->n_tap_ports : t->given.n_ports;
+
+	memcpy(port, said ? c->tap_port : t->given.port, sizeof(port));
+	n = add_observed(port, n, c);
+	tap_set_ports(t->tap, port, n, said ? c->tap_midstream : t->given.midstream);
+	t->packet.ignore_checksums = said ? c->tap_ignore_checksums : t->given.ignore_checksums;
 }
 
 /* ---- memory -------------------------------------------------------------------------------------------- */
@@ -341,7 +365,10 @@ struct tap_worker *tap_worker_new(const struct tap_worker_options *opt)
 		return NULL;
 	}
 	t->packet.low = opt->low;
-	t->packet.ignore_checksums = opt->ignore_checksums;
+	t->packet.ignore_checksums = t->given.ignore_checksums = opt->ignore_checksums;
+	memcpy(t->given.port, opt->tap_port, sizeof(t->given.port));
+	t->given.n_ports = opt->n_tap_ports;
+	t->given.midstream = opt->midstream;
 	t->packet.ctx = t;
 	if (opt->n_workers > 1)
 		t->packet.elsewhere = elsewhere;

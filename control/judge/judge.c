@@ -55,12 +55,15 @@ static void count_results(struct judge *j)
 	if (r->dmarc_judged)
 		c[dmarc[r->dmarc.result]]++;
 	c[CTL_dmarc_psl_differs] += r->dmarc.psl_differs;
+	c[CTL_signatures_broken] += r->conflicts.broken;
 	judge_count_policy(j);
+	/* What follows was done to a message; nothing is done to one that was only watched. */
+	if (j->req.env->flags & RECORD_F_OBSERVED)
+		return;
 	c[CTL_headers_removed] += r->n_forged;
 	c[CTL_signatures_voided_oversigned_trace] += r->conflicts.oversigned_trace;
 	c[CTL_signatures_voided_forged_own_header] += r->conflicts.forged_own_header;
 	c[CTL_signatures_voided_foreign_trust] += r->conflicts.foreign_trust;
-	c[CTL_signatures_broken] += r->conflicts.broken;
 	c[CTL_received_spf_left_out] += r->spf_field_left_out;
 	judge_foreign_count(j);
 	if (r->origin.status == ORIGIN_UNRESOLVED)

@@ -26,6 +26,7 @@ void trace_facts(json_t *record, const struct mail_envelope *e);
  * observed.c: of what was watched (RECORD_F_OBSERVED) adds
  *   mode          "tap", or "inline" for a cable whose packets pass
  *   server, server_port
+ *   seen          when it ended, as the packets of a capture say
  *   server_reply  last line of its final reply; null: not seen
  *   complete      all of the message is there
  *   incomplete    if not: "gap,OCTETS" or "aborted"
