@@ -29,15 +29,16 @@
 #include "dataplane/tap/tap_report.h"
 #include "dataplane/tap_dump.h"
 
-#define BURST       32
-#define MAX_QUEUES  64
-#define VIEWS       128  /* mbufs that a packet may be chained of */
-#define FRAGMENTS   1024 /* datagrams in reassembly */
-#define FRAGMENT_S  30 /* RFC 1122 3.3.2: 60 to 120 s is for hosts; a capture shows them at once */
-#define MBUFS       16384 /* that wait for an ACK; --rx-mbufs says more */
-#define MBUFS_SPARE 1024  /* beside them */
-#define EMPTY_TURNS 3     /* of a file, at its end */
-#define STATS_TURNS 1024
+#define BURST           32
+#define MAX_QUEUES      64
+#define VIEWS           128  /* mbufs that a packet may be chained of */
+#define FRAGMENTS       1024 /* datagrams in reassembly */
+#define FRAGMENT_S      30 /* RFC 1122 3.3.2: 60 to 120 s is for hosts; a capture shows them at once */
+#define MBUFS           16384 /* that wait for an ACK; --rx-mbufs says more */
+#define MBUFS_FRAGMENTS 4096  /* that fragments may hold beside them */
+#define MBUFS_SPARE     1024  /* for what is in hand */
+#define EMPTY_TURNS     3     /* of a file, at its end */
+#define STATS_TURNS     1024
 
 struct queue {
 	uint16_t port, id;
@@ -48,6 +49,8 @@ struct queue {
 static struct {
 	const struct args *args;
 	struct rte_mempool *pool;
+	uint32_t mbufs;   /* that may wait for an ACK */
+	uint32_t receive; /* that reception needs: nothing that waits may have them */
 	struct net_frag frag;
 	struct tap_report *report;
 	struct tap *tap;
@@ -243,6 +246,17 @@ static bool fragment_wanted(const struct net_head *h)
 	       h->fragment_proto == NET_PROTO_UDP;
 }
 
+/* Whatever waits for ACKs may have its share of the pool, now or later; what it leaves beside that
+ * of reception is for fragments. */
+static bool fragment_room(const struct rte_mbuf *m)
+{
+	struct tap_usage u;
+
+	tap_get_usage(d.tap, &u);
+	return rte_mempool_avail_count(d.pool) + u.pieces - u.blocks >=
+	       d.receive + d.mbufs + m->nb_segs;
+}
+
 /* `whole`: it came out of reassembly. `tunnels` that it was in. Takes the mbuf. */
 static void packet(struct rte_mbuf *m, bool whole, unsigned int tunnels)
 {
@@ -270,6 +284,14 @@ static void packet(struct rte_mbuf *m, bool whole, unsigned int tunnels)
 		}
 	} else if (h.kind == NET_KIND_FRAGMENT && !whole && fragment_wanted(&h)) {
 		d.frag.now_us = d.now_us;
+		if (!fragment_room(m)) {
+			net_frag_expire(&d.frag);
+			if (!fragment_room(m)) {
+				count(CNT_rx_drop_fragment_low);
+				rte_pktmbuf_free(m);
+				return;
+			}
+		}
 		m = net_frag_add(&d.frag, m, &h);
 		if (m)
 			packet(m, true, tunnels);
@@ -362,10 +384,12 @@ static void make_report(uint32_t mbufs)
 static void start(void)
 {
 	uint32_t mbufs = d.args->rx_mbufs > MBUFS ? d.args->rx_mbufs : MBUFS;
-	uint32_t n = mbufs + MBUFS_SPARE;
+	uint32_t desc = d.args->rx_desc ? d.args->rx_desc : 1024, n;
 	struct sigaction act = {.sa_handler = on_signal};
 
-	n += d.args->n_ports * 1024 + MAX_QUEUES * BURST;
+	d.mbufs = mbufs;
+	d.receive = MBUFS_SPARE + d.args->n_ports * desc + MAX_QUEUES * BURST;
+	n = mbufs + MBUFS_FRAGMENTS + d.receive;
 	d.pool = rte_pktmbuf_pool_create("tap", n, 0, 0,
 					 (uint16_t)(RTE_PKTMBUF_HEADROOM + d.args->mbuf_size),
 					 SOCKET_ID_ANY);
