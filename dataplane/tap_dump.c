@@ -28,7 +28,8 @@
 
 #define BURST       32
 #define FRAGMENTS   1024 /* datagrams in reassembly */
-#define MBUFS_SPARE 1024  /* beside them */
+#define MBUFS_FRAGMENTS 4096 /* that fragments may hold beside those that wait for an ACK */
+#define MBUFS_SPARE 1024  /* for what is in hand */
 #define EMPTY_TURNS 3     /* of a file, at its end */
 #define STATS_TURNS 1024
 
@@ -173,10 +174,11 @@ static void make_report(uint32_t mbufs)
 static void start(void)
 {
 	uint32_t mbufs = d.args->rx_mbufs > DEFAULT_TAP_MBUFS ? d.args->rx_mbufs : DEFAULT_TAP_MBUFS;
-	uint32_t n = mbufs + MBUFS_SPARE;
+	uint32_t desc = d.args->rx_desc ? d.args->rx_desc : 1024;
+	uint32_t n = mbufs + MBUFS_FRAGMENTS + MBUFS_SPARE;
 	struct sigaction act = {.sa_handler = on_signal};
 
-	n += d.args->n_ports * 1024 + TAP_FEED_QUEUES * TAP_FEED_BURST;
+	n += d.args->n_ports * desc + TAP_FEED_QUEUES * TAP_FEED_BURST;
 	d.pool = rte_pktmbuf_pool_create("tap", n, 0, 0,
 					 (uint16_t)(RTE_PKTMBUF_HEADROOM + d.args->mbuf_size),
 					 SOCKET_ID_ANY);

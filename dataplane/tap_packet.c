@@ -129,6 +129,15 @@ static bool fragment_wanted(const struct net_head *h)
 	       h->fragment_proto == NET_PROTO_UDP;
 }
 
+/* What reception needs no fragment may have: those that were there for long go first. */
+static bool fragment_room(struct tap_packet *p, const struct rte_mbuf *m)
+{
+	if (rte_mempool_avail_count(m->pool) >= p->low + m->nb_segs)
+		return true;
+	net_frag_expire(&p->frag);
+	return rte_mempool_avail_count(m->pool) >= p->low + m->nb_segs;
+}
+
 /* Handed to another worker? */
 static bool is_elsewhere(struct tap_packet *p, struct rte_mbuf *m, const struct net_head *h,
 			 enum steering how)
@@ -168,6 +177,11 @@ static void packet(struct tap_packet *p, struct rte_mbuf *m, bool whole, unsigne
 		if (is_elsewhere(p, m, &h, how))
 			return;
 		p->frag.now_us = p->now_us;
+		if (!fragment_room(p, m)) {
+			count(p, CNT_rx_drop_fragment_low);
+			rte_pktmbuf_free(m);
+			return;
+		}
 		m = net_frag_add(&p->frag, m, &h);
 		/* The datagram has a tuple at last, and perhaps another owner. */
 		if (m)

@@ -98,6 +98,11 @@ struct tap_app {
 	void (*anomaly)(void *app, enum tap_anomaly what);
 	/* Last call. */
 	void (*closed)(void *app);
+	/*
+	 * Optional: open() would return NULL for want of a session. Then flows that are over, or
+	 * that only one side was seen of, are ended first.
+	 */
+	bool (*full)(void *ctx);
 };
 
 struct tap_env {

@@ -62,6 +62,24 @@ static void set_sender(struct tap_message *m, struct str line, const struct smtp
 		m->flags |= RECORD_F_SMTPUTF8;
 }
 
+static void ask_and_wait(struct tap_smtp_session *s, enum tap_asked what)
+{
+	tap_ask(s, what, UINT16_MAX);
+	s->wait = (uint8_t)what;
+	s->wait_gap = 0;
+	s->told_early = false;
+	s->clean = what == TAP_ASKED_DATA;
+	s->proof &= !s->clean;
+}
+
+/* What is in hand is a chunk that was refused for want of a MAIL. */
+static bool chunk_alone(struct tap_smtp_session *s)
+{
+	const struct tap_message *m = tap_message_of(s);
+
+	return m && m->bdat && !m->mail_from.p && m->reply_code / 100 > 2;
+}
+
 static void do_mail(struct tap_smtp_session *s, struct str line, const struct smtp_mail *mail)
 {
 	struct tap_message *m;
@@ -69,11 +87,10 @@ static void do_mail(struct tap_smtp_session *s, struct str line, const struct sm
 	/* Octets of the client's were lost before: what lay between the two MAILs is not known. */
 	bool doubtful = s->gapped && old != TAP_NO_MESSAGE;
 
-	if (s->pairing_lost || s->lost_behind || s->one_way || doubtful ||
-	    (old != TAP_NO_MESSAGE && s->message[old]->has_content)) {
+	if (s->pairing_lost || s->lost_behind || s->one_way || doubtful || chunk_alone(s)) {
 		/* The one in hand: its end or its refusal was not seen, or it will have none. */
 		if (s->pairing_lost)
-			tap_pairing_begin(s);
+			tap_pairing_guess(s);
 		tap_message_abort(s);
 		old = TAP_NO_MESSAGE;
 	}
@@ -82,12 +99,17 @@ static void do_mail(struct tap_smtp_session *s, struct str line, const struct sm
 		set_sender(m, line, mail);
 	if (m && doubtful)
 		m->whole = TAP_NOT_WHOLE_GAP;
-	tap_ask(s, TAP_ASKED_MAIL, UINT16_MAX);
-	if (old == TAP_NO_MESSAGE)
+	if (old == TAP_NO_MESSAGE) {
+		tap_ask(s, TAP_ASKED_MAIL, UINT16_MAX);
 		return;
-	/* RFC 5321 4.1.4: refused with 503. Its reply says whether it took the place of the first.
-	 */
+	}
+	/* RFC 5321 4.1.4: refused with 503. Its reply says whether it took the place of the first;
+	 * until then nothing that follows has a message to belong to. */
 	tap_smtp_odd(s, TAP_nested_mail);
+	s->nested = m ? s->slot : TAP_NO_MESSAGE;
+	if (!m)
+		s->slot = TAP_NO_MESSAGE;
+	ask_and_wait(s, TAP_ASKED_MAIL);
 	s->slot = s->message[old] ? old : TAP_NO_MESSAGE;
 }
 
@@ -96,7 +118,7 @@ static void do_rcpt(struct tap_smtp_session *s, struct str line)
 	struct tap_message *m = tap_message_of(s);
 	uint16_t at = UINT16_MAX, off;
 
-	if (!m && (s->pairing_lost || s->lost_behind)) {
+	if (!m && (s->pairing_lost || s->lost_behind || s->stray)) {
 		m = tap_message_new(s); /* its MAIL is missing */
 		if (m)
 			m->whole = TAP_NOT_WHOLE_GAP;
@@ -113,36 +135,6 @@ static void do_rcpt(struct tap_smtp_session *s, struct str line)
 		}
 	}
 	tap_ask(s, TAP_ASKED_RCPT, at);
-}
-
-static void do_bdat(struct tap_smtp_session *s, const struct smtp_command *c)
-{
-	struct tap_message *m = tap_message_of(s);
-
-	if (c->fault) {
-		/* How many octets follow only the server knows. */
-		tap_smtp_odd(s, TAP_bad_bdat);
-		tap_ask(s, TAP_ASKED_OTHER, UINT16_MAX);
-		s->mode = TAP_MODE_RESYNC;
-		return;
-	}
-	if (!m || !m->has_content)
-		smtp_data_init_passive(&s->data, true);
-	tap_message_begin(s, true);
-	tap_ask(s, c->last ? TAP_ASKED_LAST : TAP_ASKED_CHUNK, UINT16_MAX);
-	s->chunk = c->chunk;
-	s->chunk_last = c->last;
-	s->mode = TAP_MODE_CHUNK;
-	if (!s->chunk)
-		tap_chunk_end(s);
-}
-
-static void ask_and_wait(struct tap_smtp_session *s, enum tap_asked what)
-{
-	tap_ask(s, what, UINT16_MAX);
-	s->wait = (uint8_t)what;
-	s->wait_gap = 0;
-	s->told_early = false;
 }
 
 void tap_auth_line(struct tap_smtp_session *s)
@@ -174,16 +166,39 @@ static bool is_auth(struct str line)
 	return str_istarts(line, STR("AUTH ")) || str_ieq(line, STR("AUTH"));
 }
 
+/* Text of a refused chunk, perhaps: would it do anything? */
+static void weigh(struct tap_smtp_session *s, const struct smtp_command *c, struct str line)
+{
+	switch (c->verb) {
+	case VERB_UNKNOWN:
+	case VERB_FOREIGN:
+		s->serious |= smtp_meant_bdat(line);
+		break;
+	case VERB_NOOP:
+	case VERB_VRFY:
+	case VERB_HELP:
+		s->mild = true;
+		break;
+	default:
+		s->serious = true;
+		break;
+	}
+}
+
 void tap_command(struct tap_smtp_session *s, struct str line)
 {
 	struct smtp_command c;
 
+	/* Some servers take white space in front. The reply says what this one did. */
+	line = str_trim(line);
 	smtp_command_parse(line, &c);
+	if (s->undecided)
+		weigh(s, &c, line);
 	switch (c.verb) {
 	case VERB_HELO:
 	case VERB_EHLO:
 		if (s->pairing_lost)
-			tap_pairing_begin(s);
+			tap_pairing_guess(s);
 		tap_message_abort(s); /* RFC 5321 4.1.4: as RSET */
 		set_helo(s, &c);
 		tap_ask(s, TAP_ASKED_HELO, UINT16_MAX);
@@ -198,7 +213,10 @@ void tap_command(struct tap_smtp_session *s, struct str line)
 		ask_and_wait(s, TAP_ASKED_DATA);
 		break;
 	case VERB_BDAT:
-		do_bdat(s, &c);
+		if (c.fault)
+			(void)tap_bdat_odd(s, line);
+		else
+			tap_bdat(s, c.chunk, c.last);
 		break;
 	case VERB_RSET:
 		tap_message_abort(s);
@@ -213,7 +231,7 @@ void tap_command(struct tap_smtp_session *s, struct str line)
 	default:
 		if (is_auth(line))
 			ask_and_wait(s, TAP_ASKED_AUTH);
-		else
+		else if (!tap_bdat_odd(s, line))
 			tap_ask(s, TAP_ASKED_OTHER, UINT16_MAX);
 		break;
 	}

@@ -5,9 +5,14 @@
 /*
  * Shared by the files of the tracker and nobody else:
  *
- *   tap_track.c   a segment to its flow; SYN, RST, FIN, ACK     tap_table.c   flow table, life of a
- * flow tap_stream.c  payload of a side: acceptance, what waits     tap_pump.c    what is given, and
- * gaps tap_piece.c   memory of what waits                          tap_parse.c   header and options
+ *   tap_track.c   a segment to its flow; RST, FIN, ACK
+ *   tap_syn.c     how flows begin
+ *   tap_far.c     numbers far from those that are known
+ *   tap_stream.c  payload of a side: acceptance, what waits
+ *   tap_pump.c    what is given, and gaps
+ *   tap_table.c   flow table, life of a flow
+ *   tap_piece.c   memory of what waits
+ *   tap_parse.c   header and options
  */
 
 #include <sys/queue.h>
@@ -49,12 +54,16 @@ struct tap_in {
 /* What one side sends. Sequence numbers are of that side. */
 struct tap_dir {
 	uint32_t isn;
-	uint32_t nxt;      /* in order up to here */
-	uint32_t out;      /* given up to here */
-	uint32_t top;      /* highest end of octets that came */
-	uint32_t acked;    /* highest ACK of the other side */
-	uint32_t edge;     /* highest right edge that the other side announced */
-	uint32_t fin, rst; /* where they stood */
+	uint32_t nxt;        /* in order up to here */
+	uint32_t out;        /* given up to here */
+	uint32_t top;        /* highest end of octets that came */
+	uint32_t acked;      /* highest ACK of the other side */
+	uint32_t edge;       /* highest right edge that the other side announced */
+	uint32_t snd;        /* highest number that its own segments show */
+	uint32_t snd_before; /* the same without the last segment */
+	uint32_t said;       /* it had said all before, when it acknowledged what it did last */
+	uint32_t far;        /* the last that was far from all these */
+	uint32_t fin, rst;   /* where they stood */
 	uint32_t ts_recent;
 	uint32_t pending_isn; /* of a SYN in the open flow */
 	uint64_t ts_time, progress_us;
@@ -66,7 +75,7 @@ struct tap_dir {
 	uint64_t hole_us;
 	uint32_t lost_seq, lost_end; /* the last that we dropped ourselves, with its cause */
 	uint8_t lost_cause;
-	uint8_t ttl, wscale, tiny;
+	uint8_t ttl, wscale, tiny, far_n;
 	bool seen : 1;                   /* segments of this side are in the capture */
 	bool synced : 1;                 /* the numbers are known */
 	bool syn : 1;                    /* its SYN was seen */
@@ -74,10 +83,22 @@ struct tap_dir {
 	bool has_ts : 1, has_wscale : 1; /* in its SYN */
 	bool has_fin : 1, has_rst : 1, fin_done : 1;
 	bool has_pending : 1, lost : 1;
-	bool blocked : 1; /* the application waits for the other side */
+	bool called_again : 1; /* more SYNs came, with other numbers */
+	bool blocked : 1;      /* the application waits for the other side */
 };
 
-enum tap_list { TAP_LIST_HALF, TAP_LIST_OPEN, TAP_LIST_CLOSED, TAP_LIST_COUNT, TAP_LIST_NONE };
+/*
+ * One side: the other was never seen. Ending: a side said so, and the other did not confirm it.
+ */
+enum tap_list {
+	TAP_LIST_HALF,
+	TAP_LIST_OPEN,
+	TAP_LIST_ONE_SIDE,
+	TAP_LIST_ENDING,
+	TAP_LIST_CLOSED,
+	TAP_LIST_COUNT,
+	TAP_LIST_NONE
+};
 
 struct tap_flow {
 	struct tap_flow *chain; /* of the table's slot, or free */
@@ -133,6 +154,42 @@ void tap_odd(struct tap *t, struct tap_flow *f, enum tap_anomaly what);
 void *tap_app_of(struct tap *t, struct tap_flow *f);
 void tap_expire(struct tap *t, unsigned int most);
 
+static inline bool tap_is_closed(const struct tap_flow *f)
+{
+	return f->list == TAP_LIST_CLOSED || f->list == TAP_LIST_ENDING;
+}
+
+/* The numbers of a side begin with seq. */
+static inline void tap_sync_dir(struct tap_dir *d, uint32_t seq)
+{
+	d->isn = seq - 1;
+	d->nxt = d->out = d->top = d->snd = seq;
+	d->synced = true;
+}
+
+/* What the other side has of this one. A client may acknowledge what was never said: of the server
+ * only what its own segments show counts. */
+static inline uint32_t tap_acked(const struct tap_flow *f, enum tap_side side)
+{
+	const struct tap_dir *d = &f->dir[side];
+
+	return side == TAP_SERVER && seq_gt(d->acked, d->snd) ? d->snd : d->acked;
+}
+
+/* tap_track.c: what this segment of the other side says of what `!side` sent. */
+void tap_take_ack(struct tap *t, struct tap_flow *f, enum tap_side side, const struct tap_in *in);
+
+/* tap_syn.c: the flow that goes on; NULL: nothing does. */
+struct tap_flow *tap_input_syn(struct tap *t, struct tap_flow *f, enum tap_side side,
+			       const struct tap_in *in);
+/* The first payload of a client that called with several numbers. */
+void tap_which_syn(struct tap_flow *f, const struct tap_in *in);
+
+/* tap_far.c: true: the ACK of what `side` sent is not to be believed. */
+bool tap_far_ack(struct tap *t, struct tap_flow *f, enum tap_side side, uint32_t ack);
+void tap_far_segment(struct tap *t, struct tap_flow *f, enum tap_side side,
+		     const struct tap_in *in);
+
 /* tap_piece.c */
 /* n octets at off of the payload as pieces, in a list. NULL: a pool is empty, nothing was taken. */
 struct tap_piece *tap_piece_take(struct tap *t, const struct tap_in *in, uint32_t off, uint32_t n,
@@ -160,3 +217,5 @@ bool tap_may_give(const struct tap_flow *f, enum tap_side side, uint32_t end, ui
 uint32_t tap_give(struct tap *t, struct tap_flow *f, enum tap_side side, const uint8_t *p,
 		  uint32_t n, unsigned int how);
 void tap_give_gap(struct tap *t, struct tap_flow *f, enum tap_side side, const struct tap_piece *p);
+/* All that is not there before seq is missing for good. */
+void tap_gap_to(struct tap *t, struct tap_flow *f, enum tap_side side, uint32_t seq);

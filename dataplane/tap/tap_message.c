@@ -34,6 +34,8 @@ void tap_message_over(struct tap_smtp_session *s, uint8_t slot)
 	struct tap_message *m = s->message[slot];
 
 	m->anomalies |= s->since;
+	if (m->unproven)
+		tap_message_unsure(m);
 	if (m->has_content) {
 		tap_smtp_count(s, CNT_tap_messages);
 		if (m->whole != TAP_WHOLE)
@@ -76,6 +78,9 @@ struct tap_message *tap_message_new(struct tap_smtp_session *s)
 	m->index = (uint32_t)(m - s->pool->message);
 	m->text_n = 0;
 	m->ended = false;
+	m->unproven = s->doubt;
+	if (s->stray)
+		tap_message_unsure(m);
 	m->one_way = s->one_way;
 	s->message[slot] = m;
 	s->slot = slot;
@@ -124,6 +129,12 @@ void tap_message_gap(struct tap_smtp_session *s, uint64_t octets)
 		return;
 	m->whole = TAP_NOT_WHOLE_GAP;
 	m->gap_octets += octets;
+}
+
+void tap_message_unsure(struct tap_message *m)
+{
+	if (m->whole == TAP_WHOLE)
+		m->whole = TAP_NOT_WHOLE_UNSURE;
 }
 
 void tap_message_begin(struct tap_smtp_session *s, bool bdat)
@@ -183,6 +194,11 @@ void tap_smtp_free(struct tap_smtp *p)
 	free(p);
 }
 
+bool tap_smtp_full(const struct tap_smtp *p)
+{
+	return !p->free_session;
+}
+
 uint32_t tap_smtp_messages(const struct tap_smtp *p)
 {
 	return p->n_messages;
@@ -201,7 +217,7 @@ struct tap_smtp_session *tap_smtp_open(struct tap_smtp *p, const struct tap_flow
 	memset(s, 0, offsetof(struct tap_smtp_session, line));
 	s->pool = p;
 	s->owner = owner;
-	s->slot = TAP_NO_MESSAGE;
+	s->slot = s->nested = TAP_NO_MESSAGE;
 	s->since = info->anomalies;
 	if (info->midstream) {
 		s->mode = TAP_MODE_RESYNC;
@@ -216,6 +232,7 @@ void tap_smtp_close(struct tap_smtp_session *s)
 {
 	struct tap_smtp *p = s->pool;
 
+	tap_reread(s, TAP_F_FORCED);
 	if (s->mode == TAP_MODE_PEEK)
 		tap_peek_end(s);
 	/* By the order in which they were sent: those whose reply never came, then the one in hand.

@@ -23,9 +23,12 @@ static uint32_t given_to(const struct tap_dir *d)
 }
 
 /* The end of what may be given of this side: its octets, not its FIN. */
-static uint32_t acked_to(const struct tap_dir *d)
+static uint32_t acked_to(const struct tap_flow *f, enum tap_side side)
 {
-	return d->has_fin && d->acked == d->fin + 1 ? d->fin : d->acked;
+	const struct tap_dir *d = &f->dir[side];
+	uint32_t acked = tap_acked(f, side);
+
+	return d->has_fin && acked == d->fin + 1 ? d->fin : acked;
 }
 
 static bool is_next(const struct tap_flow *f, enum tap_side side, uint32_t ack)
@@ -33,7 +36,10 @@ static bool is_next(const struct tap_flow *f, enum tap_side side, uint32_t ack)
 	const struct tap_dir *o = &f->dir[!side];
 
 	/* The application itself waits: then it is for this. */
-	return !o->seen || !o->synced || o->blocked || seq_le(ack, given_to(o));
+	if (!o->seen || !o->synced || o->blocked || seq_le(ack, given_to(o)))
+		return true;
+	/* The server acknowledged this when it had said less than this acknowledges: not true. */
+	return side == TAP_CLIENT && f->dir[side].has_ack && seq_gt(ack, o->said);
 }
 
 bool tap_may_give(const struct tap_flow *f, enum tap_side side, uint32_t end, uint32_t ack)
@@ -42,7 +48,7 @@ bool tap_may_give(const struct tap_flow *f, enum tap_side side, uint32_t end, ui
 
 	if (!f->dir[!side].seen)
 		return true;
-	return d->has_ack && seq_le(end, acked_to(d)) && is_next(f, side, ack);
+	return d->has_ack && seq_le(end, acked_to(f, side)) && is_next(f, side, ack);
 }
 
 uint32_t tap_give(struct tap *t, struct tap_flow *f, enum tap_side side, const uint8_t *p,
@@ -88,7 +94,7 @@ static uint32_t allowed(const struct tap_flow *f, enum tap_side side, const stru
 	/* The server said it, whether or not the client lived to hear it. */
 	if (how & TAP_F_FORCED && side == TAP_SERVER)
 		return p->n;
-	end = acked_to(d);
+	end = acked_to(f, side);
 	if (!d->has_ack || seq_le(end, p->seq))
 		return 0;
 	return end - p->seq < p->n ? end - p->seq : p->n;
@@ -177,6 +183,14 @@ static void declare_gap(struct tap *t, struct tap_flow *f, enum tap_side side, u
 	tap_drain(d);
 }
 
+void tap_gap_to(struct tap *t, struct tap_flow *f, enum tap_side side, uint32_t seq)
+{
+	struct tap_dir *d = &f->dir[side];
+
+	while (seq_lt(d->nxt, seq))
+		declare_gap(t, f, side, d->ooo && seq_lt(d->ooo->seq, seq) ? d->ooo->seq : seq);
+}
+
 /* The end of octets that are missing for good; false: none are. */
 static bool hole(const struct tap_flow *f, enum tap_side side, uint32_t *to)
 {
@@ -189,7 +203,7 @@ static bool hole(const struct tap_flow *f, enum tap_side side, uint32_t *to)
 		*to = d->ooo ? d->ooo->seq : d->has_fin ? d->fin : d->nxt;
 		return seq_gt(*to, d->nxt);
 	}
-	*to = acked_to(d);
+	*to = acked_to(f, side);
 	if (!d->has_ack || seq_le(*to, d->nxt) || fin_missing(d))
 		return false;
 	if (d->ooo && seq_lt(d->ooo->seq, *to))
@@ -233,6 +247,22 @@ static bool look_for_holes(struct tap *t, struct tap_flow *f, enum tap_pump how)
 	return some;
 }
 
+/*
+ * Each waits for the other, which no true ACK makes them do: the server acknowledged what answers
+ * octets that it has yet to say. A keep-alive does that in a hole.
+ */
+static bool untie(struct tap_flow *f)
+{
+	struct tap_piece *c = f->dir[TAP_CLIENT].held, *s = f->dir[TAP_SERVER].held;
+
+	if (!c || !s || !allowed(f, TAP_CLIENT, c, TAP_F_FORCED) ||
+	    is_next(f, TAP_CLIENT, c->ack) || is_next(f, TAP_SERVER, s->ack) ||
+	    seq_ge(s->seq, c->ack))
+		return false;
+	s->ack = given_to(&f->dir[TAP_CLIENT]);
+	return true;
+}
+
 static void pump_both(struct tap *t, struct tap_flow *f)
 {
 	bool some;
@@ -240,7 +270,7 @@ static void pump_both(struct tap *t, struct tap_flow *f)
 	do {
 		some = pump_side(t, f, TAP_CLIENT, 0);
 		some |= pump_side(t, f, TAP_SERVER, 0);
-	} while (some);
+	} while (some || untie(f));
 }
 
 void tap_pump(struct tap *t, struct tap_flow *f, enum tap_pump how)

@@ -2,67 +2,17 @@
  * Copyright (c) 2026 The Postern Authors */
 
 /*
- * Replies to their commands, in the order of the commands (RFC 5321 4.3.1, RFC 2920 3.2). When a
- * gap took some of either, they can not be counted off any more. Then only replies that stand for
- * one command are believed (354, 334, 221), recipients stay unknown, and counting begins anew where
- * everything before must have been answered: at content, at MAIL and EHLO.
+ * What the server says: lines of replies, and what each does to its command. Which command that is,
+ * tap_pair.c knows.
  */
 
 #include <string.h>
 
 #include "dataplane/tap/tap_smtp_internal.h"
 
-void tap_ask(struct tap_smtp_session *s, enum tap_asked what, uint16_t rcpt)
-{
-	struct tap_question *q;
-
-	if (s->one_way)
-		return;
-	if (s->asked == LIMIT_TAP_PIPELINE) {
-		tap_pairing_lost(s);
-		tap_pairing_begin(s);
-		s->pairing_lost = true;
-	}
-	q = &s->question[(s->first + s->asked++) % LIMIT_TAP_PIPELINE];
-	*q = (struct tap_question){(uint8_t)what, s->slot, rcpt};
-}
-
-void tap_pairing_lost(struct tap_smtp_session *s)
-{
-	if (s->pairing_lost)
-		return;
-	s->pairing_lost = true;
-	if (!s->lost_behind)
-		tap_smtp_odd(s, TAP_pairing_lost);
-	s->lost_behind = false;
-}
-
-void tap_pairing_lost_behind(struct tap_smtp_session *s)
-{
-	if (!s->asked || s->pairing_lost) {
-		tap_pairing_lost(s);
-		return;
-	}
-	if (s->lost_behind)
-		return;
-	s->lost_behind = true;
-	s->sure = s->asked;
-	tap_smtp_odd(s, TAP_pairing_lost);
-}
-
-void tap_pairing_begin(struct tap_smtp_session *s)
-{
-	while (s->asked) {
-		struct tap_question *q = &s->question[s->first];
-		uint8_t slot = q->slot;
-
-		s->first = (uint16_t)((s->first + 1) % LIMIT_TAP_PIPELINE);
-		s->asked--;
-		if (slot != TAP_NO_MESSAGE && s->message[slot]->ended)
-			tap_message_over(s, slot);
-	}
-	s->pairing_lost = s->lost_behind = false;
-}
+/* Octets of an end of data and of the shortest command with content: ".", "DATA", each with CRLF.
+ */
+#define END_AND_MORE 9
 
 void tap_content_begin(struct tap_smtp_session *s, enum tap_mode mode)
 {
@@ -79,11 +29,37 @@ void tap_content_begin(struct tap_smtp_session *s, enum tap_mode mode)
 		if (m)
 			m->whole = TAP_NOT_WHOLE_GAP;
 	}
+	s->tail_gap = 0;
 	smtp_data_init_passive(&s->data, false);
 	tap_message_begin(s, false);
+	s->content_gap = s->wait_gap != 0;
 	if (s->wait_gap)
 		tap_message_gap(s, s->wait_gap);
 	s->wait_gap = 0;
+}
+
+/* DATA without a reply. Whoever sends content was told to, if it is content. */
+static void assume_data(struct tap_smtp_session *s)
+{
+	if (!s->one_way) {
+		bool sure;
+
+		tap_pairing_guess(s);
+		sure = !s->doubt;
+		if (!sure)
+			tap_stray(s);
+	}
+	tap_content_begin(s, s->wait_gap ? TAP_MODE_CONTENT : TAP_MODE_PEEK);
+}
+
+/* A MAIL inside of a transaction: refused, as RFC 5321 4.1.4 has it. */
+static void assume_nested(struct tap_smtp_session *s)
+{
+	if (s->nested != TAP_NO_MESSAGE && s->message[s->nested] && s->nested != s->slot)
+		tap_message_over(s, s->nested);
+	s->nested = TAP_NO_MESSAGE;
+	if (tap_message_of(s))
+		tap_message_unsure(tap_message_of(s));
 }
 
 void tap_assume(struct tap_smtp_session *s)
@@ -93,13 +69,15 @@ void tap_assume(struct tap_smtp_session *s)
 	s->wait = 0;
 	switch (wait) {
 	case TAP_ASKED_DATA:
-		/* Whoever sends content was told to. */
-		if (!s->one_way)
-			tap_pairing_begin(s);
-		tap_content_begin(s, s->wait_gap ? TAP_MODE_CONTENT : TAP_MODE_PEEK);
+		assume_data(s);
+		break;
+	case TAP_ASKED_MAIL:
+		assume_nested(s);
 		break;
 	case TAP_ASKED_AUTH:
 		s->mode = TAP_MODE_RESYNC;
+		if (!s->one_way)
+			tap_stray(s);
 		break;
 	case TAP_ASKED_STARTTLS:
 		s->mode = TAP_MODE_TLS; /* the first octet tells */
@@ -108,6 +86,17 @@ void tap_assume(struct tap_smtp_session *s)
 	default:
 		break;
 	}
+}
+
+/* The reply has come; what was said behind the command is not all there. */
+static void go_on(struct tap_smtp_session *s)
+{
+	s->wait = 0;
+	if (s->wait_gap) {
+		tap_message_gap(s, s->wait_gap);
+		tap_resync(s);
+	}
+	s->wait_gap = 0;
 }
 
 static void reply_to_message(struct tap_smtp_session *s, struct tap_message *m, unsigned int code)
@@ -130,23 +119,40 @@ static void reply_to_rcpt(struct tap_smtp_session *s, const struct tap_question 
 	s->message[q->slot]->rcpt[q->rcpt].state = taken ? TAP_RCPT_TAKEN : TAP_RCPT_REFUSED;
 }
 
-static void reply_to_data(struct tap_smtp_session *s, unsigned int code)
+/* counted: it came when its turn was. */
+static void reply_to_data(struct tap_smtp_session *s, unsigned int code, bool counted)
 {
+	struct tap_message *m = tap_message_of(s);
+
 	if (code == 354) {
+		s->proof = s->clean && !s->pipelined;
+		if (counted && m)
+			m->unproven = false;
+		s->doubt = false; /* all before it is answered */
 		tap_content_begin(s, TAP_MODE_CONTENT);
 		return;
 	}
+	if (code / 100 < 4) {
+		tap_contradiction(s); /* no server says that to DATA */
+		return;
+	}
+	if (s->doubt) {
+		/* It may be the refusal of something else. The client shows. */
+		tap_pairing_lost(s);
+		return;
+	}
 	/* Not told as a message: it never was one. */
-	s->wait = 0;
-	s->wait_gap = 0;
+	go_on(s);
 	tap_smtp_count(s, CNT_tap_data_refused);
 }
 
 static void reply_to_starttls(struct tap_smtp_session *s, unsigned int code)
 {
-	s->wait = 0;
-	if (code != 220)
+	if (code != 220) {
+		go_on(s);
 		return;
+	}
+	s->wait = 0;
 	/* RFC 3207 4.2: nothing that was said before counts any more. */
 	tap_message_abort(s);
 	s->mode = TAP_MODE_TLS;
@@ -158,20 +164,57 @@ static void reply_to_mail(struct tap_smtp_session *s, const struct tap_question 
 			  unsigned int code)
 {
 	struct tap_message *m = q->slot == TAP_NO_MESSAGE ? NULL : s->message[q->slot];
-	struct tap_message *hand = tap_message_of(s);
 
-	if (!m || m->ended || m->has_content)
+	if (s->wait == TAP_ASKED_MAIL) {
+		s->nested = TAP_NO_MESSAGE;
+		if (code / 100 == 2) {
+			/* A second MAIL that the server took in place of the first. */
+			tap_message_abort(s);
+			s->slot = q->slot;
+		} else if (m) {
+			tap_message_over(s, q->slot);
+		}
+		go_on(s);
 		return;
-	if (code / 100 != 2 || (q->slot != s->slot && (!hand || hand->has_content))) {
-		tap_message_over(s, q->slot);
-	} else if (q->slot != s->slot) {
-		/* A second MAIL that the server took in place of the first. */
-		tap_message_over(s, s->slot);
-		s->slot = q->slot;
 	}
+	if (m && !m->ended && !m->has_content && code / 100 != 2)
+		tap_message_over(s, q->slot);
 }
 
-static void reply_to(struct tap_smtp_session *s, const struct tap_question *q, unsigned int code)
+static void reply_to_auth(struct tap_smtp_session *s, unsigned int code)
+{
+	if (code != 334) {
+		go_on(s);
+		return;
+	}
+	/* A gap took the response, or its begin; what follows has its reply. */
+	s->wait = 0;
+	s->mode = TAP_MODE_OPAQUE;
+	if (s->wait_gap)
+		go_on(s);
+}
+
+/* The last that was said is a chunk, and this is what it got. */
+static void reply_to_chunk(struct tap_smtp_session *s, const struct tap_question *q,
+			   unsigned int code)
+{
+	struct tap_message *m = q->slot == TAP_NO_MESSAGE ? NULL : s->message[q->slot];
+	bool last = !s->asked;
+
+	if (q->what == TAP_ASKED_LAST && m && m->ended) {
+		/* RFC 3030 2: the refusal of a chunk is that of the message. */
+		if (!m->reply_code || m->reply_code / 100 == 2)
+			reply_to_message(s, m, code);
+		tap_message_over(s, q->slot);
+	} else if (m && code / 100 != 2 && !m->reply_code) {
+		reply_to_message(s, m, code);
+	}
+	if (last && (s->mode == TAP_MODE_CHUNK || code / 100 != 2))
+		tap_chunk_refused(s);
+}
+
+static void reply_to(struct tap_smtp_session *s, const struct tap_question *q, unsigned int code,
+		     bool counted)
 {
 	struct tap_message *m = q->slot == TAP_NO_MESSAGE ? NULL : s->message[q->slot];
 
@@ -183,25 +226,22 @@ static void reply_to(struct tap_smtp_session *s, const struct tap_question *q, u
 		reply_to_rcpt(s, q, code);
 		break;
 	case TAP_ASKED_DATA:
-		reply_to_data(s, code);
+		reply_to_data(s, code, counted);
 		break;
 	case TAP_ASKED_END:
-	case TAP_ASKED_LAST:
 		if (m) {
-			/* RFC 3030 2: the refusal of a chunk is that of the message. */
 			if (!m->reply_code || m->reply_code / 100 == 2)
 				reply_to_message(s, m, code);
 			tap_message_over(s, q->slot);
 		}
+		tap_sure(s);
 		break;
+	case TAP_ASKED_LAST:
 	case TAP_ASKED_CHUNK:
-		if (m && code / 100 != 2 && !m->reply_code)
-			reply_to_message(s, m, code);
+		reply_to_chunk(s, q, code);
 		break;
 	case TAP_ASKED_AUTH:
-		s->wait = 0;
-		if (code == 334)
-			s->mode = TAP_MODE_OPAQUE;
+		reply_to_auth(s, code);
 		break;
 	case TAP_ASKED_STARTTLS:
 		reply_to_starttls(s, code);
@@ -216,12 +256,20 @@ static void early_reply(struct tap_smtp_session *s, unsigned int code)
 {
 	struct tap_message *m = tap_message_of(s);
 
-	if (m && m->whole == TAP_NOT_WHOLE_GAP) {
-		/* The gap took the end of data. */
+	if (m && s->content_gap) {
+		/* The gap took the end of data; and what stood behind it, if it is large enough for
+		 * that. Without an octet since nothing but the end was in it. */
+		bool end_alone = s->tail_gap && s->tail_gap < END_AND_MORE;
+
 		reply_to_message(s, m, code);
 		tap_message_over(s, s->slot);
 		s->mode = TAP_MODE_RESYNC;
 		s->line_n = 0;
+		s->doubt = true;
+		if (end_alone)
+			s->mode = TAP_MODE_LINE;
+		else
+			tap_stray(s);
 		return;
 	}
 	if (code / 100 == 2 && s->data.lookalike) {
@@ -232,7 +280,7 @@ static void early_reply(struct tap_smtp_session *s, unsigned int code)
 		}
 		s->mode = TAP_MODE_RESYNC;
 		s->line_n = 0;
-		tap_pairing_lost(s);
+		tap_contradiction(s);
 		return;
 	}
 	tap_smtp_odd(s, TAP_early_reply);
@@ -240,31 +288,7 @@ static void early_reply(struct tap_smtp_session *s, unsigned int code)
 		reply_to_message(s, m, code);
 }
 
-static bool pop_until(struct tap_smtp_session *s, enum tap_asked what, struct tap_question *q)
-{
-	uint16_t i = 0;
-
-	while (i < s->asked && s->question[(s->first + i) % LIMIT_TAP_PIPELINE].what != what)
-		i++;
-	if (i == s->asked)
-		return false;
-	*q = s->question[(s->first + i) % LIMIT_TAP_PIPELINE];
-	/* Those before it are answered, and nobody knows how. */
-	for (; i; i--) {
-		uint8_t slot = s->question[s->first].slot;
-
-		s->first = (uint16_t)((s->first + 1) % LIMIT_TAP_PIPELINE);
-		s->asked--;
-		if (slot != TAP_NO_MESSAGE && s->message[slot]->ended)
-			tap_message_over(s, slot);
-	}
-	s->first = (uint16_t)((s->first + 1) % LIMIT_TAP_PIPELINE);
-	s->asked--;
-	s->pairing_lost = s->lost_behind = false;
-	return true;
-}
-
-/* A reply while they can not be counted off. True: dealt with. */
+/* A reply while they can not be counted off. */
 static void unsure_reply(struct tap_smtp_session *s, unsigned int code)
 {
 	enum tap_asked what = code == 354   ? TAP_ASKED_DATA
@@ -273,56 +297,82 @@ static void unsure_reply(struct tap_smtp_session *s, unsigned int code)
 					    : TAP_ASKED_OTHER;
 	struct tap_question q;
 
-	if (what != TAP_ASKED_OTHER && pop_until(s, what, &q)) {
-		reply_to(s, &q, code);
+	s->lost_replies++;
+	if (what != TAP_ASKED_OTHER && tap_pop_until(s, what, &q)) {
+		reply_to(s, &q, code, false);
 		return;
 	}
 	if (code == 354) {
 		/* The DATA was in the gap: what comes is content all the same. */
 		tap_pairing_begin(s);
 		tap_message_gap(s, 0);
+		s->proof = !s->pipelined;
 		tap_content_begin(s, TAP_MODE_CONTENT);
 		return;
 	}
-	if (s->wait == TAP_ASKED_STARTTLS && pop_until(s, TAP_ASKED_STARTTLS, &q)) {
-		reply_to(s, &q, code);
+	if (s->wait == TAP_ASKED_STARTTLS && tap_pop_until(s, TAP_ASKED_STARTTLS, &q)) {
+		reply_to(s, &q, code, false);
 		return;
 	}
-	if (s->wait && code / 100 >= 4) {
-		/* One command waits, and a refusal came: of it, or of one before. Then the client
-		 * says. */
-		return;
-	}
-	if (s->mode == TAP_MODE_CONTENT)
+	/* If one command waits, a refusal came of it, or of one before. Then the client shows. */
+	if (!s->wait && s->mode == TAP_MODE_CONTENT)
 		early_reply(s, code);
+	else if (s->mode == TAP_MODE_CHUNK && !s->asked)
+		tap_resync(s);
+}
+
+/* With nothing asked. */
+static void unasked_reply(struct tap_smtp_session *s, unsigned int code)
+{
+	if (s->mode == TAP_MODE_CONTENT) {
+		early_reply(s, code);
+		return;
+	}
+	if (code == 421) /* RFC 5321 3.8: at any time */
+		return;
+	if (s->mode == TAP_MODE_CHUNK) {
+		/* Who swallows a chunk is silent until it is over. */
+		tap_smtp_odd(s, TAP_early_reply);
+		tap_resync(s);
+	} else {
+		tap_smtp_odd(s, TAP_unpaired_reply);
+		s->doubt = true;
+	}
+	if (code == 354) {
+		tap_contradiction(s);
+		unsure_reply(s, code);
+	}
 }
 
 static void reply(struct tap_smtp_session *s, unsigned int code)
 {
 	struct tap_question q;
 
+	if (s->undecided && code != 421)
+		tap_chunk_spoken(s);
+	if (s->unread)
+		tap_chunk_unread(s, code);
+	if (s->out)
+		s->out--;
+	if (code != 354)
+		s->clean = false;
 	if (s->pairing_lost) {
 		unsure_reply(s, code);
 		return;
 	}
 	if (!s->asked) {
-		if (s->mode == TAP_MODE_CONTENT || s->mode == TAP_MODE_CHUNK)
-			early_reply(s, code);
-		else if (code != 421) /* RFC 5321 3.8: at any time */
-			tap_smtp_odd(s, TAP_unpaired_reply);
+		unasked_reply(s, code);
 		return;
 	}
-	q = s->question[s->first];
-	if (code == 354 && q.what != TAP_ASKED_DATA) {
-		tap_pairing_lost(s);
+	if (code == 354 && s->question[s->first].what != TAP_ASKED_DATA) {
+		tap_contradiction(s);
 		unsure_reply(s, code);
 		return;
 	}
-	s->first = (uint16_t)((s->first + 1) % LIMIT_TAP_PIPELINE);
-	s->asked--;
+	q = tap_pop(s);
 	if (s->lost_behind && !--s->sure)
 		tap_pairing_lost(s);
-	reply_to(s, &q, code);
+	reply_to(s, &q, code, true);
 }
 
 /* A line of the server, without its end. */
@@ -375,16 +425,8 @@ void tap_server_data(struct tap_smtp_session *s, const uint8_t *p, size_t n)
 		       (s->reply[s->reply_n - 1] == '\n' || s->reply[s->reply_n - 1] == '\r'))
 			s->reply_n--;
 		reply_line(s);
+		tap_reread(s, 0);
 		s->reply_n = 0;
 		s->reply_over = s->reply_skip = false;
 	}
-}
-
-void tap_server_gap(struct tap_smtp_session *s)
-{
-	/* The begin of a line that has no end; what comes is the end of one. */
-	s->reply_n = 0;
-	s->reply_over = false;
-	s->reply_skip = true;
-	tap_pairing_lost(s);
 }

@@ -107,7 +107,8 @@ static void put_whole(FILE *out, const struct tap_message *m)
 		fprintf(out, ",\"complete\":false,\"incomplete\":\"gap,%llu\"",
 			(unsigned long long)m->gap_octets);
 	else
-		fputs(",\"complete\":false,\"incomplete\":\"aborted\"", out);
+		fprintf(out, ",\"complete\":false,\"incomplete\":\"%s\"",
+			m->whole == TAP_NOT_WHOLE_ABORTED ? "aborted" : "unsure");
 }
 
 static void message(void *owner, struct tap_message *m)
@@ -199,6 +200,13 @@ static void name_end(char *out, size_t cap, const uint8_t addr[16], uint16_t por
 	snprintf(out, cap, ip4 ? "%s:%u" : "[%s]:%u", text, port);
 }
 
+static bool track_full(void *ctx)
+{
+	const struct tap_report *r = ctx;
+
+	return !r->free_flow || tap_smtp_full(r->smtp);
+}
+
 static void *track_open(void *ctx, const struct tap_flow_info *info)
 {
 	struct tap_report *r = ctx;
@@ -249,7 +257,8 @@ static const struct tap_app track_app = {.open = track_open,
 					 .data = track_data,
 					 .gap = track_gap,
 					 .anomaly = track_anomaly,
-					 .closed = track_closed};
+					 .closed = track_closed,
+					 .full = track_full};
 
 struct tap_report *tap_report_new(const struct tap_report_options *opt)
 {

@@ -7,7 +7,7 @@
 #include "postern/handoff.h"
 
 #define TLS_HANDSHAKE 0x16 /* RFC 8446 5.1 */
-#define TLS_MAJOR 0x03
+#define TLS_MAJOR     0x03
 
 void tap_smtp_odd(struct tap_smtp_session *s, enum tap_anomaly what)
 {
@@ -23,7 +23,7 @@ void tap_smtp_anomaly(struct tap_smtp_session *s, enum tap_anomaly what)
 
 /* ---- content ---- */
 
-static void sink(void *ctx, const uint8_t *p, size_t n)
+void tap_sink(void *ctx, const uint8_t *p, size_t n)
 {
 	struct tap_smtp_session *s = ctx;
 	struct tap_message *m = tap_message_of(s);
@@ -34,7 +34,7 @@ static void sink(void *ctx, const uint8_t *p, size_t n)
 	s->pool->ops->content(s->owner, m, p, n);
 }
 
-static void content_odd(struct tap_smtp_session *s)
+void tap_content_odd(struct tap_smtp_session *s)
 {
 	const struct smtp_data *d = &s->data;
 
@@ -54,8 +54,10 @@ static void content_end(struct tap_smtp_session *s)
 {
 	struct tap_message *m = tap_message_of(s);
 
-	content_odd(s);
+	tap_content_odd(s);
 	s->mode = TAP_MODE_LINE;
+	if (s->one_way)
+		s->stray = false; /* whatever was taken for content: here it ends */
 	if (m && (s->one_way || m->reply_code)) {
 		tap_message_over(s, s->slot);
 		return;
@@ -66,36 +68,11 @@ static void content_end(struct tap_smtp_session *s)
 
 static size_t take_content(struct tap_smtp_session *s, const uint8_t *p, size_t n)
 {
-	size_t k = smtp_data_feed(&s->data, p, n, SIZE_MAX, sink, s);
+	size_t k = smtp_data_feed(&s->data, p, n, SIZE_MAX, tap_sink, s);
 
+	s->tail_gap = 0;
 	if (s->data.state == SMTP_DATA_END)
 		content_end(s);
-	return k;
-}
-
-void tap_chunk_end(struct tap_smtp_session *s)
-{
-	struct tap_message *m = tap_message_of(s);
-
-	s->mode = TAP_MODE_LINE;
-	if (!s->chunk_last)
-		return;
-	smtp_data_finish_bdat(&s->data);
-	content_odd(s);
-	if (m && s->one_way)
-		tap_message_over(s, s->slot);
-	else
-		tap_message_end(s);
-}
-
-static size_t take_chunk(struct tap_smtp_session *s, const uint8_t *p, size_t n)
-{
-	size_t k = n < s->chunk ? n : (size_t)s->chunk;
-
-	smtp_data_feed(&s->data, p, k, SIZE_MAX, sink, s);
-	s->chunk -= k;
-	if (!s->chunk)
-		tap_chunk_end(s);
 	return k;
 }
 
@@ -137,22 +114,24 @@ static void command_line(struct tap_smtp_session *s)
 	s->line_n = 0;
 	s->line_over = false;
 	s->client_seen = true;
-	if (over) {
+	if (over && !s->undecided)
 		tap_smtp_odd(s, TAP_long_line);
-		if (s->mode == TAP_MODE_LINE)
-			tap_ask(s, TAP_ASKED_OTHER, UINT16_MAX);
-		return;
+	if (s->mode == TAP_MODE_RESYNC) {
+		/* RFC 5321 4.5.2: no line of content is a dot alone, so that it ended there. */
+		if (s->one_way && !bare && str_ieq(line, STR(".")))
+			s->stray = false;
+		if (over || !tap_is_command(line))
+			return;
 	}
-	if (s->mode == TAP_MODE_RESYNC && !tap_is_command(line))
-		return;
 	/* Before the client of a balancer: no command, no reply. */
 	if (first && str_istarts(line, STR("PROXY ")))
 		return;
 	if (first && !s->server_seen && !s->one_way && !s->pairing_lost)
 		tap_smtp_odd(s, TAP_early_talk);
-	if (bare)
+	if (bare && !over && !s->undecided)
 		tap_smtp_odd(s, TAP_bare_lf_command);
 	s->mode = TAP_MODE_LINE;
+	/* Of one that is too long the begin says what it is, and its reply what became of it. */
 	tap_command(s, line);
 }
 
@@ -182,6 +161,8 @@ static size_t take_peek(struct tap_smtp_session *s, const uint8_t *p, size_t n)
 		return k;
 	if (tap_is_command(line_of(s, &bare))) {
 		s->mode = TAP_MODE_LINE; /* DATA was refused */
+		if (!s->one_way)
+			tap_stray(s);
 		command_line(s);
 	} else {
 		tap_peek_end(s);
@@ -225,17 +206,20 @@ static size_t take_tls(struct tap_smtp_session *s, const uint8_t *p, size_t n)
 static bool without_reply(struct tap_smtp_session *s, unsigned int how)
 {
 	if (s->one_way || s->pairing_lost || how & TAP_F_FORCED) {
-		tap_assume(s);
+		if (s->undecided)
+			tap_chunk_swallow(s);
+		else
+			tap_assume(s);
 		return true;
 	}
-	if (!s->told_early)
+	if (!s->told_early && s->wait != TAP_ASKED_MAIL && !s->undecided)
 		tap_smtp_odd(s, s->wait == TAP_ASKED_STARTTLS ? TAP_starttls_injection
 							      : TAP_early_data);
 	s->told_early = true;
 	return false;
 }
 
-static size_t take(struct tap_smtp_session *s, const uint8_t *p, size_t n)
+size_t tap_take(struct tap_smtp_session *s, const uint8_t *p, size_t n)
 {
 	bool whole;
 	size_t k;
@@ -244,7 +228,7 @@ static size_t take(struct tap_smtp_session *s, const uint8_t *p, size_t n)
 	case TAP_MODE_CONTENT:
 		return take_content(s, p, n);
 	case TAP_MODE_CHUNK:
-		return take_chunk(s, p, n);
+		return tap_chunk_take(s, p, n);
 	case TAP_MODE_PEEK:
 		return take_peek(s, p, n);
 	case TAP_MODE_TLS:
@@ -252,8 +236,8 @@ static size_t take(struct tap_smtp_session *s, const uint8_t *p, size_t n)
 	default:
 		break;
 	}
-	/* RFC 8314: who speaks TLS at once speaks first. One octet of that kind in a dialogue that the
-	 * server began in the clear hides nothing. */
+	/* RFC 8314: who speaks TLS at once speaks first. One octet of that kind in a dialogue that
+	 * the server began in the clear hides nothing. */
 	if (!s->client_seen && !s->server_seen && !s->line_n && p[0] == TLS_HANDSHAKE &&
 	    (n == 1 || p[1] == TLS_MAJOR)) {
 		to_tls(s);
@@ -274,20 +258,59 @@ static size_t take(struct tap_smtp_session *s, const uint8_t *p, size_t n)
 	return k;
 }
 
-static size_t client_data(struct tap_smtp_session *s, const uint8_t *p, size_t n, unsigned int how)
+/* More without a reply than can be counted off. */
+static bool too_many(struct tap_smtp_session *s, unsigned int how)
+{
+	if (s->asked < LIMIT_TAP_PIPELINE || s->one_way || s->pairing_lost)
+		return false;
+	if (s->undecided) {
+		tap_chunk_swallow(s); /* who reads commands would have said something */
+		return false;
+	}
+	return !(how & TAP_F_FORCED);
+}
+
+/* As much as needs no reply of the server's. */
+static size_t run(struct tap_smtp_session *s, const uint8_t *p, size_t n, unsigned int how)
 {
 	size_t at = 0;
 
+	while (at < n) {
+		size_t k = n - at;
+
+		if (s->undecided && !s->swallow)
+			tap_chunk_passed(s);
+		if ((s->wait && !without_reply(s, how)) || too_many(s, how))
+			break;
+		if (s->undecided && k > s->swallow)
+			k = (size_t)s->swallow;
+		k = tap_take(s, p + at, k);
+		if (s->undecided)
+			s->swallow -= k;
+		at += k;
+	}
+	return at;
+}
+
+void tap_reread(struct tap_smtp_session *s, unsigned int how)
+{
+	if (!s->rereading)
+		return;
+	s->again = (uint16_t)(s->again + run(s, s->text + s->again, s->kept - s->again, how));
+	if (s->again < s->kept)
+		return;
+	s->rereading = false;
+	s->again = s->kept = 0;
+}
+
+static size_t client_data(struct tap_smtp_session *s, const uint8_t *p, size_t n, unsigned int how)
+{
 	if (how & TAP_F_ONE_WAY && !s->server_seen && !s->one_way) {
 		s->one_way = true;
 		s->asked = 0;
 	}
-	while (at < n) {
-		if (s->wait && !without_reply(s, how))
-			break;
-		at += take(s, p + at, n - at);
-	}
-	return at;
+	tap_reread(s, how);
+	return s->rereading ? 0 : run(s, p, n, how);
 }
 
 size_t tap_smtp_data(struct tap_smtp_session *s, enum tap_side side, const uint8_t *p, size_t n,
@@ -304,13 +327,14 @@ size_t tap_smtp_data(struct tap_smtp_session *s, enum tap_side side, const uint8
 
 /* ---- gaps ---- */
 
-static void resync(struct tap_smtp_session *s)
+void tap_resync(struct tap_smtp_session *s)
 {
 	s->line_n = 0;
 	s->line_over = false;
 	s->mode = TAP_MODE_RESYNC;
 	if (!s->one_way)
 		tap_pairing_lost_behind(s);
+	tap_stray(s);
 }
 
 static void gap_in_content(struct tap_smtp_session *s, uint64_t n)
@@ -318,30 +342,17 @@ static void gap_in_content(struct tap_smtp_session *s, uint64_t n)
 	tap_message_gap(s, n);
 	if (s->one_way) {
 		/* Nothing would tell that the end was in it. */
-		content_odd(s);
+		tap_content_odd(s);
 		if (s->slot != TAP_NO_MESSAGE)
 			tap_message_over(s, s->slot);
-		resync(s);
+		tap_resync(s);
 		return;
 	}
+	s->content_gap = true;
+	s->tail_gap += n;
 	/* Within some line. */
 	s->data.state = SMTP_DATA_TEXT;
 	s->data.last = 0;
-}
-
-static void gap_in_chunk(struct tap_smtp_session *s, uint64_t n)
-{
-	uint64_t in = n < s->chunk ? n : s->chunk;
-
-	tap_message_gap(s, in);
-	s->chunk -= in;
-	s->data.state = SMTP_DATA_TEXT;
-	if (!s->chunk)
-		tap_chunk_end(s);
-	if (n > in) {
-		tap_message_gap(s, n - in);
-		resync(s);
-	}
 }
 
 void tap_smtp_gap(struct tap_smtp_session *s, enum tap_side side, uint32_t octets,
@@ -355,6 +366,13 @@ void tap_smtp_gap(struct tap_smtp_session *s, enum tap_side side, uint32_t octet
 		return;
 	}
 	s->gapped = true;
+	if (s->undecided || s->rereading) {
+		/* Behind what was kept, and that says nothing any more. */
+		s->rereading = s->undecided = false;
+		s->again = s->kept = 0;
+		s->mode = TAP_MODE_LINE;
+		s->wait = 0;
+	}
 	if (s->wait) {
 		s->wait_gap += octets;
 		return;
@@ -364,10 +382,10 @@ void tap_smtp_gap(struct tap_smtp_session *s, enum tap_side side, uint32_t octet
 	if (s->mode == TAP_MODE_CONTENT) {
 		gap_in_content(s, octets);
 	} else if (s->mode == TAP_MODE_CHUNK) {
-		gap_in_chunk(s, octets);
+		tap_chunk_gap(s, octets);
 	} else {
 		/* Recipients may be missing, or a RSET. */
 		tap_message_gap(s, octets);
-		resync(s);
+		tap_resync(s);
 	}
 }

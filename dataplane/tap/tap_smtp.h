@@ -33,8 +33,11 @@ struct tap_rcpt {
 	uint8_t state;   /* enum tap_rcpt_state */
 };
 
-/* Why a message is not whole; first that happened. */
-enum tap_whole { TAP_WHOLE, TAP_NOT_WHOLE_GAP, TAP_NOT_WHOLE_ABORTED };
+/*
+ * Why a message is not whole. Unsure: no octet is known to be missing, and where it began, or which
+ * reply was whose, could not be proved.
+ */
+enum tap_whole { TAP_WHOLE, TAP_NOT_WHOLE_GAP, TAP_NOT_WHOLE_ABORTED, TAP_NOT_WHOLE_UNSURE };
 
 struct tap_message {
 	uint32_t index;       /* in the pool: for what the owner keeps beside it */
@@ -58,7 +61,8 @@ struct tap_message {
 	uint8_t text[LIMIT_TAP_ENVELOPE];
 	/* of this folder */
 	struct tap_message *next;
-	bool ended; /* the client has sent all of it */
+	bool ended;    /* the client has sent all of it */
+	bool unproven; /* begun while replies were counted off on trust */
 };
 
 static inline struct str tap_rcpt_of(const struct tap_message *m, uint32_t i)
@@ -84,6 +88,8 @@ struct tap_smtp *tap_smtp_new(uint32_t sessions, const struct tap_smtp_ops *ops,
 			      uint64_t *counters);
 void tap_smtp_free(struct tap_smtp *s);
 uint32_t tap_smtp_messages(const struct tap_smtp *s); /* message.index is below */
+/* No session is left: for tap_app.full(). */
+bool tap_smtp_full(const struct tap_smtp *s);
 
 /* NULL: no session left (counted). owner: first argument of the calls. */
 struct tap_smtp_session *tap_smtp_open(struct tap_smtp *s, const struct tap_flow_info *info,

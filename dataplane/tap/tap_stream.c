@@ -236,6 +236,13 @@ void tap_text(struct tap *t, struct tap_flow *f, enum tap_side side, const struc
 
 	if (!in_window(t, f, side, in, &end))
 		return;
+	/* RFC 1122 4.2.3.6: the octet before what the receiver waits for, none that was ever sent.
+	 * What was sent there is missing. */
+	if (in->len == 1 && seq_gt(seq, d->nxt) && d->has_ack && end == d->acked &&
+	    seq_lt(seq, d->snd_before)) {
+		TAP_COUNT(t, tap_keepalive);
+		return;
+	}
 	if (seq_lt(seq, d->nxt)) {
 		/* RFC 1122 4.2.3.6: the octet before, perhaps none that was ever sent. */
 		if (in->len == 1 && end == d->nxt && seq_lt(seq, d->out)) {

@@ -3,8 +3,9 @@
 
 /*
  * Flows by their canonical tuple: the same hash from both sides. Chained slots, twice as many as
- * flows, keyed hash. Three lists by last segment: half open, open, closed; memory for a new flow
- * comes from the oldest closed one, then half open, then open.
+ * flows, keyed hash. Lists by last segment, each with its time to live; memory for a new flow comes
+ * from the oldest of the list that can be missed best. So do sessions of the application: packets
+ * that open no connection, and connections that are said to be over, hold none against others.
  */
 
 #include <stdlib.h>
@@ -96,14 +97,15 @@ void tap_flow_list(struct tap *t, struct tap_flow *f, enum tap_list list)
 
 static bool make_room(struct tap *t)
 {
-	static const enum tap_list order[] = {TAP_LIST_CLOSED, TAP_LIST_HALF, TAP_LIST_OPEN};
+	static const enum tap_list order[] = {TAP_LIST_CLOSED, TAP_LIST_HALF, TAP_LIST_ENDING,
+					      TAP_LIST_ONE_SIDE, TAP_LIST_OPEN};
 
-	for (unsigned int i = 0; i < 3; i++) {
+	for (unsigned int i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
 		struct tap_flow *f = TAILQ_FIRST(&t->list[order[i]]);
 
 		if (!f)
 			continue;
-		if (order[i] == TAP_LIST_OPEN)
+		if (order[i] == TAP_LIST_OPEN || order[i] == TAP_LIST_ONE_SIDE)
 			TAP_COUNT(t, tap_flow_evicted);
 		tap_flow_end(t, f);
 		return true;
@@ -139,6 +141,24 @@ struct tap_flow *tap_flow_new(struct tap *t, const struct tcp_tuple *tuple, enum
 	return f;
 }
 
+/* A session of the application for f, if none is left and another flow can be missed better. */
+static void make_session(struct tap *t, const struct tap_flow *f)
+{
+	static const enum tap_list order[] = {TAP_LIST_CLOSED, TAP_LIST_ENDING, TAP_LIST_ONE_SIDE};
+
+	for (unsigned int i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
+		while (t->env.app->full(t->env.ctx)) {
+			struct tap_flow *old = TAILQ_FIRST(&t->list[order[i]]);
+
+			if (!old || old == f)
+				break;
+			if (old->app)
+				TAP_COUNT(t, tap_flow_evicted);
+			tap_flow_end(t, old);
+		}
+	}
+}
+
 void *tap_app_of(struct tap *t, struct tap_flow *f)
 {
 	struct tap_flow_info info;
@@ -149,6 +169,8 @@ void *tap_app_of(struct tap *t, struct tap_flow *f)
 				      .time_us = f->first_us,
 				      .midstream = f->midstream,
 				      .anomalies = f->anomalies};
+	if (t->env.app->full)
+		make_session(t, f);
 	f->opened = true;
 	f->app = t->env.app->open(t->env.ctx, &info);
 	return f->app;
@@ -195,7 +217,11 @@ void tap_flow_end(struct tap *t, struct tap_flow *f)
 
 void tap_expire(struct tap *t, unsigned int most)
 {
-	static const uint32_t limit_s[] = {LIMIT_TAP_HALF_S, LIMIT_TAP_IDLE_S, LIMIT_TAP_LINGER_S};
+	static const uint32_t limit_s[] = {[TAP_LIST_HALF] = LIMIT_TAP_HALF_S,
+					   [TAP_LIST_OPEN] = LIMIT_TAP_IDLE_S,
+					   [TAP_LIST_ONE_SIDE] = LIMIT_TAP_IDLE_S,
+					   [TAP_LIST_ENDING] = LIMIT_TAP_IDLE_S,
+					   [TAP_LIST_CLOSED] = LIMIT_TAP_LINGER_S};
 
 	for (unsigned int l = 0; l < TAP_LIST_COUNT; l++) {
 		for (unsigned int i = 0; i < most; i++) {

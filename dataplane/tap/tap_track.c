@@ -13,11 +13,6 @@
 
 #include "dataplane/tap/tap_internal.h"
 
-static bool is_closed(const struct tap_flow *f)
-{
-	return f->list == TAP_LIST_CLOSED;
-}
-
 static bool flags_sane(uint8_t f)
 {
 	if (f & TH_SYN)
@@ -27,13 +22,6 @@ static bool flags_sane(uint8_t f)
 	return f & (TH_ACK | TH_FIN) || !f;
 }
 
-static void sync_dir(struct tap_dir *d, uint32_t seq)
-{
-	d->isn = seq - 1;
-	d->nxt = d->out = d->top = seq;
-	d->synced = true;
-}
-
 /*
  * The side's SYN was not seen, so that its numbers begin with the first that we saw; and that was
  * not the first, as a mirror puts packets out of order.
@@ -41,30 +29,38 @@ static void sync_dir(struct tap_dir *d, uint32_t seq)
 static void sync_earlier(struct tap_dir *d, uint32_t seq)
 {
 	if (!d->syn && d->top == d->isn + 1 && seq_lt(seq, d->nxt) && d->nxt - seq <= UINT16_MAX)
-		sync_dir(d, seq);
+		tap_sync_dir(d, seq);
 }
 
 /* ---- ACK and window ---- */
 
 static void check_fin(struct tap *t, struct tap_flow *f, struct tap_dir *d)
 {
+	enum tap_side side = d == &f->dir[TAP_CLIENT] ? TAP_CLIENT : TAP_SERVER;
+
 	/* The receiver has more than the FIN that we saw: it was none for it. */
-	if (d->has_fin && d->has_ack && seq_gt(d->acked, d->fin + 1)) {
+	if (d->has_fin && d->has_ack && seq_gt(tap_acked(f, side), d->fin + 1)) {
 		d->has_fin = false;
 		tap_odd(t, f, TAP_fin_false);
 	}
 }
 
-/* What this segment of the other side says of d. */
-static void take_ack(struct tap *t, struct tap_flow *f, enum tap_side side, const struct tap_in *in)
+static void said(struct tap_flow *f, enum tap_side side, const struct tap_in *in)
+{
+	struct tap_dir *d = &f->dir[side];
+	uint32_t keepalive = in->len <= 1 && in->seq + 1 == d->nxt;
+
+	d->said = in->seq + (in->flags & TH_SYN ? 1 : keepalive);
+}
+
+void tap_take_ack(struct tap *t, struct tap_flow *f, enum tap_side side, const struct tap_in *in)
 {
 	struct tap_dir *d = &f->dir[!side];
 	unsigned int shift = in->flags & TH_SYN ? 0 : f->dir[side].wscale;
 	uint32_t edge = in->ack + ((uint32_t)in->wnd << shift);
-	uint32_t top;
 
 	if (!d->synced)
-		sync_dir(d, in->ack);
+		tap_sync_dir(d, in->ack);
 	sync_earlier(d, in->ack);
 	if (!d->has_ack) {
 		if (seq_gt(in->ack, d->top + LIMIT_TAP_ONE_WAY_WINDOW)) {
@@ -73,135 +69,20 @@ static void take_ack(struct tap *t, struct tap_flow *f, enum tap_side side, cons
 		}
 		d->has_ack = true;
 		d->acked = in->ack;
+		said(f, side, in);
 		d->edge = edge;
 		check_fin(t, f, d);
 		return;
 	}
-	top = d->top + 1; /* a FIN */
-	/* RFC 5961 5: of octets that were not sent. Those that we did not see lie in the window. */
-	if (seq_gt(in->ack, top) && seq_gt(in->ack, d->edge + 1)) {
-		TAP_COUNT(t, tap_ack_range);
+	if (tap_far_ack(t, f, !side, in->ack))
 		return;
-	}
-	if (seq_gt(in->ack, d->acked))
+	if (seq_gt(in->ack, d->acked)) {
 		d->acked = in->ack;
+		said(f, side, in);
+	}
 	if (seq_gt(edge, d->edge))
 		d->edge = edge;
 	check_fin(t, f, d);
-}
-
-/* ---- SYN ---- */
-
-static void take_syn(struct tap *t, struct tap_flow *f, enum tap_side side, const struct tap_in *in)
-{
-	struct tap_dir *d = &f->dir[side], *o = &f->dir[!side];
-
-	if (!d->synced || (d->isn != in->seq && d->top == d->isn + 1))
-		sync_dir(d, in->seq + 1);
-	d->seen = d->syn = true;
-	d->ttl = in->seg->ttl;
-	d->has_ts = in->has_ts;
-	d->ts_recent = in->tsval;
-	d->ts_time = t->now_us;
-	/* RFC 7323 2.2: in force when both SYNs had it. */
-	d->wscale = in->has_wscale ? in->wscale : 0;
-	if (o->syn && !in->has_wscale)
-		o->wscale = 0;
-	if (o->syn && !o->wscale)
-		d->wscale = o->has_wscale ? d->wscale : 0;
-	d->has_wscale = in->has_wscale;
-	if (in->len)
-		tap_odd(t, f, TAP_syn_data);
-	if (in->flags & TH_ACK)
-		take_ack(t, f, side, in);
-	if (o->seen)
-		tap_flow_list(t, f, TAP_LIST_OPEN);
-}
-
-/* Both sides agree on a connection where one was: its end was not in the capture. */
-static struct tap_flow *reuse(struct tap *t, struct tap_flow *f, const struct tcp_tuple *tuple,
-			      enum tap_side side)
-{
-	tap_flow_end(t, f);
-	return tap_flow_new(t, tuple, side);
-}
-
-static void syn_in_flow(struct tap *t, struct tap_flow *f, enum tap_side side,
-			const struct tap_in *in)
-{
-	const struct tcp_tuple *tuple = in->seg->tuple;
-	struct tap_dir *d = &f->dir[side], *o = &f->dir[!side];
-	uint32_t isn = o->pending_isn;
-
-	if (!(in->flags & TH_ACK)) {
-		if (o->seen) {
-			/* RFC 5961 4: it ends nothing. A SYN-ACK would say that it began something.
-			 */
-			d->has_pending = true;
-			d->pending_isn = in->seq;
-			return;
-		}
-		f = reuse(t, f, tuple, side);
-		if (f)
-			take_syn(t, f, side, in);
-		return;
-	}
-	if (!o->has_pending || in->ack != isn + 1) {
-		if (!d->syn || in->seq != d->isn)
-			tap_odd(t, f, TAP_syn_in_flow);
-		return;
-	}
-	o->has_pending = false;
-	f = reuse(t, f, tuple, side);
-	if (!f)
-		return;
-	o = &f->dir[!side];
-	sync_dir(o, isn + 1);
-	o->seen = o->syn = true;
-	take_syn(t, f, side, in);
-}
-
-/*
- * Does the SYN begin a new flow by itself? Behind an RST it does not: the RST may not have reached
- * its receiver, as the SYN may not; the other side's SYN-ACK tells.
- */
-static bool may_begin(const struct tap_flow *f, enum tap_side side, const struct tap_in *in)
-{
-	const struct tap_dir *d = &f->dir[side], *o = &f->dir[!side];
-
-	if (!is_closed(f) || (in->flags & TH_ACK && d->syn && in->seq == d->isn))
-		return false;
-	return !f->app || !o->seen || !(d->has_rst || o->has_rst);
-}
-
-static struct tap_flow *input_syn(struct tap *t, struct tap_flow *f, enum tap_side side,
-				  const struct tap_in *in)
-{
-	struct tap_dir *d;
-
-	if (f && may_begin(f, side, in)) {
-		tap_flow_end(t, f);
-		f = NULL;
-	}
-	if (!f) {
-		f = tap_flow_new(t, in->seg->tuple, side);
-		if (f)
-			take_syn(t, f, side, in);
-		return f;
-	}
-	d = &f->dir[side];
-	if (d->syn && in->seq == d->isn && (in->flags & TH_ACK || d->top == d->isn + 1)) {
-		/* Again. */
-		if (in->flags & TH_ACK && f->dir[!side].has_pending)
-			syn_in_flow(t, f, side, in);
-		return NULL;
-	}
-	if (!d->syn && !f->midstream && (!d->seen || d->isn == in->seq)) {
-		take_syn(t, f, side, in);
-		return f;
-	}
-	syn_in_flow(t, f, side, in);
-	return NULL;
 }
 
 /* ---- RST and FIN ---- */
@@ -212,7 +93,7 @@ static void input_rst(struct tap *t, struct tap_flow *f, enum tap_side side,
 	struct tap_dir *d = &f->dir[side];
 	uint32_t at = in->seq;
 
-	if (is_closed(f))
+	if (tap_is_closed(f))
 		return;
 	/* RFC 9293 3.10.7.3: the answer to a SYN. */
 	if (!d->synced || !d->seen) {
@@ -230,7 +111,8 @@ static void input_rst(struct tap *t, struct tap_flow *f, enum tap_side side,
 	    at == d->top) {
 		d->has_rst = true;
 		d->rst = at;
-		tap_flow_list(t, f, TAP_LIST_CLOSED);
+		/* It may not reach who it is for. If that one had closed, nothing more comes. */
+		tap_flow_list(t, f, f->dir[!side].has_fin ? TAP_LIST_CLOSED : TAP_LIST_ENDING);
 		return;
 	}
 	if (d->has_ack && seq_ge(at, d->acked) && seq_lt(at, d->edge))
@@ -268,7 +150,8 @@ static bool fin_done(const struct tap_flow *f, enum tap_side side)
 {
 	const struct tap_dir *d = &f->dir[side];
 
-	return d->has_fin && d->out == d->fin && (!f->dir[!side].seen || d->acked == d->fin + 1);
+	return d->has_fin && d->out == d->fin &&
+	       (!f->dir[!side].seen || tap_acked(f, side) == d->fin + 1);
 }
 
 /* ---- segments of a flow ---- */
@@ -323,6 +206,19 @@ static void input_payload(struct tap *t, struct tap_flow *f, enum tap_side side,
 	tap_text(t, f, side, in);
 }
 
+/* Octets behind the RST have been acknowledged: it ended nothing. */
+static void revive(struct tap *t, struct tap_flow *f)
+{
+	for (unsigned int side = 0; side < 2; side++) {
+		struct tap_dir *d = &f->dir[side];
+
+		if (!d->has_rst || !f->dir[!side].seen || seq_le(tap_acked(f, side), d->rst))
+			continue;
+		d->has_rst = false;
+		tap_flow_list(t, f, TAP_LIST_OPEN);
+	}
+}
+
 static void input_flow(struct tap *t, struct tap_flow *f, enum tap_side side,
 		       const struct tap_in *in)
 {
@@ -342,14 +238,19 @@ static void input_flow(struct tap *t, struct tap_flow *f, enum tap_side side,
 		return;
 	}
 	if (!d->synced)
-		sync_dir(d, in->seq);
+		tap_sync_dir(d, in->seq);
 	sync_earlier(d, in->seq);
+	if (d->called_again && side == TAP_CLIENT && in->len)
+		tap_which_syn(f, in);
 	if (!paws(t, f, side, in))
 		return;
 	d->seen = true;
-	take_ack(t, f, side, in);
-	if (!is_closed(f))
-		tap_flow_list(t, f, TAP_LIST_OPEN);
+	tap_far_segment(t, f, side, in);
+	tap_take_ack(t, f, side, in);
+	if (f->list == TAP_LIST_ENDING)
+		revive(t, f);
+	if (!tap_is_closed(f))
+		tap_flow_list(t, f, f->dir[!side].seen ? TAP_LIST_OPEN : TAP_LIST_ONE_SIDE);
 	tap_pump(t, f, TAP_PUMP);
 	if (in->len)
 		input_payload(t, f, side, in);
@@ -361,7 +262,7 @@ static void input_flow(struct tap *t, struct tap_flow *f, enum tap_side side,
 	if (fin_done(f, side) && fin_done(f, !side))
 		tap_flow_close(t, f);
 	else if (f->dir[side].has_fin && (f->dir[!side].has_fin || !f->dir[!side].seen))
-		tap_flow_list(t, f, TAP_LIST_CLOSED); /* followed on: nobody acknowledged it yet */
+		tap_flow_list(t, f, TAP_LIST_ENDING); /* followed on: nobody acknowledged it yet */
 }
 
 static struct tap_flow *midstream(struct tap *t, const struct tap_in *in, enum tap_side side)
@@ -438,7 +339,7 @@ void tap_input(struct tap *t, const struct tap_segment *seg)
 	if (in.flags & TH_SYN) {
 		/* Only the server's port is called. */
 		if (f || (side == TAP_CLIENT) == !(in.flags & TH_ACK))
-			f = input_syn(t, f, side, &in);
+			f = tap_input_syn(t, f, side, &in);
 		if (f)
 			tap_pump(t, f, TAP_PUMP);
 		return;

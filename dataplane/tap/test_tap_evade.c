@@ -138,6 +138,104 @@ static void test_probe(void **state)
 	assert_true(counters[CNT_tap_probe] > 0);
 }
 
+/* A segment of which the receiver has room for a part, with other octets behind it. */
+static void test_window_edge(void **state)
+{
+	unsigned int at = find(&base, TAP_CLIENT, "Subject");
+
+	(void)state;
+	for (uint32_t room = 1; room < base.seg[at].n; room++) {
+		uint8_t half[64];
+		struct seg s = base.seg[at];
+
+		c = base;
+		for (unsigned int i = 0; i < at; i++)
+			if (c.seg[i].side == TAP_SERVER)
+				c.seg[i].wnd = (uint16_t)(s.seq + room - c.seg[i].ack);
+		memset(half, 'Z', sizeof(half));
+		memcpy(half, s.p, room);
+		s.p = half;
+		insert(&c, at, &s);
+		s.side = TAP_SERVER;
+		s.n = 0;
+		s.seq = base.seg[at].ack;
+		s.ack = base.seg[at].seq + room;
+		insert(&c, at + 1, &s);
+		expect_odd("out_of_window");
+	}
+}
+
+/* What came with the SYN is not looked at; that the server took it is told. */
+static void test_syn_data(void **state)
+{
+	const char *out;
+
+	(void)state;
+	c.seg[0].seq -= 4;
+	c.seg[0].p = (const uint8_t *)"abcd";
+	c.seg[0].n = 4;
+	out = play(&c);
+	assert_int_equal(lines_with(out, "\"anomaly\":\"syn_data\""), 1);
+	assert_int_equal(lines_with(out, "\"octets\":4,\"cause\":\"never_seen\"}"), 1);
+	assert_int_equal(lines_with(out, SHA), 1);
+	assert_int_equal(lines_with(out, "\"complete\":true"), 0);
+}
+
+/* Octets that die on the way to the server, in the place of those that reach it: two anomalies say
+ * that the content is not to be trusted. Behind the true ones they mislead nobody. */
+static void test_ttl_decoy(void **state)
+{
+	unsigned int at = find(&base, TAP_CLIENT, "Subject");
+	struct seg s = base.seg[at];
+	const char *out;
+
+	(void)state;
+	s.ttl = 1;
+	s.p = (const uint8_t *)"ZZZZZZZZZZZZZZZZZZZZ";
+	insert(&c, at, &s);
+	out = play(&c);
+	assert_int_equal(lines_with(out, "\"anomalies\":[\"overlap_diff\",\"ttl\"]"), 1);
+	c = base;
+	insert(&c, at + 1, &s);
+	out = play(&c);
+	assert_int_equal(lines_with(out, SHA "\",\"complete\":true"), 1);
+	/* It is never acknowledged: it was nothing. */
+	c = base;
+	s.seq += 40000;
+	insert(&c, at, &s);
+	assert_int_equal(lines_with(play(&c), SHA "\",\"complete\":true"), 1);
+	assert_int_equal(lines_with(play(&c), "\"anomalies\":[\"ttl\"]"), 1);
+}
+
+/* More than may wait for an ACK. */
+static void test_unacked(void **state)
+{
+	static uint8_t text[1400];
+
+	(void)state;
+	memset(text, 'x', sizeof(text));
+	track_options.midstream = true; /* so that the window is as wide as windows are */
+	track_options.pieces = 4096;
+	memset(&c, 0, sizeof(c));
+	c.nxt[TAP_CLIENT] = 0xfffff000u;
+	script(&c, "S: 220 x\nC: NOOP\nS: 250 x\n"
+		   "C: MAIL FROM:<>\nS: 250 x\nC: RCPT TO:<b@example.net>\nS: 250 x\nC: DATA\n"
+		   "S: 354 x\n");
+	for (unsigned int i = 0; i < LIMIT_TAP_HELD / sizeof(text) + 10; i++)
+		talk(&c, TAP_CLIENT, text, sizeof(text));
+	script(&c, "C: .\n");
+	with_owner = true;
+	/* The end of data lacks its CRLF before: all is one line. */
+	assert_int_equal(lines_with(play(&c), "\"incomplete\":\"aborted\""), 1);
+	assert_true(counters[CNT_tap_unacked] > LIMIT_TAP_HELD);
+	c.n--;
+	script(&c, "C: x\nC: .\nS: 250 queued\n");
+	c.seg[c.n - 3].seq -= 3;
+	c.seg[c.n - 2].seq -= 3;
+	c.seg[c.n - 1].ack -= 3;
+	assert_int_equal(lines_with(play(&c), "\"complete\":true"), 1);
+}
+
 static void test_odd_segments(void **state)
 {
 	unsigned int at = find(&base, TAP_CLIENT, "Subject");
@@ -271,6 +369,10 @@ int main(void)
 		cmocka_unit_test_setup(test_fin, setup),
 		cmocka_unit_test_setup(test_window, setup),
 		cmocka_unit_test_setup(test_probe, setup),
+		cmocka_unit_test_setup(test_window_edge, setup),
+		cmocka_unit_test_setup(test_syn_data, setup),
+		cmocka_unit_test_setup(test_ttl_decoy, setup),
+		cmocka_unit_test_setup(test_unacked, setup),
 		cmocka_unit_test_setup(test_odd_segments, setup),
 		cmocka_unit_test_setup(test_checksum_gap, setup),
 		cmocka_unit_test_setup(test_paws, setup),

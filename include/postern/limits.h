@@ -105,6 +105,8 @@
 #define LIMIT_TAP_ONE_WAY_SEGMENTS 256 /* the same without ACKs: a retransmission may come */
 #define LIMIT_TAP_ONE_WAY_MS 5000
 #define LIMIT_TAP_ONE_WAY_WINDOW (16u * 1024 * 1024) /* beyond: out of window */
+#define LIMIT_TAP_FAR 3                /* segments in a row with numbers far away: the side is there */
+#define LIMIT_TAP_FAR_ONE_WAY 32       /* the same without the other side */
 #define LIMIT_TAP_HALF_S 30            /* a SYN alone is kept */
 #define LIMIT_TAP_IDLE_S 900           /* RFC 5321 4.5.3.2.6: ten minutes for the final reply */
 #define LIMIT_TAP_LINGER_S 15          /* a closed flow, for what comes late */

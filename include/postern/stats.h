@@ -67,6 +67,7 @@
 	X(tap_keepalive, C, "keep-alives") \
 	X(tap_probe, C, "zero-window probes") \
 	X(tap_ack_range, C, "ACKs of octets that cannot have been received") \
+	X(tap_taken_up, D, "times a side was taken up anew, far from where it was: over a window is missing") \
 	X(tap_unacked, D, "octets judged before they were acknowledged: bound reached") \
 	X(tap_unacked_lost, D, "octets never acknowledged and not judged") \
 	X(tap_ooo_cap, D, "segments out of order dropped: too many of one side") \

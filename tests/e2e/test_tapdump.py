@@ -154,9 +154,9 @@ def pcap(path, frames, snap=65535):
             f.write(frame[:snap])
 
 
-def dump(*paths, args=(), ok=True):
+def dump(*paths, args=(), ok=True, memory=256):
     rx = ",".join(f"rx_pcap={p}" for p in paths)
-    r = subprocess.run([labs.build_dir() / "dataplane" / "postern-dataplane", "-l", "0", "--no-huge", "-m", "256", "--no-pci",
+    r = subprocess.run([labs.build_dir() / "dataplane" / "postern-dataplane", "-l", "0", "--no-huge", "-m", str(memory), "--no-pci",
                         "--no-telemetry", "--file-prefix", f"tapdump{os.getpid()}", "--vdev", f"net_pcap0,{rx}", "--",
                         "--tap-dump", "--max-sessions", "64", *args],
                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=120)
@@ -214,7 +214,58 @@ def main():
         pcap(cap, flat(frames))
         lines = dump(cap)
         assert [m["incomplete"] for m in lines if m["type"] == "message"] == ["gap,1400"], lines
+        # eight of them, backwards; one twice; one that reaches into the next with other octets; nine
+        for what in ("eight", "twice", "overlap", "nine"):
+            net = Net(v6)
+            frames = conversation(net, mss=1400, fragment=160 if what == "nine" else 184)
+            victim = next(i for i, d in enumerate(frames) if len(d) >= 8)
+            parts = frames[victim]
+            assert len(parts) == (9 if what == "nine" else 8), (what, len(parts))
+            if what == "twice":
+                parts.insert(3, parts[3])
+            elif what == "overlap":
+                side, ident = ("C", 9999)
+                make = net.ip6 if v6 else net.ip4
+                parts.insert(3, net.ether(make(side, b"Z" * 64, ident, 3 * 184 + 160, True)))
+                head = 14 + (44 if v6 else 4)
+                size = 4 if v6 else 2
+                parts[3] = parts[3][:head] + parts[4][head:head + size] + parts[3][head + size:]
+                if not v6:
+                    ip = parts[3][14:24] + b"\0\0" + parts[3][26:34]
+                    parts[3] = parts[3][:24] + struct.pack("!H", csum(ip)) + parts[3][26:]
+            frames[victim] = parts[::-1]
+            pcap(cap, flat(frames if what != "nine" else [f[:9] for f in frames]))
+            lines = dump(cap)
+            told = [(m["complete"], m.get("incomplete")) for m in lines if m["type"] == "message"]
+            if what in ("eight", "twice"):
+                assert what == "twice" or told == [(True, None)], (what, lines)
+            if what != "eight":
+                assert all(t == (True, None) or t[1].startswith("gap,") for t in told) and told, (what, lines)
+                assert lines[-1]["counters"].get("rx_drop_fragment", 0) > 0, (what, lines)
     print("fragments: in every order the same message")
+
+    # more that no ACK comes for, and more fragments of no datagram, than the pool has packets
+    frames = []
+    for i in range(80):
+        net = Net(port=30000 + i)
+        frames += net.frames("C", net.tcp("C", 1000, 0, 2, b"")) + net.frames("S", net.tcp("S", 9000, 1001, 18, b""))
+        for k in range(215):
+            frames += net.frames("C", net.tcp("C", 1001 + 300 * k, 9001, 16, bytes(300)))
+    for i in range(1024):
+        net = Net(port=50000 + i)
+        frames += net.frames("C", net.tcp("C", 1, 1, 16, bytes(80)), 8)[:7]
+        for n, f in enumerate(frames[-7:]):
+            head = f[14:18] + struct.pack("!H", i) + f[20:24] + b"\0\0" + f[26:34]
+            frames[n - 7] = f[:14] + head[:10] + struct.pack("!H", csum(head)) + head[12:] + f[34:]
+    net = Net()
+    pcap(cap, frames + flat(conversation(net)) + flat(conversation(net, mss=1400, fragment=600)))
+    lines = dump(cap, memory=384)
+    c = lines[-1]["counters"]
+    assert c["rx_packets"] == len(frames) + len(flat(conversation(net))) + len(flat(conversation(net, fragment=600))), c
+    assert c["rx_drop_fragment_low"] > 0, c
+    messages = [x for x in lines if x["type"] == "message" and x["flow"] == net.flow]
+    assert [m["complete"] for m in messages][:1] == [True], lines
+    print("fragments and what waits never have the packets of reception")
 
     # mirror feeds in tunnels, and one inside of another; the outer packet in fragments
     for v6 in (False, True):

@@ -27,11 +27,13 @@ static const char client_text[] = "EHLO a\r\nMAIL FROM:<a@example.org>\r\nRCPT "
 				  "TO:<b@example.net>\r\nDATA\r\nSubject: x\r\n\r\n..a\r\n.\r\n"
 				  "MAIL FROM:<>\r\nRCPT TO:<c@example.net>\r\nBDAT 5\r\nabcdeBDAT "
 				  "3 LAST\r\nfghRSET\r\nAUTH LOGIN\r\nYQ==\r\n"
-				  "STARTTLS\r\nQUIT\r\n";
+				  "STARTTLS\r\nBDAT 60\r\nMAIL FROM:<e@example.org>\r\nDATA\r\n"
+				  " BDAT 9 LAST\r\nRSET\r\n.\r\nQUIT\r\n";
 static const char server_text[] =
 	"220 x\r\n250-x\r\n250 y\r\n250 ok\r\n550 no\r\n354 go\r\n250 done\r\n250 ok\r\n250 "
 	"ok\r\n250 chunk\r\n250 last\r\n"
-	"250 reset\r\n334 YQ==\r\n535 no\r\n454 no\r\n220 tls\r\n421 bye\r\n221 bye\r\n";
+	"250 reset\r\n334 YQ==\r\n535 no\r\n454 no\r\n552 no\r\n250 ok\r\n354 go\r\n503 "
+	"no\r\n220 tls\r\n421 bye\r\n221 bye\r\n";
 
 struct owner {
 	unsigned int refs;

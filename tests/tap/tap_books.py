@@ -205,8 +205,8 @@ class Comparison:
     def pair(self, key):
         """(book, dump) of a flow: first by content, then by sender, then what is left by sender and order."""
         want, have, pairs = list(self.book.messages.get(key, [])), list(self.dump.messages.get(key, [])), []
-        same = [lambda b, d: d["mail_from"] is None and b["expect"] == "optional" and b["sha256"] and b["sha256"] == d.get("sha256"),
-                lambda b, d: b["mail_from"] == bare(d["mail_from"]) and b["sha256"] and b["sha256"] == d.get("sha256"),
+        same = [lambda b, d: b["mail_from"] == bare(d["mail_from"]) and b["sha256"] and b["sha256"] == d.get("sha256"),
+                lambda b, d: d["mail_from"] is None and b["expect"] == "optional" and b["sha256"] and b["sha256"] == d.get("sha256"),
                 lambda b, d: b["mail_from"] and b["mail_from"] == bare(d["mail_from"]),
                 lambda b, d: b["mail_from"] == bare(d["mail_from"]) and recipients(d, True) == sorted(b["rcpt_to"]),
                 lambda b, d: b["mail_from"] == bare(d["mail_from"])]

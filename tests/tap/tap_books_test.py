@@ -103,6 +103,8 @@ expect("one of two refused", WRONG, [session(), message(rcpt_refused=["b@example
 two = [session(), message(""), message("", sha256=OTHER, rcpt_to=["b@example.com"])]
 expect("null senders", {}, two, [told("", sha256=OTHER, rcpt_to=["b@example.com"]), told("<>")])
 expect("one of them missing", MISSING, two, [told("")])
+empty = [session(), message(expect="optional"), message("t@example.net", expect="optional")]
+expect("one without its sender", {}, empty, [told(), told(None, complete=False)])
 expect("their recipients exchanged", {"messages wrong": 2}, two,
        [told("", rcpt_to=["b@example.com"]), told("", sha256=OTHER)])
 
