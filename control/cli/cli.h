@@ -39,6 +39,9 @@ int cmd_simulate(const struct cli *cli, int argc, char **argv);
 int cmd_keys(const struct cli *cli, int argc, char **argv); /* argv[0]: "keys" */
 int cmd_config_check(const struct cli *cli, int argc, char **argv);
 int cmd_config_diff(const struct cli *cli, int argc, char **argv);
+/* From the answer to `show config` what only `config diff` is to see: a digest that is passed on could
+ * be guessed. */
+void config_hide(json_t *answer);
 int cmd_config_help(const struct cli *cli, int argc, char **argv);
 int cmd_quarantine(const struct cli *cli, int argc, char **argv);
 int cmd_show_rules(const struct cli *cli, int argc, char **argv);

@@ -182,6 +182,17 @@ static bool parse_salt(const char *text, uint8_t salt[CONFIG_SALT])
 	return true;
 }
 
+void config_hide(json_t *answer)
+{
+	json_t *v;
+	size_t i;
+
+	json_object_del(answer, "salt");
+	json_array_foreach(json_object_get(answer, "settings"), i, v)
+		if (json_object_del(v, "digest") == 0)
+			json_object_set_new(v, "secret", json_true());
+}
+
 /* What the daemon says is in force. NULL: it was not understood. */
 static struct config_settings *running(const json_t *answer, uint8_t salt[CONFIG_SALT])
 {

@@ -87,6 +87,8 @@ static int ask(const struct cli *cli, const char *command, json_t *request)
 	answer = client_ask(cli, request, &code);
 	if (!answer)
 		return code;
+	if (!strcmp(command, "show config"))
+		config_hide(answer);
 	if (cli->json)
 		print_json(answer);
 	else

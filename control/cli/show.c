@@ -447,7 +447,7 @@ static void config(const json_t *a)
 
 	printf("# %s, configuration %lld\n", s(a, "file"), n(a, "generation"));
 	json_array_foreach(json_object_get(a, "settings"), i, v)
-		printf("%s = %s\n", s(v, "key"), *s(v, "digest") ? "(not shown)" : s(v, "value"));
+		printf("%s = %s\n", s(v, "key"), json_is_true(json_object_get(v, "secret")) ? "(not shown)" : s(v, "value"));
 	json_array_foreach(json_object_get(a, "restart"), i, v)
 		printf("# %s of the file takes effect after a restart of control\n",
 		       show_plain(json_string_value(v)));

@@ -173,6 +173,10 @@ def test_diff(d):
     out = d.ctl("show", "config")
     assert "header-prefix = (not shown)\n" in out and "policy.tag-score = 6\n" in out, out
     assert "chain.c.key = (not shown)\n" in out and 'route.b.domains = ["example.com","example.org"]\n' in out, out
+    shown = json.loads(d.ctl("show", "config", "--json"))
+    assert shown["schema"] == "config/1" and "salt" not in shown and shown["restart"] == [], shown
+    assert {"key": "chain.c.key", "secret": True} in shown["settings"], shown
+    assert {"key": "dns.timeout", "value": "5s"} in shown["settings"], shown
     assert d.ctl("config", "diff") == d.path + " says what is in force\n"
     # The same said otherwise.
     d.write("policy { tag-score = 6.0; greylist = no }\nlimits { data-timeout = 3min }\n", timeout="5000ms")

@@ -123,6 +123,20 @@ bool config_settings_add(struct config_settings *s, const char *key, const char 
 	return !s->mem->mem.failed;
 }
 
+/* The same key, which need not be looked up. */
+static bool copy(struct config_settings *s, const struct config_setting *from, const char *value)
+{
+	struct config_setting *x = &s->setting[s->n];
+
+	if (s->n == s->mem->cap)
+		return false;
+	*x = *from;
+	x->key = config_dup(&s->mem->mem, str_c(from->key));
+	x->value = config_dup(&s->mem->mem, str_c(value));
+	s->n += !s->mem->mem.failed;
+	return !s->mem->mem.failed;
+}
+
 static int by_key(const void *a, const void *b)
 {
 	return strcmp(((const struct config_setting *)a)->key, ((const struct config_setting *)b)->key);
@@ -150,8 +164,7 @@ static bool take(struct config_settings *out, const struct config_settings *s,
 		 bool (*chosen)(const struct config_setting *x, const char *key), const char *key)
 {
 	for (size_t i = 0; i < s->n; i++)
-		if (chosen(&s->setting[i], key) &&
-		    !config_settings_add(out, s->setting[i].key, s->setting[i].value))
+		if (chosen(&s->setting[i], key) && !copy(out, &s->setting[i], s->setting[i].value))
 			return false;
 	return true;
 }
@@ -233,7 +246,7 @@ struct config_settings *config_settings_salted(const struct config_settings *s,
 		const struct config_setting *x = &s->setting[i];
 
 		ok = !is_secret(x) || hmac(salt, x->value, digest);
-		ok = ok && config_settings_add(out, x->key, is_secret(x) ? digest : x->value);
+		ok = ok && copy(out, x, is_secret(x) ? digest : x->value);
 	}
 	return out ? finish(out, ok) : NULL;
 }

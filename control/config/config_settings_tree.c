@@ -167,12 +167,27 @@ static void leaf(struct walk *w, const char *path, const struct config_node *n,
 	forget(&t);
 }
 
+static void append(char *out, size_t cap, const char *s)
+{
+	size_t at = strlen(out), n = strlen(s);
+
+	if (n > cap - 1 - at)
+		n = cap - 1 - at;
+	memcpy(out + at, s, n);
+	out[at + n] = '\0';
+}
+
 /* parent.key; a name with a dot in quotes. */
 static void join(char *out, size_t cap, const char *parent, const char *key, bool name)
 {
 	const char *quote = name && strchr(key, '.') ? "\"" : "";
 
-	snprintf(out, cap, "%s%s%s%s%s", parent, parent[0] ? "." : "", quote, key, quote);
+	out[0] = '\0';
+	append(out, cap, parent);
+	append(out, cap, parent[0] ? "." : "");
+	append(out, cap, quote);
+	append(out, cap, key);
+	append(out, cap, quote);
 }
 
 #define PATH_MAX_ (LIMIT_CONFIG_DEPTH * (LIMIT_DNS_NAME + 3))

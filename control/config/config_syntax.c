@@ -3,8 +3,8 @@
 
 /*
  * Text → tree. One pass, no lookahead beyond a character; recursion is bounded by
- * LIMIT_CONFIG_DEPTH and LIMIT_CONFIG_INCLUDES, nodes by LIMIT_CONFIG_NODES. Written here because the line of each value is
- * part of what an error must say. The first syntax error ends the pass.
+ * LIMIT_CONFIG_DEPTH and LIMIT_CONFIG_INCLUDES, nodes by LIMIT_CONFIG_NODES. Written here because the
+ * file and line of each value are part of what an error must say. The first syntax error ends the pass.
  */
 
 #include <errno.h>
