@@ -2,10 +2,11 @@
  * Copyright (c) 2026 The Postern Authors */
 
 /*
- * A copy of an observed message, annotated as it would have been on its way, by the route that the tap
- * section names: to the recipients by the sender's own reverse-path, or to a mailbox by the null one,
- * with the envelope on top (RFC 5321 4.5.5: nobody who was only watched is to hear of it). It is tried
- * once. What the next hop does not take, and what comes while too many are under way, is counted.
+ * A copy of an observed message, annotated as it would have been on its way, by the route that the
+ * tap section names: to the recipients by the sender's own reverse-path, or to a mailbox by the
+ * null one, with the envelope on top (RFC 5321 4.5.5: nobody who was only watched is to hear of
+ * it). It is tried once. What the next hop does not take, and what comes while too many are under
+ * way, is counted.
  */
 
 #include <stdlib.h>
@@ -20,7 +21,7 @@ struct journal {
 	struct annotate_output out;   /* of a mailbox */
 	struct mail_range *range;
 	struct str rcpt;
-	char host[300], said[512];    /* of the next hop */
+	char host[300], said[512]; /* of the next hop */
 	bool taken;
 };
 
@@ -35,8 +36,8 @@ void journal_free(struct journal *j)
 
 json_t *journal_json(const struct journal *j)
 {
-	return json_pack("{s:s, s:s?, s:b, s:o, s:o}", "route", j->tap->journal_route->name, "mailbox",
-			 j->tap->journal_mailbox, "taken", (int)j->taken, "next_hop",
+	return json_pack("{s:s, s:s?, s:b, s:o, s:o}", "route", j->tap->journal_route->name,
+			 "mailbox", j->tap->journal_mailbox, "taken", (int)j->taken, "next_hop",
 			 trace_text(str_c(j->host)), "reply", trace_text(str_c(j->said)));
 }
 

@@ -2,9 +2,9 @@
  * Copyright (c) 2026 The Postern Authors */
 
 /*
- * A message that was only watched: judged as any other, against its original sender, and recorded with
- * what policy would have done and what its server said. Nobody waits: there is no reply, no delivery
- * but a copy for the journal, nothing in doubt, held back or held against its source.
+ * A message that was only watched: judged as any other, against its original sender, and recorded
+ * with what policy would have done and what its server said. Nobody waits: there is no reply, no
+ * delivery but a copy for the journal, nothing in doubt, held back or held against its source.
  */
 
 #include <errno.h>
@@ -84,8 +84,8 @@ static void start(struct message *m)
 static void record_encrypted(struct loop *l, const struct mail_envelope *e)
 {
 	char ip[64];
-	json_t *o = json_pack("{s:s, s:s, s:s, s:i, s:o}", "event", "encrypted", "trace_id", e->trace_id,
-			      "peer", ip_format(&e->peer, ip, sizeof(ip)), "peer_port",
+	json_t *o = json_pack("{s:s, s:s, s:s, s:i, s:o}", "event", "encrypted", "trace_id",
+			      e->trace_id, "peer", ip_format(&e->peer, ip, sizeof(ip)), "peer_port",
 			      (int)e->peer_port, "helo", trace_text(e->helo));
 
 	trace_observed(o, e);

@@ -89,8 +89,8 @@ static void scan_chunks(struct worker *w, struct message_scan *s, struct dp_msg 
 	}
 }
 
-void message_scan_feed(struct worker *w, struct message_scan *s, struct dp_msg *msg, const uint8_t *p,
-		       size_t n)
+void message_scan_feed(struct worker *w, struct message_scan *s, struct dp_msg *msg,
+		       const uint8_t *p, size_t n)
 {
 	uint64_t chunks = (msg->size - n) / HANDOFF_CHUNK;
 

@@ -24,9 +24,9 @@ struct tap_feed {
 		struct rte_mbuf *m[TAP_FEED_BURST];
 	} queue[TAP_FEED_QUEUES];
 	unsigned int n_queues;
-	int stamp;              /* of the mbuf: offset of its time; -1: none */
+	int stamp; /* of the mbuf: offset of its time; -1: none */
 	uint64_t stamp_flag;
-	uint64_t us_hz;         /* of the clock that is read for those without */
+	uint64_t us_hz; /* of the clock that is read for those without */
 };
 
 void tap_feed_init(struct tap_feed *f);

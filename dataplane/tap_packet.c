@@ -206,8 +206,8 @@ void tap_packet_steered(struct tap_packet *p, struct rte_mbuf *m)
 int tap_packet_init(struct tap_packet *p, uint64_t *counters, uint32_t datagrams, int socket)
 {
 	*p = (struct tap_packet){.counters = counters, .frag = {.counters = counters}};
-	p->frag.table = rte_ip_frag_table_create(datagrams, 4, datagrams, FRAGMENT_S * 1000000ull,
-						 socket);
+	p->frag.table =
+		rte_ip_frag_table_create(datagrams, 4, datagrams, FRAGMENT_S * 1000000ull, socket);
 	return p->frag.table ? 0 : -ENOMEM;
 }
 

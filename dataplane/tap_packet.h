@@ -3,11 +3,11 @@
 #pragma once
 
 /*
- * From the packets of a mirror to segments of the tracker (dataplane/tap): tags, tunnels, fragments,
- * checksums. Of one worker, or of --tap-dump. It knows neither ports nor sessions.
+ * From the packets of a mirror to segments of the tracker (dataplane/tap): tags, tunnels,
+ * fragments, checksums. Of one worker, or of --tap-dump. It knows neither ports nor sessions.
  *
- * What waits in the tracker stays in its mbuf, by reference: nobody may write into a packet that was
- * given here.
+ * What waits in the tracker stays in its mbuf, by reference: nobody may write into a packet that
+ * was given here.
  */
 
 #include <rte_mbuf.h>
@@ -20,12 +20,12 @@ struct tap_packet {
 	struct tap *tap;
 	uint64_t *counters;
 	bool ignore_checksums;
-	uint64_t now_us;      /* of capture of the packet at hand: set before each call */
-	uint32_t low;         /* fewer free buffers than these in a packet's pool: it is copied, not held */
+	uint64_t now_us; /* of capture of the packet at hand: set before each call */
+	uint32_t low; /* fewer free buffers than these in a packet's pool: it is copied, not held */
 	struct net_frag frag;
 	/*
-	 * Is what h says another worker's? Then it takes m. `raw`: m lies as the port received it, so
-	 * that the port's own way of spreading flows holds. NULL: all is ours.
+	 * Is what h says another worker's? Then it takes m. `raw`: m lies as the port received it,
+	 * so that the port's own way of spreading flows holds. NULL: all is ours.
 	 */
 	bool (*elsewhere)(void *ctx, struct rte_mbuf *m, const struct net_head *h, bool raw);
 	void *ctx;
@@ -35,7 +35,8 @@ struct tap_packet {
 void tap_packet_hold(void *owner);
 void tap_packet_drop(void *owner);
 
-/* p->tap may be set later. datagrams: in reassembly at once, of up to eight mbufs each. 0 or -ENOMEM. */
+/* p->tap may be set later. datagrams: in reassembly at once, of up to eight mbufs each. 0 or
+ * -ENOMEM. */
 int tap_packet_init(struct tap_packet *p, uint64_t *counters, uint32_t datagrams, int socket);
 void tap_packet_free(struct tap_packet *p);
 

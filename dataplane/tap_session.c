@@ -13,9 +13,9 @@
 /* One flow. */
 struct tap_session {
 	struct tap_sessions *all;
-	struct tap_session *next;  /* free */
+	struct tap_session *next; /* free */
 	struct tap_smtp_session *smtp;
-	struct tcp_tuple tuple;    /* local: the server */
+	struct tcp_tuple tuple; /* local: the server */
 	uint64_t connected_ns;
 };
 
@@ -24,7 +24,7 @@ struct tap_txn {
 	struct dp_msg msg;
 	struct message_scan scan;
 	struct handoff_ref helo;
-	uint8_t unjudged;          /* enum observed_unjudged */
+	uint8_t unjudged; /* enum observed_unjudged */
 };
 
 struct tap_sessions {
@@ -36,14 +36,15 @@ struct tap_sessions {
 };
 
 _Static_assert((int)OBSERVED_WHOLE == TAP_WHOLE && (int)OBSERVED_GAP == TAP_NOT_WHOLE_GAP &&
-	       (int)OBSERVED_ABORTED == TAP_NOT_WHOLE_ABORTED, "enum observed_whole");
+		       (int)OBSERVED_ABORTED == TAP_NOT_WHOLE_ABORTED,
+	       "enum observed_whole");
 
 static uint64_t now_ns(const struct tap_sessions *all, uint64_t us)
 {
 	return us * 1000 + (all->opt.capture ? 0 : all->opt.worker->realtime_offset_ns);
 }
 
-/* ---- the record ------------------------------------------------------------------------------ */
+/* ---- the record ---- */
 
 /* Control takes no text that could end a line. */
 static bool plain(struct str s)
@@ -170,7 +171,7 @@ static int submit(struct tap_sessions *all, struct dp_msg *msg)
 	return 0;
 }
 
-/* ---- of the parser ----------------------------------------------------------------------------- */
+/* ---- of the parser ---- */
 
 static void begin(void *owner, struct tap_message *m)
 {
@@ -308,7 +309,7 @@ static const struct tap_smtp_ops smtp_ops = {.begin = begin,
 					     .encrypted = encrypted,
 					     .closed = closed};
 
-/* ---- of the tracker ------------------------------------------------------------------------------ */
+/* ---- of the tracker ---- */
 
 static void *track_open(void *ctx, const struct tap_flow_info *info)
 {

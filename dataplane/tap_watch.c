@@ -73,8 +73,8 @@ uint32_t tap_watch_mbufs(const struct args *args)
 void tap_watch_print(unsigned int n_workers)
 {
 	if (watch.held)
-		fprintf(stderr, "  %-32s %10llu %14s  (of the mbufs below)\n", "tap: packets that wait",
-			(unsigned long long)watch.held * n_workers, "");
+		fprintf(stderr, "  %-32s %10llu %14s  (of the mbufs below)\n",
+			"tap: packets that wait", (unsigned long long)watch.held * n_workers, "");
 }
 
 int tap_watch_worker(struct worker *w, const struct args *args, const struct port_info *port,

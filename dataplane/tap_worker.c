@@ -19,9 +19,9 @@
 #include "dataplane/tcp/siphash.h"
 #include "dataplane/worker.h"
 
-#define BURST 32
+#define BURST          32
 #define PREFETCH_AHEAD 4
-#define FRAGMENTS 256          /* datagrams in reassembly, 8 mbufs each */
+#define FRAGMENTS      256     /* datagrams in reassembly, 8 mbufs each */
 #define CAPTURE_END_US 1000000 /* without a packet: no file has any more */
 
 struct tap_worker {
@@ -30,12 +30,12 @@ struct tap_worker {
 	struct tap *tap;
 	struct tap_sessions *sessions;
 	struct tap_packet packet;
-	struct tap_feed feed;      /* this worker's queues */
-	bool capture;              /* files: their packets' time is the clock */
+	struct tap_feed feed; /* this worker's queues */
+	bool capture;         /* files: their packets' time is the clock */
 	bool ended;
-	uint64_t last_us;          /* worker.now_us at the last packet of a capture */
+	uint64_t last_us; /* worker.now_us at the last packet of a capture */
 	unsigned int n_workers;
-	uint32_t one_queue;        /* mask of tap ports with one: all fragments come in there */
+	uint32_t one_queue;          /* mask of tap ports with one: all fragments come in there */
 	const struct port_info *rss; /* any tap port, where RSS of all of them can be believed */
 	uint8_t hash_key[16];
 	struct { /* of the command line */
@@ -47,7 +47,7 @@ struct tap_worker {
 	uint32_t nic_missed, no_mbuf; /* of `lost`, as told */
 };
 
-/* ---- whose a flow is ---------------------------------------------------------------------------- */
+/* ---- whose a flow is ---- */
 
 /* The same for both directions. */
 static uint16_t hash_owner(const struct tap_worker *t, const struct tcp_tuple *tuple)
@@ -77,7 +77,8 @@ static bool elsewhere(void *ctx, struct rte_mbuf *m, const struct net_head *h, b
 	struct tap_worker *t = ctx;
 	uint16_t owner;
 
-	/* Put together where all of them are, so that the segment comes in its place of the flow. */
+	/* Put together where all of them are, so that the segment comes in its place of the flow.
+	 */
 	if (h->kind == NET_KIND_FRAGMENT && t->one_queue & 1u << m->port % 32)
 		return false;
 	if (h->kind == NET_KIND_FRAGMENT)
@@ -115,7 +116,7 @@ static const struct port_info *common_rss(const struct tap_worker_options *opt)
 	return first;
 }
 
-/* ---- packets ---------------------------------------------------------------------------------------- */
+/* ---- packets ---- */
 
 static void take(struct tap_worker *t, struct rte_mbuf *m)
 {
@@ -141,8 +142,9 @@ static void set_clock(struct tap_worker *t, uint64_t us)
 }
 
 /*
- * A file can wait, and what is read before control can judge it, or faster, would be read for nothing.
- * While control has messages it will give some back; what only open ones hold is not waited for.
+ * A file can wait, and what is read before control can judge it, or faster, would be read for
+ * nothing. While control has messages it will give some back; what only open ones hold is not
+ * waited for.
  */
 static bool must_wait(const struct tap_worker *t)
 {
@@ -225,7 +227,7 @@ void tap_worker_segment(struct tap_worker *t, struct rte_mbuf *m, const struct n
 	tap_packet_segment(&t->packet, m, h, head, false);
 }
 
-/* ---- now and then ------------------------------------------------------------------------------------ */
+/* ---- now and then ---- */
 
 static void look_for_losses(struct tap_worker *t)
 {
@@ -284,7 +286,7 @@ void tap_worker_set_config(struct tap_worker *t, const struct handoff_config *c)
 	t->packet.ignore_checksums = said ? c->tap_ignore_checksums : t->given.ignore_checksums;
 }
 
-/* ---- memory -------------------------------------------------------------------------------------------- */
+/* ---- memory ---- */
 
 uint32_t tap_worker_mbufs(void)
 {

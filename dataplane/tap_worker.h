@@ -3,11 +3,12 @@
 #pragma once
 
 /*
- * Passive watching in one worker: tracker, parser, messages, and the tap ports' queues. Ports of other
- * roles give what they want watched to tap_worker_segment().
+ * Passive watching in one worker: tracker, parser, messages, and the tap ports' queues. Ports of
+ * other roles give what they want watched to tap_worker_segment().
  *
- * Both directions of a flow come to one worker: by RSS with a key that does not tell them apart, where
- * all tap ports have it, else by a keyed hash of the tuple and the workers' rings (dataplane/net).
+ * Both directions of a flow come to one worker: by RSS with a key that does not tell them apart,
+ * where all tap ports have it, else by a keyed hash of the tuple and the workers' rings
+ * (dataplane/net).
  *
  * Captures in files are read by the time of their packets, and wait for control where they must: a
  * file loses nothing. Live ports never wait.
@@ -36,20 +37,20 @@ struct tap_lost {
 
 struct tap_worker_options {
 	struct worker *worker;
-	struct net *net;                /* of the worker: for steering */
+	struct net *net; /* of the worker: for steering */
 	unsigned int n_workers;
-	const struct port_info *port;   /* all that are in use; tap ports are looked for */
+	const struct port_info *port; /* all that are in use; tap ports are looked for */
 	unsigned int n_ports;
-	uint32_t sessions;              /* followed at once */
-	uint32_t held;                  /* packets that may wait for their ACK */
-	uint32_t low;                   /* receive buffers that nothing that waits may take */
-	uint8_t share;                  /* percent of the arena */
-	const struct tap_lost *lost;    /* NULL: nobody knows */
+	uint32_t sessions;           /* followed at once */
+	uint32_t held;               /* packets that may wait for their ACK */
+	uint32_t low;                /* receive buffers that nothing that waits may take */
+	uint8_t share;               /* percent of the arena */
+	const struct tap_lost *lost; /* NULL: nobody knows */
 	/* Until control says otherwise. */
 	uint16_t tap_port[TAP_MAX_PORTS];
 	unsigned int n_tap_ports;
 	bool midstream, ignore_checksums;
-	uint8_t hash_key[16];           /* the same for all workers: whose a flow is */
+	uint8_t hash_key[16]; /* the same for all workers: whose a flow is */
 	/* handoff_record.listener of a flow; NULL: HANDOFF_LISTENER_TAP. */
 	uint16_t (*listener)(void *ctx, const struct tcp_tuple *tuple);
 	void *listener_ctx;
@@ -70,9 +71,9 @@ void tap_worker_steered(void *t, struct rte_mbuf *m);
 /* A whole packet to be watched, as a tap port gives it; takes m. */
 void tap_worker_input(struct tap_worker *t, struct rte_mbuf *m);
 /*
- * One TCP segment of a port of another role, parsed by the caller, who sees to it that both directions
- * of a flow come here. m stays the caller's, who must not write into it any more: what waits for its ACK
- * is held by reference.
+ * One TCP segment of a port of another role, parsed by the caller, who sees to it that both
+ * directions of a flow come here. m stays the caller's, who must not write into it any more: what
+ * waits for its ACK is held by reference.
  */
 void tap_worker_segment(struct tap_worker *t, struct rte_mbuf *m, const struct net_head *h,
 			const uint8_t *head);

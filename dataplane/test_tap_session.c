@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 The Postern Authors */
 
-/* What a tap saw, on its way to control: records, and what becomes of messages that find no room. */
+/* What a tap saw, on its way to control: records, and what becomes of messages that find no room.
+ */
 
 #include <errno.h>
 #include <setjmp.h>
@@ -22,7 +23,7 @@ static struct {
 	uint64_t counters[POSTERN_DP_COUNTER_COUNT], now_us;
 	struct handoff_desc desc[16];
 	unsigned int n_descs;
-	bool full;                /* the ring */
+	bool full; /* the ring */
 	void *flow;
 } t;
 
@@ -58,10 +59,13 @@ static uint16_t listener(void *ctx, const struct tcp_tuple *tuple)
 
 static int setup(void **state)
 {
-	struct dp_arena_opts o = {.n_workers = 1, .slice_mb = 8, .hugetlb = DP_HUGETLB_NEVER,
-				  .n_records = 8};
-	struct tap_session_options opt = {.worker = &t.w, .sessions = 4, .share = 100,
-					  .now_us = &t.now_us, .listener = listener,
+	struct dp_arena_opts o = {
+		.n_workers = 1, .slice_mb = 8, .hugetlb = DP_HUGETLB_NEVER, .n_records = 8};
+	struct tap_session_options opt = {.worker = &t.w,
+					  .sessions = 4,
+					  .share = 100,
+					  .now_us = &t.now_us,
+					  .listener = listener,
 					  .listener_ctx = &t};
 	char err[160];
 
@@ -148,7 +152,8 @@ static const struct handoff_record *last(void)
 	assert_int_equal(t.desc[0].kind, DESC_SUBMIT);
 	assert_int_equal(t.desc[0].flags, DESC_F_OBSERVED);
 	assert_int_equal(t.desc[0].session, 100);
-	assert_true(dp_record_with_control(t.w.arena, t.desc[0].msg.record, t.desc[0].msg.record_gen));
+	assert_true(
+		dp_record_with_control(t.w.arena, t.desc[0].msg.record, t.desc[0].msg.record_gen));
 	return dp_record_last(t.w.arena, t.desc[0].msg.record, t.desc[0].msg.record_gen);
 }
 
@@ -191,7 +196,8 @@ static void message(void **state)
 	assert_int_equal(r->proto, PROTO_ESMTP);
 	assert_int_equal(r->body, BODY_8BITMIME);
 	assert_int_equal(r->scan_generation, 7);
-	assert_true(r->connected_ns == 1700000004000000000u && r->data_done_ns == 1700000006000000000u);
+	assert_true(r->connected_ns == 1700000004000000000u &&
+		    r->data_done_ns == 1700000006000000000u);
 	assert_int_equal(r->n_rcpts, 1); /* the refused one is not told */
 	assert_int_equal(r->rcpt[0].accepted, 1);
 	text_is(r, r->rcpt[0].addr, "b@example.com");
@@ -385,8 +391,8 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(message),   T(incomplete), T(ring_full), T(control_down),  T(too_large), T(no_room),
-		T(encrypted), T(odd_texts),  T(verdicts),  T(sessions_full),
+		T(message), T(incomplete), T(ring_full), T(control_down), T(too_large),
+		T(no_room), T(encrypted),  T(odd_texts), T(verdicts),     T(sessions_full),
 	};
 
 	return cmocka_run_group_tests_name("tap_session", tests, NULL, NULL);

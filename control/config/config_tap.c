@@ -71,7 +71,8 @@ void config_check_tap(struct config_reader *r, const struct config_node *root)
 		config_fail(r->c, config_child(n, "journal-route"), NULL,
 			    "there is no route \"%s\"", t->journal_route_name);
 	else if (t->journal_route->mx && !t->journal_route->mx_domain && !t->journal_mailbox)
-		config_fail(r->c, config_child(n, "journal-route"), NULL,
-			    "copies would go by the MX records of the recipients, who have the mail "
-			    "already: give the route hosts, or journal-mailbox");
+		config_fail(
+			r->c, config_child(n, "journal-route"), NULL,
+			"copies would go by the MX records of the recipients, who have the mail "
+			"already: give the route hosts, or journal-mailbox");
 }

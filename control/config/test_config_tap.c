@@ -41,8 +41,10 @@ static void test_good(void **state)
 	assert_int_equal(c->dataplane.n_listeners, 0);
 	assert_null(c->tap.journal_route);
 	config_unref(c);
-	c = parse("hostname = mx.example.net\ntap { ports = [25, 587]; midstream = true; ignore-checksums = true; "
-		  "journal-route = b; journal-mailbox = \"j@example.com\" }\n" ROUTE, err, &n);
+	c = parse("hostname = mx.example.net\ntap { ports = [25, 587]; midstream = true; "
+		  "ignore-checksums = true; "
+		  "journal-route = b; journal-mailbox = \"j@example.com\" }\n" ROUTE,
+		  err, &n);
 	if (!c)
 		fail_msg("%s: %s", err[0].key, err[0].reason);
 	assert_int_equal(c->dataplane.n_tap_ports, 2);
@@ -53,7 +55,8 @@ static void test_good(void **state)
 	assert_string_equal(c->tap.journal_mailbox, "j@example.com");
 	config_unref(c);
 	/* Without the section the dataplane keeps what its command line says. */
-	c = parse("hostname = mx.example.net\nlistener a { port = 1; address = [\"192.0.2.25/24\"] }\n" ROUTE,
+	c = parse("hostname = mx.example.net\nlistener a { port = 1; address = [\"192.0.2.25/24\"] "
+		  "}\n" ROUTE,
 		  err, &n);
 	assert_non_null(c);
 	assert_int_equal(c->dataplane.n_tap_ports, 0);
@@ -72,13 +75,16 @@ static void test_bad(void **state)
 		{"tap { ports = [25.5] }", "tap.ports", "1 to 65535"},
 		{"tap { ports = [25s] }", "tap.ports", "1 to 65535"},
 		{"tap { ports = [smtp] }", "tap.ports", "1 to 65535"},
-		{"tap { ports = [1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17] }", "tap.ports", "1 to 16"},
+		{"tap { ports = [1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17] }", "tap.ports",
+		 "1 to 16"},
 		{"tap { midstream = 1 }", "tap.midstream", "true or false"},
 		{"tap { server = [25] }", "tap.server", "unknown"},
 		{"tap { journal-route = c }\n" ROUTE, "tap.journal-route", "no route \"c\""},
-		{"tap { journal-mailbox = \"j@example.com\" }\n" ROUTE, "tap.journal-mailbox", "journal-route"},
+		{"tap { journal-mailbox = \"j@example.com\" }\n" ROUTE, "tap.journal-mailbox",
+		 "journal-route"},
 		{"tap { journal-route = b }\n" MX, "tap.journal-route", "already"},
-		{"tap { }\nlistener a { port = 1; address = [\"192.0.2.25/24\"] }", "route", "missing"},
+		{"tap { }\nlistener a { port = 1; address = [\"192.0.2.25/24\"] }", "route",
+		 "missing"},
 	};
 
 	(void)state;
@@ -89,7 +95,8 @@ static void test_bad(void **state)
 
 		strcat(text, t[i].text);
 		assert_null(parse(text, err, &n));
-		if (strncmp(err[0].key, t[i].key, strlen(t[i].key)) || !strstr(err[0].reason, t[i].says))
+		if (strncmp(err[0].key, t[i].key, strlen(t[i].key)) ||
+		    !strstr(err[0].reason, t[i].says))
 			fail_msg("%s: %s: %s", t[i].text, err[0].key, err[0].reason);
 	}
 }

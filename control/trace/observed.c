@@ -11,9 +11,9 @@
 static const char *unjudged(uint8_t why)
 {
 	static const char *const name[UNJUDGED_COUNT] = {
-		[UNJUDGED_NONE] = "none",   [UNJUDGED_CONTROL] = "control",
-		[UNJUDGED_ARENA] = "arena", [UNJUDGED_SIZE] = "size",
-		[UNJUDGED_RING] = "ring",   [UNJUDGED_RULES] = "rules",
+		[UNJUDGED_NONE] = "none",         [UNJUDGED_CONTROL] = "control",
+		[UNJUDGED_ARENA] = "arena",       [UNJUDGED_SIZE] = "size",
+		[UNJUDGED_RING] = "ring",         [UNJUDGED_RULES] = "rules",
 		[UNJUDGED_STOPPING] = "stopping", [UNJUDGED_MALFORMED] = "malformed",
 	};
 
@@ -78,6 +78,7 @@ void trace_observed(json_t *record, const struct mail_envelope *e)
 	if (e->flags & RECORD_F_NO_MAIL)
 		json_object_set_new(record, "mail_from", json_null());
 	if (e->observed.unjudged)
-		json_object_set_new(record, "unjudged", json_string(unjudged(e->observed.unjudged)));
+		json_object_set_new(record, "unjudged",
+				    json_string(unjudged(e->observed.unjudged)));
 	json_object_set_new(record, "anomalies", anomalies(e->observed.anomalies));
 }
