@@ -49,15 +49,15 @@ class TapLab(labs.Lab):
         labs.run("ip", "-n", self.ns["hub"], "link", "add", "hub0", "type", "bridge", "ageing_time", "0",
                  "mcast_snooping", "0")
         labs.run("ip", "-n", self.ns["hub"], "link", "set", "hub0", "up")
-        for i, (ns, end) in enumerate((("client", f"{n}c0"), ("mail", f"{n}m0"), ("gw", f"{n}g0"))):
+        for i, (ns, end) in enumerate((("client", f"{n}c0"), ("mail", f"{n}m0"), ("gw", f"{n}g0"), ("gw", f"{n}x0"))):
             super()._veth(ns, end, "hub", f"{n}b{i}")
             labs.run("ip", "-n", self.ns["hub"], "link", "set", f"{n}b{i}", "master", "hub0")
             labs.run("ip", "netns", "exec", self.ns["hub"], "bridge", "link", "set", "dev", f"{n}b{i}", "learning",
                      "off", "flood", "on")
 
-    def sent_by_tap(self):
+    def sent_by_tap(self, end=2):
         """Frames that came out of the tap port, as its peer counts them."""
-        out = labs.run("ip", "-n", self.ns["hub"], "-s", "-j", "link", "show", "dev", f"{self.name}b2").stdout
+        out = labs.run("ip", "-n", self.ns["hub"], "-s", "-j", "link", "show", "dev", f"{self.name}b{end}").stdout
         stats = json.loads(out)[0]["stats64"]
         assert stats["tx"]["packets"] > 0, "the hub shows the tap nothing"
         return stats["rx"]["packets"]
@@ -301,7 +301,36 @@ def captured(lab, workers, options, seed):
     print(f"captured, {workers} worker(s), {len(want)} messages: ok")
 
 
+def beside_a_gateway():
+    """One dataplane on both sides of the mirror: what its gateway port takes its tap port watches."""
+    with TapLab("tapg", arena_mb=32) as lab:
+        lab.start_dns({"example.net": f'@ IN TXT "v=spf1 ip4:{labs.CLIENT4} -all"\n'})
+        lab.start_sink()
+        lab.write_config(verify="none", extra="tap { }")
+        lab.start_dataplane(more=[(f"net_af_packet1,iface={lab.name}x0,framesz=2048,blocksz=65536,framecnt=1024", "tap")])
+        lab.start_control()
+        lab.wait_ready()
+        c = labs.Smtp(lab)
+        for line in ("EHLO mail.example.net", "MAIL FROM:<a@example.net>", "RCPT TO:<bob@example.com>", "DATA"):
+            assert c.cmd(line)[0] in (250, 354), line
+        c.send(b"Message-ID: <both@example.net>\r\nFrom: a@example.net\r\n\r\nSeen twice.\r\n.\r\n")
+        reply = c.reply()
+        assert reply[0] == 250, reply
+        c.cmd("QUIT")
+        c.close()
+        records = {r["outcome"]: r for r in lab.outcome("both", 2)}
+        assert set(records) == {"delivered", "observed"}, records
+        seen = records["observed"]
+        assert seen["server"] == labs.GATEWAY4 and seen["peer"] == labs.CLIENT4 and seen["route"] == "office", seen
+        assert seen["server_reply"] == reply[1][-1] and records["delivered"]["trace_id"] in seen["server_reply"], seen
+        assert seen["judged"]["spf"]["result"] == "pass" and "mode" not in records["delivered"]
+        assert len(lab.inbox()) == 1, "an observed message is not delivered"
+        assert lab.sent_by_tap(3) == 0 and lab.sent_by_tap(2) > 0
+    print("beside a gateway: ok")
+
+
 def main():
+    beside_a_gateway()
     with TapLab("tap", arena_mb=32) as lab:
         lab.addr("mail", f"{lab.name}m0", f"{SERVER}/24")
         private, public = key(lab.dir)
