@@ -36,8 +36,8 @@ struct tap_sessions {
 };
 
 _Static_assert((int)OBSERVED_WHOLE == TAP_WHOLE && (int)OBSERVED_GAP == TAP_NOT_WHOLE_GAP &&
-		       (int)OBSERVED_ABORTED == TAP_NOT_WHOLE_ABORTED,
-	       "enum observed_whole");
+	       (int)OBSERVED_ABORTED == TAP_NOT_WHOLE_ABORTED &&
+	       (int)OBSERVED_UNSURE == TAP_NOT_WHOLE_UNSURE, "enum observed_whole");
 
 static uint64_t now_ns(const struct tap_sessions *all, uint64_t us)
 {
@@ -311,6 +311,13 @@ static const struct tap_smtp_ops smtp_ops = {.begin = begin,
 
 /* ---- of the tracker ---- */
 
+static bool track_full(void *ctx)
+{
+	const struct tap_sessions *all = ctx;
+
+	return !all->free_session || tap_smtp_full(all->smtp);
+}
+
 static void *track_open(void *ctx, const struct tap_flow_info *info)
 {
 	struct tap_sessions *all = ctx;
@@ -354,7 +361,8 @@ const struct tap_app tap_session_app = {.open = track_open,
 					.data = track_data,
 					.gap = track_gap,
 					.anomaly = track_anomaly,
-					.closed = track_closed};
+					.closed = track_closed,
+					.full = track_full};
 
 bool tap_session_verdict(const struct dp_verdict *v)
 {

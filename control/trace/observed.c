@@ -36,6 +36,8 @@ static json_t *incomplete(const struct mail_envelope *e)
 
 	if (e->observed.whole == OBSERVED_ABORTED)
 		return json_string("aborted");
+	if (e->observed.whole == OBSERVED_UNSURE)
+		return json_string("unsure");
 	snprintf(buf, sizeof(buf), "gap,%u", e->observed.gap);
 	return json_string(buf);
 }

@@ -118,6 +118,14 @@ static void observed(void **state)
 	       "\"incomplete\":\"gap,1448\",\"server_reply\":null,\"one_way\":true,"
 	       "\"mail_from\":null,\"envelope_cut\":true,\"unjudged\":\"arena\","
 	       "\"anomalies\":[\"overlap_diff\",\"cut\"]}");
+	e.observed.whole = OBSERVED_UNSURE;
+	{
+		json_t *o = json_object();
+
+		trace_observed(o, &e);
+		assert_string_equal(json_string_value(json_object_get(o, "incomplete")), "unsure");
+		json_decref(o);
+	}
 	e.observed.what = OBSERVED_ENCRYPTED;
 	is(&e, "{\"mode\":\"inline\",\"server\":\"192.0.2.25\",\"server_port\":25,"
 	       "\"seen\":\"2026-11-28T07:45:53.123Z\"}");

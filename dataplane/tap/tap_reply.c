@@ -308,6 +308,7 @@ static void unsure_reply(struct tap_smtp_session *s, unsigned int code)
 		tap_message_gap(s, 0);
 		s->proof = !s->pipelined;
 		tap_content_begin(s, TAP_MODE_CONTENT);
+		s->content_gap = true; /* and its end, perhaps */
 		return;
 	}
 	if (s->wait == TAP_ASKED_STARTTLS && tap_pop_until(s, TAP_ASKED_STARTTLS, &q)) {

@@ -237,6 +237,13 @@ static void test_behind_gap(void **state)
 	take_out(&c, find(&c, TAP_SERVER, "354"));
 	out = play(&c);
 	none(out, "\"complete\":true");
+	/* DATA and all of the content. */
+	make_script(&c, HELLO HIDDEN("c") HIDDEN("d") HIDDEN("a") BYE);
+	for (unsigned int i = 0, at = find(&c, TAP_CLIENT, "DATA"); i < 3; i++)
+		take_out(&c, i ? find(&c, TAP_CLIENT, i == 1 ? "hello" : ".") : at);
+	out = play(&c);
+	one(out, TOLD("d"));
+	one(out, TOLD("a") HELLO_TEXT);
 	/* A client that waits is found again with its next message. */
 	out = without(HELLO HIDDEN("a") HIDDEN("c") HIDDEN("d") BYE, TAP_CLIENT, "MAIL FROM:<c", 1);
 	one(out, TOLD("a") HELLO_TEXT);

@@ -448,7 +448,13 @@ enum observed_what {
 };
 
 /* Is all of it there? */
-enum observed_whole { OBSERVED_WHOLE, OBSERVED_GAP, OBSERVED_ABORTED, OBSERVED_WHOLE_COUNT };
+enum observed_whole {
+	OBSERVED_WHOLE,
+	OBSERVED_GAP,
+	OBSERVED_ABORTED,
+	OBSERVED_UNSURE, /* no octet is known to be missing; it may be none (docs/tap.md) */
+	OBSERVED_WHOLE_COUNT
+};
 
 /* Why a message is not judged. */
 enum observed_unjudged {
