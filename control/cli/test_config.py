@@ -100,10 +100,10 @@ def test_examples(tmp):
         put(path, text)
         out, _ = run("config", "check", path)
         assert ": ok: " in out, out
-    # The check is one: a word that is wrong is found in it.
-    put(path, text.replace("listener", "listner"))
-    out, _ = run("config", "check", path, code=1)
-    assert path + ":" in out and 'did you mean "listener"?' in out, out
+        # The check is one: a word that is wrong is found in it.
+        put(path, text.replace("hostname =", "hostnam ="))
+        out, _ = run("config", "check", path, code=1)
+        assert path + ":" in out and 'did you mean "hostname"?' in out, out
 
 
 def test_check(tmp):
