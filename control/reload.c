@@ -219,7 +219,8 @@ void reload_first(struct loop *l, struct snapshot *s)
 static void tell_restarts(const struct loop *l, const struct snapshot *s)
 {
 	static const char *const what[] = {"sockets", "loops", "dns", "spf", "trace", "quarantine",
-					   "in-doubt-file", "state-directory", "greylist-file"};
+					   "in-doubt-file", "state-directory", "greylist-file",
+					   "transparent routes: the capability for them"};
 	unsigned int restart = config_restart_needed(l->active->config, s->config);
 
 	for (unsigned int i = 0; i < sizeof(what) / sizeof(what[0]); i++)

@@ -229,6 +229,14 @@ const struct config_route *config_route_for(const struct config *c, struct str d
 	return route;
 }
 
+bool config_wants_transparent(const struct config *c)
+{
+	for (size_t i = 0; i < c->n_routes; i++)
+		if (c->route[i].transparent)
+			return true;
+	return false;
+}
+
 static bool same_text(const char *a, const char *b)
 {
 	return a && b ? !strcmp(a, b) : a == b;
@@ -284,5 +292,7 @@ unsigned int config_restart_needed(const struct config *running, const struct co
 		bits |= CONFIG_RESTART_STATE;
 	if (!(bits & CONFIG_RESTART_SOCKETS) && strcmp(running->greylist_file, next->greylist_file))
 		bits |= CONFIG_RESTART_GREYLIST;
+	if (config_wants_transparent(next) && !config_wants_transparent(running))
+		bits |= CONFIG_RESTART_TRANSPARENT;
 	return bits;
 }

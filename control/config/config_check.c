@@ -322,6 +322,8 @@ static const struct config_key top_keys[] = {
 	{"reverify", read_double, CONFIG_FIELD(struct config, reverify), 0, 1},
 	{"dataplane", read_dataplane, 0, 0},
 	{"listener", read_listeners, 0, 0, .named = true},
+	{"inline", read_inline, 0, 0},
+	{"exceptions", read_exceptions, 0, 0},
 	{"route", read_routes, 0, 0, .named = true},
 	{"chain", read_chains, 0, 0, .named = true},
 	{"relay", read_relays, CONFIG_FIELD(struct config, relays), .named = true},
@@ -381,6 +383,7 @@ static void defaults(struct config *c, struct config_mem *mem)
 	d->max_idle = LIMIT_IDLE_COMMANDS;
 	d->arena_share = DEFAULT_ARENA_SHARE;
 	d->down_action = DOWN_451;
+	config_exceptions_defaults(d);
 }
 
 static char *beside(struct config_mem *mem, const char *path, const char *name)
@@ -480,6 +483,7 @@ static void fill_handoff(struct config *c)
 			h->prefix_len = l->address[j].prefix;
 		}
 	}
+	config_inline_handoff(c, d);
 }
 
 void config_check(struct config_ctx *ctx, const struct config_node *root, struct config_mem *mem,
@@ -492,8 +496,9 @@ void config_check(struct config_ctx *ctx, const struct config_node *root, struct
 	config_route_policies(&r, root);
 	if (!config_child(root, "hostname"))
 		config_fail_line(ctx, 0, "hostname", "missing: our own fully qualified name");
-	if (!config_child(root, "listener"))
-		config_fail_line(ctx, 0, "listener", "missing: at least one listener is needed");
+	if (!config_child(root, "listener") && !config_child(root, "inline"))
+		config_fail_line(ctx, 0, "listener", "missing: at least one listener is needed, or an "
+				 "inline section");
 	if (!config_child(root, "route"))
 		config_fail_line(ctx, 0, "route", "missing: at least one route is needed; there is no "
 				 "default route");
@@ -513,6 +518,7 @@ void config_check(struct config_ctx *ctx, const struct config_node *root, struct
 	config_check_policy(&r, root);
 	config_check_sources(&r, root);
 	config_check_net(&r, root);
+	config_check_inline(&r, root);
 	config_check_identities(&r, root);
 	config_check_relays(&r, root);
 	config_check_chains(&r, root);

@@ -129,6 +129,7 @@ static const char *const verify_words[] = {[VERIFY_CALLOUT] = "callout", [VERIFY
 static const char *const proxy_words[] = {[PROXY_NONE] = "none", [PROXY_V2] = "v2", NULL};
 static const char *const family_words[] = {[FAMILY_ANY] = "any", [FAMILY_V4] = "v4", [FAMILY_V6] = "v6",
 					   [FAMILY_PREFER_V6] = "prefer-v6", NULL};
+static const char *const to_words[] = {"hosts", "dialled", NULL};
 static const char *const case_words[] = {"ignore", "exact", NULL};
 static const char *const literal_words[] = {"tagged", "plain", NULL};
 static const char *const received_words[] = {"rfc5321", "exchange", NULL};
@@ -146,6 +147,10 @@ static const struct config_key route_keys[] = {
 	{"provider", read_choice, CONFIG_INT(struct config_route, provider), .words = config_provider_words},
 	{"hosts", read_route_hosts, 0, 0},
 	{"mx", read_route_mx, 0, 0},
+	{"to", read_choice, CONFIG_INT(struct config_route, dialled), .words = to_words},
+	{"transparent", read_bool, CONFIG_FIELD(struct config_route, transparent)},
+	{"transparent-interface", read_interface, CONFIG_FIELD(struct config_route, transparent_interface)},
+	{"transparent-mark", read_count, CONFIG_INT(struct config_route, transparent_mark), 1, UINT32_MAX},
 	{"port", read_count, CONFIG_INT(struct config_route, port), 1, 65535},
 	{"family", read_choice, CONFIG_INT(struct config_route, family), .words = family_words},
 	{"verify", read_choice, CONFIG_INT(struct config_route, verify), .words = verify_words},
@@ -233,7 +238,11 @@ void read_routes(struct config_reader *r, const struct config_node *n, const str
 		config_route_preset(route, config_child(e, "provider"));
 		config_read_section(r, e, route_keys, sizeof(route_keys) / sizeof(route_keys[0]),
 				    route);
-		config_required(r, e, "domains", "the recipient domains of this route");
+		if (route->dialled)
+			config_route_dialled(r, e, route);
+		else
+			config_required(r, e, "domains", "the recipient domains of this route");
+		config_route_transparent(r, e, route);
 		config_route_finish(r, e, route);
 		config_route_tls(r, e, route);
 	}

@@ -363,9 +363,9 @@ void config_route_finish(struct config_reader *r, const struct config_node *sect
 	const struct config_node *mx = config_child(section, "mx"),
 				 *hosts = config_child(section, "hosts");
 
-	if (!hosts && !mx)
+	if (!hosts && !mx && !route->dialled)
 		config_required(r, section, "hosts", "where their mail goes; there is no default");
-	else if (!hosts && !route->mx && mx->kind == NODE_BOOL)
+	else if (!hosts && mx && !route->mx && mx->kind == NODE_BOOL && !route->dialled)
 		config_fail(r->c, mx, NULL, "without MX records this route has no hosts");
 	else if (hosts && route->mx)
 		config_fail(r->c, mx, NULL, "hosts are given: mail goes to them or to what MX records "

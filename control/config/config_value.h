@@ -104,6 +104,19 @@ void config_route_preset(struct config_route *route, const struct config_node *p
 void config_route_finish(struct config_reader *r, const struct config_node *section,
 			 struct config_route *route);
 
+/* to = dialled: config_dialled.c. Behind all keys of the route. */
+config_read read_interface;
+void config_route_dialled(struct config_reader *r, const struct config_node *section,
+			  const struct config_route *route);
+void config_route_transparent(struct config_reader *r, const struct config_node *section,
+			      const struct config_route *route);
+
+/* config_inline.c, config_exceptions.c */
+config_read read_inline, read_exceptions; /* field: struct config */
+void config_exceptions_defaults(struct handoff_config *d);
+void config_check_inline(struct config_reader *r, const struct config_node *root);
+void config_inline_handoff(const struct config *c, struct handoff_config *d);
+
 /* Sections: config_net.c, config_relay.c, config_chain.c, config_tls.c, config_route_tls.c,
  * config_arc.c, config_sources.c, config_policy.c, config_dnsbl.c, config_lists.c. */
 config_read read_listeners;
