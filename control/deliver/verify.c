@@ -291,7 +291,7 @@ static struct deliver_question *question_new(struct deliver *d, const struct del
 	q->cb = cb;
 	q->arg = arg;
 	q->done.run = question_run;
-	q->keys = truth_keys(d, ask->route, ask->mail_from, ask->rcpt);
+	q->keys = truth_keys(d, ask->route, ask->client, ask->mail_from, ask->rcpt);
 	q->ask = *ask;
 	q->ask.config = config_ref(ask->config);
 	q->ask.mail_from = q->ask.rcpt = STR_NONE;
