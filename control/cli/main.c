@@ -127,13 +127,32 @@ static int trace(const struct cli *cli, int argc, char **argv)
 	return ask(cli, "trace", req);
 }
 
+/* What is taken, and should be known. */
+static json_t *warnings(const struct config *c)
+{
+	json_t *a = json_array();
+	char text[400];
+
+	for (size_t i = 0; i < c->n_inlines; i++) {
+		const struct config_inline *s = &c->inlined[i];
+
+		if (s->mode != INLINE_TERMINATE || s->tls)
+			continue;
+		snprintf(text, sizeof(text), "inline.server.%s: STARTTLS is not offered: senders that demand "
+			 "it of %s (MTA-STS, DANE) do not deliver", s->name, config_inline_hostname(c, s));
+		json_array_append_new(a, json_string(text));
+	}
+	return a;
+}
+
 int cmd_config_check(const struct cli *cli, int argc, char **argv)
 {
 	const char *path = argc ? argv[0] : "/etc/postern/postern.conf";
 	struct snapshot_report r;
 	struct snapshot *s = NULL;
-	json_t *errors = json_array();
+	json_t *errors = json_array(), *warned, *w;
 	int rc = snapshot_load(path, 1, &s, &r);
+	size_t at;
 
 	for (size_t i = 0; i < r.n_errors && i < SNAPSHOT_ERRORS; i++) {
 		const struct config_error *e = &r.error[i];
@@ -143,9 +162,13 @@ int cmd_config_check(const struct cli *cli, int argc, char **argv)
 		json_array_append_new(errors, json_pack("{s:s, s:i, s:s, s:s}", "file", e->file, "line",
 							(int)e->line, "key", e->key, "reason", e->reason));
 	}
+	warned = rc ? json_array() : warnings(s->config);
+	json_array_foreach(warned, at, w)
+		if (!cli->json)
+			printf("%s: warning: %s\n", path, json_string_value(w));
 	if (cli->json) {
-		json_t *o = json_pack("{s:b, s:O, s:I, s:I}", "ok", !rc, "errors", errors, "rules",
-				      (json_int_t)(s ? rules_count(s->rules) : 0), "rules_unsupported",
+		json_t *o = json_pack("{s:b, s:O, s:O, s:I, s:I}", "ok", !rc, "errors", errors, "warnings",
+				      warned, "rules", (json_int_t)(s ? rules_count(s->rules) : 0), "rules_unsupported",
 				      (json_int_t)r.unsupported);
 		print_json(o);
 		json_decref(o);
@@ -154,6 +177,7 @@ int cmd_config_check(const struct cli *cli, int argc, char **argv)
 		       s->config->n_routes, s->config->n_listeners, rules_count(s->rules), r.unsupported);
 	}
 	json_decref(errors);
+	json_decref(warned);
 	snapshot_unref(s);
 	return rc ? CLI_FINDING : CLI_OK;
 }

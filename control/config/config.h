@@ -462,6 +462,9 @@ static inline bool config_is_inline(uint16_t listener)
  * its address, for a reload may have given its number to another. */
 const struct config_inline *config_inline_for(const struct config *c, uint16_t listener,
 					      const struct ip_addr *local, uint16_t port);
+/* The route of a recipient: in a cable that of the server that was dialled, else config_route_for(). */
+const struct config_route *config_route_at(const struct config *c, uint16_t listener,
+					   const struct ip_addr *local, uint16_t port, struct str domain);
 /* Our name towards its clients; s NULL: towards those of a gateway. */
 const char *config_inline_hostname(const struct config *c, const struct config_inline *s);
 /* A route needs CAP_NET_RAW: it comes from others' addresses. */

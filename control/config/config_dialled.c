@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "control/config/config_value.h"
+#include "postern/limits.h"
 
 void read_interface(struct config_reader *r, const struct config_node *n, const struct config_key *k,
 		    void *field)
@@ -84,10 +85,13 @@ void config_route_dialled(struct config_reader *r, const struct config_node *n,
 
 /* Of any route. */
 void config_route_transparent(struct config_reader *r, const struct config_node *n,
-			      const struct config_route *route)
+			      struct config_route *route)
 {
 	static const char *const of_it[] = {"transparent-interface", "transparent-mark"};
 
+	/* It is of use to nobody but this client. */
+	if (route->transparent && !config_child(n, "idle-timeout"))
+		route->idle_timeout_s = DEFAULT_TRANSPARENT_IDLE_S;
 	if (route->transparent && !route->dialled)
 		config_fail(r->c, config_child(n, "transparent"), NULL, "only with to = dialled: elsewhere "
 			    "the next hop's replies would not find their way here");

@@ -353,3 +353,14 @@ const struct config_inline *config_inline_for(const struct config *c, uint16_t l
 		}
 	return best;
 }
+
+const struct config_route *config_route_at(const struct config *c, uint16_t listener,
+					   const struct ip_addr *local, uint16_t port, struct str domain)
+{
+	const struct config_inline *s;
+
+	if (!config_is_inline(listener))
+		return config_route_for(c, domain);
+	s = config_inline_for(c, listener, local, port);
+	return s ? s->route : NULL;
+}

@@ -109,7 +109,7 @@ config_read read_interface;
 void config_route_dialled(struct config_reader *r, const struct config_node *section,
 			  const struct config_route *route);
 void config_route_transparent(struct config_reader *r, const struct config_node *section,
-			      const struct config_route *route);
+			      struct config_route *route);
 
 /* config_inline.c, config_exceptions.c */
 config_read read_inline, read_exceptions; /* field: struct config */

@@ -19,6 +19,7 @@
 #include <openssl/x509v3.h>
 
 #include "control/config/config.h"
+#include "postern/limits.h"
 
 #define H "hostname = gw.example.net\n"
 #define ROUTE(keys) "route r { to = dialled\n" keys " }\n"
@@ -193,6 +194,8 @@ static void transparent_routes(void **state)
 	assert_true(c->route[0].transparent);
 	assert_string_equal(c->route[0].transparent_interface, "exc0");
 	assert_int_equal(c->route[0].transparent_mark, 7);
+	assert_int_equal(c->route[0].idle_timeout_s, DEFAULT_TRANSPARENT_IDLE_S);
+	assert_int_equal(d->route[0].idle_timeout_s, 30);
 	assert_int_equal(config_restart_needed(d, c), CONFIG_RESTART_TRANSPARENT);
 	assert_int_equal(config_restart_needed(c, d), 0);
 	assert_int_equal(config_restart_needed(c, c), 0);
@@ -205,11 +208,15 @@ static void gateway_routes_are_others(void **state)
 {
 	struct config *c = parse(GOOD "listener a { port = 0; address = [\"192.0.2.9/24\"] }\n"
 				 "route b { domains = [\"example.com\"]; hosts = [\"198.51.100.1\"] }\n");
+	struct ip_addr server = ip("192.0.2.25");
 
 	(void)state;
 	assert_string_equal(config_route_for(c, STR("example.com"))->name, "b");
 	assert_null(config_route_for(c, STR("example.org")));
 	assert_null(config_route_for(c, STR("")));
+	assert_string_equal(config_route_at(c, 0, &server, 25, STR("example.com"))->name, "b");
+	assert_string_equal(config_route_at(c, HANDOFF_LISTENER_INLINE, &server, 25, STR("example.com"))->name, "r");
+	assert_null(config_route_at(c, HANDOFF_LISTENER_INLINE, &server, 26, STR("example.com")));
 	config_unref(c);
 }
 

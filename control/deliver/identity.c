@@ -156,6 +156,7 @@ static struct siphash128 key_of(const struct conn *c, const struct config_route 
 				const struct deliver_client *client, bool proxy)
 {
 	uint8_t buf[16 + 16 + 16 + 3 + 2 * (1 + VALUE_MAX)];
+	int words = proxy && !route->dialled ? 0 : proxy || route->transparent ? 1 : 2;
 	size_t n = 48;
 
 	memcpy(buf, client->ip.a, 16);
@@ -165,7 +166,7 @@ static struct siphash128 key_of(const struct conn *c, const struct config_route 
 	buf[n++] = (uint8_t)(route->transparent ? 0 : client->port >> 8);
 	buf[n++] = (uint8_t)(route->transparent ? 0 : client->port);
 	buf[n++] = client->esmtp;
-	for (int i = 0; i < 2 && !(proxy && !route->dialled); i++) {
+	for (int i = 0; i < words; i++) {
 		struct str s = str_cut(i ? client->name : client->helo, VALUE_MAX);
 
 		buf[n++] = (uint8_t)s.n;
