@@ -65,9 +65,12 @@ static const char *why_not(unsigned int mode, unsigned int cause, unsigned int a
 		return "nothing can be said in a conversation whose beginning was not seen";
 	if (cause == CAUSE_MIDSTREAM)
 		return "it passes and is watched (pass-flow), passes (bypass), or does not pass";
-	if (cause == CAUSE_FRAGMENT || cause == CAUSE_MALFORMED)
-		return "such a packet names no flow for certain, and anybody can forge one: that packet "
-		       "alone is dropped (ignore) or let by (bypass)";
+	if (cause == CAUSE_FRAGMENT)
+		return "a fragment names no flow for certain, and anybody can forge one: they are put "
+		       "together (ignore) or let by (bypass)";
+	if (cause == CAUSE_MALFORMED)
+		return "such a packet names no flow for certain, and anybody can forge one: it alone is "
+		       "dropped (ignore) or let by (bypass)";
 	if (cause == CAUSE_GAP)
 		return "what the watcher did not see has passed: the flow goes on and is watched "
 		       "(pass-flow) or not (bypass)";

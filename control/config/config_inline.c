@@ -319,7 +319,7 @@ void config_inline_handoff(const struct config *c, struct handoff_config *d)
 			memcpy(h->address, s->net[k].addr.a, sizeof(h->address));
 			h->prefix_len = s->net[k].prefix;
 			h->tcp_port = s->port;
-			h->id = (uint16_t)i;
+			h->id = (uint16_t)(HANDOFF_LISTENER_INLINE + i);
 			h->mode = s->mode;
 			h->flags = (uint8_t)((s->tls ? INLINE_F_TLS : 0) |
 					     (s->route && s->route->transparent ? INLINE_F_TRANSPARENT : 0));

@@ -147,7 +147,7 @@ static void the_longest_prefix_counts(void **state)
 	assert_int_equal(d->inlined[0].prefix_len, 120);
 	assert_int_equal(d->inlined[0].mode, INLINE_BYPASS);
 	assert_int_equal(d->inlined[0].name, 0);
-	assert_int_equal(d->inlined[2].id, 1);
+	assert_int_equal(d->inlined[2].id, HANDOFF_LISTENER_INLINE + 1);
 	assert_int_equal(d->inlined[2].prefix_len, 128);
 	assert_int_equal(d->inlined[2].mode, INLINE_TERMINATE);
 	assert_int_equal(d->inlined[2].flags, 0);
