@@ -50,16 +50,19 @@ static int drop_capabilities(bool keep)
 	return syscall(SYS_capset, &head, want) ? -errno : 0;
 }
 
-/* Sockets that see or forge what is not theirs; netlink, which is raw by name, asks for addresses. */
+/* Sockets that see or forge what is not theirs; netlink, which is raw by name, asks for addresses.
+ * SOCK_PACKET makes a packet socket of whatever family. */
 static int deny_sockets(scmp_filter_ctx ctx)
 {
-	static const int family[] = {AF_INET, AF_INET6};
 	int rc = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(socket), 1,
 				  SCMP_A0(SCMP_CMP_EQ, AF_PACKET));
 
-	for (size_t i = 0; !rc && i < sizeof(family) / sizeof(family[0]); i++)
+	if (!rc)
+		rc = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(socket), 1,
+				      SCMP_A1(SCMP_CMP_MASKED_EQ, 0xf, SOCK_PACKET));
+	if (!rc)
 		rc = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(socket), 2,
-				      SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)family[i]),
+				      SCMP_A0(SCMP_CMP_NE, AF_NETLINK),
 				      SCMP_A1(SCMP_CMP_MASKED_EQ, 0xf, SOCK_RAW));
 	return rc;
 }
@@ -72,7 +75,8 @@ static int filter(void)
 		SCMP_SYS(chroot), SCMP_SYS(init_module), SCMP_SYS(finit_module), SCMP_SYS(delete_module),
 		SCMP_SYS(kexec_load), SCMP_SYS(bpf), SCMP_SYS(perf_event_open), SCMP_SYS(keyctl),
 		SCMP_SYS(add_key), SCMP_SYS(request_key), SCMP_SYS(unshare), SCMP_SYS(setns),
-		SCMP_SYS(userfaultfd), SCMP_SYS(reboot), SCMP_SYS(swapon), SCMP_SYS(acct)};
+		/* by its ring sockets are made that no filter sees */
+		SCMP_SYS(io_uring_setup), SCMP_SYS(userfaultfd), SCMP_SYS(reboot), SCMP_SYS(swapon), SCMP_SYS(acct)};
 	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
 	int rc = ctx ? 0 : -ENOMEM;
 
