@@ -486,6 +486,13 @@ static void fill_handoff(struct config *c)
 	config_inline_handoff(c, d);
 }
 
+static bool has_servers(const struct config_node *root)
+{
+	const struct config_node *n = config_child(root, "inline");
+
+	return n && config_child(n, "server");
+}
+
 void config_check(struct config_ctx *ctx, const struct config_node *root, struct config_mem *mem,
 		  struct config *out)
 {
@@ -496,9 +503,9 @@ void config_check(struct config_ctx *ctx, const struct config_node *root, struct
 	config_route_policies(&r, root);
 	if (!config_child(root, "hostname"))
 		config_fail_line(ctx, 0, "hostname", "missing: our own fully qualified name");
-	if (!config_child(root, "listener") && !config_child(root, "inline"))
-		config_fail_line(ctx, 0, "listener", "missing: at least one listener is needed, or an "
-				 "inline section");
+	if (!config_child(root, "listener") && !has_servers(root))
+		config_fail_line(ctx, 0, "listener", "missing: at least one listener is needed, or a server "
+				 "in the inline section");
 	if (!config_child(root, "route"))
 		config_fail_line(ctx, 0, "route", "missing: at least one route is needed; there is no "
 				 "default route");

@@ -287,6 +287,8 @@ static const struct bad {
 	 "of server \"s\" already"},
 	{GOOD "listener a { port = 0; address = [\"192.0.2.25/24\"] }\n", 4, "inline.server.s.addresses",
 	 "holds our own address"},
+	{H "route b { domains = [\"example.com\"]; hosts = [\"198.51.100.1\"] }\n"
+	 "inline { own-sources = [\"192.0.2.1\"] }\n", 0, "listener", "or a server in the inline section"},
 	/* Exceptions. */
 	{GOOD "exceptions { inline { midstream = reject } }", 5, "exceptions.inline.midstream",
 	 "beginning was not seen"},
