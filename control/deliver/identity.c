@@ -155,14 +155,15 @@ void identity_xclient(const struct deliver_client *c, uint32_t offered, char out
 static struct siphash128 key_of(const struct conn *c, const struct config_route *route,
 				const struct deliver_client *client, bool proxy)
 {
-	uint8_t buf[16 + 16 + 16 + 3 + 2 * (1 + VALUE_MAX)];
+	uint8_t buf[16 + 16 + 16 + 3 + 2 * (1 + VALUE_MAX)] = {0};
 	int words = proxy && !route->dialled ? 0 : proxy || route->transparent ? 1 : 2;
 	size_t n = 48;
 
 	memcpy(buf, client->ip.a, 16);
 	memcpy(buf + 16, client->local.a, 16);
-	memcpy(buf + 32, client->connected.a, 16);
 	/* One whose address we take is known by that and by no port. */
+	if (route->transparent)
+		memcpy(buf + 32, client->connected.a, 16);
 	buf[n++] = (uint8_t)(route->transparent ? 0 : client->port >> 8);
 	buf[n++] = (uint8_t)(route->transparent ? 0 : client->port);
 	buf[n++] = client->esmtp;

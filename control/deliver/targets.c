@@ -3,9 +3,9 @@
 
 /*
  * Next hops of a transaction: the hosts of its route, what the MX records say now, or whom the client
- * dialled, in an order of its own. Lower priority goes first; among equals the draw is by weight, so that RFC 5321 5.1 (equal
- * preference: at random) is weight 1 for all. Those that lately did not connect go behind all
- * others: an order, not a blackout, so that a host that comes back is found by the next message at
+ * dialled, in an order of its own. Lower priority goes first; among equals the draw is by weight, so
+ * that RFC 5321 5.1 (equal preference: at random) is weight 1 for all. Those that lately did not connect
+ * go behind all others: an order, not a blackout, so that a host that comes back is found by the next message at
  * the latest when the time is over.
  */
 
