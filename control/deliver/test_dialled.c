@@ -199,6 +199,21 @@ static void a_gateway_is_refused_as_before(void **state)
 	assert_string_not_equal(alerted, "");
 }
 
+/* What one server takes is nothing to those who dialled another. */
+static void size_is_of_the_server(void **state)
+{
+	struct deliver_client elsewhere = client("127.0.0.71", "127.0.0.2", h->port);
+
+	(void)state;
+	l.route.xclient = true;
+	h->script.ehlo = "250-hop.example.net\r\n250-SIZE 1000\r\n250 XCLIENT ADDR";
+	other->script.ehlo = EHLO_X;
+	l.declared_size = 5000;
+	assert_int_equal(asked("user@example.com").code, 550);
+	l.client = &elsewhere;
+	assert_int_equal(asked("user@example.com").code, 250);
+}
+
 static void proxy_is_of_one_client(void **state)
 {
 	(void)state;
@@ -329,6 +344,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(truth_is_of_a_client_and_a_server, setup, teardown),
 		cmocka_unit_test_setup_teardown(relaying_is_the_servers_to_refuse, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_gateway_is_refused_as_before, setup, teardown),
+		cmocka_unit_test_setup_teardown(size_is_of_the_server, setup, teardown),
 		cmocka_unit_test_setup_teardown(proxy_is_of_one_client, setup, teardown),
 		cmocka_unit_test_setup_teardown(comes_from_the_client, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_banned_client_hears_so, setup, teardown),
