@@ -326,6 +326,7 @@ const struct api_command commands[] = {
 	{"quarantine release", commands_quarantine_release},
 	{"show routes", commands_show_routes},
 	{"show rules", commands_show_rules},
+	{"show config", commands_show_config},
 	{"breaker show", commands_show_breaker},
 	{"breaker ack", commands_ack_breaker},
 };

@@ -5,7 +5,7 @@
 /*
  * One event loop and everything that lives on it. session.c answers the questions of a session,
  * session_rcpt.c those about recipients (access.c and grey.c: what policy says of them),
- * message.c takes a message from SUBMIT to its verdict, hold.c into quarantine, redirect.c
+ * message.c takes a message from SUBMIT to its verdict, observe.c one that was only watched, hold.c into quarantine, redirect.c
  * to its mailbox, under_way.c finds one by its trace id, reload.c replaces the configuration, main.c makes the loop
  * and follows the link.
  * Nothing here blocks.
@@ -40,6 +40,7 @@
 #define SESSION_PAGE 256u     /* sessions allocated at once */
 
 struct hold;
+struct journal;
 struct message;
 struct redirect;
 struct session;
@@ -130,6 +131,8 @@ struct message {
 	bool identified;
 	struct indoubt_ticket *ticket;       /* from before the onward dot, or of an earlier delivery */
 	bool taken;                          /* by a next hop, or into quarantine */
+	bool observed;                       /* observe.c: `job` is a copy for the journal */
+	struct journal *journal;
 	json_t *message_id;                  /* for the record, once the verdict is out */
 	char earlier[17];                    /* trace id of that one; "" if there is none */
 	bool cancelled;                      /* the dataplane asked for it back */
@@ -160,6 +163,7 @@ struct loop {
 	uint64_t counters[POSTERN_CTL_COUNTER_COUNT];
 	struct judge_env judge_env;
 
+	struct config_settings *start_settings; /* commands_config.h: of keys that need a restart */
 	struct snapshot *active;             /* for new questions */
 	struct snapshot *pending;            /* pushed, not acknowledged */
 	struct snapshot *recent[LOOP_SNAPSHOTS]; /* by age, for matches under way */
@@ -173,6 +177,7 @@ struct loop {
 	struct release_all releases;         /* of messages in quarantine, under way */
 	struct message_bucket under_way[LOOP_BUCKETS];
 	size_t n_sessions, n_messages;
+	size_t n_journal;                    /* copies under way */
 	bool stopping;              /* SIGTERM came: what is under way is finished, nothing new begun */
 	uint64_t started_ns, linked_ns;
 	bool ready;                          /* the dataplane runs the active snapshot */
@@ -214,6 +219,9 @@ void message_session_gone(struct message *m);
 void message_abort_all(struct loop *l);
 void message_free_all(struct loop *l);
 
+/* observe.c: a SUBMIT with DESC_F_OBSERVED */
+void observe_submit(struct loop *l, const struct handoff_desc *d);
+
 /* loop.c */
 struct snapshot *loop_snapshot(struct loop *l, uint32_t scan_generation);
 void loop_activate(struct loop *l, struct snapshot *s); /* takes the reference */
@@ -250,6 +258,8 @@ api_handler commands_show_breaker, commands_ack_breaker;
 api_handler commands_show_routes;
 /* commands_rules.c */
 api_handler commands_show_rules;
+/* commands_config.c */
+api_handler commands_show_config;
 /* persist.c */
 int persist_start(struct loop *l, char *err, size_t err_len);
 void persist_second(struct loop *l);

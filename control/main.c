@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "control/auth/arc/pool.h"
+#include "control/config/config_settings.h"
 #include "control/grey.h"
 #include "control/loop.h"
 #include "control/reload.h"
@@ -351,6 +352,7 @@ static void stop(struct loop *l)
 	dkim_keys_free(l->keys);
 	dns_free(l->dns);
 	reload_free(l->reload);
+	config_settings_unref(l->start_settings);
 	snapshot_unref(l->pending);
 	snapshot_unref(l->active);
 	for (size_t i = 0; i < LOOP_SNAPSHOTS; i++)

@@ -162,7 +162,10 @@ static void record(struct message *m, enum trace_outcome outcome, const struct c
 		json_object_set_new(common, "quarantine", redirect_json(m->redirect));
 	if (m->earlier[0])
 		json_object_set_new(common, "taken_before", json_string(m->earlier));
+	if (m->journal)
+		json_object_set_new(common, "journal", journal_json(m->journal));
 	trace_facts(common, e);
+	trace_observed(common, e);
 	said[0] = '\0';
 	if (r)
 		snprintf(said, sizeof(said), "%.*s", STR_FMT(r->text));
@@ -188,6 +191,12 @@ static void record(struct message *m, enum trace_outcome outcome, const struct c
 								   r->enh_detail, said));
 		trace_write(m->loop->trace, o);
 	}
+	/* Who watches may not have seen them. */
+	if (!e->n_rcpts) {
+		json_object_set_new(common, "rcpt", json_null());
+		json_object_set_new(common, "outcome", json_string(trace_outcome_name(outcome)));
+		trace_write(m->loop->trace, json_incref(common));
+	}
 	json_decref(common);
 }
 
@@ -211,6 +220,7 @@ static void message_free(struct message *m)
 	judge_free(m->judge);
 	hold_free(m->hold);
 	redirect_free(m->redirect);
+	journal_free(m->journal);
 	ctl_submission_free(m->sub);
 	snapshot_unref(m->snapshot);
 	TAILQ_REMOVE(&l->messages, m, all);
@@ -270,18 +280,42 @@ static void answer(struct message *m, const struct ctl_reply *r, enum trace_outc
 	message_free(m);
 }
 
-static void give_back(struct message *m, const struct deliver_result *res)
+static void release(struct message *m)
 {
 	struct ctl_loop *rings = rings_of(m);
 
-	m->loop->counters[CTL_aborted]++;
-	record(m, TRACE_ABORTED, NULL, res);
 	/* It may still read: a set that is being signed is waited for here. */
 	judge_free(m->judge);
 	m->judge = NULL;
 	if (rings)
 		ctl_verdict_release(rings, &m->sub->desc);
 	message_free(m);
+}
+
+void message_forget(struct message *m)
+{
+	release(m);
+}
+
+void message_observed(struct message *m, enum trace_outcome outcome)
+{
+	m->loop->counters[outcome == TRACE_OBSERVED ? CTL_observed : CTL_observed_unjudged]++;
+	if (outcome == TRACE_OBSERVED && m->sub->envelope.observed.whole != OBSERVED_WHOLE)
+		m->loop->counters[CTL_observed_incomplete]++;
+	record(m, outcome, NULL, NULL);
+	release(m);
+}
+
+static void give_back(struct message *m, const struct deliver_result *res)
+{
+	if (m->observed) {
+		m->sub->envelope.observed.unjudged = UNJUDGED_STOPPING;
+		message_observed(m, TRACE_UNJUDGED);
+		return;
+	}
+	m->loop->counters[CTL_aborted]++;
+	record(m, TRACE_ABORTED, NULL, res);
+	release(m);
 }
 
 static void on_delivered(void *arg, const struct deliver_result *res)
@@ -543,32 +577,43 @@ static void start(struct message *m)
 		answer(m, &busy, TRACE_DEFERRED, NULL);
 }
 
+struct message *message_new(struct loop *l, const struct handoff_desc *d, int *error)
+{
+	struct message *m = calloc(1, sizeof(*m));
+
+	*error = m ? ctl_submission_new(l->rings, d, &m->sub) : -ENOMEM;
+	if (*error) {
+		free(m);
+		return NULL;
+	}
+	m->loop = l;
+	m->started_us = monotonic_us();
+	TAILQ_INSERT_TAIL(&l->messages, m, all);
+	under_way_add(m);
+	l->n_messages++;
+	return m;
+}
+
 void message_submit(struct loop *l, struct session *s, const struct handoff_desc *d)
 {
 	struct ctl_reply busy = control_reply(SAYS_BUSY);
 	struct ctl_reply stopping = control_reply(SAYS_STOPPING);
 	struct ctl_reply old = control_reply(SAYS_OLD_RULES);
 	struct session_work *k = session_work(s);
-	struct message *m = calloc(1, sizeof(*m));
-	int rc = m && k ? ctl_submission_new(l->rings, d, &m->sub) : -ENOMEM;
+	int rc = -ENOMEM;
+	struct message *m = k ? message_new(l, d, &rc) : NULL;
 
-	if (rc) {
-		free(m);
+	if (!m) {
 		session_work_done(s);
 		ctl_verdict_message(l->rings, d, &busy, true);
 		return;
 	}
-	m->loop = l;
 	m->session = s;
-	m->started_us = monotonic_us();
 	if (k->message)
 		k->message->session = NULL; /* given up by the dataplane, not yet let go by us */
 	k->message = m;
 	s->peer = m->sub->envelope.peer;
 	s->peer_port = m->sub->envelope.peer_port;
-	TAILQ_INSERT_TAIL(&l->messages, m, all);
-	under_way_add(m);
-	l->n_messages++;
 	if (l->stopping) {
 		answer(m, &stopping, TRACE_DEFERRED, NULL);
 		return;

@@ -2,7 +2,7 @@
  * Copyright (c) 2026 The Postern Authors */
 #pragma once
 
-/* What message.c, hold.c and redirect.c tell each other. */
+/* What message.c, hold.c, redirect.c, observe.c and journal.c tell each other. */
 
 #include <errno.h>
 #include <stdio.h>
@@ -25,7 +25,25 @@ void under_way_remove(struct message *m);
 /* origin_in_hand: is the message of this trace id another one than m (arg), to all recipients of m? */
 bool under_way_elsewhere(void *m, struct str trace_id);
 
-/* message.c: the client's reply; frees the message. */
+/* The judged message with our block, and above it for whom and why it comes to a mailbox that is not
+ * its recipients'. *range is to be freed, as *out. 0 or -errno. */
+int redirect_block(struct message *m, const char *reason, struct annotate_output *out,
+		   struct mail_range **range);
+
+/* journal.c: a copy of an observed message; comes back by observe_journaled(). -errno: it does not. */
+int journal_start(struct message *m);
+void journal_free(struct journal *j);
+json_t *journal_json(const struct journal *j);
+/* observe.c: the copy is over. Frees the message. */
+void observe_journaled(struct message *m);
+
+/* message.c: of a SUBMIT, among those under way. NULL and an errno in *error. */
+struct message *message_new(struct loop *l, const struct handoff_desc *d, int *error);
+/* Release without a record; frees the message. */
+void message_forget(struct message *m);
+/* An observed one is over: record, release; frees the message. */
+void message_observed(struct message *m, enum trace_outcome outcome);
+/* The client's reply; frees the message. */
 void message_answer(struct message *m, const struct ctl_reply *r, enum trace_outcome outcome);
 /* Nobody waits for it any more; frees the message. */
 void message_give_back(struct message *m);

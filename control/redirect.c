@@ -73,8 +73,8 @@ static void on_delivered(void *arg, const struct deliver_result *res)
 	message_answer(m, &ok, TRACE_QUARANTINED);
 }
 
-/* Our block as it would have gone out, and the envelope above it. */
-static int make_block(struct message *m, struct redirect *r)
+int redirect_block(struct message *m, const char *reason, struct annotate_output *out,
+		   struct mail_range **range)
 {
 	const struct judgement *j = judge_result(m->judge);
 	const struct mail_envelope *e = &m->sub->envelope;
@@ -83,20 +83,20 @@ static int make_block(struct message *m, struct redirect *r)
 		.mail_from = e->mail_from,
 		.rcpt = e->rcpt,
 		.n_rcpts = e->n_rcpts,
-		.reason = j->policy.reason,
+		.reason = reason,
 	};
 	int rc;
 
-	r->range = calloc(j->n_ranges + 1, sizeof(*r->range));
-	if (!r->range)
+	*range = calloc(j->n_ranges + 1, sizeof(**range));
+	if (!*range)
 		return -ENOMEM;
 	if (j->n_ranges)
-		memcpy(r->range, j->range, j->n_ranges * sizeof(*r->range));
+		memcpy(*range, j->range, j->n_ranges * sizeof(**range));
 	rc = annotate_assemble(str_make(j->out.block, j->out.block_len), e->smtputf8,
-			       &m->sub->content, r->range, j->n_ranges, &r->out);
+			       &m->sub->content, *range, j->n_ranges, out);
 	if (!rc)
-		rc = annotate_envelope(&r->out, &held);
-	return rc ? rc : annotate_prove(&r->out, &m->sub->content, r->range, j->n_ranges);
+		rc = annotate_envelope(out, &held);
+	return rc ? rc : annotate_prove(out, &m->sub->content, *range, j->n_ranges);
 }
 
 int redirect_start(struct message *m)
@@ -112,7 +112,7 @@ int redirect_start(struct message *m)
 	m->redirect = r;
 	r->policy = judge_result(m->judge)->policy_config;
 	r->rcpt = str_c(r->policy->quarantine_mailbox);
-	rc = make_block(m, r);
+	rc = redirect_block(m, judge_result(m->judge)->policy.reason, &r->out, &r->range);
 	if (rc) {
 		fprintf(stderr, "control: message %s: for the quarantine mailbox: %s\n",
 			e->trace_id, strerror(-rc));

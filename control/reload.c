@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "control/background.h"
+#include "control/commands_config.h"
 #include "control/grey.h"
 #include "control/loop.h"
 #include "control/trace/facts.h"
@@ -46,6 +47,7 @@ struct reload {
 	char *path;
 	uint64_t generation;
 	struct snapshot *s;            /* until it is pushed */
+	json_t *restarts;              /* its keys that take effect after a restart */
 	struct snapshot_report report;
 	int rc;
 	int result;                    /* of the compiler */
@@ -145,8 +147,9 @@ static void over(struct reload *r, const struct snapshot_report *report, const c
 		api_reply(req, json_pack("{s:b, s:o, s:I}", "ok", 0, "errors", errors(report), "generation",
 			(json_int_t)r->l->active->generation));
 	else if (req)
-		api_reply(req, json_pack("{s:b, s:[], s:I, s:s, s:f}", "ok", 1, "errors", "generation",
-			(json_int_t)r->l->active->generation, "note", note, "seconds", r->last.seconds));
+		api_reply(req, json_pack("{s:b, s:[], s:I, s:s, s:f, s:O}", "ok", 1, "errors", "generation",
+			(json_int_t)r->l->active->generation, "note", note, "seconds", r->last.seconds,
+			"restart", r->restarts));
 	next(r);
 }
 
@@ -194,6 +197,7 @@ static void tell_discards(const struct snapshot *s)
 static void activate(struct loop *l, struct snapshot *s)
 {
 	struct quarantine_options opt = main_quarantine_options(s->config);
+	bool had_greylist = l->greylist != NULL;
 	char err[256];
 
 	if (l->active != s)
@@ -201,6 +205,8 @@ static void activate(struct loop *l, struct snapshot *s)
 	/* At the start it is opened as the user that owns it, and its want is fatal. */
 	if (l->base && !grey_open(l, s->config, err, sizeof(err)))
 		main_note("ALERT greylist: %s: nobody is greylisted until it can be opened", err);
+	if (l->greylist && !had_greylist)
+		settings_opened(l, s->config, "greylist-file");
 
 	loop_activate(l, s);
 	if (l->quarantine)
@@ -213,19 +219,19 @@ static void activate(struct loop *l, struct snapshot *s)
 
 void reload_first(struct loop *l, struct snapshot *s)
 {
+	settings_start(l, s->config);
 	activate(l, s);
 }
 
-static void tell_restarts(const struct loop *l, const struct snapshot *s)
+static void tell_restarts(struct reload *r, const struct snapshot *s)
 {
-	static const char *const what[] = {"sockets", "loops", "dns", "spf", "trace", "quarantine",
-					   "in-doubt-file", "state-directory", "greylist-file",
-					   "transparent routes: the capability for them"};
-	unsigned int restart = config_restart_needed(l->active->config, s->config);
+	const json_t *key;
+	size_t i;
 
-	for (unsigned int i = 0; i < sizeof(what) / sizeof(what[0]); i++)
-		if (restart & 1u << i)
-			main_note("%s changed: takes effect after a restart", what[i]);
+	json_decref(r->restarts);
+	r->restarts = settings_restarts(r->l, s->config);
+	json_array_foreach(r->restarts, i, key)
+		main_note("%s changed: takes effect after a restart", json_string_value(key));
 }
 
 /* ---- pushing --------------------------------------------------------------------------------- */
@@ -271,7 +277,7 @@ static void take_over(struct reload *r)
 	struct snapshot *s = r->s;
 	int rc;
 
-	tell_restarts(l, s);
+	tell_restarts(r, s);
 	r->s = NULL;
 	if (!l->rings) {
 		forget_packed(&r->packed);
@@ -569,6 +575,7 @@ void reload_free(struct reload *r)
 	compiler_free(r->compiler);
 	snapshot_unref(r->s);
 	forget_packed(&r->packed);
+	json_decref(r->restarts);
 	free(r->path);
 	free(r);
 }

@@ -329,6 +329,10 @@ void session_desc(struct loop *l, const struct handoff_desc *d)
 {
 	struct session *s;
 
+	if (d->kind == DESC_SUBMIT && d->flags & DESC_F_OBSERVED) {
+		observe_submit(l, d);
+		return;
+	}
 	switch (d->kind) {
 	case DESC_CONNECT:
 	case DESC_RCPT:

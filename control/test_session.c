@@ -396,6 +396,19 @@ static void test_source_exempt(void **state)
 	limits_down();
 }
 
+/* What was only watched is nobody's session. */
+static void test_observed(void **state)
+{
+	struct handoff_desc d = {.kind = DESC_SUBMIT, .flags = DESC_F_OBSERVED, .session = 7,
+				 .generation = 1};
+	size_t n = t.l.n_sessions;
+
+	(void)state;
+	session_desc(&t.l, &d);
+	assert_int_equal(t.observed.session, 7);
+	assert_int_equal(t.l.n_sessions, n);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -405,6 +418,7 @@ int main(void)
 		cmocka_unit_test(test_gone),
 		cmocka_unit_test(test_source_sessions),
 		cmocka_unit_test(test_source_rcpt),
+		cmocka_unit_test(test_observed),
 		cmocka_unit_test(test_source_end),
 		cmocka_unit_test(test_source_messages),
 		cmocka_unit_test(test_source_exempt),

@@ -34,6 +34,7 @@ static struct {
 	struct snapshot active;
 	struct config_route route[2];
 	struct message message;
+	struct handoff_desc observed; /* of observe_submit() */
 	struct ctl_submission sub;
 	struct deliver_question callout[N_CALLOUTS];
 	unsigned int n_callouts, running;
@@ -340,6 +341,12 @@ void trace_write(struct trace *tr, json_t *record)
 	(void)tr;
 	json_decref(record);
 	t.lost++;
+}
+
+void observe_submit(struct loop *l, const struct handoff_desc *d)
+{
+	(void)l;
+	t.observed = *d;
 }
 
 void message_submit(struct loop *l, struct session *s, const struct handoff_desc *d)

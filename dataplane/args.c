@@ -17,7 +17,8 @@ enum {
 };
 
 static const struct argp_option options[] = {
-	{"port", 'p', "N=ROLE", 0, "ethdev port N and what it does: gateway; with --tap-dump: tap", 1},
+	{"port", 'p', "N=ROLE", 0, "ethdev port N and what it does: gateway, or tap (a mirror, "
+	 "nothing is sent)", 1},
 	{"socket", 's', "PATH", 0, "UNIX socket for control (/run/postern/dataplane.sock)", 1},
 	{"socket-gid", OPT_SOCKET_GID, "GROUP", 0, "group of the socket file, by name or number", 1},
 	{"control-uid", OPT_CONTROL_UID, "USER", 0, "user besides root who may connect as control", 1},
@@ -43,7 +44,8 @@ static const struct argp_option options[] = {
 	{"keep-privileges", OPT_KEEP_PRIVILEGES, NULL, 0, "do not drop capabilities (for a debugger)", 3},
 	{"tap-dump", OPT_TAP_DUMP, NULL, 0, "watch tap ports (by default port 0) without control: a JSON line "
 	 "for each message and anomaly on standard output; ends with the capture file or on a signal", 4},
-	{"tap-ports", OPT_TAP_PORTS, "LIST", 0, "TCP ports of the servers watched (25)", 4},
+	{"tap-ports", OPT_TAP_PORTS, "LIST", 0, "TCP ports of the servers watched (25); this and the next two "
+	 "hold until control says otherwise", 4},
 	{"tap-midstream", OPT_TAP_MIDSTREAM, NULL, 0, "watch connections as well whose begin was not seen", 4},
 	{"tap-ignore-checksums", OPT_TAP_NO_CHECKSUMS, NULL, 0, "believe packets with a bad checksum: the "
 	 "capture was made where the NIC fills them in", 4},
@@ -154,10 +156,8 @@ static void check_ports(struct args *a, struct argp_state *state)
 	if (!a->n_ports && a->tap_dump)
 		a->port[a->n_ports++] = (struct port_arg){.role = PORT_TAP};
 	if (!a->n_ports)
-		argp_error(state, "no port: give at least one --port N=gateway behind \"--\"");
+		argp_error(state, "no port: give at least one --port N=gateway or N=tap behind \"--\"");
 	for (unsigned int i = 0; i < a->n_ports; i++) {
-		if (a->port[i].role == PORT_TAP && !a->tap_dump)
-			argp_error(state, "--port %u=tap: watched with --tap-dump only", a->port[i].port_id);
 		if (a->port[i].role != PORT_TAP && a->tap_dump)
 			argp_error(state, "--port %u=gateway: --tap-dump is for tap ports", a->port[i].port_id);
 	}

@@ -28,6 +28,7 @@
 #include "dataplane/args.h"
 #include "dataplane/privileges.h"
 #include "dataplane/tap_dump.h"
+#include "dataplane/tap_watch.h"
 #include "dataplane/watchdog.h"
 #include "dataplane/worker.h"
 #include "postern/notify.h"
@@ -138,9 +139,9 @@ static int check_config(const struct handoff_config *c, char *text, size_t cap)
 
 		while (p < dp.n_ports && dp.port[p].id != c->listener[i].port)
 			p++;
-		if (p == dp.n_ports) {
-			snprintf(text, cap, "a listener names port %u, which has no --port option",
-				 c->listener[i].port);
+		if (p == dp.n_ports || dp.port[p].receive_only) {
+			snprintf(text, cap, "a listener names port %u, which %s", c->listener[i].port,
+				 p == dp.n_ports ? "has no --port option" : "is a tap port");
 			return ENODEV;
 		}
 	}
@@ -305,6 +306,7 @@ static void print_memory(void)
 	print_row("arena: records of 48 KiB", a.n_records, (size_t)a.n_records * HANDOFF_RECORD,
 		  "(part of it)");
 	print_sessions();
+	tap_watch_print(dp.n_workers);
 	print_row("mbufs: receive", dp.rx_pool[0]->size, dp.rx_pool[0]->size * room, "");
 	print_row("mbufs: transmit", dp.tx_pool[0]->size, dp.tx_pool[0]->size * room, "");
 	fprintf(stderr, "  largest message: %llu octets (an eighth of a worker's arena)\n",
@@ -333,7 +335,8 @@ static struct rte_mempool *new_pool(const char *name, uint32_t n, uint32_t octet
 static void make_pools(void)
 {
 	struct port_options opt = port_options();
-	uint32_t rx = dp.args.rx_mbufs, tx = TX_MBUFS_EXTRA, tx_octets = TX_OCTETS;
+	uint32_t rx = dp.args.rx_mbufs + tap_watch_mbufs(&dp.args), tx = TX_MBUFS_EXTRA,
+		 tx_octets = TX_OCTETS;
 	char name[32];
 
 	/* What is sent always lies in one buffer, so these bound the MSS that we announce. */
@@ -344,7 +347,8 @@ static void make_pools(void)
 			die("--port %u: there is no such device; %u were found (see --vdev, --allow)",
 			    dp.args.port[i].port_id, rte_eth_dev_count_avail());
 		rx += port_rx_mbufs(dp.args.port[i].port_id, dp.n_workers, &opt) / dp.n_workers;
-		tx += port_tx_mbufs(dp.args.port[i].port_id, dp.n_workers, &opt) / dp.n_workers;
+		if (dp.args.port[i].role != PORT_TAP)
+			tx += port_tx_mbufs(dp.args.port[i].port_id, dp.n_workers, &opt) / dp.n_workers;
 	}
 	for (unsigned int i = 0; i < dp.n_workers; i++) {
 		int socket = (int)rte_lcore_to_socket_id(rte_get_main_lcore());
@@ -373,12 +377,14 @@ static void start_ports(void)
 	for (unsigned int i = 0; i < dp.args.n_ports; i++) {
 		struct port_info *p = &dp.port[i];
 
+		opt.receive_only = dp.args.port[i].role == PORT_TAP;
 		if (port_init(dp.args.port[i].port_id, (uint16_t)dp.n_workers, dp.rx_pool, &opt, p, err,
 			      sizeof(err)))
 			die("%s", err);
 		dp.n_ports++;
-		note("port %u: %s (%s), MTU %u, %u receive queue(s), flows %s", p->id, p->name, p->driver,
-		     p->mtu, p->n_queues, p->rss ? "by RSS" : "by hash");
+		note("port %u: %s%s (%s), MTU %u, %u receive queue(s), flows %s", p->id,
+		     p->receive_only ? "tap, " : "", p->name, p->driver, p->mtu, p->n_queues,
+		     p->rss ? "by RSS" : "by hash");
 	}
 }
 
@@ -433,13 +439,13 @@ static uint16_t tcp_mss(void *ctx, const struct tcp_tuple *tuple, const struct t
 
 static void make_stacks(struct worker *w, unsigned int i, uint64_t now_us)
 {
+	struct port_info active[NET_MAX_PORTS];
 	struct net_options net = {
 		.worker = (uint16_t)i,
 		.n_workers = (uint16_t)dp.n_workers,
 		.socket = -1,
 		.counters = w->counters,
-		.port = dp.port,
-		.n_ports = dp.n_ports,
+		.port = active,
 		.steer = dp.n_workers > 1 ? dp.steer : NULL,
 		.tx_pool = dp.tx_pool[i],
 		.rx_pool = dp.rx_pool[i],
@@ -457,6 +463,11 @@ static void make_stacks(struct worker *w, unsigned int i, uint64_t now_us)
 		.counters = w->counters,
 	};
 
+	for (unsigned int p = 0; p < dp.n_ports; p++)
+		if (!dp.port[p].receive_only)
+			active[net.n_ports++] = dp.port[p];
+	net.foreign = tap_watch_steered;
+	net.foreign_ctx = w;
 	memcpy(net.hash_key, dp.secret + 16, sizeof(net.hash_key));
 	memcpy(env.secret, dp.secret, sizeof(env.secret));
 	w->opt.tcp_blocks = tcp.blocks;
@@ -523,7 +534,7 @@ static void make_worker(unsigned int i)
 	w->stop = &dp.stop;
 	w->drain = &dp.drain;
 	for (unsigned int p = 0; p < dp.n_ports; p++)
-		if (i < dp.port[p].n_queues)
+		if (i < dp.port[p].n_queues && !dp.port[p].receive_only)
 			dp.queue[i][w->n_queues++] = (struct port_queue){dp.port[p].id, (uint16_t)i};
 	w->queue = dp.queue[i];
 	/* Not from rng, which trace ids give away. */
@@ -538,7 +549,10 @@ static void make_worker(unsigned int i)
 	}
 	if (session_table_new(w))
 		die("no memory for the sessions of worker %u", i);
-	if (dp_rings_new(dp.link, w->arena, dp.args.max_sessions, &w->rings))
+	if (tap_watch_worker(w, &dp.args, dp.port, dp.n_ports, dp.n_workers, dp.secret + 16))
+		die("no memory to watch tap ports in worker %u: lower --max-sessions", i);
+	/* The slot behind theirs is that of all that is watched. */
+	if (dp_rings_new(dp.link, w->arena, dp.args.max_sessions + 1, &w->rings))
 		die("no memory for the rings of worker %u", i);
 }
 
@@ -569,6 +583,7 @@ static void stop(void)
 
 		dp_rings_free(w->rings);
 		/* No closed() is called from here: the sessions end with their memory. */
+		tap_worker_free(w->tap);
 		tcp_stack_free(w->tcp);
 		tls_worker_free(w->tls);
 		smtp_server_free(w->smtp);
@@ -640,6 +655,7 @@ int main(int argc, char **argv)
 		if (rc && rc != -EINTR)
 			note("link: %s", strerror(-rc));
 		free_old_generations();
+		tap_watch_losses(dp.port, dp.n_ports);
 		if (dp.tickets)
 			tls_tickets_rotate(dp.tickets, seconds());
 		feed_watchdog();

@@ -15,19 +15,6 @@
 #define WINDOW_IDLE (16u * 1024)
 #define WINDOW_DATA (256u * 1024)
 
-/* 16 octets: 8 of time (ms, 40 bits), 8 random; the base is without I, L, O and U. */
-static void make_trace_id(struct worker *w, uint8_t id[16])
-{
-	static const char digit[33] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
-	uint64_t t = worker_realtime_ns(w) / 1000000;
-	uint64_t r = (uint64_t)worker_random(w) << 32 | worker_random(w);
-
-	for (int i = 7; i >= 0; i--, t >>= 5, r >>= 5) {
-		id[i] = (uint8_t)digit[t & 31];
-		id[8 + i] = (uint8_t)digit[r & 31];
-	}
-}
-
 static int fill_record(struct session *s, struct transaction *txn, struct handoff_record *rec)
 {
 	struct worker *w = s->worker;
@@ -48,7 +35,7 @@ static int fill_record(struct session *s, struct transaction *txn, struct handof
 	rec->via_port = t.remote_port;
 	rec->listener = (uint16_t)net_listener_id(w->net, &t);
 	rec->transaction = ++s->transaction;
-	make_trace_id(w, rec->trace_id);
+	message_trace_id_new(w, worker_realtime_ns(w), rec->trace_id);
 	if (c.tlv_cut)
 		rec->flags |= RECORD_F_TLV_CUT;
 	return c.tlv_len ? dp_msg_text(w->arena, &txn->msg, str_make(c.tlv, c.tlv_len),
@@ -107,62 +94,12 @@ bool message_trace_id(void *owner, uint8_t *id)
 	return rec != NULL;
 }
 
-/* How many messages a generation scans: it may go when there are none. */
-static uint32_t *scans_of(struct worker *w, const struct generation *g)
-{
-	unsigned int i = w->n_used - 1;
-
-	while (i && w->used[i].generation != g)
-		i--;
-	return &w->used[i].scanning;
-}
-
-static struct scan_worker *scanner(const struct session *s)
-{
-	return s->txn->generation->worker[s->worker->opt.index].scan;
-}
-
-static struct scan_views *views(const struct session *s)
-{
-	return s->txn->generation->worker[s->worker->opt.index].views;
-}
-
-static struct scan_target target(struct handoff_record *rec)
-{
-	return (struct scan_target){rec->match, &rec->n_matches, HANDOFF_MAX_MATCHES};
-}
-
-static void scan_begin(struct session *s)
-{
-	struct worker *w = s->worker;
-	struct transaction *t = s->txn;
-	struct generation *g = w->current;
-
-	t->generation = g;
-	t->scans = g && g->scan;
-	if (g)
-		++*scans_of(w, g);
-}
-
-static void scan_end(struct session *s)
-{
-	struct transaction *t = s->txn;
-
-	if (t->large)
-		scan_large_abort(t->large);
-	if (t->generation)
-		--*scans_of(s->worker, t->generation);
-	t->large = NULL;
-	t->scans = false;
-	t->generation = NULL;
-}
-
 void message_drop(struct session *s)
 {
 	if (!s->txn)
 		return;
 	session_hold(s, false);
-	scan_end(s);
+	message_scan_drop(s->worker, &s->txn->scan);
 	dp_msg_free(s->worker->arena, &s->txn->msg);
 	s->txn = NULL;
 }
@@ -193,15 +130,12 @@ int message_data_begin(void *owner)
 	struct session *s = owner;
 	struct worker *w = s->worker;
 	struct transaction *t = s->txn;
-	struct generation *g = w->current;
-	struct handoff_record *rec = dp_msg_record(w->arena, &t->msg);
+	const struct handoff_record *rec = dp_msg_record(w->arena, &t->msg);
 
 	dp_msg_set_source(w->arena, &t->msg, session_source(s), s->good);
 	if (dp_msg_data_begin(w->arena, &t->msg, rec->declared_size, w->now_ms))
 		return -ENOMEM;
-	content_header_end_init(&t->header);
-	scan_begin(s);
-	rec->scan_generation = g ? (uint32_t)g->config.generation : 0; /* set even without rules */
+	message_scan_begin(w, &t->scan, &t->msg);
 	tcp_set_window(s->conn, WINDOW_DATA);
 	return 0;
 }
@@ -213,37 +147,11 @@ size_t message_data_room(void *owner)
 	return dp_msg_room(s->worker->arena, &s->txn->msg);
 }
 
-/* Scans every chunk that is full, or at the end of data all that is left. */
-static void scan_chunks(struct session *s, bool last)
-{
-	struct worker *w = s->worker;
-	struct transaction *t = s->txn;
-	const struct scan_target to = target(dp_msg_record(w->arena, &t->msg));
-	const uint8_t *p;
-	size_t n;
-
-	if (!t->large) {
-		t->large = scan_views_open(views(s), scanner(s), &to);
-		if (!t->large) {
-			t->scan.flags |= RECORD_F_SCAN_PARTIAL;
-			t->scans = false;
-			return;
-		}
-	}
-	while ((p = dp_msg_chunk(w->arena, &t->msg, t->scanned, &n)) && n) {
-		if (n < HANDOFF_CHUNK && !last)
-			break;
-		scan_large_run(t->large, p, n);
-		t->scanned++;
-	}
-}
-
 void message_data(void *owner, const uint8_t *p, size_t n)
 {
 	struct session *s = owner;
 	struct worker *w = s->worker;
 	struct transaction *t = s->txn;
-	uint64_t chunks = t->msg.size / HANDOFF_CHUNK;
 
 	if (dp_msg_append(w->arena, &t->msg, p, n)) {
 		/* smtp/ never gives more than room said; were it wrong, the message must not pass. */
@@ -251,31 +159,7 @@ void message_data(void *owner, const uint8_t *p, size_t n)
 		s->aborting = true;
 		return;
 	}
-	content_header_end_feed(&t->header, p, n);
-	/* A message of up to one chunk is one run in block mode at its end. */
-	if (t->scans && t->msg.size > HANDOFF_CHUNK &&
-	    (t->msg.size / HANDOFF_CHUNK != chunks || !t->large))
-		scan_chunks(s, false);
-}
-
-static void scan_finish(struct session *s, struct handoff_record *rec)
-{
-	struct transaction *t = s->txn;
-
-	if (t->scans && t->msg.size <= HANDOFF_CHUNK) {
-		const struct scan_target to = target(rec);
-		size_t n = 0;
-		const uint8_t *p = dp_msg_chunk(s->worker->arena, &t->msg, 0, &n);
-
-		t->scan = scan_views_block(views(s), scanner(s), p, p ? n : 0, &to);
-	} else if (t->scans) {
-		scan_chunks(s, true);
-		if (t->large)
-			t->scan = scan_large_close(t->large);
-		t->large = NULL;
-	}
-	rec->content_marks = t->scan.marks;
-	scan_end(s);
+	message_scan_feed(w, &t->scan, &t->msg, p, n);
 }
 
 static void fill_facts(struct session *s, struct handoff_record *rec)
@@ -305,10 +189,9 @@ int message_submit(void *owner, const struct smtp_data_facts *facts)
 	 * them again. */
 	if (!w->up)
 		return -EAGAIN;
-	scan_finish(s, rec);
+	message_scan_finish(w, &t->scan, &t->msg);
 	dp_msg_data_end(w->arena, &t->msg);
-	rec->header_size = (uint32_t)t->header.size;
-	rec->flags |= facts->flags | t->scan.flags | smtp_session_flags(s->smtp);
+	rec->flags |= facts->flags | smtp_session_flags(s->smtp);
 	rec->data_done_ns = worker_realtime_ns(w);
 	fill_facts(s, rec);
 	return session_ask(s, DESC_SUBMIT); /* -> message_submitted(), now or later */

@@ -16,49 +16,32 @@
 #include <string.h>
 #include <sys/random.h>
 
-#include <rte_cycles.h>
 #include <rte_eal.h>
 #include <rte_ethdev.h>
 #include <rte_lcore.h>
 #include <rte_mbuf.h>
-#include <rte_mbuf_dyn.h>
 
-#include "dataplane/net/net_cksum.h"
-#include "dataplane/net/net_frag.h"
-#include "dataplane/tap/tap_decap.h"
 #include "dataplane/tap/tap_report.h"
 #include "dataplane/tap_dump.h"
+#include "dataplane/tap_feed.h"
+#include "dataplane/tap_packet.h"
 
 #define BURST       32
-#define MAX_QUEUES  64
-#define VIEWS       128  /* mbufs that a packet may be chained of */
 #define FRAGMENTS   1024 /* datagrams in reassembly */
-#define FRAGMENT_S  30 /* RFC 1122 3.3.2: 60 to 120 s is for hosts; a capture shows them at once */
-#define MBUFS       16384 /* that wait for an ACK; --rx-mbufs says more */
 #define MBUFS_SPARE 1024  /* beside them */
 #define EMPTY_TURNS 3     /* of a file, at its end */
 #define STATS_TURNS 1024
 
-struct queue {
-	uint16_t port, id;
-	uint16_t at, n; /* of m[]: the next, the end */
-	struct rte_mbuf *m[BURST];
-};
-
 static struct {
 	const struct args *args;
 	struct rte_mempool *pool;
-	struct net_frag frag;
+	struct tap_packet packet;
+	struct tap_feed feed;
 	struct tap_report *report;
 	struct tap *tap;
 	uint64_t counters[POSTERN_DP_COUNTER_COUNT];
 	uint64_t missed[NET_MAX_PORTS], no_mbuf[NET_MAX_PORTS];
-	struct queue queue[MAX_QUEUES];
-	unsigned int n_queues;
 	bool file[NET_MAX_PORTS]; /* a capture file, which ends */
-	int stamp;                /* of the mbuf: offset of its time; -1: none */
-	uint64_t stamp_flag;
-	uint64_t now_us;
 	volatile sig_atomic_t signalled;
 } d;
 
@@ -103,11 +86,11 @@ static void start_port(unsigned int i)
 	/* A capture that is spread over queues is read from all of them; a NIC needs no more than
 	 * one. */
 	n = d.file[i] ? info.max_rx_queues : 1;
-	if (d.n_queues + n > MAX_QUEUES)
-		die("port %u (%s): over %d receive queues", id, info.driver_name, MAX_QUEUES);
+	if (d.feed.n_queues + n > TAP_FEED_QUEUES)
+		die("port %u (%s): over %d receive queues", id, info.driver_name, TAP_FEED_QUEUES);
 	rc = rte_eth_dev_configure(id, n, 0, &conf);
 	for (uint16_t q = 0; !rc && q < n; q++) {
-		d.queue[d.n_queues++] = (struct queue){.port = id, .id = q};
+		tap_feed_add(&d.feed, id, q);
 		rc = rte_eth_rx_queue_setup(id, q, d.args->rx_desc ? d.args->rx_desc : 1024,
 					    (unsigned int)rte_eth_dev_socket_id(id), NULL, d.pool);
 	}
@@ -119,12 +102,8 @@ static void start_port(unsigned int i)
 	if (rc && rc != -ENOTSUP)
 		die("port %u (%s): promiscuous mode: %s", id, info.driver_name, strerror(-rc));
 	/* Its unit is the device's own, but for this driver. */
-	if (strcmp(info.driver_name, "net_pcap") == 0) {
-		int bit = rte_mbuf_dynflag_lookup(RTE_MBUF_DYNFLAG_RX_TIMESTAMP_NAME, NULL);
-
-		d.stamp = rte_mbuf_dynfield_lookup(RTE_MBUF_DYNFIELD_TIMESTAMP_NAME, NULL);
-		d.stamp_flag = bit < 0 ? 0 : 1ull << bit;
-	}
+	if (strcmp(info.driver_name, "net_pcap") == 0)
+		tap_feed_stamped(&d.feed);
 }
 
 /* What the driver and its hardware lost is what gaps from here on may be. */
@@ -146,191 +125,22 @@ static void look_at_stats(void)
 
 /* ---- packets ---- */
 
-static void hold(void *owner)
-{
-	rte_mbuf_refcnt_update(owner, 1);
-}
-
-static void drop(void *owner)
-{
-	rte_pktmbuf_free_seg(owner);
-}
-
-static void count(enum postern_counter c)
-{
-	d.counters[c]++;
-}
-
-static bool checksum_bad(const struct rte_mbuf *m, const struct net_head *h)
-{
-	uint32_t len = h->end - h->l4;
-
-	if (d.args->tap_no_checksums)
-		return false;
-	switch (m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) {
-	case RTE_MBUF_F_RX_L4_CKSUM_GOOD:
-	case RTE_MBUF_F_RX_L4_CKSUM_NONE:
-		return false;
-	case RTE_MBUF_F_RX_L4_CKSUM_BAD:
-		return true;
-	default:
-		return net_cksum_fold(net_cksum_pseudo(h->tuple.remote, h->tuple.local, h->ip6,
-						       NET_PROTO_TCP, len) +
-				      net_mbuf_sum(m, h->l4, len)) != 0xffff;
-	}
-}
-
-static void segment(struct rte_mbuf *m, const struct net_head *h, const uint8_t *head, bool bad)
-{
-	uint32_t off = h->l4 + h->tcp_header, left = h->end - off;
-	struct tap_view view[VIEWS];
-	struct tap_segment seg = {.tuple = &h->tuple,
-				  .header = head + h->l4,
-				  .header_len = h->tcp_header,
-				  .view = view,
-				  .payload_len = left,
-				  .time_us = d.now_us,
-				  .ttl = h->ttl,
-				  .bad_checksum = bad || checksum_bad(m, h)};
-	struct rte_mbuf *s = m;
-
-	for (; s && off >= s->data_len; s = s->next)
-		off -= s->data_len;
-	for (; s && left; s = s->next, off = 0) {
-		uint32_t k = s->data_len - off < left ? s->data_len - off : left;
-
-		if (!k)
-			continue;
-		view[seg.n_views++] =
-			(struct tap_view){rte_pktmbuf_mtod_offset(s, uint8_t *, off), k, s};
-		left -= k;
-	}
-	tap_input(d.tap, &seg);
-}
-
-/* What a tunnel carries, in place of the whole. False: none that is known. */
-static bool unwrap(struct rte_mbuf *m, const struct net_head *h)
-{
-	uint32_t left = h->end - h->l4, n = left < TAP_DECAP_HEAD ? left : TAP_DECAP_HEAD, off;
-	uint8_t scratch[TAP_DECAP_HEAD], *ether;
-	const uint8_t *p = rte_pktmbuf_read(m, h->l4, n, scratch);
-	struct tap_inner in;
-
-	if (!p || !tap_decap(p, n, h->proto, &in)) {
-		count(CNT_rx_drop_ip_proto);
-		return false;
-	}
-	/* A packet without a frame gets an Ethernet header where the outer headers were. */
-	off = h->l4 + in.off - (in.type ? NET_ETHER : 0);
-	ether = (uint8_t *)rte_pktmbuf_adj(m, (uint16_t)off);
-	if (!ether || m->data_len < NET_ETHER) {
-		count(CNT_rx_drop_chain);
-		return false;
-	}
-	if (in.type) {
-		memset(ether, 0, NET_ETHER - 2);
-		net_put16(ether + NET_ETHER - 2, in.type);
-	}
-	/* What the NIC said is said of the outer packet. */
-	m->ol_flags &= ~(RTE_MBUF_F_RX_IP_CKSUM_MASK | RTE_MBUF_F_RX_L4_CKSUM_MASK);
-	count(CNT_tap_tunnelled);
-	return true;
-}
-
-static bool fragment_wanted(const struct net_head *h)
-{
-	return h->fragment_proto == NET_PROTO_TCP || h->fragment_proto == NET_PROTO_GRE ||
-	       h->fragment_proto == NET_PROTO_UDP;
-}
-
-/* `whole`: it came out of reassembly. `tunnels` that it was in. Takes the mbuf. */
-static void packet(struct rte_mbuf *m, bool whole, unsigned int tunnels)
-{
-	uint8_t scratch[NET_HEAD_TAP];
-	uint32_t n = m->pkt_len < NET_HEAD_TAP ? m->pkt_len : NET_HEAD_TAP;
-	const uint8_t *head = rte_pktmbuf_read(m, 0, n, scratch);
-	struct net_head h;
-
-	if (m->nb_segs > VIEWS || !head) {
-		count(CNT_rx_drop_chain);
-	} else if (!net_parse_tap(head, n, m->pkt_len, !d.args->tap_no_checksums, &h)) {
-		count((enum postern_counter)h.drop);
-		/* The receiver drops it, and its flow is told that it was there. */
-		if (h.drop == CNT_rx_drop_ip_checksum &&
-		    net_parse_tap(head, n, m->pkt_len, false, &h) && h.kind == NET_KIND_TCP)
-			segment(m, &h, head, true);
-	} else if (h.kind == NET_KIND_TCP) {
-		segment(m, &h, head, false);
-	} else if (h.kind == NET_KIND_TUNNEL) {
-		if (tunnels == LIMIT_TAP_TUNNELS) {
-			count(CNT_rx_drop_ip_proto);
-		} else if (unwrap(m, &h)) {
-			packet(m, false, tunnels + 1);
-			return;
-		}
-	} else if (h.kind == NET_KIND_FRAGMENT && !whole && fragment_wanted(&h)) {
-		d.frag.now_us = d.now_us;
-		m = net_frag_add(&d.frag, m, &h);
-		if (m)
-			packet(m, true, tunnels);
-		return;
-	} else if (h.kind == NET_KIND_FRAGMENT && whole) {
-		count(CNT_rx_drop_fragment);
-	}
-	rte_pktmbuf_free(m);
-}
-
-static uint64_t time_of(const struct rte_mbuf *m)
-{
-	if (d.stamp >= 0 && d.stamp_flag && m->ol_flags & d.stamp_flag)
-		return *RTE_MBUF_DYNFIELD(m, d.stamp, rte_mbuf_timestamp_t *);
-	return rte_rdtsc() / (rte_get_tsc_hz() / 1000000);
-}
-
-static void take(struct queue *q)
-{
-	struct rte_mbuf *m = q->m[q->at++];
-	uint64_t us = time_of(m);
-
-	if (us > d.now_us)
-		d.now_us = us;
-	d.counters[CNT_rx_packets]++;
-	d.counters[CNT_tap_packets]++;
-	d.counters[CNT_rx_bytes] += m->pkt_len;
-	packet(m, false, 0);
-}
-
-/* True: it has a packet. */
-static bool fill(struct queue *q)
-{
-	if (q->at < q->n)
-		return true;
-	q->at = 0;
-	q->n = rte_eth_rx_burst(q->port, q->id, q->m, BURST);
-	return q->n != 0;
-}
-
-/* Files that show one feed, a direction each, are read by the time of their packets. */
 static unsigned int poll_ports(void)
 {
-	unsigned int total = 0;
+	unsigned int n = 0;
+	struct rte_mbuf *m;
+	uint64_t us;
 
-	for (unsigned int k = 0; k < BURST; k++) {
-		struct queue *first = NULL;
-
-		for (unsigned int i = 0; i < d.n_queues; i++) {
-			struct queue *q = &d.queue[i];
-
-			if (fill(q) &&
-			    (!first || time_of(q->m[q->at]) < time_of(first->m[first->at])))
-				first = q;
-		}
-		if (!first)
-			break;
-		take(first);
-		total++;
+	while (n < BURST && (m = tap_feed_next(&d.feed, &us))) {
+		if (us > d.packet.now_us)
+			d.packet.now_us = us;
+		d.counters[CNT_rx_packets]++;
+		d.counters[CNT_tap_packets]++;
+		d.counters[CNT_rx_bytes] += m->pkt_len;
+		tap_packet_input(&d.packet, m);
+		n++;
 	}
-	return total;
+	return n;
 }
 
 /* ---- start and end ---- */
@@ -344,8 +154,8 @@ static void make_report(uint32_t mbufs)
 			  .n_ports = d.args->n_tap_ports,
 			  .midstream = d.args->tap_midstream},
 		.sessions = d.args->max_sessions,
-		.hold = hold,
-		.drop = drop,
+		.hold = tap_packet_hold,
+		.drop = tap_packet_drop,
 		.counters = d.counters,
 		.out = stdout,
 	};
@@ -357,15 +167,16 @@ static void make_report(uint32_t mbufs)
 	if (!d.report)
 		die("no memory for %u sessions: lower --max-sessions", d.args->max_sessions);
 	d.tap = tap_report_tap(d.report);
+	d.packet.tap = d.tap;
 }
 
 static void start(void)
 {
-	uint32_t mbufs = d.args->rx_mbufs > MBUFS ? d.args->rx_mbufs : MBUFS;
+	uint32_t mbufs = d.args->rx_mbufs > DEFAULT_TAP_MBUFS ? d.args->rx_mbufs : DEFAULT_TAP_MBUFS;
 	uint32_t n = mbufs + MBUFS_SPARE;
 	struct sigaction act = {.sa_handler = on_signal};
 
-	n += d.args->n_ports * 1024 + MAX_QUEUES * BURST;
+	n += d.args->n_ports * 1024 + TAP_FEED_QUEUES * TAP_FEED_BURST;
 	d.pool = rte_pktmbuf_pool_create("tap", n, 0, 0,
 					 (uint16_t)(RTE_PKTMBUF_HEADROOM + d.args->mbuf_size),
 					 SOCKET_ID_ANY);
@@ -373,12 +184,11 @@ static void start(void)
 		die("no memory for %u packet buffers: give EAL more (-m, huge pages) or lower "
 		    "--rx-mbufs",
 		    n);
-	d.stamp = -1;
-	d.frag.counters = d.counters;
-	d.frag.table = rte_ip_frag_table_create(FRAGMENTS, 4, FRAGMENTS, FRAGMENT_S * 1000000ull,
-						SOCKET_ID_ANY);
-	if (!d.frag.table)
+	tap_feed_init(&d.feed);
+	if (tap_packet_init(&d.packet, d.counters, FRAGMENTS, SOCKET_ID_ANY))
 		die("no memory for fragments");
+	d.packet.low = MBUFS_SPARE / 2;
+	d.packet.ignore_checksums = d.args->tap_no_checksums;
 	make_report(mbufs);
 	for (unsigned int i = 0; i < d.args->n_ports; i++)
 		start_port(i);
@@ -396,16 +206,13 @@ static bool all_files(void)
 
 static void stop(void)
 {
-	for (unsigned int i = 0; i < d.n_queues; i++)
-		while (d.queue[i].at < d.queue[i].n)
-			rte_pktmbuf_free(d.queue[i].m[d.queue[i].at++]);
+	tap_feed_free(&d.feed);
 	for (unsigned int i = 0; i < d.args->n_ports; i++) {
 		rte_eth_dev_stop(d.args->port[i].port_id);
 		rte_eth_dev_close(d.args->port[i].port_id);
 	}
 	tap_report_free(d.report);
-	rte_ip_frag_free_death_row(&d.frag.death, 0);
-	rte_ip_frag_table_destroy(d.frag.table);
+	tap_packet_free(&d.packet);
 	rte_mempool_free(d.pool);
 	rte_eal_cleanup();
 }
@@ -422,8 +229,8 @@ int tap_dump(const struct args *args)
 		empty = poll_ports() ? 0 : empty + 1;
 		if (turn % STATS_TURNS == 0 || empty == 1) {
 			look_at_stats();
-			net_frag_expire(&d.frag);
-			tap_advance(d.tap, d.now_us);
+			tap_packet_expire(&d.packet);
+			tap_advance(d.tap, d.packet.now_us);
 		}
 	}
 	look_at_stats();

@@ -11,6 +11,8 @@
 #include <rte_cycles.h>
 #include <rte_pause.h>
 
+#include "dataplane/tap_session.h"
+#include "dataplane/tap_worker.h"
 #include "dataplane/worker.h"
 #include "postern/limits.h"
 
@@ -78,6 +80,8 @@ static void pick_up_generation(struct worker *w)
 		dp_worker_set_share(w->arena,
 				    g->config.arena_share ? g->config.arena_share : DEFAULT_ARENA_SHARE,
 				    g->config.max_message, g->config.arena_share_mode);
+		if (w->tap)
+			tap_worker_set_config(w->tap, &g->config);
 		smtp_server_set_config(w->smtp, g->worker[w->opt.index].smtp);
 		w->used[w->n_used].generation = g;
 		w->used[w->n_used++].scanning = 0;
@@ -140,6 +144,8 @@ static void timers(struct worker *w)
 		if (tcp_advance(w->tcp, w->now_us))
 			w->next_tick_us = w->now_us; /* the rest in the next turn, when this has left */
 		net_tick(w->net, w->now_us);
+		if (w->tap)
+			tap_worker_advance(w->tap);
 		pick_up_generation(w);
 	}
 	if (w->now_us >= w->next_sweep_us) {
@@ -168,6 +174,15 @@ static void idle(struct worker *w)
 	worker_count(w, CNT_idle_sleeps);
 }
 
+/* Behind the slots of sessions lies one that all that is watched shares. */
+static bool verdict(void *arg, const struct dp_verdict *v)
+{
+	const struct worker *w = arg;
+
+	return v->head.session == w->opt.max_sessions ? tap_session_verdict(v)
+						      : session_verdict(arg, v);
+}
+
 static unsigned int turn(struct worker *w)
 {
 	unsigned int work = 0;
@@ -175,9 +190,11 @@ static unsigned int turn(struct worker *w)
 	set_clock(w);
 	for (unsigned int i = 0; i < w->n_queues; i++)
 		work += net_rx(w->net, w->queue[i].port, w->queue[i].queue);
+	if (w->tap)
+		work += tap_worker_poll(w->tap);
 	work += net_steer_poll(w->net);
 	/* Verdicts first, then what became of control: a verdict that is in the ring counts. */
-	work += dp_rings_poll(w->rings, VERDICT_BURST, session_verdict, w);
+	work += dp_rings_poll(w->rings, VERDICT_BURST, verdict, w);
 	follow_epoch(w);
 	work += session_tls_poll(w);
 	session_control_lost(w);

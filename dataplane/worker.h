@@ -9,7 +9,7 @@
  * worker.c is the loop; session.c carries one connection between tcp/, smtp/, scan/ and the handoff,
  * with session_ask.c (questions to control), session_time.c (deadlines), session_tls.c (STARTTLS) and
  * session_table.c (memory);
- * message.c is its transaction; evict.c makes room when sessions run out; outbox.c keeps descriptors
+ * message.c is its transaction, message_scan.c its scan; tap_worker.c are tap ports; evict.c makes room when sessions run out; outbox.c keeps descriptors
  * in order while a ring is full.
  *
  * A million sessions may be open, nearly all of them idle. So nothing here walks over all sessions,
@@ -21,11 +21,10 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-#include "dataplane/content/header_end.h"
 #include "dataplane/generation.h"
 #include "dataplane/handoff/handoff_dp.h"
+#include "dataplane/message_scan.h"
 #include "dataplane/net/net.h"
-#include "dataplane/scan/scan_views.h"
 #include "dataplane/smtp/smtp.h"
 #include "dataplane/tcp/tcp.h"
 #include "dataplane/tls/tls.h"
@@ -35,6 +34,7 @@
 #define SESSION_REPLIES 4 /* final replies whose ACK is awaited; a client has one, rarely two */
 #define SESSION_NONE UINT32_MAX
 
+struct tap_worker;
 struct worker;
 
 /* A final reply on its way to the client's TCP. From a pool of the worker: few are, at any time. */
@@ -54,12 +54,7 @@ struct session_reply {
 struct transaction {
 	struct session *session;
 	struct dp_msg msg;
-	struct content_header_end header;
-	struct generation *generation; /* that scans this message; counted in worker.used */
-	bool scans;                  /* it has rules */
-	struct scan_large *large;    /* a message over one chunk */
-	uint32_t scanned;            /* chunks given to it */
-	struct scan_outcome scan;
+	struct message_scan scan;
 	uint32_t rcpt;               /* index of the recipient asked for last */
 	bool held;                   /* in worker.held: DATA waits for room */
 	uint64_t held_ms;            /* since when */
@@ -173,6 +168,7 @@ struct worker {
 
 	struct session *session;     /* max_sessions */
 	struct smtp_client *via;     /* the same: session_via.c */
+	struct tap_worker *tap;      /* NULL: nothing is watched */
 	struct tls_worker *tls;      /* NULL: no TLS */
 	struct session_tls *stls;    /* max_tls */
 	uint32_t stls_fresh, stls_free; /* stls_free: index + 1 */

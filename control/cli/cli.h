@@ -26,6 +26,9 @@ void print_json(const json_t *v);
  * draw on the operator's terminal is '?'. */
 const char *show_text(const json_t *object, const char *member);
 
+/* Any text, as show_text() has it. */
+const char *show_plain(const char *text);
+
 /* "compiling: 1200 of 2570 patterns, 3 s"; false: no reload is under way. reload: of show status. */
 bool show_progress(const json_t *reload, char *buf, size_t cap);
 
@@ -35,6 +38,8 @@ int cmd_explain(const struct cli *cli, int argc, char **argv);
 int cmd_simulate(const struct cli *cli, int argc, char **argv);
 int cmd_keys(const struct cli *cli, int argc, char **argv); /* argv[0]: "keys" */
 int cmd_config_check(const struct cli *cli, int argc, char **argv);
+int cmd_config_diff(const struct cli *cli, int argc, char **argv);
+int cmd_config_help(const struct cli *cli, int argc, char **argv);
 int cmd_quarantine(const struct cli *cli, int argc, char **argv);
 int cmd_show_rules(const struct cli *cli, int argc, char **argv);
 int cmd_rules_check(const struct cli *cli, int argc, char **argv); /* argv[0]: "check" */

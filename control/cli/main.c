@@ -7,8 +7,6 @@
 #include <string.h>
 
 #include "control/cli/cli.h"
-#include "control/rules/rules.h"
-#include "control/snapshot.h"
 
 static const char usage_text[] =
 	"usage: posternctl [--socket PATH] [--json] COMMAND\n"
@@ -26,7 +24,10 @@ static const char usage_text[] =
 	"  quarantine show|delete ID                what is held back\n"
 	"  quarantine release ID [ADDR]...          to its next hop after all\n"
 	"  drain | undrain                          421 to new connections, or no more\n"
+	"  show config                              what is in force, key by key\n"
+	"  config help [KEY]...                     every key: type, bounds, default, meaning\n"
 	"  config check [FILE]                      errors with file, line and key\n"
+	"  config diff [FILE]                       what FILE would change, and what needs a restart\n"
 	"  config reload                            take the configuration over, or say why not\n"
 	"  rules check [--explain] [--cache DIRECTORY] [--score-set N] FILE...\n"
 	"                                           what is wrong or not supported, and the plan\n"
@@ -127,61 +128,6 @@ static int trace(const struct cli *cli, int argc, char **argv)
 	return ask(cli, "trace", req);
 }
 
-/* What is taken, and should be known. */
-static json_t *warnings(const struct config *c)
-{
-	json_t *a = json_array();
-	char text[400];
-
-	for (size_t i = 0; i < c->n_inlines; i++) {
-		const struct config_inline *s = &c->inlined[i];
-
-		if (s->mode != INLINE_TERMINATE || s->tls)
-			continue;
-		snprintf(text, sizeof(text), "inline.server.%s: STARTTLS is not offered: senders that demand "
-			 "it of %s (MTA-STS, DANE) do not deliver", s->name, config_inline_hostname(c, s));
-		json_array_append_new(a, json_string(text));
-	}
-	return a;
-}
-
-int cmd_config_check(const struct cli *cli, int argc, char **argv)
-{
-	const char *path = argc ? argv[0] : "/etc/postern/postern.conf";
-	struct snapshot_report r;
-	struct snapshot *s = NULL;
-	json_t *errors = json_array(), *warned, *w;
-	int rc = snapshot_load(path, 1, &s, &r);
-	size_t at;
-
-	for (size_t i = 0; i < r.n_errors && i < SNAPSHOT_ERRORS; i++) {
-		const struct config_error *e = &r.error[i];
-
-		if (!cli->json)
-			printf("%s:%u: %s%s%s\n", e->file, e->line, e->key, e->key[0] ? ": " : "", e->reason);
-		json_array_append_new(errors, json_pack("{s:s, s:i, s:s, s:s}", "file", e->file, "line",
-							(int)e->line, "key", e->key, "reason", e->reason));
-	}
-	warned = rc ? json_array() : warnings(s->config);
-	json_array_foreach(warned, at, w)
-		if (!cli->json)
-			printf("%s: warning: %s\n", path, json_string_value(w));
-	if (cli->json) {
-		json_t *o = json_pack("{s:b, s:O, s:O, s:I, s:I}", "ok", !rc, "errors", errors, "warnings",
-				      warned, "rules", (json_int_t)(s ? rules_count(s->rules) : 0), "rules_unsupported",
-				      (json_int_t)r.unsupported);
-		print_json(o);
-		json_decref(o);
-	} else if (!rc) {
-		printf("%s: ok: %zu route(s), %zu listener(s), %zu rule(s), %zu not supported\n", path,
-		       s->config->n_routes, s->config->n_listeners, rules_count(s->rules), r.unsupported);
-	}
-	json_decref(errors);
-	json_decref(warned);
-	snapshot_unref(s);
-	return rc ? CLI_FINDING : CLI_OK;
-}
-
 static bool is(int argc, char **argv, const char *a, const char *b)
 {
 	return argc >= 1 && !strcmp(argv[0], a) && (!b || (argc >= 2 && !strcmp(argv[1], b)));
@@ -212,7 +158,7 @@ static int breaker(const struct cli *cli, int argc, char **argv)
 
 static int show(const struct cli *cli, int argc, char **argv)
 {
-	static const char *const what[] = {"status", "workers", "sessions", "routes", "stats", "drops"};
+	static const char *const what[] = {"status", "workers", "sessions", "routes", "stats", "drops", "config"};
 	json_t *req = json_object();
 	char command[32];
 
@@ -220,7 +166,7 @@ static int show(const struct cli *cli, int argc, char **argv)
 		json_object_set_new(req, "all", json_true());
 	else if (argc != 1) {
 		json_decref(req);
-		return usage("show status, workers, sessions, sources, routes, rules, stats or drops");
+		return usage("show status, workers, sessions, sources, routes, rules, config, stats or drops");
 	}
 	for (size_t i = 0; i < sizeof(what) / sizeof(what[0]); i++)
 		if (!strcmp(argv[0], what[i])) {
@@ -228,7 +174,7 @@ static int show(const struct cli *cli, int argc, char **argv)
 			return ask(cli, command, req);
 		}
 	json_decref(req);
-	return usage("show status, workers, sessions, sources, routes, rules, stats or drops");
+	return usage("show status, workers, sessions, sources, routes, rules, config, stats or drops");
 }
 
 int main(int argc, char **argv)
@@ -259,6 +205,10 @@ int main(int argc, char **argv)
 		return ask(&cli, a[0], json_object());
 	if (is(n, a, "config", "check") && n <= 3)
 		return cmd_config_check(&cli, n - 2, a + 2);
+	if (is(n, a, "config", "diff") && n <= 3)
+		return cmd_config_diff(&cli, n - 2, a + 2);
+	if (is(n, a, "config", "help"))
+		return cmd_config_help(&cli, n - 2, a + 2);
 	if (is(n, a, "config", "reload") && n == 2)
 		return ask(&cli, "config reload", json_object());
 	if (is(n, a, "rules", "check"))

@@ -39,11 +39,11 @@ void print_json(const json_t *v)
 }
 
 /* Controls and deceptive code points are '?': a sender's address must not draw on the terminal. */
-const char *show_text(const json_t *o, const char *name)
+const char *show_plain(const char *text)
 {
 	static char ring[16][1024];
 	static unsigned int next;
-	struct str t = str_c(json_string_value(json_object_get(o, name)));
+	struct str t = str_c(text);
 	char *out = ring[next++ % 16];
 	size_t len = 0;
 
@@ -61,6 +61,11 @@ const char *show_text(const json_t *o, const char *name)
 	}
 	out[len] = '\0';
 	return out;
+}
+
+const char *show_text(const json_t *o, const char *name)
+{
+	return show_plain(json_string_value(json_object_get(o, name)));
 }
 
 static const char *s(const json_t *o, const char *name)
@@ -381,6 +386,29 @@ static void trace_peer(const json_t *v, const json_t *judged)
 	trace_path(json_object_get(judged, "origin"));
 }
 
+/* What was only watched may lack it. */
+static const char *seen(const json_t *v, const char *member)
+{
+	return json_is_null(json_object_get(v, member)) ? "?" : s(v, member);
+}
+
+/* On a tap port: what its server said, and what speaks against believing all of it. */
+static void observed(const json_t *v)
+{
+	const json_t *odd;
+	size_t i;
+
+	printf("\n  %s of %s:%lld, which %s%s%s", s(v, "mode"), s(v, "server"), n(v, "server_port"),
+	       *s(v, "server_reply") ? "answered \"" : "was not heard to answer", s(v, "server_reply"),
+	       *s(v, "server_reply") ? "\"" : "");
+	if (*s(v, "incomplete"))
+		printf("; incomplete: %s", s(v, "incomplete"));
+	if (*s(v, "unjudged"))
+		printf("; not judged: %s", s(v, "unjudged"));
+	json_array_foreach(json_object_get(v, "anomalies"), i, odd)
+		printf("%s%s", i ? ", " : "; odd: ", json_string_value(odd));
+}
+
 static void trace(const json_t *a)
 {
 	const json_t *v;
@@ -393,10 +421,13 @@ static void trace(const json_t *a)
 			continue;
 		}
 		printf("%s  %s  %s\n", s(v, "time"), s(v, "trace_id"), s(v, "outcome"));
-		printf("  from <%s> to <%s>, %lld octets, Message-ID %s\n", s(v, "mail_from"), s(v, "rcpt"),
+		printf("  from <%s> to <%s>, %lld octets, Message-ID %s\n", seen(v, "mail_from"), seen(v, "rcpt"),
 		       n(v, "size"), *s(v, "message_id") ? s(v, "message_id") : "none");
 		trace_peer(v, json_object_get(v, "judged"));
-		printf("\n  answered \"%s\"", s(v, "reply"));
+		if (*s(v, "mode"))
+			observed(v);
+		else
+			printf("\n  answered \"%s\"", s(v, "reply"));
 		if (*s(v, "next_hop"))
 			printf("; %s said \"%s\" (%s)", s(v, "next_hop"), s(v, "next_hop_reply"), s(v, "stage"));
 		printf("\n\n");
@@ -415,8 +446,24 @@ static void reload(const json_t *a)
 	if (json_is_true(json_object_get(a, "ok")))
 		printf("configuration %lld in force%s%s\n", n(a, "generation"), *s(a, "note") ? ": " : "",
 		       s(a, "note"));
-	else
-		printf("configuration %lld stays in force\n", n(a, "generation"));
+	json_array_foreach(json_object_get(a, "restart"), i, v)
+		printf("%s takes effect after a restart of control\n", show_plain(json_string_value(v)));
+	if (json_is_true(json_object_get(a, "ok")))
+		return;
+	printf("configuration %lld stays in force\n", n(a, "generation"));
+}
+
+static void config(const json_t *a)
+{
+	const json_t *v;
+	size_t i;
+
+	printf("# %s, configuration %lld\n", s(a, "file"), n(a, "generation"));
+	json_array_foreach(json_object_get(a, "settings"), i, v)
+		printf("%s = %s\n", s(v, "key"), *s(v, "digest") ? "(not shown)" : s(v, "value"));
+	json_array_foreach(json_object_get(a, "restart"), i, v)
+		printf("# %s of the file takes effect after a restart of control\n",
+		       show_plain(json_string_value(v)));
 }
 
 void show_answer(const char *command, const json_t *answer)
@@ -444,6 +491,8 @@ void show_answer(const char *command, const json_t *answer)
 		trace(answer);
 	else if (!strcmp(command, "config reload"))
 		reload(answer);
+	else if (!strcmp(command, "show config"))
+		config(answer);
 	else
 		print_json(answer);
 }

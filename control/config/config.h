@@ -3,12 +3,13 @@
 #pragma once
 
 /*
- * The one configuration file, checked, as an immutable snapshot. Everything that runs holds a
+ * The one configuration file, with those that it includes, checked, as an immutable snapshot. Everything that runs holds a
  * reference to the snapshot that it started with; a reload makes a new one or none at all.
  *
  * The syntax is the plain part of the "universal configuration language" (postern.conf(5)), read by
- * a parser of our own that knows the line of every value. An unknown key, a wrong type, a value out of bounds or a contradiction is an
- * error that names file, line, key and what was expected; nothing is guessed.
+ * a parser of our own that knows file and line of every value. Keys, their types, bounds and defaults
+ * stand in one table (keys.h). An unknown key, a wrong type, a value out of bounds or a contradiction is
+ * an error that names file, line, key and what was expected; nothing is guessed.
  */
 
 #include <stdbool.h>
@@ -76,7 +77,7 @@ struct config_certificate {
 struct config_tls {
 	struct config_certificate *certificate;
 	size_t n_certificates;     /* 0: STARTTLS is not offered */
-	uint16_t min_version;      /* 0x0303, 0x0304; 0: the default, 1.2 */
+	uint16_t min_version;      /* 0x0303, 0x0304; 0 where no file was read: 1.2 */
 	struct str ciphers;        /* n == 0: built-in list */
 	struct str client_ca;      /* PEM; n != 0: clients are asked for a certificate, as they are
 	                              where a relay is known by a fingerprint */
@@ -121,7 +122,7 @@ struct config_route_tls {
 	size_t n_names;
 	char *sni;                 /* NULL: the host's name */
 	struct str ca;             /* PEM; n == 0: the system's */
-	uint16_t min_version;      /* 0x0303, 0x0304; 0: the default, 1.2 */
+	uint16_t min_version;      /* 0x0303, 0x0304; 0 where no file was read: 1.2 */
 	struct config_certificate certificate; /* ours, shown when asked for; chain.n == 0: none */
 	uint8_t id[32];            /* digest of all of the above: what has another id shares neither
 	                              connections nor sessions */
@@ -280,6 +281,8 @@ struct config_set;
 #define CONFIG_SKIP_GREYLIST (1u << 3)
 #define CONFIG_SKIP_RULES (1u << 4)    /* actions of rules */
 #define CONFIG_SKIP_DMARC (1u << 5)
+#define CONFIG_SKIP_DEFAULT                                                                        \
+	(CONFIG_SKIP_SCORE | CONFIG_SKIP_DNSBL | CONFIG_SKIP_CHECKS | CONFIG_SKIP_GREYLIST)
 #define CONFIG_SKIP_WORDS "score", "dnsbl", "checks", "greylist", "rules", "dmarc"
 
 /* Whose mail is let in and whose is not, whatever else is found; NULL, n == 0: nobody is listed. */
@@ -364,6 +367,14 @@ struct config_quarantine {
 	unsigned int max_age_s;    /* older ones are deleted */
 };
 
+/* Of tap ports; what the dataplane must know of them is in struct handoff_config. */
+struct config_tap {
+	bool midstream, ignore_checksums;
+	char *journal_route_name;  /* NULL: no copies are sent */
+	const struct config_route *journal_route; /* set with it */
+	char *journal_mailbox;     /* address that they go to; NULL: the recipients */
+};
+
 struct config_private;
 
 struct config {
@@ -417,6 +428,7 @@ struct config {
 	size_t n_attachments;
 	struct config_policy policy;
 	struct config_quarantine quarantine;
+	struct config_tap tap;
 	struct admission_rules sources;
 	/* extra codes and texts by which a next hop refuses the relay, not the message */
 	char **relay_fault_code;   /* "5.7.51", "5.7.606-649", "530" */
@@ -499,16 +511,3 @@ bool config_arc_is_ours(const struct config *c, const char *domain, const char *
  * given to config_tls_forget(): it holds private keys. 0 or -ENOMEM. */
 int config_tls_pack(const struct config *c, void **out, size_t *len);
 void config_tls_forget(void *packed, size_t len);
-
-/* Bits of what differs and a running daemon cannot take over. */
-#define CONFIG_RESTART_SOCKETS (1u << 0)  /* dataplane or api socket */
-#define CONFIG_RESTART_LOOPS (1u << 1)
-#define CONFIG_RESTART_DNS (1u << 2)
-#define CONFIG_RESTART_SPF (1u << 3)
-#define CONFIG_RESTART_TRACE (1u << 4)
-#define CONFIG_RESTART_QUARANTINE (1u << 5) /* its directory */
-#define CONFIG_RESTART_INDOUBT (1u << 6)
-#define CONFIG_RESTART_STATE (1u << 7)
-#define CONFIG_RESTART_GREYLIST (1u << 8)   /* its file */
-#define CONFIG_RESTART_TRANSPARENT (1u << 9) /* the capability for it was given up */
-unsigned int config_restart_needed(const struct config *running, const struct config *next);

@@ -26,7 +26,7 @@ static bool open_source(struct config_reader *r, const struct config_node *n,
 
 	*s = (struct source){.room = n->n};
 	if (n->kind == NODE_ARRAY)
-		return config_strings(r, n, 0, LIMIT_LIST);
+		return config_strings(r, n, 0, LIMIT_CONFIG_LIST);
 	if (n->kind != NODE_STRING) {
 		config_fail(r->c, n, NULL,
 			    "expected [\"an array\"] or the path of a file, found %s",
@@ -251,8 +251,7 @@ void read_access_skips(struct config_reader *r, const struct config_node *n,
 	static const char *const word[] = {CONFIG_SKIP_WORDS, NULL};
 	unsigned int bits = 0;
 
-	(void)k;
-	if (!config_strings(r, n, 0, sizeof(word) / sizeof(word[0])))
+	if (!config_list(r, n, k))
 		return;
 	for (const struct config_node *e = n->first; e; e = e->next) {
 		unsigned int i = 0;

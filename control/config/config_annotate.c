@@ -73,8 +73,7 @@ void read_foreign_headers(struct config_reader *r, const struct config_node *n,
 {
 	struct config *c = field;
 
-	(void)k;
-	if (!config_strings(r, n, 0, LIMIT_FOREIGN_TRUST_HEADERS))
+	if (!config_list(r, n, k))
 		return;
 	c->foreign_trust_header = config_alloc(r->mem, (n->n + 1) * sizeof(struct str));
 	for (const struct config_node *e = n->first; e && c->foreign_trust_header; e = e->next) {

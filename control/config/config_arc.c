@@ -148,14 +148,13 @@ static void read_key_text(struct config_reader *r, const struct config_node *n,
 	size_t len = 0, at = 0;
 	char *pem;
 
-	(void)k;
-	if (r->c->readable) {
+	if (n->source && n->source->readable) {
 		config_fail(r->c, n, NULL,
 			    "a key stands here, and others may read or write this file: "
 			    "take their permission away (chmod 0640)");
 		return;
 	}
-	if (!config_strings(r, n, 1, LIMIT_ARC_PEM_LINES))
+	if (!config_list(r, n, k))
 		return;
 	for (const struct config_node *e = n->first; e; e = e->next)
 		len += strlen(e->text) + 1;
@@ -177,13 +176,13 @@ static const struct config_key key_keys[] = {
 	{"active-until", read_until, CONFIG_FIELD(struct config_arc_key, active_until)},
 };
 
+const struct config_binding config_of_arc_key = CONFIG_BINDING("arc.key", key_keys);
+
 static void check_key(struct config_reader *r, const struct config_node *n,
 		      const struct config_arc_key *k)
 {
 	bool file = config_child(n, "file"), pem = config_child(n, "pem");
 
-	config_required(r, n, "domain", "d= of the seals");
-	config_required(r, n, "selector", "s=, under which the public key is published");
 	if (file && pem)
 		config_fail(r->c, n, "pem", "the key is in file already");
 	else if (!file && !pem)
@@ -216,22 +215,22 @@ static void read_arc_keys(struct config_reader *r, const struct config_node *n,
 		arc->n_keys++; /* also if it is bad: what it holds is freed by this count */
 		key->name = config_dup(r->mem, str_c(e->key));
 		key->active_until = INT64_MAX;
-		config_read_section(r, e, key_keys, sizeof(key_keys) / sizeof(key_keys[0]), key);
+		config_read_section(r, e, &config_of_arc_key, key);
 		check_key(r, e, key);
 	}
 }
 
 static const struct config_key arc_keys[] = {
-	{"key", read_arc_keys, 0, 0, .named = true},
+	{"key", read_arc_keys, 0, 0},
 };
+
+const struct config_binding config_of_arc = CONFIG_BINDING("arc", arc_keys);
 
 void read_arc(struct config_reader *r, const struct config_node *n, const struct config_key *k,
 	      void *field)
 {
 	(void)k;
-	config_read_section(r, n, arc_keys, sizeof(arc_keys) / sizeof(arc_keys[0]), field);
-	config_required(r, n, "key",
-			"at least one key \"NAME\" { domain = ... selector = ... file = ... }");
+	config_read_section(r, n, &config_of_arc, field);
 }
 
 /* ---- keys of a route ------------------------------------------------------------------------- */
@@ -380,9 +379,8 @@ void config_check_arc(struct config_reader *r, const struct config_node *root)
 void read_arc_names(struct config_reader *r, const struct config_node *n,
 		    const struct config_key *k, void *field)
 {
-	(void)k;
 	(void)field;
-	config_strings(r, n, 1, LIMIT_ARC_KEYS); /* the keys may stand further below */
+	config_list(r, n, k); /* the keys may stand further below */
 }
 
 /* ---- for those who seal ---------------------------------------------------------------------- */

@@ -87,8 +87,10 @@ static void read_max_age(struct config_reader *r, const struct config_node *n,
 static const struct config_key chain_keys[] = {
 	{"key", read_key, 0, 0},
 	{"key-file", read_key_file, 0, 0},
-	{"max-age", read_max_age, 0, sizeof(unsigned int), 10, LIMIT_CHAIN_AGE_S},
+	{"max-age", read_max_age, 0, sizeof(unsigned int)},
 };
+
+const struct config_binding config_of_chain = CONFIG_BINDING("chain", chain_keys);
 
 void read_chains(struct config_reader *r, const struct config_node *n, const struct config_key *k,
 		 void *field)
@@ -107,9 +109,9 @@ void read_chains(struct config_reader *r, const struct config_node *n, const str
 		if (!config_is_section(r, e) || !config_section_name(r, e))
 			continue;
 		c->n_chains++;
-		*read.key = (struct chain_key){.name = config_dup(r->mem, str_c(e->key)),
-					       .max_age_s = DEFAULT_CHAIN_AGE_S};
-		config_read_section(r, e, chain_keys, sizeof(chain_keys) / sizeof(chain_keys[0]), &read);
+		*read.key = (struct chain_key){.name = config_dup(r->mem, str_c(e->key))};
+		config_read_defaults(r, &config_of_chain, &read);
+		config_read_section(r, e, &config_of_chain, &read);
 		if (!read.given)
 			config_fail(r->c, e, "key", "missing: the key, as key or key-file");
 	}

@@ -61,8 +61,7 @@ static void read_fault_codes(struct config_reader *r, const struct config_node *
 {
 	struct config *c = field;
 
-	(void)k;
-	if (!config_strings(r, n, 0, 1000))
+	if (!config_list(r, n, k))
 		return;
 	c->relay_fault_code = config_alloc(r->mem, (n->n + 1) * sizeof(char *));
 	for (const struct config_node *e = n->first; e && c->relay_fault_code; e = e->next) {
@@ -99,8 +98,7 @@ static void read_forwarders(struct config_reader *r, const struct config_node *n
 	struct dns_options *dns = field;
 	const char **list;
 
-	(void)k;
-	if (!config_strings(r, n, 0, 64))
+	if (!config_list(r, n, k))
 		return;
 	dns->forwarder = list = config_alloc(r->mem, (n->n + 1) * sizeof(*list));
 	for (const struct config_node *e = n->first; e && list; e = e->next)
@@ -129,7 +127,7 @@ static void read_zone_files(struct config_reader *r, const struct config_node *n
 	struct dns_options *dns = field;
 	const char **list;
 
-	if (!config_strings(r, n, 0, 1000))
+	if (!config_list(r, n, k))
 		return;
 	dns->zone_file = list = config_alloc(r->mem, (n->n + 1) * sizeof(*list));
 	for (const struct config_node *e = n->first; e && list; e = e->next)
@@ -146,11 +144,13 @@ static void read_anchor(struct config_reader *r, const struct config_node *n,
 
 static const struct config_key dns_keys[] = {
 	{"forwarders", read_forwarders, 0, 0},
-	{"stub", read_stubs, 0, 0, .named = true},
+	{"stub", read_stubs, 0, 0},
 	{"zone-files", read_zone_files, 0, 0},
 	{"trust-anchor-file", read_anchor, CONFIG_FIELD(struct dns_options, trust_anchor_file)},
-	{"timeout", read_millis, CONFIG_INT(struct dns_options, timeout_ms), 0.1, 60},
+	{"timeout", CONFIG_TAKE(struct dns_options, timeout_ms)},
 };
+
+static const struct config_binding of_dns = CONFIG_BINDING("dns", dns_keys);
 
 static void read_dns(struct config_reader *r, const struct config_node *n,
 		     const struct config_key *k, void *field)
@@ -158,7 +158,7 @@ static void read_dns(struct config_reader *r, const struct config_node *n,
 	struct dns_options *dns = field;
 
 	(void)k;
-	config_read_section(r, n, dns_keys, N_KEYS(dns_keys), dns);
+	config_read_section(r, n, &of_dns, dns);
 	if (dns->n_zone_files && (dns->n_forwarders || dns->n_stubs))
 		config_fail(r->c, config_child(n, "zone-files"), NULL, "with zone-files nothing is "
 			    "asked over the network: forwarders and stub contradict it");
@@ -209,8 +209,7 @@ static void read_rules_files(struct config_reader *r, const struct config_node *
 	struct config *c = field;
 	size_t cap = LIMIT_RULES_FILES;
 
-	(void)k;
-	if (!config_strings(r, n, 0, LIMIT_RULES_FILES))
+	if (!config_list(r, n, k))
 		return;
 	c->rules_file = config_alloc(r->mem, cap * sizeof(char *));
 	for (const struct config_node *e = n->first; e && c->rules_file; e = e->next)
@@ -219,57 +218,48 @@ static void read_rules_files(struct config_reader *r, const struct config_node *
 
 static const struct config_key rules_keys[] = {
 	{"files", read_rules_files, 0, 0},
-	{"cache", read_path, CONFIG_FIELD(struct config, rules_cache)},
-	{"cache-size", read_size, CONFIG_INT(struct config, rules_cache_size), LIMIT_RULES_CACHE_MIN,
-	 LIMIT_RULES_CACHE},
-	{"score-set", read_count, CONFIG_INT(struct config, rules_score_set), 0, 3},
-	{"compile-time", read_seconds, CONFIG_INT(struct config, rules_compile_time_s), 1,
-	 LIMIT_RULES_COMPILE_S},
-	{"compile-memory", read_size, CONFIG_INT(struct config, rules_compile_memory),
-	 LIMIT_RULES_COMPILE_MEMORY_MIN, LIMIT_RULES_COMPILE_MEMORY},
+	{"cache", CONFIG_TAKE(struct config, rules_cache)},
+	{"cache-size", CONFIG_TAKE(struct config, rules_cache_size)},
+	{"score-set", CONFIG_TAKE(struct config, rules_score_set)},
+	{"compile-time", CONFIG_TAKE(struct config, rules_compile_time_s)},
+	{"compile-memory", CONFIG_TAKE(struct config, rules_compile_memory)},
 };
 
 /* ---- tables ----------------------------------------------------------------------------- */
 
-static const char *const down_words[] = {[DOWN_451] = "451", [DOWN_421] = "421", NULL};
 
-static const char *const mode_words[] = {
-	[MODE_ENFORCE] = "enforce", [MODE_OBSERVE] = "observe", [MODE_OFF] = "off", NULL};
-static const char *const early_words[] = {
-	[EARLY_OBSERVE] = "observe", [EARLY_REFUSE] = "refuse", NULL};
 
-#define LIMIT_OF(member) CONFIG_INT(struct config, dataplane.member)
+#define LIMIT_OF(member) CONFIG_FIELD(struct config, dataplane.member)
 
 static const struct config_key limits_keys[] = {
 	/* An arena record lists at most HANDOFF_MAX_CHUNKS chunks, and one is kept in reserve.
 	 * RFC 5321 4.5.3.1.7: 64K at least. */
-	{"max-message", read_size, LIMIT_OF(max_message), 65536,
-	 (double)(HANDOFF_MAX_CHUNKS - 1) * HANDOFF_CHUNK},
-	{"max-recipients", read_count, LIMIT_OF(max_rcpt), LIMIT_RCPT_MIN, HANDOFF_MAX_RCPTS},
-	{"max-errors", read_count, LIMIT_OF(max_errors), 1, 1000},
-	{"max-errors-mode", read_choice, LIMIT_OF(max_errors_mode), .words = mode_words},
-	{"max-idle-commands", read_count, LIMIT_OF(max_idle), 1, LIMIT_IDLE_COMMANDS_MAX},
-	{"max-idle-commands-mode", read_choice, LIMIT_OF(max_idle_mode), .words = mode_words},
-	{"early-talkers", read_choice, LIMIT_OF(early), .words = early_words},
-	{"max-transactions", read_count, LIMIT_OF(max_transactions), 1, 1000000},
-	{"max-line", read_size, LIMIT_OF(max_line), 0, 1e9},
-	{"command-timeout", read_seconds, LIMIT_OF(command_timeout_s), 1, 3600},
-	{"data-timeout", read_seconds, LIMIT_OF(data_timeout_s), 1, 3600},
-	{"data-total-timeout", read_seconds, LIMIT_OF(data_total_timeout_s), 1, 86400},
-	{"data-total-timeout-mode", read_choice, LIMIT_OF(data_total_mode), .words = mode_words},
-	{"verdict-timeout", read_seconds, LIMIT_OF(verdict_timeout_s), 1, LIMIT_FINAL_REPLY_TIMEOUT_S},
-	{"min-rate", read_size, LIMIT_OF(min_rate), 0, 1e9},
-	{"min-rate-mode", read_choice, LIMIT_OF(min_rate_mode), .words = mode_words},
-	{"min-rate-large", read_size, LIMIT_OF(min_rate_large), 0, 1e9},
-	{"min-rate-large-mode", read_choice, LIMIT_OF(min_rate_large_mode), .words = mode_words},
-	{"arena-share", read_count, LIMIT_OF(arena_share), 1, 100},
-	{"arena-share-mode", read_choice, LIMIT_OF(arena_share_mode), .words = mode_words},
-	{"refuse-bare-cr", read_bool, CONFIG_FIELD(struct config, dataplane.refuse_bare_cr)},
+	{"max-message", NULL, LIMIT_OF(max_message)},
+	{"max-recipients", NULL, LIMIT_OF(max_rcpt)},
+	{"max-errors", NULL, LIMIT_OF(max_errors)},
+	{"max-errors-mode", NULL, LIMIT_OF(max_errors_mode)},
+	{"max-idle-commands", NULL, LIMIT_OF(max_idle)},
+	{"max-idle-commands-mode", NULL, LIMIT_OF(max_idle_mode)},
+	{"early-talkers", NULL, LIMIT_OF(early)},
+	{"max-transactions", NULL, LIMIT_OF(max_transactions)},
+	{"max-line", NULL, LIMIT_OF(max_line)},
+	{"command-timeout", NULL, LIMIT_OF(command_timeout_s)},
+	{"data-timeout", NULL, LIMIT_OF(data_timeout_s)},
+	{"data-total-timeout", NULL, LIMIT_OF(data_total_timeout_s)},
+	{"data-total-timeout-mode", NULL, LIMIT_OF(data_total_mode)},
+	{"verdict-timeout", NULL, LIMIT_OF(verdict_timeout_s)},
+	{"min-rate", NULL, LIMIT_OF(min_rate)},
+	{"min-rate-mode", NULL, LIMIT_OF(min_rate_mode)},
+	{"min-rate-large", NULL, LIMIT_OF(min_rate_large)},
+	{"min-rate-large-mode", NULL, LIMIT_OF(min_rate_large_mode)},
+	{"arena-share", NULL, LIMIT_OF(arena_share)},
+	{"arena-share-mode", NULL, LIMIT_OF(arena_share_mode)},
+	{"refuse-bare-cr", CONFIG_TAKE(struct config, dataplane.refuse_bare_cr)},
 };
 
 static const struct config_key dataplane_keys[] = {
-	{"socket", read_socket, CONFIG_FIELD(struct config, dataplane_socket)},
-	{"when-control-is-down", read_choice, LIMIT_OF(down_action), .words = down_words},
+	{"socket", CONFIG_TAKE(struct config, dataplane_socket)},
+	{"when-control-is-down", NULL, LIMIT_OF(down_action)},
 };
 
 static const struct config_key texts_keys[] = {
@@ -279,111 +269,106 @@ static const struct config_key texts_keys[] = {
 };
 
 static const struct config_key quarantine_keys[] = {
-	{"directory", read_path, CONFIG_FIELD(struct config, quarantine.directory)},
-	{"max-size", read_size, CONFIG_INT(struct config, quarantine.max_size), 0, 1e15},
-	{"min-free", read_size, CONFIG_INT(struct config, quarantine.min_free), 0, 1e15},
-	{"max-age", read_seconds, CONFIG_INT(struct config, quarantine.max_age_s), 3600, 3650.0 * 86400},
+	{"directory", CONFIG_TAKE(struct config, quarantine.directory)},
+	{"max-size", CONFIG_TAKE(struct config, quarantine.max_size)},
+	{"min-free", CONFIG_TAKE(struct config, quarantine.min_free)},
+	{"max-age", CONFIG_TAKE(struct config, quarantine.max_age_s)},
 };
 
 static const struct config_key trace_keys[] = {
-	{"file", read_path, CONFIG_FIELD(struct config, trace_file)},
+	{"file", CONFIG_TAKE(struct config, trace_file)},
 };
 
 static const struct config_key api_keys[] = {
-	{"socket", read_socket, CONFIG_FIELD(struct config, api_socket)},
+	{"socket", CONFIG_TAKE(struct config, api_socket)},
 };
 
 static const struct config_key spf_keys[] = {
-	{"workers", read_count, CONFIG_INT(struct config, spf_workers), 1, 64},
+	{"workers", CONFIG_TAKE(struct config, spf_workers)},
 };
 
-#define SECTION(name, keys)                                                                        \
+/* A section whose keys lie in struct config. */
+#define SECTION(name)                                                                              \
+	static const struct config_binding of_##name = CONFIG_BINDING(#name, name##_keys);         \
 	static void read_##name(struct config_reader *r, const struct config_node *n,              \
 				const struct config_key *k, void *field)                           \
 	{                                                                                          \
 		(void)k;                                                                           \
-		config_read_section(r, n, keys, N_KEYS(keys), field);                              \
+		config_read_section(r, n, &of_##name, field);                                      \
 	}
-SECTION(rules, rules_keys)
-SECTION(limits, limits_keys)
-SECTION(texts, texts_keys)
-SECTION(dataplane, dataplane_keys)
-SECTION(trace, trace_keys)
-SECTION(quarantine, quarantine_keys)
-SECTION(api, api_keys)
-SECTION(spf, spf_keys)
+SECTION(rules)
+SECTION(limits)
+SECTION(texts)
+SECTION(dataplane)
+SECTION(trace)
+SECTION(quarantine)
+SECTION(api)
+SECTION(spf)
 
 static const struct config_key top_keys[] = {
-	{"hostname", read_domain, CONFIG_FIELD(struct config, hostname)},
-	{"authserv-id", read_domain, CONFIG_FIELD(struct config, authserv_id)},
+	{"hostname", CONFIG_TAKE(struct config, hostname)},
+	{"authserv-id", CONFIG_TAKE(struct config, authserv_id)},
 	{"header-prefix", read_prefix, CONFIG_FIELD(struct config, header_prefix)},
-	{"received-spf", read_bool, CONFIG_FIELD(struct config, received_spf)},
+	{"received-spf", CONFIG_TAKE(struct config, received_spf)},
 	{"foreign-trust-headers", read_foreign_headers, 0, 0},
-	{"reverify", read_double, CONFIG_FIELD(struct config, reverify), 0, 1},
+	{"reverify", CONFIG_TAKE(struct config, reverify)},
 	{"dataplane", read_dataplane, 0, 0},
-	{"listener", read_listeners, 0, 0, .named = true},
+	{"listener", read_listeners, 0, 0},
 	{"inline", read_inline, 0, 0},
 	{"exceptions", read_exceptions, 0, 0},
-	{"route", read_routes, 0, 0, .named = true},
-	{"chain", read_chains, 0, 0, .named = true},
-	{"relay", read_relays, CONFIG_FIELD(struct config, relays), .named = true},
-	{"trust", read_trust, 0, 0, .named = true},
+	{"route", read_routes, 0, 0},
+	{"chain", read_chains, 0, 0},
+	{"relay", read_relays, CONFIG_FIELD(struct config, relays)},
+	{"trust", read_trust, 0, 0},
 	{"tls", read_tls, CONFIG_FIELD(struct config, tls)},
 	{"arc", read_arc, CONFIG_FIELD(struct config, arc)},
 	{"dns", read_dns, CONFIG_FIELD(struct config, dns)},
 	{"rules", read_rules, 0, 0},
 	{"policy", read_policy, CONFIG_FIELD(struct config, policy)},
-	{"dnsbl", read_dnsbls, CONFIG_FIELD(struct config, policy), .named = true},
-	{"list", read_lists, 0, 0, .named = true},
-	{"attachment", read_attachments, 0, 0, .named = true},
+	{"dnsbl", read_dnsbls, CONFIG_FIELD(struct config, policy)},
+	{"list", read_lists, 0, 0},
+	{"attachment", read_attachments, 0, 0},
 	{"relay-fault-codes", read_fault_codes, 0, 0},
 	{"limits", read_limits, 0, 0},
 	{"sources", read_sources, CONFIG_FIELD(struct config, sources)},
 	{"texts", read_texts, 0, 0},
 	{"trace", read_trace, 0, 0},
-	{"in-doubt-file", read_path, CONFIG_FIELD(struct config, indoubt_file)},
-	{"state-directory", read_path, CONFIG_FIELD(struct config, state_directory)},
-	{"greylist-file", read_path, CONFIG_FIELD(struct config, greylist_file)},
+	{"in-doubt-file", CONFIG_TAKE(struct config, indoubt_file)},
+	{"state-directory", CONFIG_TAKE(struct config, state_directory)},
+	{"greylist-file", CONFIG_TAKE(struct config, greylist_file)},
 	{"quarantine", read_quarantine, 0, 0},
+	{"tap", read_tap, 0, 0},
 	{"api", read_api, 0, 0},
-	{"loops", read_loops, CONFIG_INT(struct config, loops), 1, 1},
+	{"loops", read_loops, CONFIG_FIELD(struct config, loops)},
 	{"spf", read_spf, 0, 0},
 };
 
-static void defaults(struct config *c, struct config_mem *mem)
-{
-	struct handoff_config *d = &c->dataplane;
+static const struct config_binding of_top = CONFIG_BINDING("", top_keys);
 
-	c->header_prefix = config_dup(mem, STR("X-Postern"));
-	c->dataplane_socket = config_dup(mem, STR("/run/postern/dataplane.sock"));
-	c->api_socket = config_dup(mem, STR("/run/postern/control.sock"));
-	c->trace_file = config_dup(mem, STR("/var/log/postern/trace.jsonl"));
-	c->reverify = DEFAULT_REVERIFY;
-	c->loops = 1;
-	c->spf_workers = 2;
-	c->dns.timeout_ms = 10000;
-	c->rules_score_set = DEFAULT_RULES_SCORE_SET;
-	c->rules_compile_time_s = DEFAULT_RULES_COMPILE_S;
-	c->rules_cache_size = DEFAULT_RULES_CACHE;
-	c->rules_compile_memory = DEFAULT_RULES_COMPILE_MEMORY;
-	config_policy_defaults(&c->policy);
-	c->quarantine.min_free = DEFAULT_QUARANTINE_FREE;
-	c->quarantine.max_age_s = DEFAULT_QUARANTINE_AGE_S;
-	config_sources_defaults(&c->sources);
-	d->max_message = DEFAULT_MAX_MESSAGE;
-	d->max_rcpt = DEFAULT_MAX_RCPT;
-	d->max_errors = DEFAULT_MAX_ERRORS;
-	d->max_transactions = DEFAULT_MAX_TRANSACTIONS;
-	d->command_timeout_s = LIMIT_COMMAND_TIMEOUT_S;
-	d->data_timeout_s = LIMIT_DATA_BLOCK_TIMEOUT_S;
-	d->data_total_timeout_s = DEFAULT_DATA_TOTAL_S;
-	d->verdict_timeout_s = LIMIT_FINAL_REPLY_TIMEOUT_S;
-	d->min_rate = DEFAULT_MIN_RATE;
-	d->min_rate_large = DEFAULT_MIN_RATE_LARGE;
-	d->max_idle = LIMIT_IDLE_COMMANDS;
-	d->arena_share = DEFAULT_ARENA_SHARE;
-	d->down_action = DOWN_451;
-	config_exceptions_defaults(d);
+const struct config_binding *const config_bindings[] = {
+	&of_top, &of_dataplane, &config_of_listener, &config_of_route, &config_of_hosts,
+	&config_of_route_policy, &config_of_relay, &config_of_tenant, &config_of_trust, &config_of_chain,
+	&config_of_tls, &config_of_certificate, &config_of_arc, &config_of_arc_key, &of_dns, &of_rules,
+	&config_of_policy, &config_of_dnsbl, &config_of_list, &config_of_attachment, &of_quarantine,
+	&config_of_inline, &config_of_inline_server, &config_of_exceptions, &config_of_exceptions_gateway,
+	&config_of_exceptions_inline, &config_of_exceptions_tap,
+	&config_of_tap, &config_of_sources, &of_limits, &of_texts, &of_trace, &of_api, &of_spf,
+};
+const size_t n_config_bindings = N_KEYS(config_bindings);
+
+/* Of sections that need not be there, and of the top level. */
+static void defaults(struct config_reader *r, struct config *c)
+{
+	static const struct config_binding *const whole[] = {
+		&of_top, &of_dataplane, &of_rules, &of_quarantine, &of_limits, &of_trace, &of_api, &of_spf};
+
+	for (size_t i = 0; i < N_KEYS(whole); i++)
+		config_read_defaults(r, whole[i], c);
+	config_read_defaults(r, &of_dns, &c->dns);
+	config_read_defaults(r, &config_of_sources, &c->sources);
+	config_read_defaults(r, &config_of_tap, c);
+	config_policy_defaults(r, &c->policy);
+	config_exceptions_defaults(&c->dataplane);
 }
 
 static char *beside(struct config_mem *mem, const char *path, const char *name)
@@ -410,9 +395,6 @@ static void check_sums(struct config_reader *r, const struct config_node *root)
 	if (d->data_total_timeout_s < d->data_timeout_s)
 		config_fail(r->c, limits, "data-total-timeout", "%u s in all are less than the "
 			    "data-timeout of %u s", d->data_total_timeout_s, d->data_timeout_s);
-	if (config_child(root, "quarantine") && !c->quarantine.directory)
-		config_fail(r->c, config_child(root, "quarantine"), "directory", "missing: where "
-			    "messages are held");
 	for (size_t i = 0; i < c->n_trusts; i++) {
 		trusted += c->trust[i].n_nets;
 		if (trusted > HANDOFF_MAX_TRUSTS)
@@ -498,15 +480,15 @@ void config_check(struct config_ctx *ctx, const struct config_node *root, struct
 {
 	struct config_reader r = {.c = ctx, .mem = mem, .out = out};
 
-	defaults(out, mem);
-	config_read_section(&r, root, top_keys, N_KEYS(top_keys), out);
+	defaults(&r, out);
+	config_read_section(&r, root, &of_top, out);
 	config_route_policies(&r, root);
-	if (!config_child(root, "hostname"))
-		config_fail_line(ctx, 0, "hostname", "missing: our own fully qualified name");
-	if (!config_child(root, "listener") && !has_servers(root))
+	/* Who only watches takes no mail and gives none. */
+	if (!config_child(root, "listener") && !config_child(root, "tap") && !has_servers(root))
 		config_fail_line(ctx, 0, "listener", "missing: at least one listener is needed, or a server "
-				 "in the inline section");
-	if (!config_child(root, "route"))
+				 "in the inline section, or tap");
+	if (!config_child(root, "route") &&
+	    (config_child(root, "listener") || !(config_child(root, "tap") || has_servers(root))))
 		config_fail_line(ctx, 0, "route", "missing: at least one route is needed; there is no "
 				 "default route");
 	if (!out->authserv_id)
@@ -523,6 +505,7 @@ void config_check(struct config_ctx *ctx, const struct config_node *root, struct
 		return;
 	check_sums(&r, root);
 	config_check_policy(&r, root);
+	config_check_tap(&r, root);
 	config_check_sources(&r, root);
 	config_check_net(&r, root);
 	config_check_inline(&r, root);

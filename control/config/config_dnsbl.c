@@ -121,8 +121,7 @@ static void read_answers(struct config_reader *r, const struct config_node *n,
 	struct dnsbl_list *list = field;
 	struct dnsbl_range *range;
 
-	(void)k;
-	if (!config_strings(r, n, 1, LIMIT_DNSBL_ANSWERS))
+	if (!config_list(r, n, k))
 		return;
 	list->answer = range = config_alloc(r->mem, n->n * sizeof(*range));
 	for (const struct config_node *e = n->first; e && range; e = e->next) {
@@ -147,30 +146,25 @@ static void read_reply(struct config_reader *r, const struct config_node *n,
 	memcpy(field, &text, sizeof(text));
 }
 
-static const char *const listing_words[] = {
-	[CONFIG_ACCEPT] = "none", [CONFIG_TAG] = "tag",
-	[CONFIG_QUARANTINE] = "quarantine", [CONFIG_DISCARD] = "", [CONFIG_DEFER] = "defer",
-	[CONFIG_REJECT] = "reject", NULL};
-static const char *const list_words[] = {"block", "allow", NULL};
 
-#define ENTRY_INT(member) CONFIG_INT(struct dnsbl_entry, member)
-#define ENTRY(member)     CONFIG_FIELD(struct dnsbl_entry, member)
+#define ENTRY(member) CONFIG_FIELD(struct dnsbl_entry, member)
 
 static const struct config_key dnsbl_keys[] = {
 	{"zone", read_zone, ENTRY(list.zone)},
-	{"kind", read_choice, ENTRY_INT(list.allow), .words = list_words},
+	{"kind", NULL, ENTRY(list.allow)},
 	{"answers", read_answers, ENTRY(list)},
-	{"test-entries", read_bool, ENTRY(tests)},
-	{"score", read_double, ENTRY(listing.score), -10000, 10000},
-	{"evidence", read_bool, ENTRY(listing.evidence)},
-	{"action", read_choice, ENTRY_INT(listing.action), .words = listing_words},
+	{"test-entries", NULL, ENTRY(tests)},
+	{"score", NULL, ENTRY(listing.score)},
+	{"evidence", NULL, ENTRY(listing.evidence)},
+	{"action", NULL, ENTRY(listing.action)},
 	{"reply", read_reply, ENTRY(listing.reply)},
 };
+
+const struct config_binding config_of_dnsbl = CONFIG_BINDING("dnsbl", dnsbl_keys);
 
 static void check_dnsbl(struct config_reader *r, const struct config_node *n,
 			const struct dnsbl_entry *e)
 {
-	config_required(r, n, "zone", "the domain under which addresses are looked up");
 	if (e->list.allow && (e->listing.score > 0 || e->listing.evidence || e->listing.action))
 		config_fail(r->c, n, "kind",
 			    "a list of the good is worth a score of 0 or less, and no "
@@ -195,16 +189,16 @@ void read_dnsbls(struct config_reader *r, const struct config_node *n, const str
 	p->dnsbl = config_alloc(r->mem, n->n * sizeof(*p->dnsbl));
 	p->listing = config_alloc(r->mem, n->n * sizeof(*p->listing));
 	for (const struct config_node *e = n->first; e && p->dnsbl && p->listing; e = e->next) {
-		struct dnsbl_entry entry = {.tests = true};
+		struct dnsbl_entry entry = {0};
 		const struct config_node *kind;
 
 		if (!config_is_section(r, e) || !config_section_name(r, e))
 			continue;
+		config_read_defaults(r, &config_of_dnsbl, &entry);
 		kind = config_child(e, "kind");
 		entry.listing.evidence = !kind || !kind->text || strcmp(kind->text, "allow") != 0;
 		entry.list.name = config_dup(r->mem, str_c(e->key));
-		config_read_section(r, e, dnsbl_keys, sizeof(dnsbl_keys) / sizeof(dnsbl_keys[0]),
-				    &entry);
+		config_read_section(r, e, &config_of_dnsbl, &entry);
 		check_dnsbl(r, e, &entry);
 		entry.list.untested = !entry.tests;
 		p->dnsbl[p->n_dnsbls] = entry.list;

@@ -16,10 +16,6 @@
 #define REJECT (1u << ACT_REJECT)
 #define IGNORE (1u << ACT_IGNORE)
 
-static const char *const action_words[] = {
-	[ACT_DEFAULT] = "default", [ACT_DROP_FLOW] = "drop-flow", [ACT_PASS_FLOW] = "pass-flow",
-	[ACT_BYPASS] = "bypass", [ACT_REJECT] = "reject", [ACT_IGNORE] = "ignore", NULL};
-
 static const struct rule {
 	uint8_t usual;    /* enum handoff_action */
 	uint8_t possible; /* bits of it; 0: there is no such cause here */
@@ -94,53 +90,58 @@ static void read_action(struct config_reader *r, const struct config_node *n, co
 	if (rules[mode][cause].possible & 1u << action)
 		*at = action;
 	else
-		config_fail(r->c, n, NULL, "%s: %s", action_words[action], why_not(mode, cause, action));
+		config_fail(r->c, n, NULL, "%s: %s", k->info->words[action], why_not(mode, cause, action));
 }
 
 #define CELL(name, mode, cause)                                                                    \
-	{name, read_action, offsetof(struct config, dataplane.exception[mode][cause]), 1,          \
-	 .words = action_words}
+	{name, read_action, CONFIG_FIELD(struct config, dataplane.exception[mode][cause]), NULL}
 #define CELLS(mode)                                                                                \
-	CELL("control-down", mode, CAUSE_CONTROL_DOWN), CELL("no-memory", mode, CAUSE_NO_MEMORY),  \
-	CELL("midstream", mode, CAUSE_MIDSTREAM), CELL("fragment", mode, CAUSE_FRAGMENT),          \
-	CELL("malformed", mode, CAUSE_MALFORMED), CELL("gap", mode, CAUSE_GAP)
+	{                                                                                          \
+		CELL("control-down", mode, CAUSE_CONTROL_DOWN), CELL("no-memory", mode, CAUSE_NO_MEMORY), \
+		CELL("midstream", mode, CAUSE_MIDSTREAM), CELL("fragment", mode, CAUSE_FRAGMENT),  \
+		CELL("malformed", mode, CAUSE_MALFORMED), CELL("gap", mode, CAUSE_GAP),            \
+	}
 
-static const struct config_key gateway_keys[] = {CELLS(PORT_MODE_GATEWAY)};
-static const struct config_key cable_keys[] = {CELLS(PORT_MODE_INLINE)};
-static const struct config_key tap_keys[] = {CELLS(PORT_MODE_TAP)};
+static const struct config_key gateway_keys[] = CELLS(PORT_MODE_GATEWAY);
+static const struct config_key cable_keys[] = CELLS(PORT_MODE_INLINE);
+static const struct config_key tap_keys[] = CELLS(PORT_MODE_TAP);
+const struct config_binding config_of_exceptions_gateway = CONFIG_BINDING("exceptions.gateway", gateway_keys);
+const struct config_binding config_of_exceptions_inline = CONFIG_BINDING("exceptions.inline", cable_keys);
+const struct config_binding config_of_exceptions_tap = CONFIG_BINDING("exceptions.tap", tap_keys);
 
 static void read_gateway(struct config_reader *r, const struct config_node *n, const struct config_key *k,
 			 void *field)
 {
 	(void)k;
-	config_read_section(r, n, gateway_keys, CAUSE_COUNT, field);
+	config_read_section(r, n, &config_of_exceptions_gateway, field);
 }
 
 static void read_cable(struct config_reader *r, const struct config_node *n, const struct config_key *k,
 		       void *field)
 {
 	(void)k;
-	config_read_section(r, n, cable_keys, CAUSE_COUNT, field);
+	config_read_section(r, n, &config_of_exceptions_inline, field);
 }
 
-static void read_tap(struct config_reader *r, const struct config_node *n, const struct config_key *k,
-		     void *field)
+static void read_taps(struct config_reader *r, const struct config_node *n, const struct config_key *k,
+		      void *field)
 {
 	(void)k;
-	config_read_section(r, n, tap_keys, CAUSE_COUNT, field);
+	config_read_section(r, n, &config_of_exceptions_tap, field);
 }
 
 static const struct config_key mode_keys[] = {
 	{"gateway", read_gateway, 0, 0},
 	{"inline", read_cable, 0, 0},
-	{"tap", read_tap, 0, 0},
+	{"tap", read_taps, 0, 0},
 };
+const struct config_binding config_of_exceptions = CONFIG_BINDING("exceptions", mode_keys);
 
 void read_exceptions(struct config_reader *r, const struct config_node *n, const struct config_key *k,
 		     void *field)
 {
 	(void)k;
-	config_read_section(r, n, mode_keys, PORT_MODE_COUNT, field);
+	config_read_section(r, n, &config_of_exceptions, field);
 }
 
 void config_exceptions_defaults(struct handoff_config *d)

@@ -19,17 +19,14 @@
 
 /* ---- keys ----------------------------------------------------------------------------------- */
 
-static const char *const mode_words[] = {
-	[INLINE_TERMINATE] = "terminate", [INLINE_OBSERVE] = "observe", [INLINE_BYPASS] = "bypass", NULL};
-
 /* A hole in the cable of the size of a country is a mistake; "everybody" is not: every server that
  * answers on port 25 behind the cable. */
-static struct ip_net *read_nets(struct config_reader *r, const struct config_node *n, size_t min,
-				size_t max, size_t *count)
+static struct ip_net *read_nets(struct config_reader *r, const struct config_node *n,
+				const struct config_key *k, size_t *count)
 {
 	struct ip_net *net;
 
-	if (!config_strings(r, n, min, max))
+	if (!config_list(r, n, k))
 		return NULL;
 	net = config_alloc(r->mem, (n->n + 1) * sizeof(*net));
 	for (const struct config_node *e = n->first; e && net; e = e->next)
@@ -43,8 +40,7 @@ static void read_addresses(struct config_reader *r, const struct config_node *n,
 {
 	struct config_inline *s = field;
 
-	(void)k;
-	s->net = read_nets(r, n, 1, HANDOFF_MAX_INLINE, &s->n_nets);
+	s->net = read_nets(r, n, k, &s->n_nets);
 }
 
 static void read_own_sources(struct config_reader *r, const struct config_node *n,
@@ -52,18 +48,18 @@ static void read_own_sources(struct config_reader *r, const struct config_node *
 {
 	struct config *c = field;
 
-	(void)k;
-	c->inline_own = read_nets(r, n, 0, HANDOFF_MAX_INLINE_OWN, &c->n_inline_own);
+	c->inline_own = read_nets(r, n, k, &c->n_inline_own);
 }
 
 static const struct config_key server_keys[] = {
 	{"addresses", read_addresses, 0, 0},
-	{"port", read_count, CONFIG_INT(struct config_inline, port), 1, 65535},
-	{"mode", read_choice, CONFIG_INT(struct config_inline, mode), .words = mode_words},
+	{"port", CONFIG_TAKE(struct config_inline, port)},
+	{"mode", CONFIG_TAKE(struct config_inline, mode)},
 	{"route", read_route_name, CONFIG_FIELD(struct config_inline, route_name)},
-	{"hostname", read_domain, CONFIG_FIELD(struct config_inline, hostname)},
-	{"allow-clear", read_bool, CONFIG_FIELD(struct config_inline, allow_clear)},
+	{"hostname", CONFIG_TAKE(struct config_inline, hostname)},
+	{"allow-clear", CONFIG_TAKE(struct config_inline, allow_clear)},
 };
+const struct config_binding config_of_inline_server = CONFIG_BINDING("inline.server", server_keys);
 
 static void read_servers(struct config_reader *r, const struct config_node *n,
 			 const struct config_key *k, void *field)
@@ -78,24 +74,24 @@ static void read_servers(struct config_reader *r, const struct config_node *n,
 		if (!config_is_section(r, e) || !config_section_name(r, e))
 			continue;
 		c->n_inlines++;
-		*s = (struct config_inline){
-			.name = config_dup(r->mem, str_c(e->key)), .port = 25, .mode = INLINE_TERMINATE};
-		config_read_section(r, e, server_keys, sizeof(server_keys) / sizeof(server_keys[0]), s);
-		config_required(r, e, "addresses", "the servers behind the cable");
+		*s = (struct config_inline){.name = config_dup(r->mem, str_c(e->key))};
+		config_read_defaults(r, &config_of_inline_server, s);
+		config_read_section(r, e, &config_of_inline_server, s);
 	}
 }
 
 static const struct config_key inline_keys[] = {
-	{"server", read_servers, 0, 0, .named = true},
+	{"server", read_servers, 0, 0},
 	{"own-sources", read_own_sources, 0, 0},
-	{"bypass", read_bool, CONFIG_FIELD(struct config, dataplane.bypass)},
+	{"bypass", CONFIG_TAKE(struct config, dataplane.bypass)},
 };
+const struct config_binding config_of_inline = CONFIG_BINDING("inline", inline_keys);
 
 void read_inline(struct config_reader *r, const struct config_node *n, const struct config_key *k,
 		 void *field)
 {
 	(void)k;
-	config_read_section(r, n, inline_keys, sizeof(inline_keys) / sizeof(inline_keys[0]), field);
+	config_read_section(r, n, &config_of_inline, field);
 }
 
 /* ---- one server ------------------------------------------------------------------------------- */
@@ -161,7 +157,7 @@ static void check_terminated(struct config_reader *r, const struct config_node *
 
 	check_tls(r, n, s);
 	if (!s->route_name) {
-		config_required(r, n, "route", "the route with to = dialled that its mail takes");
+		config_fail(r->c, n, "route", "missing: the route with to = dialled that its mail takes");
 		return;
 	}
 	for (size_t i = 0; i < r->out->n_routes && !route; i++)

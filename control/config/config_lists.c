@@ -14,10 +14,6 @@
 #include "dataplane/content/attach.h"
 #include "postern/limits.h"
 
-static const char *const action_words[] = {
-	[CONFIG_ACCEPT] = "none", [CONFIG_TAG] = "tag",
-	[CONFIG_QUARANTINE] = "quarantine", [CONFIG_DISCARD] = "", [CONFIG_DEFER] = "defer",
-	[CONFIG_REJECT] = "reject", NULL};
 
 static void read_text(struct config_reader *r, const struct config_node *n, const struct config_key *k,
 		      void *field)
@@ -63,21 +59,19 @@ static struct list *load(struct config_reader *r, const struct config_node *at, 
 
 /* ---- list --------------------------------------------------------------------------------------- */
 
-static const char *const kind_words[] = {
-	[LIST_DOMAIN] = "domain", [LIST_URI] = "uri", [LIST_SHA256] = "sha256", NULL};
-static const char *const match_words[] = {"exact", "below", NULL};
 
-#define LIST_INT(member)   CONFIG_INT(struct config_list, member)
 #define LIST_FIELD(member) CONFIG_FIELD(struct config_list, member)
 
 static const struct config_key list_keys[] = {
-	{"kind", read_choice, LIST_INT(kind), .words = kind_words},
-	{"file", read_path, LIST_FIELD(file)},
-	{"match", read_choice, LIST_INT(below), .words = match_words},
-	{"score", read_double, LIST_FIELD(finding.score), -10000, 10000},
-	{"action", read_choice, LIST_INT(finding.action), .words = action_words},
+	{"kind", NULL, LIST_FIELD(kind)},
+	{"file", NULL, LIST_FIELD(file)},
+	{"match", NULL, LIST_FIELD(below)},
+	{"score", NULL, LIST_FIELD(finding.score)},
+	{"action", NULL, LIST_FIELD(finding.action)},
 	{"describe", read_text, LIST_FIELD(finding.describe)},
 };
+
+const struct config_binding config_of_list = CONFIG_BINDING("list", list_keys);
 
 /* Files are opened when everything is known to be well formed: r->c has no error of this section. */
 static void read_list(struct config_reader *r, const struct config_node *n)
@@ -85,10 +79,10 @@ static void read_list(struct config_reader *r, const struct config_node *n)
 	struct config_list *l = &r->out->list[r->out->n_lists];
 	size_t before = r->c->n_errors;
 
-	*l = (struct config_list){.kind = LIST_DOMAIN, .below = 1, .finding.score = 1};
-	config_read_section(r, n, list_keys, sizeof(list_keys) / sizeof(list_keys[0]), l);
+	*l = (struct config_list){0};
+	config_read_defaults(r, &config_of_list, l);
+	config_read_section(r, n, &config_of_list, l);
 	l->finding.name = finding_name(r, "list", n->key);
-	config_required(r, n, "file", "the path of the list");
 	if (l->kind != LIST_DOMAIN && config_child(n, "match"))
 		config_fail(r->c, n, "match", "is of lists of domains");
 	if (r->c->n_errors != before || r->mem->failed)
@@ -127,8 +121,7 @@ static void read_words(struct config_reader *r, const struct config_node *n, con
 	const char **word;
 	size_t i = 0;
 
-	(void)k;
-	if (!config_strings(r, n, 1, LIMIT_ATTACHMENT_WORDS))
+	if (!config_list(r, n, k))
 		return;
 	word = config_alloc(r->mem, n->n * sizeof(*word));
 	for (const struct config_node *e = n->first; e && word; e = e->next) {
@@ -173,7 +166,6 @@ struct attachment_entry {
 	struct config_finding finding;
 };
 
-#define ATT_INT(member)   CONFIG_INT(struct attachment_entry, member)
 #define ATT_FIELD(member) CONFIG_FIELD(struct attachment_entry, member)
 
 static const struct config_key attachment_keys[] = {
@@ -181,17 +173,19 @@ static const struct config_key attachment_keys[] = {
 	{"names", read_words, ATT_FIELD(names)},
 	{"contents", read_contents, ATT_FIELD(contents)},
 	{"types", read_words, ATT_FIELD(types)},
-	{"hashes", read_path, ATT_FIELD(hashes)},
-	{"double-extension", read_bool, ATT_FIELD(rule.double_extension)},
-	{"disguised", read_bool, ATT_FIELD(rule.disguised)},
-	{"mismatch", read_bool, ATT_FIELD(rule.mismatch)},
-	{"encrypted", read_bool, ATT_FIELD(rule.encrypted)},
-	{"broken", read_bool, ATT_FIELD(rule.broken)},
-	{"members", read_bool, ATT_FIELD(rule.members)},
-	{"score", read_double, ATT_FIELD(finding.score), -10000, 10000},
-	{"action", read_choice, ATT_INT(finding.action), .words = action_words},
+	{"hashes", NULL, ATT_FIELD(hashes)},
+	{"double-extension", NULL, ATT_FIELD(rule.double_extension)},
+	{"disguised", NULL, ATT_FIELD(rule.disguised)},
+	{"mismatch", NULL, ATT_FIELD(rule.mismatch)},
+	{"encrypted", NULL, ATT_FIELD(rule.encrypted)},
+	{"broken", NULL, ATT_FIELD(rule.broken)},
+	{"members", NULL, ATT_FIELD(rule.members)},
+	{"score", NULL, ATT_FIELD(finding.score)},
+	{"action", NULL, ATT_FIELD(finding.action)},
 	{"describe", read_text, ATT_FIELD(finding.describe)},
 };
+
+const struct config_binding config_of_attachment = CONFIG_BINDING("attachment", attachment_keys);
 
 static bool says_something(const struct attachment_entry *e)
 {
@@ -203,10 +197,11 @@ static bool says_something(const struct attachment_entry *e)
 static void read_attachment(struct config_reader *r, const struct config_node *n)
 {
 	struct config_attachment *a = &r->out->attachment[r->out->n_attachments];
-	struct attachment_entry e = {.rule.members = true, .finding.score = 1};
+	struct attachment_entry e = {0};
 	size_t before = r->c->n_errors;
 
-	config_read_section(r, n, attachment_keys, sizeof(attachment_keys) / sizeof(attachment_keys[0]), &e);
+	config_read_defaults(r, &config_of_attachment, &e);
+	config_read_section(r, n, &config_of_attachment, &e);
 	if (r->c->n_errors == before && !says_something(&e))
 		config_fail(r->c, n, NULL, "says nothing about attachments");
 	if (r->c->n_errors != before || r->mem->failed)

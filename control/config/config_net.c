@@ -72,8 +72,7 @@ static void read_own_addresses(struct config_reader *r, const struct config_node
 	struct config_listener *l = field;
 	const struct config_node *e = n->first;
 
-	(void)k;
-	if (!config_strings(r, n, 1, HANDOFF_MAX_LISTENERS))
+	if (!config_list(r, n, k))
 		return;
 	l->address = config_alloc(r->mem, n->n * sizeof(*l->address));
 	if (!l->address)
@@ -83,10 +82,12 @@ static void read_own_addresses(struct config_reader *r, const struct config_node
 }
 
 static const struct config_key listener_keys[] = {
-	{"port", read_count, CONFIG_INT(struct config_listener, ethdev), 0, LIMIT_ETHDEV},
+	{"port", CONFIG_TAKE(struct config_listener, ethdev)},
 	{"address", read_own_addresses, 0, 0},
-	{"smtp-port", read_count, CONFIG_INT(struct config_listener, smtp_port), 1, 65535},
+	{"smtp-port", CONFIG_TAKE(struct config_listener, smtp_port)},
 };
+
+const struct config_binding config_of_listener = CONFIG_BINDING("listener", listener_keys);
 
 void read_listeners(struct config_reader *r, const struct config_node *n,
 		    const struct config_key *k, void *field)
@@ -105,11 +106,8 @@ void read_listeners(struct config_reader *r, const struct config_node *n,
 			continue;
 		c->n_listeners++;
 		l->name = config_dup(r->mem, str_c(e->key));
-		l->smtp_port = 25;
-		config_read_section(r, e, listener_keys,
-				    sizeof(listener_keys) / sizeof(listener_keys[0]), l);
-		config_required(r, e, "port", "the number of the network port, as given to the dataplane");
-		config_required(r, e, "address", "our addresses with the prefix of their link");
+		config_read_defaults(r, &config_of_listener, l);
+		config_read_section(r, e, &config_of_listener, l);
 	}
 }
 
@@ -124,91 +122,71 @@ static void read_later(struct config_reader *r, const struct config_node *n,
 	config_is_section(r, n);
 }
 
-static const char *const verify_words[] = {[VERIFY_CALLOUT] = "callout", [VERIFY_NONE] = "none",
-					   [VERIFY_LIST] = "list", NULL};
-static const char *const proxy_words[] = {[PROXY_NONE] = "none", [PROXY_V2] = "v2", NULL};
-static const char *const family_words[] = {[FAMILY_ANY] = "any", [FAMILY_V4] = "v4", [FAMILY_V6] = "v6",
-					   [FAMILY_PREFER_V6] = "prefer-v6", NULL};
-static const char *const to_words[] = {"hosts", "dialled", NULL};
-static const char *const case_words[] = {"ignore", "exact", NULL};
-static const char *const literal_words[] = {"tagged", "plain", NULL};
-static const char *const received_words[] = {"rfc5321", "exchange", NULL};
-static const char *const foreign_words[] = {
-	[FOREIGN_STRIP] = "strip", [FOREIGN_REJECT] = "reject", [FOREIGN_KEEP] = "keep", NULL};
-static const char *const chunking_words[] = {"auto", "never", NULL};
-static const char *const seal_words[] = {
-	[ARC_SEAL_NEVER] = "never", [ARC_SEAL_MODIFIED] = "modified", [ARC_SEAL_ALWAYS] = "always",
-	NULL};
-static const char *const eight_words[] = {"strict", "pass", NULL};
-static const char *const tls_words[] = {TLS_POLICY_WORDS, NULL};
 
 static const struct config_key route_keys[] = {
 	{"domains", read_route_domains, 0, 0},
-	{"provider", read_choice, CONFIG_INT(struct config_route, provider), .words = config_provider_words},
+	{"provider", CONFIG_TAKE(struct config_route, provider)},
 	{"hosts", read_route_hosts, 0, 0},
 	{"mx", read_route_mx, 0, 0},
-	{"to", read_choice, CONFIG_INT(struct config_route, dialled), .words = to_words},
-	{"transparent", read_bool, CONFIG_FIELD(struct config_route, transparent)},
+	{"to", CONFIG_TAKE(struct config_route, dialled)},
+	{"transparent", CONFIG_TAKE(struct config_route, transparent)},
 	{"transparent-interface", read_interface, CONFIG_FIELD(struct config_route, transparent_interface)},
-	{"transparent-mark", read_count, CONFIG_INT(struct config_route, transparent_mark), 1, UINT32_MAX},
-	{"port", read_count, CONFIG_INT(struct config_route, port), 1, 65535},
-	{"family", read_choice, CONFIG_INT(struct config_route, family), .words = family_words},
-	{"verify", read_choice, CONFIG_INT(struct config_route, verify), .words = verify_words},
+	{"transparent-mark", CONFIG_TAKE(struct config_route, transparent_mark)},
+	{"port", CONFIG_TAKE(struct config_route, port)},
+	{"family", CONFIG_TAKE(struct config_route, family)},
+	{"verify", CONFIG_TAKE(struct config_route, verify)},
 	{"recipients", read_route_recipients, 0, 0},
-	{"recipients-case", read_choice, CONFIG_INT(struct config_route, list_exact), .words = case_words},
+	{"recipients-case", CONFIG_TAKE(struct config_route, list_exact)},
 	{"recipients-delimiter", read_delimiter, CONFIG_FIELD(struct config_route, list_delimiter)},
-	{"trust-rcpt", read_bool, CONFIG_FIELD(struct config_route, trust_rcpt)},
-	{"breaker", read_bool, CONFIG_FIELD(struct config_route, breaker.on)},
-	{"breaker-jump", read_count, CONFIG_INT(struct config_route, breaker.jump), 10, 100},
-	{"breaker-samples", read_count, CONFIG_INT(struct config_route, breaker.samples), 10, 100000},
-	{"breaker-window", read_seconds, CONFIG_INT(struct config_route, breaker.window_s), 60, 86400},
-	{"overload", read_bool, CONFIG_FIELD(struct config_route, overload.on)},
-	{"overload-wait", read_seconds, CONFIG_INT(struct config_route, overload.wait_s), 1, 300},
-	{"overload-factor", read_count, CONFIG_INT(struct config_route, overload.factor), 2, 100},
-	{"max-outstanding", read_count, CONFIG_INT(struct config_route, overload.max_outstanding), 0,
-	 LIMIT_ONWARD_WAITING},
-	{"arena-share", read_count, CONFIG_INT(struct config_route, overload.arena_share), 1, 100},
-	{"xclient", read_bool, CONFIG_FIELD(struct config_route, xclient)},
-	{"xforward", read_bool, CONFIG_FIELD(struct config_route, xforward)},
-	{"proxy", read_choice, CONFIG_INT(struct config_route, proxy), .words = proxy_words},
-	{"max-connections", read_count, CONFIG_INT(struct config_route, max_connections), 1, 10000},
-	{"messages-per-connection", read_count,
-	 CONFIG_INT(struct config_route, messages_per_connection), 0, 1000000},
-	{"connection-age", read_seconds, CONFIG_INT(struct config_route, connection_age_s), 0, 86400},
-	{"rate", read_double, CONFIG_FIELD(struct config_route, rate), 0, 100000},
-	{"queue-timeout", read_seconds, CONFIG_INT(struct config_route, queue_timeout_s), 1, 600},
-	{"max-message", read_size, CONFIG_INT(struct config_route, max_message), 0, 1u << 30},
-	{"max-recipients", read_count, CONFIG_INT(struct config_route, max_recipients), 0,
-	 HANDOFF_MAX_RCPTS},
-	{"idle-timeout", read_seconds, CONFIG_INT(struct config_route, idle_timeout_s), 0, 3600},
-	{"connect-timeout", read_seconds, CONFIG_INT(struct config_route, connect_timeout_s), 1, 300},
-	{"command-timeout", read_seconds, CONFIG_INT(struct config_route, command_timeout_s), 1, 600},
+	{"trust-rcpt", CONFIG_TAKE(struct config_route, trust_rcpt)},
+	{"breaker", CONFIG_TAKE(struct config_route, breaker.on)},
+	{"breaker-jump", CONFIG_TAKE(struct config_route, breaker.jump)},
+	{"breaker-samples", CONFIG_TAKE(struct config_route, breaker.samples)},
+	{"breaker-window", CONFIG_TAKE(struct config_route, breaker.window_s)},
+	{"overload", CONFIG_TAKE(struct config_route, overload.on)},
+	{"overload-wait", CONFIG_TAKE(struct config_route, overload.wait_s)},
+	{"overload-factor", CONFIG_TAKE(struct config_route, overload.factor)},
+	{"max-outstanding", CONFIG_TAKE(struct config_route, overload.max_outstanding)},
+	{"arena-share", CONFIG_TAKE(struct config_route, overload.arena_share)},
+	{"xclient", CONFIG_TAKE(struct config_route, xclient)},
+	{"xforward", CONFIG_TAKE(struct config_route, xforward)},
+	{"proxy", CONFIG_TAKE(struct config_route, proxy)},
+	{"max-connections", CONFIG_TAKE(struct config_route, max_connections)},
+	{"messages-per-connection", CONFIG_TAKE(struct config_route, messages_per_connection)},
+	{"connection-age", CONFIG_TAKE(struct config_route, connection_age_s)},
+	{"rate", CONFIG_TAKE(struct config_route, rate)},
+	{"queue-timeout", CONFIG_TAKE(struct config_route, queue_timeout_s)},
+	{"max-message", CONFIG_TAKE(struct config_route, max_message)},
+	{"max-recipients", CONFIG_TAKE(struct config_route, max_recipients)},
+	{"idle-timeout", CONFIG_TAKE(struct config_route, idle_timeout_s)},
+	{"connect-timeout", CONFIG_TAKE(struct config_route, connect_timeout_s)},
+	{"command-timeout", CONFIG_TAKE(struct config_route, command_timeout_s)},
 	{"source-address", read_route_source, 0, 0},
 	{"source-v4", read_route_source_v4, 0, 0},
 	{"source-v6", read_route_source_v6, 0, 0},
-	{"v6-literal", read_choice, CONFIG_INT(struct config_route, v6_plain), .words = literal_words},
-	{"received-format", read_choice, CONFIG_INT(struct config_route, received_exchange),
-	 .words = received_words},
+	{"v6-literal", CONFIG_TAKE(struct config_route, v6_plain)},
+	{"received-format", CONFIG_TAKE(struct config_route, received_exchange)},
 	{"header-prefix", read_prefix, CONFIG_FIELD(struct config_route, header_prefix)},
 	{"received-spf", read_switch, CONFIG_FIELD(struct config_route, received_spf)},
-	{"foreign-trust", read_choice, CONFIG_INT(struct config_route, foreign_trust),
-	 .words = foreign_words},
-	{"chunking", read_choice, CONFIG_INT(struct config_route, no_chunking), .words = chunking_words},
+	{"foreign-trust", CONFIG_TAKE(struct config_route, foreign_trust)},
+	{"chunking", CONFIG_TAKE(struct config_route, no_chunking)},
 	{"chain", read_chain_names, 0, 0},
-	{"8bit", read_choice, CONFIG_INT(struct config_route, pass_8bit), .words = eight_words},
+	{"8bit", CONFIG_TAKE(struct config_route, pass_8bit)},
 	{"policy", read_later, 0, 0},
-	{"arc-seal", read_choice, CONFIG_INT(struct config_route, arc_seal), .words = seal_words},
-	{"arc-domain", read_domain, CONFIG_FIELD(struct config_route, arc_domain)},
+	{"arc-seal", CONFIG_TAKE(struct config_route, arc_seal)},
+	{"arc-domain", CONFIG_TAKE(struct config_route, arc_domain)},
 	{"arc-keys", read_arc_names, 0, 0},
-	{"tls", read_choice, CONFIG_INT(struct config_route, tls.policy), .words = tls_words},
+	{"tls", CONFIG_TAKE(struct config_route, tls.policy)},
 	{"tls-name", read_route_tls_names, CONFIG_FIELD(struct config_route, tls)},
-	{"tls-sni", read_domain, CONFIG_FIELD(struct config_route, tls.sni)},
+	{"tls-sni", CONFIG_TAKE(struct config_route, tls.sni)},
 	{"tls-ca", read_pem_ca, CONFIG_FIELD(struct config_route, tls.ca)},
 	{"tls-min-version", read_tls_version, CONFIG_FIELD(struct config_route, tls.min_version)},
 	{"tls-certificate", read_pem_chain, CONFIG_FIELD(struct config_route, tls.certificate)},
 	{"tls-key", read_pem_key, CONFIG_FIELD(struct config_route, tls.certificate)},
-	{"mta-sts", read_bool, CONFIG_INT(struct config_route, mta_sts)},
+	{"mta-sts", CONFIG_TAKE(struct config_route, mta_sts)},
 };
+
+const struct config_binding config_of_route = CONFIG_BINDING("route", route_keys);
 
 void read_routes(struct config_reader *r, const struct config_node *n, const struct config_key *k,
 		 void *field)
@@ -226,22 +204,14 @@ void read_routes(struct config_reader *r, const struct config_node *n, const str
 		if (!config_is_section(r, e) || !config_section_name(r, e))
 			continue;
 		c->n_routes++;
-		*route = (struct config_route){
-			.name = config_dup(r->mem, str_c(e->key)),
-			.max_connections = 20, .messages_per_connection = 100,
-			.idle_timeout_s = 30, .connect_timeout_s = 10, .command_timeout_s = 60,
-			.tls.policy = TLS_POLICY_MAY,
-			.queue_timeout_s = 60, .port = 25, .trust_rcpt = true,
-			.breaker = {.on = true, .jump = 60, .samples = 50, .window_s = 600},
-			.overload = {.on = true, .wait_s = 5, .factor = 4, .arena_share = 50},
-		};
+		*route = (struct config_route){.name = config_dup(r->mem, str_c(e->key))};
+		config_read_defaults(r, &config_of_route, route);
 		config_route_preset(route, config_child(e, "provider"));
-		config_read_section(r, e, route_keys, sizeof(route_keys) / sizeof(route_keys[0]),
-				    route);
+		config_read_section(r, e, &config_of_route, route);
 		if (route->dialled)
 			config_route_dialled(r, e, route);
-		else
-			config_required(r, e, "domains", "the recipient domains of this route");
+		else if (!config_child(e, "domains"))
+			config_fail(r->c, e, "domains", "missing: the recipient domains of this route");
 		config_route_transparent(r, e, route);
 		config_route_finish(r, e, route);
 		config_route_tls(r, e, route);
@@ -297,8 +267,7 @@ static void read_trusted_nets(struct config_reader *r, const struct config_node 
 {
 	struct config_trust *t = field;
 
-	(void)k;
-	if (!config_strings(r, n, 1, LIMIT_LIST))
+	if (!config_list(r, n, k))
 		return;
 	t->net = config_alloc(r->mem, n->n * sizeof(*t->net));
 	for (const struct config_node *e = n->first; e && t->net; e = e->next)
@@ -307,9 +276,11 @@ static void read_trusted_nets(struct config_reader *r, const struct config_node 
 
 static const struct config_key trust_keys[] = {
 	{"addresses", read_trusted_nets, 0, 0},
-	{"xclient", read_bool, CONFIG_FIELD(struct config_trust, xclient)},
-	{"proxy", read_bool, CONFIG_FIELD(struct config_trust, proxy)},
+	{"xclient", CONFIG_TAKE(struct config_trust, xclient)},
+	{"proxy", CONFIG_TAKE(struct config_trust, proxy)},
 };
+
+const struct config_binding config_of_trust = CONFIG_BINDING("trust", trust_keys);
 
 void read_trust(struct config_reader *r, const struct config_node *n, const struct config_key *k,
 		void *field)
@@ -326,8 +297,8 @@ void read_trust(struct config_reader *r, const struct config_node *n, const stru
 			continue;
 		c->n_trusts++;
 		t->name = config_dup(r->mem, str_c(e->key));
-		config_read_section(r, e, trust_keys, sizeof(trust_keys) / sizeof(trust_keys[0]), t);
-		config_required(r, e, "addresses", "who may name another client than itself");
+		config_read_defaults(r, &config_of_trust, t);
+		config_read_section(r, e, &config_of_trust, t);
 		if (!t->xclient && !t->proxy)
 			config_fail(r->c, e, NULL, "neither xclient nor proxy is on: this trusts "
 				    "nobody with anything");

@@ -10,23 +10,6 @@
 
 #define N_KEYS(t) (sizeof(t) / sizeof((t)[0]))
 
-void config_policy_defaults(struct config_policy *policy)
-{
-	policy->tag_score = 5;
-	policy->dkim_l_score = 1;
-	policy->dkim_missing = CONFIG_TAG;
-	policy->access.deny_action = CONFIG_REJECT;
-	policy->access.skips = CONFIG_SKIP_SCORE | CONFIG_SKIP_DNSBL | CONFIG_SKIP_CHECKS |
-			       CONFIG_SKIP_GREYLIST;
-	policy->greylist = (struct config_greylist){
-		.delay_s = DEFAULT_GREYLIST_DELAY_S,
-		.window_s = DEFAULT_GREYLIST_WINDOW_S,
-		.lifetime_s = DEFAULT_GREYLIST_LIFETIME_S,
-		.prefix_v4 = 24,
-		.prefix_v6 = 64,
-	};
-}
-
 bool config_domain_listed(const struct config_domains *list, const char *domain)
 {
 	for (size_t i = 0; i < list->n; i++)
@@ -42,8 +25,7 @@ static void read_domain_list(struct config_reader *r, const struct config_node *
 {
 	struct config_domains *list = field;
 
-	(void)k;
-	if (!config_strings(r, n, 0, LIMIT_POLICY_DOMAINS))
+	if (!config_list(r, n, k))
 		return;
 	list->name = config_alloc(r->mem, (n->n + 1) * sizeof(*list->name));
 	for (const struct config_node *e = n->first; e && list->name; e = e->next) {
@@ -60,90 +42,65 @@ static void read_domain_list(struct config_reader *r, const struct config_node *
 	}
 }
 
-static const char *const dmarc_words[] = {[CONFIG_DMARC_ENFORCE] = "enforce",
-					  [CONFIG_DMARC_MONITOR] = "monitor",
-					  [CONFIG_DMARC_STRICT] = "strict",
-					  NULL};
-static const char *const action_words[] = {[CONFIG_ACCEPT] = "accept",
-					   [CONFIG_TAG] = "tag",
-					   [CONFIG_QUARANTINE] = "quarantine",
-					   [CONFIG_DISCARD] = "",
-					   [CONFIG_DEFER] = "defer",
-					   [CONFIG_REJECT] = "reject",
-					   NULL};
-/* What may be right at the next try is never refused for good. */
-static const char *const passing_words[] = {
-	[CONFIG_ACCEPT] = "accept", [CONFIG_TAG] = "tag", [CONFIG_QUARANTINE] = "quarantine",
-	[CONFIG_DISCARD] = "", [CONFIG_DEFER] = "defer", NULL};
-/* The one key by which a message may vanish. */
-static const char *const deny_words[] = {[CONFIG_ACCEPT] = "",
-					 [CONFIG_TAG] = "tag",
-					 [CONFIG_QUARANTINE] = "quarantine",
-					 [CONFIG_DISCARD] = "discard",
-					 [CONFIG_DEFER] = "defer",
-					 [CONFIG_REJECT] = "reject",
-					 NULL};
-static const char *const required_words[] = {[CONFIG_DKIM_NONE] = "none",
-					     [CONFIG_DKIM_PASSING] = "passing",
-					     [CONFIG_DKIM_ACCEPTABLE] = "acceptable",
-					     [CONFIG_DKIM_AUTHOR] = "author",
-					     NULL};
-static const char *const l_words[] = {"pass", "fail", NULL};
-static const char *const dmarc_hold_words[] = {"tag", "quarantine", NULL};
-static const char *const testing_words[] = {"unsigned", "pass", NULL};
 
-#define POLICY_INT(member) CONFIG_INT(struct config_policy, member)
-#define POLICY(member)     CONFIG_FIELD(struct config_policy, member)
+#define POLICY(member) CONFIG_FIELD(struct config_policy, member)
 
 static const struct config_key policy_keys[] = {
-	{"dry-run", read_bool, POLICY(dry_run)},
-	{"tag-score", read_double, POLICY(tag_score), 0, 10000},
-	{"quarantine-score", read_double, POLICY(quarantine_score), 0, 10000},
-	{"defer-score", read_double, POLICY(defer_score), 0, 10000},
-	{"reject-score", read_double, POLICY(reject_score), 0, 10000},
+	{"dry-run", NULL, POLICY(dry_run)},
+	{"tag-score", NULL, POLICY(tag_score)},
+	{"quarantine-score", NULL, POLICY(quarantine_score)},
+	{"defer-score", NULL, POLICY(defer_score)},
+	{"reject-score", NULL, POLICY(reject_score)},
 	{"allow-origins", read_access_nets, POLICY(access.allow_origins)},
 	{"deny-origins", read_access_nets, POLICY(access.deny_origins)},
 	{"deny-senders", read_access_senders, POLICY(access.deny_senders)},
 	{"allow-domains", read_access_domains, POLICY(access.allow_domains)},
 	{"deny-domains", read_access_domains, POLICY(access.deny_domains)},
-	{"deny-action", read_choice, POLICY_INT(access.deny_action), .words = deny_words},
-	{"allow-skips", read_access_skips, POLICY_INT(access.skips)},
-	{"greylist", read_bool, POLICY(greylist.on)},
-	{"greylist-delay", read_seconds, POLICY_INT(greylist.delay_s), 1, 3600},
-	{"greylist-window", read_seconds, POLICY_INT(greylist.window_s), 600, 7 * 86400},
-	{"greylist-lifetime", read_seconds, POLICY_INT(greylist.lifetime_s), 86400, 366 * 86400},
-	{"greylist-prefix-v4", read_count, POLICY_INT(greylist.prefix_v4), 16, 32},
-	{"greylist-prefix-v6", read_count, POLICY_INT(greylist.prefix_v6), 32, 128},
+	{"deny-action", NULL, POLICY(access.deny_action)},
+	{"allow-skips", read_access_skips, POLICY(access.skips)},
+	{"greylist", NULL, POLICY(greylist.on)},
+	{"greylist-delay", NULL, POLICY(greylist.delay_s)},
+	{"greylist-window", NULL, POLICY(greylist.window_s)},
+	{"greylist-lifetime", NULL, POLICY(greylist.lifetime_s)},
+	{"greylist-prefix-v4", NULL, POLICY(greylist.prefix_v4)},
+	{"greylist-prefix-v6", NULL, POLICY(greylist.prefix_v6)},
 	{"quarantine-mailbox", read_mailbox, POLICY(quarantine_mailbox)},
 	{"quarantine-route", read_route_name, POLICY(quarantine_route_name)},
-	{"dmarc", read_choice, POLICY_INT(dmarc), .words = dmarc_words},
-	{"dmarc-quarantine", read_choice, POLICY_INT(dmarc_hold), .words = dmarc_hold_words},
+	{"dmarc", NULL, POLICY(dmarc)},
+	{"dmarc-quarantine", NULL, POLICY(dmarc_hold)},
 	{"trusted-sealers", read_domain_list, POLICY(trusted_sealers)},
 	{"trusted-forwarders", read_domain_list, POLICY(trusted_forwarders)},
 	{"protected-domains", read_domain_list, POLICY(protected_domains)},
-	{"dkim-l", read_choice, POLICY_INT(dkim_l_fail), .words = l_words},
-	{"dkim-l-score", read_double, POLICY(dkim_l_score), 0, 10000},
-	{"dkim-testing", read_choice, POLICY_INT(dkim_testing_pass), .words = testing_words},
-	{"dkim-required", read_choice, POLICY_INT(dkim_required), .words = required_words},
-	{"dkim-missing", read_choice, POLICY_INT(dkim_missing), .words = action_words},
-	{"spf-fail", read_choice, POLICY_INT(spf_fail), .words = action_words},
-	{"spf-permerror", read_choice, POLICY_INT(spf_permerror), .words = action_words},
-	{"spf-temperror", read_choice, POLICY_INT(spf_temperror), .words = passing_words},
-	{"reverse-dns", read_choice, POLICY_INT(reverse_dns), .words = action_words},
-	{"arc-fail", read_choice, POLICY_INT(arc_fail), .words = action_words},
-	{"null-mx", read_choice, POLICY_INT(null_mx), .words = action_words},
-	/* Of the whole only: nobody knows a route when a client connects. */
-	{"allow-private-peer", read_bool, POLICY(allow_private_peer)},
+	{"dkim-l", NULL, POLICY(dkim_l_fail)},
+	{"dkim-l-score", NULL, POLICY(dkim_l_score)},
+	{"dkim-testing", NULL, POLICY(dkim_testing_pass)},
+	{"dkim-required", NULL, POLICY(dkim_required)},
+	{"dkim-missing", NULL, POLICY(dkim_missing)},
+	{"spf-fail", NULL, POLICY(spf_fail)},
+	{"spf-permerror", NULL, POLICY(spf_permerror)},
+	{"spf-temperror", NULL, POLICY(spf_temperror)},
+	{"reverse-dns", NULL, POLICY(reverse_dns)},
+	{"arc-fail", NULL, POLICY(arc_fail)},
+	{"null-mx", NULL, POLICY(null_mx)},
+	{"allow-private-peer", NULL, POLICY(allow_private_peer)},
 	{"deny", read_policy_nets, POLICY(deny)},
 	{"allow", read_policy_nets, POLICY(allow)},
 };
-#define N_ROUTE_KEYS (N_KEYS(policy_keys) - 3)
+
+const struct config_binding config_of_policy = CONFIG_BINDING("policy", policy_keys);
+const struct config_binding config_of_route_policy = CONFIG_BINDING("route.policy", policy_keys);
+
+void config_policy_defaults(struct config_reader *r, struct config_policy *policy)
+{
+	config_read_defaults(r, &config_of_policy, policy);
+	policy->access.skips = CONFIG_SKIP_DEFAULT;
+}
 
 void read_policy(struct config_reader *r, const struct config_node *n, const struct config_key *k,
 		 void *field)
 {
 	(void)k;
-	config_read_section(r, n, policy_keys, N_KEYS(policy_keys), field);
+	config_read_section(r, n, &config_of_policy, field);
 }
 
 void config_route_policies(struct config_reader *r, const struct config_node *root)
@@ -160,7 +117,7 @@ void config_route_policies(struct config_reader *r, const struct config_node *ro
 		if (!p)
 			continue;
 		*p = c->policy;
-		config_read_section(r, n, policy_keys, N_ROUTE_KEYS, p);
+		config_read_section(r, n, &config_of_route_policy, p);
 		c->route[i].policy = p;
 	}
 }

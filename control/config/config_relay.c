@@ -86,8 +86,7 @@ static void read_ranges(struct config_reader *r, const struct config_node *n,
 	struct origin_relay *relay = field;
 	struct ip_range *range;
 
-	(void)k;
-	if (!config_strings(r, n, 1, LIMIT_LIST))
+	if (!config_list(r, n, k))
 		return;
 	relay->range = range = config_alloc(r->mem, n->n * sizeof(*range));
 	for (const struct config_node *e = n->first; e && range; e = e->next)
@@ -96,12 +95,12 @@ static void read_ranges(struct config_reader *r, const struct config_node *n,
 
 /* ---- names ---------------------------------------------------------------------------------- */
 
-static const char *const *domains(struct config_reader *r, const struct config_node *n, size_t min,
-				  size_t *count)
+static const char *const *domains(struct config_reader *r, const struct config_node *n,
+				  const struct config_key *k, size_t *count)
 {
 	const char **list;
 
-	if (!config_strings(r, n, min, LIMIT_LIST))
+	if (!config_list(r, n, k))
 		return NULL;
 	list = config_alloc(r->mem, (n->n + 1) * sizeof(*list));
 	for (const struct config_node *e = n->first; e && list; e = e->next) {
@@ -116,8 +115,7 @@ static void read_by(struct config_reader *r, const struct config_node *n,
 {
 	struct origin_relay *relay = field;
 
-	(void)k;
-	relay->by = domains(r, n, 0, &relay->n_by);
+	relay->by = domains(r, n, k, &relay->n_by);
 }
 
 static void read_srs_domains(struct config_reader *r, const struct config_node *n,
@@ -125,8 +123,7 @@ static void read_srs_domains(struct config_reader *r, const struct config_node *
 {
 	struct origin_relay *relay = field;
 
-	(void)k;
-	relay->srs_domain = domains(r, n, 1, &relay->n_srs_domains);
+	relay->srs_domain = domains(r, n, k, &relay->n_srs_domains);
 }
 
 /* RFC 5322 3.6.8, less what no vendor uses. */
@@ -156,8 +153,7 @@ static void read_corroborate(struct config_reader *r, const struct config_node *
 	struct origin_relay *relay = field;
 	const char **name;
 
-	(void)k;
-	if (!config_strings(r, n, 0, LIMIT_CORROBORATE))
+	if (!config_list(r, n, k))
 		return;
 	relay->corroborate = name = config_alloc(r->mem, (n->n + 1) * sizeof(*name));
 	for (const struct config_node *e = n->first; e && name; e = e->next) {
@@ -212,38 +208,34 @@ static const struct config_key tenant_keys[] = {
 	{"values", read_values, 0, 0},
 };
 
+const struct config_binding config_of_tenant = CONFIG_BINDING("relay.tenant", tenant_keys);
+
 static void read_tenant(struct config_reader *r, const struct config_node *n,
 			const struct config_key *k, void *field)
 {
 	(void)k;
-	config_read_section(r, n, tenant_keys, sizeof(tenant_keys) / sizeof(tenant_keys[0]), field);
-	if (n->kind != NODE_SECTION || n->named)
-		return;
-	config_required(r, n, "header", "the header field that the tenant's mail carries");
-	config_required(r, n, "values", "what stands in it");
+	config_read_section(r, n, &config_of_tenant, field);
 }
 
 /* ---- section -------------------------------------------------------------------------------- */
 
-static const char *const unproven_words[] = {"defer", "direct", NULL};
-static const char *const cloud_words[] = {[CLOUD_NONE] = "none",
-					  [CLOUD_MICROSOFT365] = "microsoft365",
-					  [CLOUD_GOOGLE] = "google", NULL};
 
 static const struct config_key relay_keys[] = {
 	{"addresses", read_ranges, 0, 0},
 	{"by", read_by, 0, 0},
-	{"hops", read_count, CONFIG_INT(struct origin_relay, hops), 1, 20},
+	{"hops", CONFIG_TAKE(struct origin_relay, hops)},
 	{"tls-name", read_tls_names, 0, 0},
 	{"tls-sha256", read_tls_fingerprints, 0, 0},
-	{"cloud", read_choice, CONFIG_INT(struct origin_relay, cloud), .words = cloud_words},
+	{"cloud", CONFIG_TAKE(struct origin_relay, cloud)},
 	{"tenant", read_tenant, 0, 0},
-	{"unproven", read_choice, CONFIG_INT(struct origin_relay, unproven_direct), .words = unproven_words},
+	{"unproven", CONFIG_TAKE(struct origin_relay, unproven_direct)},
 	{"corroborate", read_corroborate, 0, 0},
 	{"srs-domains", read_srs_domains, 0, 0},
 	{"chain", read_chain_names, 0, 0},
-	{"chain-fallback", read_bool, CONFIG_FIELD(struct origin_relay, chain_fallback)},
+	{"chain-fallback", CONFIG_TAKE(struct origin_relay, chain_fallback)},
 };
+
+const struct config_binding config_of_relay = CONFIG_BINDING("relay", relay_keys);
 
 void read_relays(struct config_reader *r, const struct config_node *n, const struct config_key *k,
 		 void *field)
@@ -260,10 +252,8 @@ void read_relays(struct config_reader *r, const struct config_node *n, const str
 			continue;
 		relays->n++;
 		relay->name = config_dup(r->mem, str_c(e->key));
-		relay->hops = 1;
-		config_read_section(r, e, relay_keys, sizeof(relay_keys) / sizeof(relay_keys[0]),
-				    relay);
-		config_required(r, e, "addresses", "the addresses this relay connects from");
+		config_read_defaults(r, &config_of_relay, relay);
+		config_read_section(r, e, &config_of_relay, relay);
 	}
 }
 

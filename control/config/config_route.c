@@ -41,8 +41,7 @@ void read_route_domains(struct config_reader *r, const struct config_node *n,
 {
 	struct config_route *route = field;
 
-	(void)k;
-	if (!config_strings(r, n, 1, LIMIT_LIST))
+	if (!config_list(r, n, k))
 		return;
 	route->domain = config_alloc(r->mem, n->n * sizeof(*route->domain));
 	for (const struct config_node *e = n->first; e && route->domain; e = e->next) {
@@ -110,22 +109,23 @@ static void read_host_name(struct config_reader *r, const struct config_node *n,
 		host(r, n, field);
 }
 
+static const struct config_key host_keys[] = {
+	{"host", read_host_name, 0, 0},
+	{"port", CONFIG_TAKE(struct config_host, port)},
+	{"weight", CONFIG_TAKE(struct config_host, weight)},
+	{"priority", CONFIG_TAKE(struct config_host, priority)},
+};
+const struct config_binding config_of_hosts = CONFIG_BINDING("route.hosts", host_keys);
+
 /* In a section: host = "name", port beside it. */
 static bool host_section(struct config_reader *r, const struct config_node *n,
 			 struct config_host *out)
 {
-	static const struct config_key keys[] = {
-		{"host", read_host_name, 0, 0},
-		{"port", read_count, CONFIG_INT(struct config_host, port), 1, 65535},
-		{"weight", read_count, CONFIG_INT(struct config_host, weight), 1, 65535},
-		{"priority", read_count, CONFIG_INT(struct config_host, priority), 0, 65535},
-	};
 	const struct config_node *port = config_child(n, "port");
 	struct config_host named = {0};
 
-	out->weight = 1;
-	config_read_section(r, n, keys, sizeof(keys) / sizeof(keys[0]), out);
-	config_required(r, n, "host", "name or address of a next hop");
+	config_read_defaults(r, &config_of_hosts, out);
+	config_read_section(r, n, &config_of_hosts, out);
 	if (out->name && port && config_child(n, "host")) {
 		/* Which of two ports would count must not hang on the order of the lines. */
 		if (host(r, config_child(n, "host"), &named) && named.port)
@@ -168,8 +168,6 @@ void read_route_hosts(struct config_reader *r, const struct config_node *n,
 
 		h->priority = (uint16_t)route->n_hosts;
 		h->weight = 1;
-		if (sections)
-			h->priority = 0;
 		if (sections ? host_section(r, e, h) : host(r, e, h))
 			route->n_hosts++;
 		else
@@ -292,23 +290,19 @@ void config_route_way(const struct config_route *route, struct str domain, char 
 
 /* ---- providers ---------------------------------------------------------------------------- */
 
-const char *const config_provider_words[] = {
-	[PROVIDER_SMTP] = "smtp", [PROVIDER_EXCHANGE_ONLINE] = "exchange-online",
-	[PROVIDER_GOOGLE_WORKSPACE] = "google-workspace", NULL};
-
 void config_route_preset(struct config_route *route, const struct config_node *provider)
 {
 	static const char *const exchange[] = {"mail.protection.outlook.com", "mx.microsoft", NULL};
 	static const char *const google[] = {"google.com", NULL};
 	const char *name = provider && provider->kind == NODE_STRING ? provider->text : "";
 
-	if (!strcmp(name, config_provider_words[PROVIDER_EXCHANGE_ONLINE])) {
+	if (!strcmp(name, "exchange-online")) {
 		route->tls_names = exchange;
 		/* Microsoft asks of gateways: 199 messages and 20 minutes a connection. The last
 		 * minute is for the message that is under way then. */
 		route->messages_per_connection = 199;
 		route->connection_age_s = 19 * 60;
-	} else if (!strcmp(name, config_provider_words[PROVIDER_GOOGLE_WORKSPACE])) {
+	} else if (!strcmp(name, "google-workspace")) {
 		route->tls_names = google;
 	} else {
 		return;
@@ -363,9 +357,11 @@ void config_route_finish(struct config_reader *r, const struct config_node *sect
 	const struct config_node *mx = config_child(section, "mx"),
 				 *hosts = config_child(section, "hosts");
 
-	if (!hosts && !mx && !route->dialled)
-		config_required(r, section, "hosts", "where their mail goes; there is no default");
-	else if (!hosts && mx && !route->mx && mx->kind == NODE_BOOL && !route->dialled)
+	if (route->dialled)
+		; /* where it goes the connection says: config_route_dialled() */
+	else if (!hosts && !mx)
+		config_fail(r->c, section, "hosts", "missing: where their mail goes; there is no default");
+	else if (!hosts && !route->mx && mx->kind == NODE_BOOL)
 		config_fail(r->c, mx, NULL, "without MX records this route has no hosts");
 	else if (hosts && route->mx)
 		config_fail(r->c, mx, NULL, "hosts are given: mail goes to them or to what MX records "

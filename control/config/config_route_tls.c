@@ -19,8 +19,7 @@ void read_route_tls_names(struct config_reader *r, const struct config_node *n,
 {
 	struct config_route_tls *t = field;
 
-	(void)k;
-	if (!config_strings(r, n, 1, LIMIT_TLS_NAMES))
+	if (!config_list(r, n, k))
 		return;
 	t->name = config_alloc(r->mem, n->n * sizeof(*t->name));
 	for (const struct config_node *e = n->first; e && t->name; e = e->next) {

@@ -8,42 +8,27 @@
 #include "control/config/config_value.h"
 #include "postern/limits.h"
 
-static const char *const mode_words[] = {
-	[ADMISSION_OFF] = "off", [ADMISSION_OBSERVE] = "observe", [ADMISSION_ENFORCE] = "enforce", NULL};
 
-#define MAX(l) CONFIG_INT(struct admission_rules, limit[l].max), 1, 1000000
-#define MODE(l) CONFIG_INT(struct admission_rules, limit[l].mode), .words = mode_words
+#define OF_LIMIT(l, member) CONFIG_TAKE(struct admission_rules, limit[l].member)
 
 static const struct config_key keys[] = {
-	{"sessions", read_count, MAX(ADMISSION_SESSIONS)},
-	{"sessions-mode", read_choice, MODE(ADMISSION_SESSIONS)},
-	{"connection-rate", read_count, MAX(ADMISSION_RATE)},
-	{"connection-rate-mode", read_choice, MODE(ADMISSION_RATE)},
-	{"failures", read_count, MAX(ADMISSION_FAILURES)},
-	{"failures-mode", read_choice, MODE(ADMISSION_FAILURES)},
-	{"unknown-recipients", read_count, MAX(ADMISSION_UNKNOWN)},
-	{"unknown-recipients-mode", read_choice, MODE(ADMISSION_UNKNOWN)},
-	{"half-life", read_seconds, CONFIG_INT(struct admission_rules, half_life_s), 60, 86400},
+	{"sessions", OF_LIMIT(ADMISSION_SESSIONS, max)},
+	{"sessions-mode", OF_LIMIT(ADMISSION_SESSIONS, mode)},
+	{"connection-rate", OF_LIMIT(ADMISSION_RATE, max)},
+	{"connection-rate-mode", OF_LIMIT(ADMISSION_RATE, mode)},
+	{"failures", OF_LIMIT(ADMISSION_FAILURES, max)},
+	{"failures-mode", OF_LIMIT(ADMISSION_FAILURES, mode)},
+	{"unknown-recipients", OF_LIMIT(ADMISSION_UNKNOWN, max)},
+	{"unknown-recipients-mode", OF_LIMIT(ADMISSION_UNKNOWN, mode)},
+	{"half-life", CONFIG_TAKE(struct admission_rules, half_life_s)},
 };
+const struct config_binding config_of_sources = CONFIG_BINDING("sources", keys);
 
 void read_sources(struct config_reader *r, const struct config_node *n, const struct config_key *k,
 		  void *field)
 {
 	(void)k;
-	config_read_section(r, n, keys, sizeof(keys) / sizeof(keys[0]), field);
-}
-
-void config_sources_defaults(struct admission_rules *rules)
-{
-	*rules = (struct admission_rules){
-		.limit = {
-			[ADMISSION_FAILURES] = {DEFAULT_SOURCE_FAILURES, ADMISSION_ENFORCE},
-			[ADMISSION_UNKNOWN] = {DEFAULT_SOURCE_UNKNOWN, ADMISSION_ENFORCE},
-			[ADMISSION_SESSIONS] = {DEFAULT_SOURCE_SESSIONS, ADMISSION_ENFORCE},
-			[ADMISSION_RATE] = {DEFAULT_SOURCE_RATE, ADMISSION_ENFORCE},
-		},
-		.half_life_s = DEFAULT_SOURCE_HALF_LIFE_S,
-	};
+	config_read_section(r, n, &config_of_sources, field);
 }
 
 /* Any network may stand here, "0.0.0.0/0" too: a list of those who may speak, and nobody else. */
@@ -52,8 +37,7 @@ void read_policy_nets(struct config_reader *r, const struct config_node *n,
 {
 	struct admission_nets *nets = field;
 
-	(void)k;
-	if (!config_strings(r, n, 0, LIMIT_POLICY_NETS))
+	if (!config_list(r, n, k))
 		return;
 	nets->net = config_alloc(r->mem, (n->n + 1) * sizeof(*nets->net));
 	for (const struct config_node *e = n->first; e && nets->net; e = e->next)

@@ -3,10 +3,12 @@
 
 /*
  * Text → tree. One pass, no lookahead beyond a character; recursion is bounded by
- * LIMIT_CONFIG_DEPTH, nodes by LIMIT_CONFIG_NODES. Written here because the line of each value is
+ * LIMIT_CONFIG_DEPTH and LIMIT_CONFIG_INCLUDES, nodes by LIMIT_CONFIG_NODES. Written here because the line of each value is
  * part of what an error must say. The first syntax error ends the pass.
  */
 
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,9 +17,11 @@
 
 struct parser {
 	struct config_ctx *c;
+	const struct config_source *source; /* that p is in */
 	const uint8_t *p, *end;
 	unsigned int line;
-	size_t n_nodes;
+	unsigned int inside;       /* files that include this one */
+	size_t n_nodes, n_files, octets; /* of all files */
 };
 
 static bool section_body(struct parser *s, struct config_node *section, unsigned int depth,
@@ -42,6 +46,26 @@ static int next(struct parser *s)
 	if (*s->p == '\n')
 		s->line++;
 	return *s->p++;
+}
+
+/* At the first line of a text; false: it is none. */
+static bool begin(struct parser *s, struct str text)
+{
+	const uint8_t *nul = text.n ? memchr(text.p, 0, text.n) : NULL;
+
+	s->p = text.p;
+	s->end = text.p + text.n;
+	s->line = 1;
+	if (nul) {
+		for (const uint8_t *p = text.p; p < nul; p++)
+			s->line += *p == '\n';
+		config_fail_line(s->c, s->line, "", "NUL octet: this is no text file");
+		return false;
+	}
+	/* A byte order mark comes from editors, not from people. */
+	if (str_istarts(text, STR("\xef\xbb\xbf")))
+		s->p += 3;
+	return true;
 }
 
 /* White space and comments; C comments nest. False: a comment has no end. */
@@ -90,6 +114,7 @@ static struct config_node *node_new(struct parser *s, enum config_kind kind)
 	n = config_alloc(&s->c->mem, sizeof(*n));
 	if (n) {
 		n->kind = kind;
+		n->source = s->source;
 		n->line = s->line;
 	}
 	return n;
@@ -326,11 +351,6 @@ static char *read_key(struct parser *s)
 		if (w.n)
 			key = config_dup(&s->c->mem, w);
 	}
-	if (!w.n && peek(s) == '.') {
-		config_fail_line(s->c, s->line, "", "macros and .include are not supported: "
-				 "the configuration is one file");
-		return NULL;
-	}
 	if (!w.n) {
 		config_fail_line(s->c, s->line, "", "expected a key, found '%c'",
 				 peek(s) > 0x20 && peek(s) < 0x7f ? peek(s) : '?');
@@ -357,7 +377,11 @@ static bool add_keyed(struct parser *s, struct config_node *section, char *key,
 	if (old) {
 		/* Its path is made by the parent; it is reported, and left out of the tree. */
 		v->parent = section;
-		config_fail(s->c, v, NULL, "given twice, first in line %u", old->line);
+		if (old->source == v->source)
+			config_fail(s->c, v, NULL, "given twice, first in line %u", old->line);
+		else
+			config_fail(s->c, v, NULL, "given twice, first in line %u of %s", old->line,
+				    old->source->name);
 		return true;
 	}
 	node_add(section, v);
@@ -384,8 +408,9 @@ static bool named_entry(struct parser *s, struct config_node *section, char *key
 			return false;
 	}
 	if (!group->named) {
-		config_fail_line(s->c, line, key, "given twice, first in line %u without a name",
-				 group->line);
+		config_fail_line(s->c, line, key, "given twice, first in line %u%s%s without a name",
+				 group->line, group->source == s->source ? "" : " of ",
+				 group->source == s->source ? "" : group->source->name);
 		return false;
 	}
 	if (peek(s) == '=' || peek(s) == ':') {
@@ -460,6 +485,104 @@ end:
 	return entry_end(s, line, key);
 }
 
+/* ---- .include ------------------------------------------------------------------------------- */
+
+/* A file's text, as if it stood here. */
+static bool included(struct parser *s, struct config_node *section, const struct config_text *t,
+		     unsigned int line, unsigned int depth)
+{
+	struct parser outer = *s;
+	struct config_source *source;
+	bool ok;
+
+	for (const struct config_source *by = s->source; by; by = by->by)
+		if (!strcmp(by->name, t->name)) {
+			config_fail_line(s->c, line, ".include", "%s would include itself", t->name);
+			return false;
+		}
+	s->octets += t->len;
+	if (++s->n_files > LIMIT_CONFIG_FILES || s->octets > LIMIT_CONFIG_FILE) {
+		config_fail_line(s->c, line, ".include", "%s: more than %d files, or %u octets in all", t->name,
+				 LIMIT_CONFIG_FILES, LIMIT_CONFIG_FILE);
+		return false;
+	}
+	source = config_alloc(&s->c->mem, sizeof(*source));
+	if (!source)
+		return false;
+	*source = (struct config_source){config_dup(&s->c->mem, str_c(t->name)), t->readable, s->source};
+	if (!source->name)
+		return false;
+	s->source = source;
+	s->c->file = source->name;
+	s->inside++;
+	ok = begin(s, str_make(t->text, t->len)) && section_body(s, section, depth, true);
+	s->source = outer.source;
+	s->c->file = outer.source->name;
+	s->p = outer.p;
+	s->end = outer.end;
+	s->line = outer.line;
+	s->inside--;
+	return ok;
+}
+
+/* What does not begin with / is looked for beside the file that says it. */
+static bool include_pattern(struct parser *s, char out[2 * LIMIT_CONFIG_STRING])
+{
+	const char *own = s->source->name, *slash = strrchr(own, '/');
+	char *path = NULL;
+	struct str w;
+
+	if (peek(s) == '(') {
+		config_fail_line(s->c, s->line, ".include", "options are not supported: .include \"FILE\"");
+		return false;
+	}
+	if (peek(s) == '"' && !quoted(s, &path))
+		return false;
+	w = path ? str_c(path) : bare(s, is_word);
+	if (!w.n || w.n > LIMIT_CONFIG_STRING) {
+		config_fail_line(s->c, s->line, ".include", "expected the path of a file");
+		return false;
+	}
+	snprintf(out, 2 * LIMIT_CONFIG_STRING, "%.*s%.*s",
+		 w.p[0] != '/' && slash ? (int)(slash + 1 - own) : 0, own, STR_FMT(w));
+	return true;
+}
+
+static bool include(struct parser *s, struct config_node *section, unsigned int depth)
+{
+	char pattern[2 * LIMIT_CONFIG_STRING], why[CONFIG_WHY] = "";
+	unsigned int line = s->line;
+	struct config_text *t = NULL;
+	struct str word;
+	bool ok = true;
+	size_t n = 0;
+	int rc;
+
+	next(s);
+	word = bare(s, is_key);
+	if (!str_ieq(word, STR("include"))) {
+		config_fail_line(s->c, line, "", "macros other than .include are not supported");
+		return false;
+	}
+	if (!skip_space(s) || !include_pattern(s, pattern))
+		return false;
+	if (!s->c->find || s->inside == LIMIT_CONFIG_INCLUDES) {
+		config_fail_line(s->c, line, ".include", s->c->find ? "files inside files deeper than %d"
+				 : "only a file can include others (at most %d deep)", LIMIT_CONFIG_INCLUDES);
+		return false;
+	}
+	rc = s->c->find(s->c->find_arg, pattern, LIMIT_CONFIG_FILE, &t, &n, why);
+	if (rc == -ENOMEM)
+		s->c->mem.failed = true;
+	else if (rc)
+		config_fail_line(s->c, line, ".include", "%s", why);
+	for (size_t i = 0; i < n && ok; i++)
+		ok = included(s, section, &t[i], line, depth);
+	config_texts_free(t, n);
+	free(t);
+	return ok && !rc && entry_end(s, s->line, ".include");
+}
+
 static bool section_body(struct parser *s, struct config_node *section, unsigned int depth,
 			 bool root)
 {
@@ -476,26 +599,18 @@ static bool section_body(struct parser *s, struct config_node *section, unsigned
 			next(s);
 			return true;
 		}
-		if (!entry(s, section, depth))
+		if (peek(s) == '.' ? !include(s, section, depth) : !entry(s, section, depth))
 			return false;
 	}
 }
 
 struct config_node *config_syntax(struct config_ctx *c, struct str text)
 {
-	struct parser s = {.c = c, .p = text.p, .end = text.p + text.n, .line = 1};
-	const uint8_t *nul = text.n ? memchr(text.p, 0, text.n) : NULL;
+	struct parser s = {.c = c, .source = c->source, .n_files = 1, .octets = text.n};
 	struct config_node *root;
 
-	if (nul) {
-		for (const uint8_t *p = text.p; p < nul; p++)
-			s.line += *p == '\n';
-		config_fail_line(c, s.line, "", "NUL octet: this is no text file");
+	if (!begin(&s, text))
 		return NULL;
-	}
-	/* A byte order mark comes from editors, not from people. */
-	if (str_istarts(text, STR("\xef\xbb\xbf")))
-		s.p += 3;
 	root = node_new(&s, NODE_SECTION);
 	if (!root || !section_body(&s, root, 1, true))
 		return NULL;

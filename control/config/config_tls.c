@@ -179,6 +179,8 @@ static const struct config_key certificate_keys[] = {
 	{"key", read_pem_key, 0, 0},
 };
 
+const struct config_binding config_of_certificate = CONFIG_BINDING("tls.certificate", certificate_keys);
+
 static void read_certificates(struct config_reader *r, const struct config_node *n,
 			      const struct config_key *k, void *field)
 {
@@ -198,9 +200,7 @@ static void read_certificates(struct config_reader *r, const struct config_node 
 		if (!config_section_name(r, e) || !config_is_section(r, e))
 			continue;
 		c->name = config_dup(r->mem, str_c(e->key));
-		config_read_section(r, e, certificate_keys, 2, c);
-		config_required(r, e, "chain", "file of the certificate and those between it and the root");
-		config_required(r, e, "key", "file of its private key");
+		config_read_section(r, e, &config_of_certificate, c);
 		if (r->c->n_errors == before && !r->mem->failed) {
 			config_check_pair(r, e, "chain", "key", c);
 			t->n_certificates++;
@@ -209,18 +209,20 @@ static void read_certificates(struct config_reader *r, const struct config_node 
 }
 
 static const struct config_key tls_keys[] = {
-	{"certificate", read_certificates, 0, 0, .named = true},
+	{"certificate", read_certificates, 0, 0},
 	{"min-version", read_tls_version, CONFIG_FIELD(struct config_tls, min_version)},
 	{"ciphers", read_ciphers, 0, 0},
 	{"client-ca", read_pem_ca, CONFIG_FIELD(struct config_tls, client_ca)},
 };
 
+const struct config_binding config_of_tls = CONFIG_BINDING("tls", tls_keys);
+
 void read_tls(struct config_reader *r, const struct config_node *n, const struct config_key *k,
 	      void *field)
 {
 	(void)k;
-	config_read_section(r, n, tls_keys, sizeof(tls_keys) / sizeof(tls_keys[0]), field);
-	config_required(r, n, "certificate", "at least one certificate \"NAME\" { chain = ... key = ... }");
+	config_read_defaults(r, &config_of_tls, field);
+	config_read_section(r, n, &config_of_tls, field);
 }
 
 static struct handoff_tls_ref pack(uint8_t *to, size_t *at, struct str s)

@@ -86,19 +86,22 @@ static void node_path(const struct config_node *n, const char *key, char *out, s
 	}
 }
 
-static void fail_at(struct config_ctx *c, unsigned int line, const char *path, const char *fmt,
-		    va_list ap)
+static void fail_at(struct config_ctx *c, const char *file, unsigned int line, const char *path,
+		    const char *fmt, va_list ap)
 {
 	struct config_error *e;
 
 	if (c->n_errors++ >= c->cap)
 		return;
 	e = &c->err[c->n_errors - 1];
-	snprintf(e->file, sizeof(e->file), "%s", c->file);
+	snprintf(e->file, sizeof(e->file), "%s", file);
 	e->line = line;
 	snprintf(e->key, sizeof(e->key), "%s", path);
 	vsnprintf(e->reason, sizeof(e->reason), fmt, ap);
-	/* What the file says is shown to a terminal. */
+	/* What files say, and their names, are shown to a terminal. */
+	for (char *p = e->file; *p; p++)
+		if ((uint8_t)*p < 0x20 || *p == 0x7f)
+			*p = '?';
 	for (char *p = e->reason; *p; p++)
 		if ((uint8_t)*p < 0x20 || *p == 0x7f)
 			*p = '?';
@@ -115,7 +118,7 @@ void config_fail(struct config_ctx *c, const struct config_node *at, const char 
 
 	node_path(at, key, path, sizeof(path));
 	va_start(ap, fmt);
-	fail_at(c, at ? at->line : 0, path, fmt, ap);
+	fail_at(c, at && at->source ? at->source->name : c->file, at ? at->line : 0, path, fmt, ap);
 	va_end(ap);
 }
 
@@ -125,7 +128,7 @@ void config_fail_line(struct config_ctx *c, unsigned int line, const char *key, 
 	va_list ap;
 
 	va_start(ap, fmt);
-	fail_at(c, line, key, fmt, ap);
+	fail_at(c, c->file, line, key, fmt, ap);
 	va_end(ap);
 }
 

@@ -10,85 +10,119 @@
 
 #include "postern/limits.h"
 
-/* Edit distance, cut at `limit`: enough to tell a typing error from another word. */
-static unsigned int distance(const char *a, const char *b, unsigned int limit)
+/* ---- sections ------------------------------------------------------------------------------- */
+
+void config_unknown_key(struct config_ctx *c, const struct config_node *n,
+			const struct config_section_info *s)
 {
-	size_t n = strlen(a), m = strlen(b);
-	unsigned int row[64];
-
-	if (m >= 64 || n >= 64 || (n > m ? n - m : m - n) > limit)
-		return limit + 1;
-	for (size_t j = 0; j <= m; j++)
-		row[j] = (unsigned int)j;
-	for (size_t i = 1; i <= n; i++) {
-		unsigned int diagonal = row[0];
-
-		row[0] = (unsigned int)i;
-		for (size_t j = 1; j <= m; j++) {
-			unsigned int d = diagonal + (a[i - 1] != b[j - 1]);
-
-			diagonal = row[j];
-			if (row[j] + 1 < d)
-				d = row[j] + 1;
-			if (row[j - 1] + 1 < d)
-				d = row[j - 1] + 1;
-			row[j] = d;
-		}
-	}
-	return row[m];
-}
-
-static void unknown_key(struct config_reader *r, const struct config_node *n,
-			const struct config_key *keys, size_t n_keys)
-{
-	const char *best = NULL;
-	unsigned int best_d = 4;
-	char list[240] = "";
+	const struct config_info *near = config_key_nearest(s, n->key, 1), *elsewhere;
+	const struct config_section_info *other;
+	char list[240] = "", path[160];
 	size_t at = 0;
 
-	for (size_t i = 0; i < n_keys; i++) {
-		unsigned int d = distance(n->key, keys[i].name, 3);
-
-		if (d < best_d && d < strlen(keys[i].name)) {
-			best_d = d;
-			best = keys[i].name;
-		}
-	}
-	if (best) {
-		config_fail(r->c, n, NULL, "unknown key; did you mean \"%s\"?", best);
+	/* The very name, in the wrong section, is nearer than another name here. */
+	elsewhere = near ? NULL : config_key_nearest_of_all(n->key, 0, &other);
+	if (!near)
+		near = config_key_nearest(s, n->key, CONFIG_NEAR);
+	if (elsewhere) {
+		config_fail(c, n, NULL, "unknown key here; did you mean \"%s\"?",
+			    config_key_path(other, elsewhere, path, sizeof(path)));
 		return;
 	}
-	for (size_t i = 0; i < n_keys && at < sizeof(list); i++) {
-		int k = snprintf(list + at, sizeof(list) - at, "%s%s", i ? ", " : "", keys[i].name);
+	if (near) {
+		config_fail(c, n, NULL, "unknown key; did you mean \"%s\"?", near->name);
+		return;
+	}
+	for (size_t i = 0; i < s->n && at < sizeof(list); i++) {
+		int k = config_key_is_of(s, &s->key[i])
+				? snprintf(list + at, sizeof(list) - at, "%s%s", at ? ", " : "", s->key[i].name)
+				: 0;
 
 		at += k > 0 ? (size_t)k : 0;
 	}
-	config_fail(r->c, n, NULL, "unknown key; known here: %s", list);
+	config_fail(c, n, NULL, "unknown key; known here: %s%s", list, at < sizeof(list) ? "" : " ...");
+}
+
+static const struct config_section_info *section_of(const struct config_binding *b)
+{
+	const struct config_section_info *s = config_section_info(b->path);
+
+	if (!s)
+		abort(); /* keys.c lacks it; the test config_keys says so */
+	return s;
+}
+
+/* Reads n as that key of the table. */
+static void read_key_of(struct config_reader *r, const struct config_node *n, const struct config_binding *b,
+			const struct config_info *info, void *base)
+{
+	static config_read *const by_type[] = {
+		[KEY_COUNT] = read_count, [KEY_SIZE] = read_size, [KEY_TIME] = read_seconds,
+		[KEY_MILLIS] = read_millis, [KEY_NUMBER] = read_double, [KEY_BOOL] = read_bool,
+		[KEY_CHOICE] = read_choice, [KEY_DOMAIN] = read_domain, [KEY_PATH] = read_path,
+		[KEY_SOCKET] = read_socket, [KEY_NAMED] = NULL};
+	struct config_key k;
+
+	for (size_t i = 0; i < b->n; i++) {
+		if (strcmp(b->key[i].name, info->name) != 0)
+			continue;
+		k = b->key[i];
+		k.info = info;
+		(k.read ? k.read : by_type[info->type])(r, n, &k, (char *)base + k.off);
+		return;
+	}
+	abort(); /* the section does not bind it; the test config_keys says so */
 }
 
 void config_read_section(struct config_reader *r, const struct config_node *section,
-			 const struct config_key *keys, size_t n_keys, void *base)
+			 const struct config_binding *b, void *base)
 {
+	const struct config_section_info *s = section_of(b);
+
 	if (section->kind != NODE_SECTION || (section->named && section->key)) {
 		config_fail(r->c, section, NULL, "expected one section { ... } without a name, found %s",
 			    section->named ? "named ones" : config_kind_name(section));
 		return;
 	}
 	for (const struct config_node *n = section->first; n; n = n->next) {
-		const struct config_key *k = NULL;
+		const struct config_info *info = config_key_info(s, n->key);
 
-		for (size_t i = 0; i < n_keys && !k; i++)
-			if (strcmp(keys[i].name, n->key) == 0)
-				k = &keys[i];
-		if (!k) {
-			unknown_key(r, n, keys, n_keys);
-		} else if (k->named && !n->named) {
-			config_fail(r->c, n, NULL, "needs a name: %s \"name\" ...", k->name);
-		} else {
-			k->read(r, n, k, (char *)base + k->off);
+		if (!info)
+			config_unknown_key(r->c, n, s);
+		else if (info->type == KEY_NAMED && !n->named)
+			config_fail(r->c, n, NULL, "needs a name: %s \"name\" ...", info->name);
+		else
+			read_key_of(r, n, b, info, base);
+	}
+	for (size_t i = 0; i < s->n; i++)
+		if (s->key[i].needed && !config_child(section, s->key[i].name))
+			config_fail(r->c, section->parent ? section : NULL, s->key[i].name, "missing: %s",
+				    s->key[i].needed);
+}
+
+void config_read_defaults(struct config_reader *r, const struct config_binding *b, void *base)
+{
+	const struct config_section_info *s = section_of(b);
+
+	for (size_t i = 0; i < s->n; i++) {
+		const struct config_info *info = &s->key[i];
+		struct config_node n = {.key = (char *)(uintptr_t)info->name, .kind = NODE_STRING,
+					.text = (char *)(uintptr_t)info->def};
+
+		if (!config_key_is_of(s, info) || (!info->has_number && !info->def))
+			continue;
+		if (info->has_number) {
+			n.kind = NODE_NUMBER;
+			n.number = info->number;
+		} else if (info->type == KEY_BOOL) {
+			n.kind = NODE_BOOL;
+			n.boolean = !strcmp(info->def, "yes");
 		}
+		read_key_of(r, &n, b, info, base);
 	}
 }
+
+/* ---- numbers and words ---------------------------------------------------------------------- */
 
 static void store(const struct config_key *k, void *field, uint64_t v)
 {
@@ -122,9 +156,9 @@ static bool whole_number(struct config_reader *r, const struct config_node *n,
 			    config_kind_name(n), n->text ? " " : "", n->text ? n->text : "");
 		return false;
 	}
-	if (v < k->min || v > k->max) {
+	if (v < k->info->min || v > k->info->max) {
 		config_fail(r->c, n, NULL, "%s is out of bounds: expected %.15g to %.15g%s", n->text,
-			    k->min, k->max,
+			    k->info->min, k->info->max,
 			    unit == UNIT_TIME ? " seconds" : unit == UNIT_SIZE ? " octets" : "");
 		return false;
 	}
@@ -184,9 +218,9 @@ void read_double(struct config_reader *r, const struct config_node *n, const str
 		config_fail(r->c, n, NULL, "expected a number, found %s", config_kind_name(n));
 		return;
 	}
-	if (n->number < k->min || n->number > k->max) {
-		config_fail(r->c, n, NULL, "%s is out of bounds: expected %g to %g", n->text, k->min,
-			    k->max);
+	if (n->number < k->info->min || n->number > k->info->max) {
+		config_fail(r->c, n, NULL, "%s is out of bounds: expected %g to %g", n->text, k->info->min,
+			    k->info->max);
 		return;
 	}
 	memcpy(field, &n->number, sizeof(n->number));
@@ -210,15 +244,15 @@ void read_choice(struct config_reader *r, const struct config_node *n, const str
 	size_t at = 0;
 
 	/* "none" and 451 are words here, whatever they look like elsewhere. "" is none of this key. */
-	for (unsigned int i = 0; n->text && n->text[0] && k->words[i]; i++)
-		if (strcmp(n->text, k->words[i]) == 0) {
+	for (unsigned int i = 0; n->text && n->text[0] && k->info->words[i]; i++)
+		if (strcmp(n->text, k->info->words[i]) == 0) {
 			store(k, field, i);
 			return;
 		}
-	for (unsigned int i = 0; k->words[i] && at < sizeof(list); i++) {
-		int len = !k->words[i][0] ? 0
+	for (unsigned int i = 0; k->info->words[i] && at < sizeof(list); i++) {
+		int len = !k->info->words[i][0] ? 0
 					  : snprintf(list + at, sizeof(list) - at, "%s\"%s\"",
-						     at ? " or " : "", k->words[i]);
+						     at ? " or " : "", k->info->words[i]);
 
 		at += len > 0 ? (size_t)len : 0;
 	}
@@ -274,6 +308,11 @@ bool config_strings(struct config_reader *r, const struct config_node *n, size_t
 	for (const struct config_node *e = n->first; e; e = e->next)
 		ok &= config_string(r, e);
 	return ok;
+}
+
+bool config_list(struct config_reader *r, const struct config_node *n, const struct config_key *k)
+{
+	return config_strings(r, n, (size_t)k->info->min, (size_t)k->info->max);
 }
 
 const struct config_node *config_string_or_list(struct config_reader *r,
@@ -452,11 +491,4 @@ bool config_is_section(struct config_reader *r, const struct config_node *n)
 		return true;
 	config_fail(r->c, n, NULL, "expected a section { ... }, found %s", config_kind_name(n));
 	return false;
-}
-
-void config_required(struct config_reader *r, const struct config_node *section, const char *key,
-		     const char *what)
-{
-	if (!config_child(section, key))
-		config_fail(r->c, section, key, "missing: %s", what);
 }

@@ -3,13 +3,13 @@
 #pragma once
 
 /*
- * Private to control/config: values of the tree → fields of struct config, driven by tables of
- * keys. A reader that finds something wrong records it and leaves the field alone.
+ * Private to control/config: values of the tree → fields of struct config. What a key is, stands in
+ * keys.h; here is which field it goes to, and how where its type does not say that. A reader that
+ * finds something wrong records it and leaves the field alone.
  */
 
 #include "control/config/config_tree.h"
-
-#define LIMIT_LIST 100000u /* entries of an array of names; LIMIT_CONFIG_NODES bounds them all */
+#include "control/config/keys.h"
 
 struct config_reader {
 	struct config_ctx *c;
@@ -23,16 +23,31 @@ typedef void config_read(struct config_reader *r, const struct config_node *n,
 
 struct config_key {
 	const char *name;
-	config_read *read;
-	size_t off;               /* of the field in its structure */
-	size_t width;             /* octets of an integer field */
-	double min, max;          /* of a number, bounds included */
-	const char *const *words; /* read_choice: NULL-terminated; the value is the index */
-	bool named;               /* holds named entries: `key "name" ...` */
+	config_read *read;        /* NULL: by its type */
+	size_t off, width;        /* of the field in its structure */
+	const struct config_info *info; /* filled when it is read */
 };
 
-#define CONFIG_INT(type, member) offsetof(type, member), sizeof(((type *)0)->member)
-#define CONFIG_FIELD(type, member) offsetof(type, member), 0
+#define CONFIG_FIELD(type, member) offsetof(type, member), sizeof(((type *)0)->member)
+/* Its type says how it is read. */
+#define CONFIG_TAKE(type, member) NULL, CONFIG_FIELD(type, member)
+
+/* Where what a section says goes. */
+struct config_binding {
+	const char *path;         /* of a section of keys.h */
+	const struct config_key *key;
+	size_t n;
+};
+#define CONFIG_BINDING(path, keys) {path, keys, sizeof(keys) / sizeof((keys)[0])}
+/* All of them, for the test that table and bindings have the same keys. */
+extern const struct config_binding *const config_bindings[];
+extern const size_t n_config_bindings;
+extern const struct config_binding config_of_listener, config_of_route, config_of_hosts, config_of_policy,
+	config_of_route_policy, config_of_relay, config_of_tenant, config_of_chain, config_of_trust,
+	config_of_tls, config_of_certificate, config_of_arc, config_of_arc_key, config_of_dnsbl, config_of_list,
+	config_of_attachment, config_of_sources, config_of_tap, config_of_inline, config_of_inline_server,
+	config_of_exceptions, config_of_exceptions_gateway, config_of_exceptions_inline,
+	config_of_exceptions_tap;
 
 config_read read_count;   /* plain number */
 config_read read_size;    /* octets: plain, or with k m g kb mb gb */
@@ -45,14 +60,20 @@ config_read read_domain;  /* host name, lower case, A-labels, at least two label
 config_read read_path;    /* absolute path */
 config_read read_socket;  /* absolute path that fits a socket address */
 
-/* Every child of `section` by its key; an unknown one is an error with a hint. */
+void config_unknown_key(struct config_ctx *c, const struct config_node *n,
+			const struct config_section_info *s);
+/* Every child of `section` by its key; an unknown one is an error with a hint, as is a missing one. */
 void config_read_section(struct config_reader *r, const struct config_node *section,
-			 const struct config_key *keys, size_t n_keys, void *base);
+			 const struct config_binding *binding, void *base);
+/* The defaults of the table, read like values of a file. */
+void config_read_defaults(struct config_reader *r, const struct config_binding *binding, void *base);
 /* The whole file of that absolute path; n == 0 and an error at n otherwise. secret: a file that
  * others may read or write is refused. */
 struct str config_file(struct config_reader *r, const struct config_node *n, bool secret);
 /* Is it an array of strings? A single string is an error too: one spelling for one thing. */
 bool config_strings(struct config_reader *r, const struct config_node *n, size_t min, size_t max);
+/* The same of a KEY_LIST, with the bounds of the table. */
+bool config_list(struct config_reader *r, const struct config_node *n, const struct config_key *k);
 /* A string that is not empty. */
 bool config_string(struct config_reader *r, const struct config_node *n);
 /* Text of a domain → lower case A-labels in `mem`; NULL and an error at n. */
@@ -77,9 +98,6 @@ config_read read_tls_version;                  /* field: uint16_t */
 /* A name that may go into headers, replies and trace records. */
 bool config_section_name(struct config_reader *r, const struct config_node *n);
 bool config_is_section(struct config_reader *r, const struct config_node *n);
-/* `what`: what would stand there. */
-void config_required(struct config_reader *r, const struct config_node *section, const char *key,
-		     const char *what);
 
 /* What goes into and out of headers: config_annotate.c. */
 config_read read_prefix;         /* "X-Postern" */
@@ -97,7 +115,6 @@ bool config_reply_text(struct config_reader *r, const struct config_node *n, siz
 config_read read_route_domains, read_route_hosts, read_route_mx;
 config_read read_route_recipients, read_delimiter;
 config_read read_route_source, read_route_source_v4, read_route_source_v6;
-extern const char *const config_provider_words[];
 /* What a provider documents; before the keys of the section, which may say otherwise. */
 void config_route_preset(struct config_route *route, const struct config_node *provider);
 /* Behind all keys: what they leave open, and what they must not say together. */
@@ -132,6 +149,7 @@ void config_route_tls(struct config_reader *r, const struct config_node *n,
 		      struct config_route *route);
 config_read read_sources;
 config_read read_policy_nets; /* field: struct admission_nets */
+config_read read_tap;        /* config_tap.c */
 config_read read_policy, read_dnsbls; /* field: struct config_policy */
 config_read read_lists, read_attachments;
 /* config_access.c: a list in the file, or the path of one. */
@@ -145,12 +163,13 @@ void config_check_access(struct config_reader *r, const struct config_node *poli
 /* A network that both lists have, as the longer prefix counts; NULL: none. Both are sorted. */
 const struct ip_net *config_net_in_both(const struct admission_nets *a,
 					const struct admission_nets *b);
-void config_sources_defaults(struct admission_rules *rules);
-void config_policy_defaults(struct config_policy *policy);
+void config_policy_defaults(struct config_reader *r, struct config_policy *policy);
 /* Behind the whole file: the policy of each route that has one of its own. */
 void config_route_policies(struct config_reader *r, const struct config_node *root);
 /* What only the whole can show: loops, one domain in two routes, addresses twice. */
 void config_check_sources(struct config_reader *r, const struct config_node *root);
+/* Names of routes -> routes. */
+void config_check_tap(struct config_reader *r, const struct config_node *root);
 void config_check_policy(struct config_reader *r, const struct config_node *root);
 void config_check_net(struct config_reader *r, const struct config_node *root);
 void config_check_identities(struct config_reader *r, const struct config_node *root);

@@ -196,9 +196,8 @@ static void transparent_routes(void **state)
 	assert_int_equal(c->route[0].transparent_mark, 7);
 	assert_int_equal(c->route[0].idle_timeout_s, DEFAULT_TRANSPARENT_IDLE_S);
 	assert_int_equal(d->route[0].idle_timeout_s, 30);
-	assert_int_equal(config_restart_needed(d, c), CONFIG_RESTART_TRANSPARENT);
-	assert_int_equal(config_restart_needed(c, d), 0);
-	assert_int_equal(config_restart_needed(c, c), 0);
+	assert_true(config_wants_transparent(c));
+	assert_false(config_wants_transparent(d));
 	config_unref(c);
 	config_unref(d);
 }

@@ -16,6 +16,7 @@
 
 #include <openssl/evp.h>
 #include <openssl/pem.h>
+#include <openssl/ssl.h>
 #include <openssl/x509.h>
 
 #include "control/config/config.h"
@@ -338,7 +339,7 @@ static void route(void **state)
 	(void)state;
 	assert_int_equal(load_route(&c, &err, ""), 0);
 	assert_int_equal(c->route[0].tls.policy, TLS_POLICY_MAY);
-	assert_int_equal(c->route[0].tls.min_version, 0);
+	assert_int_equal(c->route[0].tls.min_version, TLS1_2_VERSION);
 	config_unref(c);
 	snprintf(keys, sizeof(keys), "tls = verify; tls-name = [\"MX.example.net\", \"b.example.net\"]\n"
 		 "tls-sni = front.example.net; tls-ca = \"%s\"; tls-min-version = \"1.3\"\n"

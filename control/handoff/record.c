@@ -28,13 +28,14 @@ static bool fixed_fits(const struct handoff_record *r, uint32_t n_chunks)
 		return false;
 	if (r->n_matches > HANDOFF_MAX_MATCHES || r->header_size > r->size)
 		return false;
-	return r->n_rcpts >= 1 && r->n_rcpts <= HANDOFF_MAX_RCPTS;
+	return (r->n_rcpts >= 1 || r->flags & RECORD_F_OBSERVED) && r->n_rcpts <= HANDOFF_MAX_RCPTS;
 }
 
 static bool facts_fit(const struct handoff_record *r)
 {
 	return r->proto <= PROTO_UTF8SMTPS && r->body <= BODY_8BITMIME &&
-	       r->text_len <= sizeof(r->text);
+	       r->observed < OBSERVED_WHAT_COUNT && r->observed_whole < OBSERVED_WHOLE_COUNT &&
+	       r->observed_unjudged < UNJUDGED_COUNT && r->text_len <= sizeof(r->text);
 }
 
 static bool trace_id_fits(const struct handoff_record *r)
@@ -129,8 +130,9 @@ static bool take_rcpts(struct mail_envelope *e, const struct handoff_record *r,
 			l->rcpt[e->n_rcpts++] = ref_str(l->raw[i].addr, l->text);
 	}
 	e->rcpt = l->rcpt;
-	/* RFC 5321 3.3: DATA without an accepted recipient is out of sequence. */
-	return e->n_rcpts > 0;
+	/* RFC 5321 3.3: DATA without an accepted recipient is out of sequence. Who watches may not
+	 * have seen them. */
+	return e->n_rcpts > 0 || r->flags & RECORD_F_OBSERVED;
 }
 
 static bool take_matches(struct ctl_submission *s, const struct handoff_record *r,
@@ -151,6 +153,7 @@ static bool take_envelope(struct mail_envelope *e, const struct handoff_record *
 	    !ref_fits(r->tls_cipher, text, r->text_len) ||
 	    !ref_fits(r->tls_sni, text, r->text_len) ||
 	    !ref_fits(r->tls_client, text, r->text_len) ||
+	    !ref_fits(r->observed_reply, text, r->text_len) ||
 	    !ref_lies(r->proxy_tlv, r->text_len) || r->via > VIA_PROXY)
 		return false;
 	memcpy(e->via_peer.a, r->via_peer, sizeof(e->via_peer.a));
@@ -178,6 +181,14 @@ static bool take_envelope(struct mail_envelope *e, const struct handoff_record *
 	memcpy(e->trace_id, r->trace_id, sizeof(r->trace_id));
 	e->trace_id[sizeof(r->trace_id)] = '\0';
 	e->flags = r->flags;
+	if (r->flags & RECORD_F_OBSERVED) {
+		e->observed.what = r->observed;
+		e->observed.whole = r->observed_whole;
+		e->observed.unjudged = r->observed_unjudged;
+		e->observed.gap = r->observed_gap;
+		e->observed.anomalies = r->observed_anomalies;
+		e->observed.reply = ref_str(r->observed_reply, text);
+	}
 	e->tcp.srtt_us = r->srtt_us;
 	e->tcp.retransmits = r->retransmits;
 	e->tcp.ooo_segments = r->ooo_segments;
@@ -262,7 +273,8 @@ int ctl_submission_new(struct ctl_loop *l, const struct handoff_desc *d,
 		return -ENOMEM;
 	rc = ctl_record_parse(rec, ctl_epoch_chunks(e, d->worker), e->n_chunks, s);
 	if (rc == 0 && (s->content.size != d->msg.size || rec->session != d->session ||
-			rec->session_gen != d->generation))
+			rec->session_gen != d->generation ||
+			!(d->flags & DESC_F_OBSERVED) != !(s->envelope.flags & RECORD_F_OBSERVED)))
 		rc = -EINVAL;
 	if (rc != -ENOMEM && !still(rec, d))
 		rc = -ESTALE;

@@ -70,6 +70,44 @@ static void test_submission(void **state)
 	ctl_submission_free(NULL);
 }
 
+/* Who watches may have seen no recipient; and says in the descriptor already that it only watched. */
+static void test_observed(void **state)
+{
+	struct pair_fix *f = *state;
+	struct ctl_submission *s = NULL;
+	struct handoff_record *rec;
+	struct handoff_desc d;
+	struct dp_msg m = {0};
+
+	pair_message(f, &m, 10, 'm');
+	rec = dp_msg_record(f->w, &m);
+	rec->flags |= RECORD_F_OBSERVED;
+	rec->n_rcpts = 0;
+	rec->observed = OBSERVED_MESSAGE;
+	rec->observed_whole = OBSERVED_GAP;
+	rec->observed_gap = 77;
+	rec->observed_anomalies = 1ull << 40 | 5;
+	assert_int_equal(dp_msg_text(f->w, &m, STR("250 2.0.0 ok"), &rec->observed_reply), 0);
+	d = pair_submit(f, &m);
+	assert_int_equal(ctl_submission_new(f->loop, &d, &s), -EINVAL);
+	d.flags = DESC_F_OBSERVED;
+	assert_int_equal(ctl_submission_new(f->loop, &d, &s), 0);
+	assert_int_equal(s->envelope.n_rcpts, 0);
+	assert_int_equal(s->envelope.observed.whole, OBSERVED_GAP);
+	assert_int_equal(s->envelope.observed.gap, 77);
+	assert_true(s->envelope.observed.anomalies == (1ull << 40 | 5));
+	assert_true(str_eq(s->envelope.observed.reply, STR("250 2.0.0 ok")));
+	ctl_submission_free(s);
+	rec->observed_reply.off = UINT16_MAX;
+	assert_int_equal(ctl_submission_new(f->loop, &d, &s), -EINVAL);
+	rec->observed_reply.off = 0;
+	rec->observed = OBSERVED_WHAT_COUNT;
+	assert_int_equal(ctl_submission_new(f->loop, &d, &s), -EINVAL);
+	rec->observed = OBSERVED_MESSAGE;
+	rec->flags &= ~RECORD_F_OBSERVED;
+	assert_int_equal(ctl_submission_new(f->loop, &d, &s), -EINVAL);
+}
+
 static void test_empty_message(void **state)
 {
 	struct pair_fix *f = *state;
@@ -296,7 +334,7 @@ int main(void)
 {
 #define T(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_submission), T(test_empty_message), T(test_current),
+		T(test_submission), T(test_observed), T(test_empty_message), T(test_current),
 		T(test_outlives_epoch), T(test_stale), T(test_invalid_records),
 		T(test_rcpt_question), T(test_welcome_refused),
 	};

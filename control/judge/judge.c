@@ -55,12 +55,15 @@ static void count_results(struct judge *j)
 	if (r->dmarc_judged)
 		c[dmarc[r->dmarc.result]]++;
 	c[CTL_dmarc_psl_differs] += r->dmarc.psl_differs;
+	c[CTL_signatures_broken] += r->conflicts.broken;
 	judge_count_policy(j);
+	/* What follows was done to a message; nothing is done to one that was only watched. */
+	if (j->req.env->flags & RECORD_F_OBSERVED)
+		return;
 	c[CTL_headers_removed] += r->n_forged;
 	c[CTL_signatures_voided_oversigned_trace] += r->conflicts.oversigned_trace;
 	c[CTL_signatures_voided_forged_own_header] += r->conflicts.forged_own_header;
 	c[CTL_signatures_voided_foreign_trust] += r->conflicts.foreign_trust;
-	c[CTL_signatures_broken] += r->conflicts.broken;
 	c[CTL_received_spf_left_out] += r->spf_field_left_out;
 	judge_foreign_count(j);
 	if (r->origin.status == ORIGIN_UNRESOLVED)
@@ -141,7 +144,7 @@ static int make_block(struct judge *j, bool *later)
 	if (!rc) {
 		for (size_t i = 0; i < r->headers.n; i++)
 			r->out.headers_removed += r->drop[i] != DROP_NO;
-		*later = judge_seal(j, authres);
+		*later = !j->req.incomplete && judge_seal(j, authres);
 	}
 	free(name);
 	return rc;
@@ -183,7 +186,7 @@ static void finish(struct judge *j)
 		.config = r->policy_config,
 		.origin = &r->origin,
 		.spf = &r->spf,
-		.dkim = r->dkim,
+		.dkim = j->req.incomplete ? NULL : r->dkim,
 		.arc = r->arc,
 		.arc_unanswered = j->arc_late,
 		.dmarc = r->dmarc_judged ? &r->dmarc : NULL,
@@ -247,7 +250,7 @@ static void on_finish(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (!judge_sender_is_known(j)) {
+	if (!judge_sender_is_known(j) || j->req.incomplete) {
 		finish(j);
 		return;
 	}
@@ -341,7 +344,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 		return;
 	}
 	give_up_on_open(j);
-	if (judge_sender_is_known(j) && !j->result.dmarc_judged) {
+	if (judge_sender_is_known(j) && !j->req.incomplete && !j->result.dmarc_judged) {
 		j->result.dmarc_judged = true;
 		dmarc_verdict_temperror(&j->result.dmarc, "no answer in time");
 	}
@@ -439,6 +442,12 @@ static int start_parallel(struct judge *j)
 		j->origin_ptr = ptr_resolve(j->env.dns, &r->origin.ip, on_origin_ptr, j);
 		j->open++;
 	}
+	if (!j->ptr || (j->separate_origin_ptr && !j->origin_ptr))
+		return -ENOMEM;
+	if (j->req.incomplete) {
+		j->result.dkim = &j->no_dkim;
+		return judge_lists_start(j) ? -ENOMEM : start_spf(j);
+	}
 	j->run = body_run_new(j->env.base, &r->headers, j->req.content);
 	if (!j->run)
 		return -ENOMEM;
@@ -458,7 +467,7 @@ static int start_parallel(struct judge *j)
 	j->open += 2;
 	if (judge_lists_start(j))
 		return -ENOMEM;
-	if (!j->arc || !j->ptr || (j->separate_origin_ptr && !j->origin_ptr) || !j->dkim)
+	if (!j->arc || !j->dkim)
 		return -ENOMEM;
 	return start_spf(j);
 }
@@ -597,7 +606,7 @@ struct judge *judge_start(const struct judge_env *env, const struct judge_reques
 	rc = judge_read_headers(j);
 	if (!rc && req->refuse_loops && goes_round(j))
 		rc = -ELOOP;
-	if (!rc)
+	if (!rc && !req->incomplete)
 		rc = judge_chain_read(j, &later);
 	if (!rc && !later)
 		rc = judge_origin(j);

@@ -52,6 +52,8 @@ struct judge_request {
 	size_t n_matches;
 	const char *hostname;          /* NULL: config->hostname */
 	enum judge_reverify reverify;
+	bool incomplete;               /* octets are missing: nothing that is signed can be verified,
+	                                  and DKIM, ARC and DMARC are not evaluated */
 	bool refuse_loops;             /* what goes round is -ELOOP; a file that is looked at is not */
 	origin_in_hand *in_hand;       /* asked then, inside judge_start(); NULL: nothing is */
 	void *in_hand_arg;

@@ -49,5 +49,7 @@ static void count_policy(const struct policy_verdict *v, uint64_t *c)
 void judge_count_policy(const struct judge *j)
 {
 	count_lists(&j->result, j->env.counters);
-	count_policy(&j->result.policy, j->env.counters);
+	/* Nothing is done to what was only watched. */
+	if (!(j->req.env->flags & RECORD_F_OBSERVED))
+		count_policy(&j->result.policy, j->env.counters);
 }

@@ -8,7 +8,8 @@
  * dmarc{result,policy,override{type,comment,lifted},...},
  * dnsbl[{name,zone,kind,result,answer,reason}], access{result,list,what,by,skips[]},
  * matches[{rule,view,score}], score, action, cause,
- * reason, headers[], signatures_broken, signatures_voided{}, reverified, findings[{code,name,text}].
+ * reason, headers[], signatures_broken, signatures_voided{}, reverified, findings[{code,name,text}],
+ * not_evaluated[] of what was watched with octets missing.
  * Members may be added, none is taken away.
  */
 
@@ -333,6 +334,9 @@ json_t *judge_json(const struct judge *j)
 		(int)r->conflicts.forged_own_header, "foreign_trust", (int)r->conflicts.foreign_trust));
 	json_object_set_new(o, "reverified", judge_reverified(r));
 	json_object_set_new(o, "findings", judge_findings(r));
+	if (j->req.incomplete)
+		json_object_set_new(o, "not_evaluated",
+				    json_pack("[s, s, s]", "dkim", "arc", "dmarc"));
 	if (r->error)
 		json_object_set_new(o, "error", ctext(r->error_text));
 	return o;

@@ -137,6 +137,53 @@ static void dmarc(void **state)
 	}
 }
 
+/* Octets are missing: no signature has failed, and nobody is judged by those that there are. */
+static void incomplete(void **state)
+{
+	char m[] = "DKIM-Signature: v=1; a=rsa-sha256; d=victim.example; s=s; h=from; bh=AAAA; b=AAAA\r\n"
+		   "From: a@victim.example\r\n\r\nx\r\n";
+	struct iovec iov = {m, sizeof(m) - 1};
+	struct mail_bytes content = {&iov, 1, sizeof(m) - 1};
+	struct mail_envelope env = {.helo = STR("h.example"),
+				    .mail_from = STR("a@victim.example"),
+				    .trace_id = "t",
+				    .flags = RECORD_F_OBSERVED,
+				    .time_ns = 1700000000000000000u};
+	struct judge_env jenv = {base, dns, jail, counters};
+	struct judge_request req = {.env = &env, .content = &content, .incomplete = true};
+	struct config_error err[1];
+	const struct judgement *r;
+	bool finished = false;
+	struct judge *j;
+	json_t *o;
+	size_t n;
+
+	(void)state;
+	memset(counters, 0, sizeof(counters));
+	assert_true(ip_parse(STR("192.0.2.1"), &env.peer));
+	assert_int_equal(config_parse("t", CONFIG("dkim-required = author"),
+				      strlen(CONFIG("dkim-required = author")), 1, &req.config, err, 1,
+				      &n),
+			 0);
+	j = judge_start(&jenv, &req, done, &finished);
+	assert_non_null(j);
+	event_base_dispatch(base);
+	assert_true(finished);
+	r = judge_result(j);
+	assert_int_equal(r->error, 0);
+	assert_int_equal(r->spf.result, SPF_PASS);
+	assert_int_equal(r->dkim->n, 0);
+	assert_false(r->dmarc_judged);
+	assert_int_equal(r->policy.action, POLICY_ACCEPT);
+	assert_int_equal(counters[CTL_dkim_fail] + counters[CTL_dkim_neutral] +
+			 counters[CTL_dmarc_fail], 0);
+	o = judge_json(j);
+	assert_int_equal(json_array_size(json_object_get(o, "not_evaluated")), 3);
+	json_decref(o);
+	judge_free(j);
+	config_unref(req.config);
+}
+
 /* Given up while DMARC waits, and everything before: no callback, nothing left. */
 static void cancelled(void **state)
 {
@@ -345,7 +392,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(dmarc),
-		cmocka_unit_test(cancelled),
+		cmocka_unit_test(incomplete), cmocka_unit_test(cancelled),
 		cmocka_unit_test(seals),
 	};
 

@@ -50,6 +50,15 @@ struct mail_envelope {
 	uint64_t time_ns;       /* CLOCK_REALTIME of the end of data (or --now) */
 	char trace_id[17];
 	uint32_t flags;         /* RECORD_F_* */
+	/* With RECORD_F_OBSERVED: nobody is answered; recipients and sender may be missing. */
+	struct {
+		uint8_t what;      /* enum observed_what */
+		uint8_t whole;     /* enum observed_whole */
+		uint8_t unjudged;  /* enum observed_unjudged */
+		uint32_t gap;      /* octets missing */
+		uint64_t anomalies; /* mask of enum tap_anomaly */
+		struct str reply;  /* of the server; n == 0: not seen */
+	} observed;
 	struct { uint32_t srtt_us, retransmits, ooo_segments, peer_window; uint8_t ttl, handshake; } tcp;
 };
 

@@ -21,3 +21,19 @@ json_t *trace_text(struct str s);
  *             header came with TLVs; only what was in it
  */
 void trace_facts(json_t *record, const struct mail_envelope *e);
+
+/*
+ * observed.c: of what was watched (RECORD_F_OBSERVED) adds
+ *   mode          "tap", or "inline" for a cable whose packets pass
+ *   server, server_port
+ *   seen          when it ended, as the packets of a capture say
+ *   server_reply  last line of its final reply; null: not seen
+ *   complete      all of the message is there
+ *   incomplete    if not: "gap,OCTETS" or "aborted"
+ *   one_way       true, if the server's octets are not in the feed
+ *   envelope_cut  true, if there were recipients that are not told
+ *   unjudged      why not, if so: "control", "arena", "size", "rules", "stopping",
+ *                 "malformed"
+ *   anomalies     what was odd since the message before, as --tap-dump names it
+ */
+void trace_observed(json_t *record, const struct mail_envelope *e);

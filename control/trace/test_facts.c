@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "control/trace/facts.h"
+#include "dataplane/tap/tap.h"
 
 /* The record as it is written, read back as any reader would. */
 static void is(const struct mail_envelope *e, const char *want)
@@ -22,6 +23,7 @@ static void is(const struct mail_envelope *e, const char *want)
 	char *line;
 
 	trace_facts(o, e);
+	trace_observed(o, e);
 	line = json_dumps(o, JSON_COMPACT);
 	assert_non_null(line);
 	back = json_loads(line, 0, NULL);
@@ -95,10 +97,45 @@ static void texts(void **state)
 	json_decref(v);
 }
 
+static void observed(void **state)
+{
+	struct mail_envelope e = {.flags = RECORD_F_OBSERVED, .listener = HANDOFF_LISTENER_TAP,
+				  .local_port = 25, .time_ns = 1795851953123456789u,
+				  .observed.reply = STR("250 ok")};
+
+	(void)state;
+	memcpy(e.local.a, (uint8_t[16]){[10] = 0xff, 0xff, 192, 0, 2, 25}, 16);
+	is(&e, "{\"mode\":\"tap\",\"server\":\"192.0.2.25\",\"server_port\":25,\"seen\":\"2026-11-28T07:45:53.123Z\",\"complete\":true,"
+	       "\"server_reply\":\"250 ok\",\"anomalies\":[]}");
+	e.listener = HANDOFF_LISTENER_INLINE | 3;
+	e.observed.reply = STR_NONE;
+	e.observed.whole = OBSERVED_GAP;
+	e.observed.gap = 1448;
+	e.observed.unjudged = UNJUDGED_ARENA;
+	e.observed.anomalies = 1ull << TAP_overlap_diff | 1ull << TAP_cut | 1ull << 63;
+	e.flags |= RECORD_F_ONE_WAY | RECORD_F_NO_MAIL | RECORD_F_ENVELOPE_CUT;
+	is(&e, "{\"mode\":\"inline\",\"server\":\"192.0.2.25\",\"server_port\":25,\"seen\":\"2026-11-28T07:45:53.123Z\",\"complete\":false,"
+	       "\"incomplete\":\"gap,1448\",\"server_reply\":null,\"one_way\":true,"
+	       "\"mail_from\":null,\"envelope_cut\":true,\"unjudged\":\"arena\","
+	       "\"anomalies\":[\"overlap_diff\",\"cut\"]}");
+	e.observed.what = OBSERVED_ENCRYPTED;
+	is(&e, "{\"mode\":\"inline\",\"server\":\"192.0.2.25\",\"server_port\":25,"
+	       "\"seen\":\"2026-11-28T07:45:53.123Z\"}");
+	e.observed.what = OBSERVED_UNJUDGED;
+	for (uint8_t why = 1; why < UNJUDGED_COUNT; why++) {
+		json_t *o = json_object();
+
+		e.observed.unjudged = why;
+		trace_observed(o, &e);
+		assert_non_null(json_string_value(json_object_get(o, "unjudged")));
+		json_decref(o);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(tls), cmocka_unit_test(proxy), cmocka_unit_test(texts),
+		cmocka_unit_test(tls), cmocka_unit_test(observed), cmocka_unit_test(proxy), cmocka_unit_test(texts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -49,7 +49,8 @@ struct trace {
 const char *trace_outcome_name(enum trace_outcome o)
 {
 	static const char *const name[] = {"delivered",	  "rejected",  "deferred",
-					   "quarantined", "discarded", "aborted"};
+					   "quarantined", "discarded", "aborted",
+					   "observed",	  "unjudged"};
 
 	return name[o];
 }

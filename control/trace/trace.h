@@ -16,7 +16,9 @@
 struct trace;
 
 enum trace_outcome {
-	TRACE_DELIVERED, TRACE_REJECTED, TRACE_DEFERRED, TRACE_QUARANTINED, TRACE_DISCARDED, TRACE_ABORTED
+	TRACE_DELIVERED, TRACE_REJECTED, TRACE_DEFERRED, TRACE_QUARANTINED, TRACE_DISCARDED, TRACE_ABORTED,
+	TRACE_OBSERVED, /* seen on a tap port: nobody was answered by us */
+	TRACE_UNJUDGED  /* the same, and not judged */
 };
 const char *trace_outcome_name(enum trace_outcome o);
 

@@ -84,6 +84,7 @@ struct dp_msg {
 	bool held_back;           /* had no room when last asked, for want of chunks */
 	bool good;                /* of a source of good standing */
 	bool observed;            /* over the share of its source, and it was said */
+	bool passive;             /* dp_msg_observe() */
 	uint8_t route_share;      /* percent; see dp_msg_set_route() */
 };
 
@@ -115,6 +116,15 @@ size_t dp_msg_room(struct dp_worker *w, struct dp_msg *m);
 void dp_msg_wait(struct dp_msg *m, bool on, uint64_t now_ms);
 /* Copies into the arena. -ENOBUFS and nothing copied if n > dp_msg_room(). */
 int dp_msg_append(struct dp_worker *w, struct dp_msg *m, const void *p, size_t n);
+/*
+ * In place of open and data_begin, for a message that was only watched and never waits: it is not in
+ * the list by age, nothing is promised to it, and it takes a chunk only where one maximum message is
+ * left free, so that no flow that somebody waits for is held up for good. share: percent, as of
+ * dp_msg_set_route(), of all such messages. -ENOMEM: an eighth of the records is left to others.
+ */
+int dp_msg_observe(struct dp_worker *w, struct dp_msg *m, uint8_t share);
+/* Its chunks go back, the record stays. */
+void dp_msg_shed(struct dp_worker *w, struct dp_msg *m);
 /* Content that lies in chunk i; *n octets. NULL past the end. For scanning in place. */
 const uint8_t *dp_msg_chunk(struct dp_worker *w, const struct dp_msg *m, uint32_t i, size_t *n);
 /* End of data: leaves the age list, gives the rest of the reservation back, writes size and

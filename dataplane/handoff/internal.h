@@ -19,6 +19,7 @@ struct dp_use {
 };
 
 #define DP_NO_SOURCE UINT32_MAX
+#define DP_ROUTE_OBSERVED HANDOFF_MAX_ROUTES /* of all that was only watched: route.c has no other */
 
 /* One that has a part of the arena: source.c. */
 struct dp_source {
@@ -54,7 +55,7 @@ struct dp_worker {
 	uint32_t source_mask, free_source, n_sources;
 	uint32_t share;          /* chunks of one source */
 	uint8_t share_mode;      /* enum handoff_mode */
-	uint32_t route_chunks[HANDOFF_MAX_ROUTES]; /* held or promised, those with control included */
+	uint32_t route_chunks[HANDOFF_MAX_ROUTES + 1]; /* held or promised, those with control included */
 };
 
 struct dp_arena {

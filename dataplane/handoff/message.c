@@ -194,6 +194,21 @@ int dp_msg_data_begin(struct dp_worker *w, struct dp_msg *m, uint64_t declared, 
 	return 0;
 }
 
+int dp_msg_observe(struct dp_worker *w, struct dp_msg *m, uint8_t share)
+{
+	uint32_t i;
+
+	if (m->open)
+		return -EINVAL;
+	if (w->n_free_record <= w->n_records / 8)
+		return -ENOMEM;
+	i = dp_record_alloc(w);
+	*m = (struct dp_msg){.record = i, .open = true, .in_data = true, .passive = true,
+			     .route_share = share};
+	w->use[i].route = DP_ROUTE_OBSERVED;
+	return 0;
+}
+
 static bool is_oldest(const struct dp_worker *w, const struct dp_msg *m)
 {
 	return TAILQ_FIRST(&w->age) == m;
@@ -309,8 +324,10 @@ void dp_msg_wait(struct dp_msg *m, bool on, uint64_t now_ms)
 static void leave_data(struct dp_worker *w, struct dp_msg *m)
 {
 	struct dp_source *src;
+	bool listed = m->in_data && !m->passive;
 
-	if (!m->in_data)
+	m->in_data = false;
+	if (!listed)
 		return;
 	src = dp_source_of(w, m->record);
 	account(w, m->record, 0, m->reserved);
@@ -320,7 +337,6 @@ static void leave_data(struct dp_worker *w, struct dp_msg *m)
 	w->data_flows--;
 	w->reserved -= m->reserved;
 	m->reserved = 0;
-	m->in_data = false;
 }
 
 void dp_msg_data_end(struct dp_worker *w, struct dp_msg *m)
@@ -355,6 +371,15 @@ static void free_chunks(struct dp_worker *w, uint32_t record, uint32_t n)
 	account(w, record, 0, n);
 	for (uint32_t i = 0; i < n; i++)
 		dp_chunk_free(w, w->record[record].chunk[i]);
+}
+
+void dp_msg_shed(struct dp_worker *w, struct dp_msg *m)
+{
+	if (!m->open)
+		return;
+	free_chunks(w, m->record, m->held);
+	m->held = 0;
+	m->size = 0;
 }
 
 void dp_msg_free(struct dp_worker *w, struct dp_msg *m)

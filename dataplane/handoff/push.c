@@ -90,6 +90,9 @@ int dp_config_check(const struct handoff_config *c, uint64_t max_message, char *
 	for (uint32_t i = 0; i < c->n_listeners; i++)
 		if (!c->listener[i].tcp_port || c->listener[i].prefix_len > 128)
 			return say(text, cap, EINVAL, "a listener's port or prefix is wrong");
+	if (c->n_tap_ports > HANDOFF_MAX_TAP_PORTS || c->tap_midstream > 1 ||
+	    c->tap_ignore_checksums > 1)
+		return say(text, cap, EINVAL, "what is watched on tap ports is out of range");
 	if (c->n_trusts > HANDOFF_MAX_TRUSTS)
 		return say(text, cap, EINVAL, "too many trusted networks");
 	for (uint32_t i = 0; i < c->n_trusts; i++)

@@ -409,9 +409,77 @@ static void test_property(void **state)
 	assert_int_equal(w->n_free_record, w->n_records);
 }
 
+/* What is only watched holds up nobody. */
+static void test_observe(void **state)
+{
+	static struct dp_msg seen[512];
+	struct dp_worker *w = dp_arena_worker(*state, 0);
+	struct dp_msg m = {0}, gateway = {0};
+	uint32_t gen, n = 0;
+	struct dp_usage u;
+
+	assert_int_equal(dp_msg_observe(w, &m, 100), 0);
+	assert_int_equal(dp_msg_observe(w, &m, 100), -EINVAL);
+	while (!dp_msg_append(w, &m, junk, sizeof(junk)) && m.held < w->floor)
+		;
+	assert_int_equal(m.held, w->floor); /* one maximum message */
+	dp_worker_usage(w, &u);
+	assert_int_equal(u.data_flows, 0);
+	assert_null(dp_worker_victim(w, 1000000));
+	dp_msg_shed(w, &m);
+	dp_worker_usage(w, &u);
+	assert_int_equal(u.chunks_used, 0);
+	assert_int_equal(u.records_used, 1);
+	dp_msg_free(w, &m);
+	/* Together they leave one maximum message free, and a client can begin. */
+	for (; n < 512 && !dp_msg_observe(w, &seen[n], 100); n++)
+		while (seen[n].held < w->floor && !dp_msg_append(w, &seen[n], junk, sizeof(junk)))
+			;
+	assert_int_equal(dp_msg_observe(w, &m, 100), -ENOMEM);
+	assert_int_equal(w->n_free_record, w->n_records / 8);
+	assert_int_equal(w->n_free_chunk, w->floor);
+	assert_int_equal(dp_msg_open(w, &gateway), 0);
+	assert_int_equal(dp_msg_data_begin(w, &gateway, 0, 1), 0);
+	assert_true(dp_msg_room(w, &gateway) >= w->max_message);
+	dp_msg_free(w, &gateway);
+	/* With control and back. */
+	gen = dp_msg_generation(w, &seen[0]);
+	n = seen[0].record;
+	dp_msg_data_end(w, &seen[0]);
+	dp_msg_submitted(w, &seen[0], 0);
+	assert_true(dp_record_with_control(w, n, gen));
+	assert_int_equal(dp_worker_reclaim(w), 1);
+	for (size_t i = 0; i < 512; i++)
+		dp_msg_free(w, &seen[i]);
+	dp_worker_usage(w, &u);
+	assert_int_equal(u.chunks_used + u.records_used, 0);
+	assert_int_equal(w->route_chunks[DP_ROUTE_OBSERVED], 0);
+}
+
+/* Half of what is free, and no more, where others have mail in the same arena. */
+static void test_observe_share(void **state)
+{
+	struct dp_worker *w = dp_arena_worker(*state, 0);
+	struct dp_msg m[16] = {0};
+	uint32_t held = 0;
+
+	for (size_t i = 0; i < 16; i++) {
+		assert_int_equal(dp_msg_observe(w, &m[i], 50), 0);
+		while (m[i].held < w->floor && !dp_msg_append(w, &m[i], junk, sizeof(junk)))
+			;
+		held += m[i].held;
+	}
+	assert_in_range(held, w->n_chunks / 2 - 2, w->n_chunks / 2);
+	for (size_t i = 0; i < 16; i++)
+		dp_msg_free(w, &m[i]);
+	assert_int_equal(w->n_free_chunk, w->n_chunks);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_observe, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_observe_share, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_record_generation, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_text, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_content, setup, teardown),

@@ -42,6 +42,8 @@ static int take_options(struct net *net, const struct net_options *opt)
 	net->tx_pool = opt->tx_pool;
 	net->rx_pool = opt->rx_pool;
 	net->rx_reserve = opt->rx_reserve;
+	net->foreign = opt->foreign;
+	net->foreign_ctx = opt->foreign_ctx;
 	net->worker = opt->worker;
 	net->n_workers = opt->n_workers;
 	if (opt->n_workers > 1)

@@ -56,6 +56,9 @@ struct net_options {
 	uint32_t rx_reserve;
 	uint32_t fragments;          /* datagrams in reassembly at once; 0: default 32 */
 	uint64_t now_us;             /* initial clock */
+	/* Packets that another worker handed over and whose port is none of the above: takes them. */
+	void (*foreign)(void *ctx, struct rte_mbuf *m);
+	void *foreign_ctx;
 };
 
 /* NULL when memory cannot be had or an option is out of range (errno says which). */
@@ -102,6 +105,15 @@ uint16_t net_path_port(const struct tcp_path *path);
 unsigned int net_rx(struct net *net, uint16_t port_id, uint16_t queue_id);
 /* Packets that other workers received for us. Returns their number. */
 unsigned int net_steer_poll(struct net *net);
+/* For packets of ports that are not ours: takes m to the worker `owner`, whose net_steer_poll() gives it
+ * to net_options.foreign, or drops it (counted). */
+void net_hand_over(struct net *net, struct rte_mbuf *m, uint16_t owner);
+/* How many packets every other worker's ring takes for sure, if nobody else gives it one. */
+unsigned int net_steer_room(const struct net *net);
+/* Where a port with RSS puts the packets of a flow. */
+uint16_t net_rss_owner(const struct port_info *info, const struct tcp_tuple *tuple, uint16_t n_workers);
+/* The worker of a fragment, by the tuple's addresses and `id`. */
+uint16_t net_fragment_owner(const struct net *net, const struct tcp_tuple *tuple, uint32_t id);
 /* Hands the transmit buffers to the drivers. Returns the number of packets that were taken. */
 unsigned int net_tx_flush(struct net *net);
 /* Moves the clock (monotonic, microseconds): fragment time-outs, announcements, rate budgets. */

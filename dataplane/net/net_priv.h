@@ -80,6 +80,8 @@ struct net {
 	uint64_t now_us, slice_us;
 	struct net_frag frag;
 	struct rte_ring *steer[HANDOFF_MAX_WORKERS];
+	void (*foreign)(void *ctx, struct rte_mbuf *m);
+	void *foreign_ctx;
 	uint8_t hash_key[16];
 	struct net_port port[NET_MAX_PORTS];
 	struct net_address address[HANDOFF_MAX_LISTENERS];

@@ -53,6 +53,24 @@ static uint16_t rss_queue(const struct port_info *info, const struct tcp_tuple *
 	return info->reta[hash & (info->reta_size - 1u)];
 }
 
+unsigned int net_steer_room(const struct net *net)
+{
+	unsigned int least = NET_STEER_RING;
+
+	for (uint16_t i = 0; net->n_workers > 1 && i < net->n_workers; i++) {
+		unsigned int n = i == net->worker ? least : rte_ring_free_count(net->steer[i]);
+
+		if (n < least)
+			least = n;
+	}
+	return least;
+}
+
+uint16_t net_rss_owner(const struct port_info *info, const struct tcp_tuple *tuple, uint16_t n_workers)
+{
+	return rss_queue(info, tuple) % n_workers;
+}
+
 uint16_t net_owner(const struct net *net, uint16_t port_id, const struct tcp_tuple *tuple)
 {
 	const struct port_info *info = &net->port[port_id].info;
@@ -60,14 +78,12 @@ uint16_t net_owner(const struct net *net, uint16_t port_id, const struct tcp_tup
 	if (net->n_workers == 1)
 		return 0;
 	if (info->rss)
-		return rss_queue(info, tuple) % net->n_workers;
+		return net_rss_owner(info, tuple, net->n_workers);
 	return (uint16_t)(siphash24(net->hash_key, tuple, sizeof(*tuple)) % net->n_workers);
 }
 
-static bool hand_over(struct net *net, struct rte_mbuf *m, uint16_t owner)
+void net_hand_over(struct net *net, struct rte_mbuf *m, uint16_t owner)
 {
-	if (owner == net->worker)
-		return false;
 	if (net_rx_low(m, net->rx_reserve)) {
 		net_count(net, CNT_steer_drop_low);
 		rte_pktmbuf_free(m);
@@ -77,6 +93,13 @@ static bool hand_over(struct net *net, struct rte_mbuf *m, uint16_t owner)
 		net_count(net, CNT_steer_drop);
 		rte_pktmbuf_free(m);
 	}
+}
+
+static bool hand_over(struct net *net, struct rte_mbuf *m, uint16_t owner)
+{
+	if (owner == net->worker)
+		return false;
+	net_hand_over(net, m, owner);
 	return true;
 }
 
@@ -94,17 +117,34 @@ bool net_steer_flow(struct net *net, const struct net_item *it, const struct tcp
 	return hand_over(net, it->m, net_owner(net, it->path.port, tuple));
 }
 
-bool net_steer_fragment(struct net *net, const struct net_item *it)
+uint16_t net_fragment_owner(const struct net *net, const struct tcp_tuple *tuple, uint32_t id)
 {
 	uint8_t key[36];
 
+	memcpy(key, tuple->remote, 16);
+	memcpy(key + 16, tuple->local, 16);
+	net_put32(key + 32, id);
+	return (uint16_t)(siphash24(net->hash_key, key, sizeof(key)) % net->n_workers);
+}
+
+bool net_steer_fragment(struct net *net, const struct net_item *it)
+{
 	if (net->n_workers == 1)
 		return false;
-	memcpy(key, it->h.tuple.remote, 16);
-	memcpy(key + 16, it->h.tuple.local, 16);
-	net_put32(key + 32, it->h.fragment_id);
-	return hand_over(net, it->m,
-			 (uint16_t)(siphash24(net->hash_key, key, sizeof(key)) % net->n_workers));
+	return hand_over(net, it->m, net_fragment_owner(net, &it->h.tuple, it->h.fragment_id));
+}
+
+/* Those that are not of ports of ours go to their owner; the others move up. */
+static unsigned int hand_out_foreign(struct net *net, struct rte_mbuf **m, unsigned int n)
+{
+	unsigned int ours = 0;
+
+	for (unsigned int i = 0; i < n; i++)
+		if (m[i]->port < NET_MAX_PORTS && net->port[m[i]->port].used)
+			m[ours++] = m[i];
+		else
+			net->foreign(net->foreign_ctx, m[i]);
+	return ours;
 }
 
 unsigned int net_steer_poll(struct net *net)
@@ -118,6 +158,6 @@ unsigned int net_steer_poll(struct net *net)
 	if (!n)
 		return 0;
 	net->cnt[CNT_steer_in] += n;
-	net_process(net, m, n, true);
+	net_process(net, m, net->foreign ? hand_out_foreign(net, m, n) : n, true);
 	return n;
 }

@@ -307,6 +307,23 @@ static void let_go(struct rte_mbuf **hold, unsigned int n)
 		rte_pktmbuf_free(hold[--n]);
 }
 
+/* Packets of ports that are not net's go by the same rings. */
+static void foreign_is_handed_over(void **state)
+{
+	struct rte_mbuf *m = rte_pktmbuf_alloc(rx_pool);
+
+	(void)state;
+	assert_non_null(m);
+	m->port = NET_MAX_PORTS - 1;
+	assert_int_equal(net_steer_room(worker[0]), NET_STEER_RING - 1);
+	net_hand_over(worker[0], m, 1);
+	assert_int_equal(net_steer_room(worker[0]), NET_STEER_RING - 2);
+	assert_count(0, steer_out, 1);
+	assert_int_equal(net_steer_poll(worker[1]), 1);
+	assert_int_equal(seen.foreign, 1);
+	assert_int_equal(seen.segments, 0);
+}
+
 static void low_pool_is_not_handed_over(void **state)
 {
 	static struct rte_mbuf *hold[RX_MBUFS];
@@ -496,6 +513,7 @@ int run_flow_tests(void)
 		ONE(extension_headers),
 		TWO(wrong_worker_hands_over),
 		TWO(full_ring_is_counted),
+		TWO(foreign_is_handed_over),
 		TWO(low_pool_is_not_handed_over),
 		ONE(low_pool_keeps_no_fragment),
 		TWO(fragments_meet),

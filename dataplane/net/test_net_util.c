@@ -114,6 +114,12 @@ bool bench_eal(const char *argv0)
 	return id >= 0 && start_port();
 }
 
+static void seen_foreign(void *ctx, struct rte_mbuf *m)
+{
+	((struct seen *)ctx)->foreign++;
+	rte_pktmbuf_free(m);
+}
+
 int bench_again(unsigned int n_workers)
 {
 	struct handoff_listener l[3] = {
@@ -140,6 +146,8 @@ int bench_again(unsigned int n_workers)
 					  .tx_pool = tx_pool,
 					  .rx_pool = rx_pool,
 					  .rx_reserve = RX_RESERVE,
+					  .foreign = seen_foreign,
+					  .foreign_ctx = &seen,
 					  .fragments = 8};
 
 		worker[w] = net_new(&opt);

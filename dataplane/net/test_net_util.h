@@ -42,6 +42,7 @@ struct seen {
 	uint8_t ttl, ecn;
 	uint32_t seq, mtu; /* of the ICMP error */
 	struct tcp_stack *stack;
+	unsigned int foreign;
 };
 
 extern struct seen seen;

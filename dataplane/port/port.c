@@ -26,6 +26,7 @@ struct setup {
 	struct port_info *info;
 	const struct port_options *opt;
 	const struct port_quirk *quirk;
+	uint16_t n_pools;              /* fewer than queues: they take turns; 0: one a queue */
 	struct rte_eth_dev_info dev;
 	struct rte_eth_conf conf;
 	char *err;
@@ -64,8 +65,17 @@ static int choose_queues(struct setup *s, uint16_t n_workers)
 	if (!n_workers || n_workers > PORT_MAX_QUEUES)
 		return fail(s, -EINVAL, "number of workers");
 	info->n_queues = n_workers;
-	if (info->n_queues > s->dev.max_rx_queues)
+	if (info->n_queues > s->dev.max_rx_queues ||
+	    (s->opt->receive_only && strcmp(info->driver, "net_pcap") == 0))
 		info->n_queues = s->dev.max_rx_queues;
+	if (s->opt->receive_only && s->quirk->equal_queues)
+		return fail(s, -ENOTSUP, "the driver wants a transmit queue for each receive queue, "
+					 "and a tap port has none");
+	if (s->opt->receive_only) {
+		s->n_pools = n_workers;
+		return info->n_queues && info->n_queues <= PORT_MAX_QUEUES
+			       ? 0 : fail(s, -ENOSPC, "number of receive queues");
+	}
 	info->n_tx_queues = n_workers;
 	if (!info->n_queues || n_workers > s->dev.max_tx_queues)
 		return fail(s, -ENOSPC, "fewer transmit queues than workers");
@@ -86,8 +96,13 @@ static int choose_rss(struct setup *s)
 		    (s->dev.flow_type_rss_offloads & RSS_TCP) == RSS_TCP;
 	if (!info->rss)
 		return 0;
+	if (s->opt->receive_only)
+		/* Of period 16 bits: addresses and ports may be swapped. Public, so that flows can be
+		 * aimed at a worker; the tracker's own table has a secret. */
+		for (size_t i = 0; i < len; i++)
+			info->rss_key[i] = i % 2 ? 0x5a : 0x6d;
 	/* Random: who knows the key can aim every flow at one worker. */
-	if (getrandom(info->rss_key, len, 0) != (ssize_t)len)
+	else if (getrandom(info->rss_key, len, 0) != (ssize_t)len)
 		return fail(s, -EIO, "getrandom");
 	info->rss_key_len = (uint8_t)len;
 	s->conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
@@ -168,7 +183,7 @@ static int setup_queues(struct setup *s, struct rte_mempool *const rx_pools[])
 	tx.offloads = s->conf.txmode.offloads;
 	for (uint16_t q = 0; q < info->n_queues; q++) {
 		rc = rte_eth_rx_queue_setup(info->id, q, info->rx_desc, (unsigned int)info->socket,
-					    &rx, rx_pools[q]);
+					    &rx, rx_pools[s->n_pools ? q % s->n_pools : q]);
 		if (rc)
 			return fail(s, rc,
 				    "receive queue (are the buffers as long as its frames?)");
@@ -216,13 +231,21 @@ static int listen_to_groups(struct setup *s)
 	int rc;
 
 	/* Neighbour solicitations come to group addresses (RFC 4861 7.2.2). */
-	if (!s->quirk->promiscuous && !s->opt->promiscuous &&
+	if (!s->quirk->promiscuous && !s->opt->promiscuous && !s->opt->receive_only &&
 	    rte_eth_allmulticast_enable(info->id) == 0)
 		return 0;
 	rc = rte_eth_promiscuous_enable(info->id);
 	info->promiscuous = rc == 0;
 	/* A driver that has no such switch has no such filter either. */
 	return rc && rc != -ENOTSUP ? fail(s, rc, "promiscuous mode") : 0;
+}
+
+static bool is_capture(const struct setup *s)
+{
+	const struct rte_devargs *devargs = rte_dev_devargs(s->dev.device);
+
+	return strcmp(s->info->driver, "net_pcap") == 0 && devargs && devargs->args &&
+	       strstr(devargs->args, "rx_pcap=") && !strstr(devargs->args, "infinite_rx=1");
 }
 
 static int identify(struct setup *s)
@@ -238,6 +261,8 @@ static int identify(struct setup *s)
 		info->name[0] = 0;
 	info->socket = rte_eth_dev_socket_id(info->id);
 	s->quirk = port_quirk(info->driver);
+	info->receive_only = s->opt->receive_only;
+	info->capture = info->receive_only && is_capture(s);
 	rc = rte_eth_macaddr_get(info->id, &mac);
 	if (rc)
 		return fail(s, rc, "MAC address");

@@ -42,10 +42,17 @@ struct port_options {
 	bool no_offloads;    /* software checksums only */
 	bool no_rss;         /* owner of a flow by SipHash even if the driver has RSS */
 	bool promiscuous;    /* in addition to what the quirk table demands */
+	/* A mirror's port: no transmit queue, so that nothing can be sent on it; promiscuous; both
+	 * directions of a flow on one queue where the driver spreads flows by our key; of a capture
+	 * that is spread over queues every one is set up, queue q by the pool of worker q modulo
+	 * n_workers. */
+	bool receive_only;
 };
 
 struct port_info {
 	uint16_t id;
+	bool receive_only;   /* n_tx_queues is 0 */
+	bool capture;        /* files, which end: packets have the time they were captured at */
 	uint16_t n_queues;   /* RX queues; TX queue q belongs to the worker of RX queue q */
 	uint16_t n_tx_queues;
 	uint16_t mtu;        /* of layer 3 */

@@ -99,6 +99,29 @@ static void up_describe_down(void **state)
 	port_close(&info);
 }
 
+/* Nothing can be sent on a mirror's port. */
+static void receive_only(void **state)
+{
+	struct rte_mempool *pools[2] = {pool, pool};
+	struct port_options opt = {.receive_only = true};
+	struct port_info info;
+	struct rte_eth_dev_info dev;
+	char err[200] = "";
+	uint16_t id;
+
+	(void)state;
+	assert_int_equal(rte_eth_dev_get_port_by_name("net_null1", &id), 0);
+	if (port_init(id, 2, pools, &opt, &info, err, sizeof(err)))
+		fail_msg("%s", err);
+	assert_true(info.receive_only);
+	assert_false(info.capture);
+	assert_int_equal(info.n_tx_queues, 0);
+	assert_int_equal(rte_eth_dev_info_get(id, &dev), 0);
+	assert_int_equal(dev.nb_tx_queues, 0);
+	assert_int_equal(dev.nb_rx_queues, info.n_queues);
+	port_close(&info);
+}
+
 static void errors_say_what(void **state)
 {
 	struct rte_mempool *pools[1] = {pool};
@@ -124,6 +147,7 @@ int main(void)
 				  "0",
 				  "--log-level=3",
 				  "--vdev=net_null0",
+				  "--vdev=net_null1",
 				  "--file-prefix=unit"};
 	enum { N_ARGS = sizeof(args) / sizeof(args[0]) };
 	char *eal[N_ARGS];
@@ -131,6 +155,7 @@ int main(void)
 		cmocka_unit_test(roles),
 		cmocka_unit_test(quirks),
 		cmocka_unit_test(up_describe_down),
+		cmocka_unit_test(receive_only),
 		cmocka_unit_test(errors_say_what),
 	};
 

@@ -128,6 +128,8 @@ struct tap; /* one per worker */
 struct tap *tap_new(const struct tap_options *opt, const struct tap_env *env);
 /* The flows end without a call: tap_finish() first, if the application is to hear of them. */
 void tap_free(struct tap *t);
+/* Others from here on; flows that are followed stay. n up to TAP_MAX_PORTS. */
+void tap_set_ports(struct tap *t, const uint16_t *port, unsigned int n, bool midstream);
 void tap_input(struct tap *t, const struct tap_segment *seg);
 /* Moves the clock of the capture; ends flows that were idle for too long. */
 void tap_advance(struct tap *t, uint64_t now_us);

@@ -4,6 +4,7 @@
 #include "dataplane/smtp/smtp_command.h"
 #include "dataplane/smtp/smtp_path.h"
 #include "dataplane/tap/tap_smtp_internal.h"
+#include "postern/handoff.h"
 
 bool tap_is_command(struct str line)
 {
@@ -49,16 +50,19 @@ static struct str mailbox(struct str line, enum smtp_path_kind kind)
 	return str_cut(arg, end);
 }
 
-static void set_sender(struct tap_message *m, struct str line)
+static void set_sender(struct tap_message *m, struct str line, const struct smtp_mail *mail)
 {
 	struct str from = mailbox(line, SMTP_PATH_REVERSE);
 	uint16_t off = 0;
 
 	tap_message_text(m, from, &off);
 	m->mail_from = str_make(m->text + off, from.n);
+	m->body = mail->body;
+	if (mail->smtputf8)
+		m->flags |= RECORD_F_SMTPUTF8;
 }
 
-static void do_mail(struct tap_smtp_session *s, struct str line)
+static void do_mail(struct tap_smtp_session *s, struct str line, const struct smtp_mail *mail)
 {
 	struct tap_message *m;
 	uint8_t old = s->slot;
@@ -75,7 +79,7 @@ static void do_mail(struct tap_smtp_session *s, struct str line)
 	}
 	m = tap_message_new(s);
 	if (m)
-		set_sender(m, line);
+		set_sender(m, line, mail);
 	if (m && doubtful)
 		m->whole = TAP_NOT_WHOLE_GAP;
 	tap_ask(s, TAP_ASKED_MAIL, UINT16_MAX);
@@ -146,6 +150,24 @@ void tap_auth_line(struct tap_smtp_session *s)
 	ask_and_wait(s, TAP_ASKED_AUTH);
 }
 
+static void set_helo(struct tap_smtp_session *s, const struct smtp_command *c)
+{
+	s->esmtp = c->verb == VERB_EHLO;
+	s->helo_n = c->arg.n <= sizeof(s->helo) ? (uint16_t)c->arg.n : 0;
+	if (s->helo_n)
+		memcpy(s->helo, c->arg.p, s->helo_n);
+}
+
+struct str tap_smtp_helo(const struct tap_smtp_session *s)
+{
+	return str_make(s->helo, s->helo_n);
+}
+
+bool tap_smtp_esmtp(const struct tap_smtp_session *s)
+{
+	return s->esmtp;
+}
+
 /* The words that smtp/ does not offer, and that have an exchange of their own. */
 static bool is_auth(struct str line)
 {
@@ -163,10 +185,11 @@ void tap_command(struct tap_smtp_session *s, struct str line)
 		if (s->pairing_lost)
 			tap_pairing_begin(s);
 		tap_message_abort(s); /* RFC 5321 4.1.4: as RSET */
+		set_helo(s, &c);
 		tap_ask(s, TAP_ASKED_HELO, UINT16_MAX);
 		break;
 	case VERB_MAIL:
-		do_mail(s, line);
+		do_mail(s, line, &c.mail);
 		break;
 	case VERB_RCPT:
 		do_rcpt(s, line);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "dataplane/tap/tap_smtp_internal.h"
+#include "postern/handoff.h"
 
 struct tap_message *tap_message_of(struct tap_smtp_session *s)
 {
@@ -96,9 +97,23 @@ void tap_message_abort(struct tap_smtp_session *s)
 
 	if (!m)
 		return;
+	tap_message_flags(s);
 	if (m->has_content && m->whole == TAP_WHOLE)
 		m->whole = TAP_NOT_WHOLE_ABORTED;
 	tap_message_over(s, s->slot);
+}
+
+void tap_message_flags(struct tap_smtp_session *s)
+{
+	struct tap_message *m = tap_message_of(s);
+
+	if (!m || !m->has_content)
+		return;
+	m->flags |= s->data.flags;
+	if (s->data.bare_lf)
+		m->flags |= RECORD_F_BARE_LF;
+	if (m->bdat)
+		m->flags |= RECORD_F_BDAT;
 }
 
 void tap_message_gap(struct tap_smtp_session *s, uint64_t octets)

@@ -38,6 +38,7 @@ static void content_odd(struct tap_smtp_session *s)
 {
 	const struct smtp_data *d = &s->data;
 
+	tap_message_flags(s);
 	if (d->bare_lf || d->flags & RECORD_F_BARE_LF)
 		tap_smtp_odd(s, TAP_bare_lf);
 	if (d->flags & RECORD_F_BARE_CR)

@@ -45,6 +45,8 @@ struct tap_message {
 	uint64_t gap_octets;  /* missing, if whole says so */
 	uint64_t anomalies;   /* mask of enum tap_anomaly */
 	uint8_t whole;        /* enum tap_whole */
+	uint32_t flags;      /* RECORD_F_* of what was given, and of MAIL */
+	uint8_t body;        /* enum handoff_body, as MAIL said */
 	bool bdat;
 	bool has_content;    /* content began */
 	bool one_way;        /* no replies are in the capture */
@@ -86,6 +88,9 @@ uint32_t tap_smtp_messages(const struct tap_smtp *s); /* message.index is below 
 /* NULL: no session left (counted). owner: first argument of the calls. */
 struct tap_smtp_session *tap_smtp_open(struct tap_smtp *s, const struct tap_flow_info *info,
 				       void *owner);
+/* What its last HELO or EHLO said; n == 0: none was seen. Borrowed. */
+struct str tap_smtp_helo(const struct tap_smtp_session *s);
+bool tap_smtp_esmtp(const struct tap_smtp_session *s);
 /* Calls of struct tap_app, the same but for the first argument. */
 size_t tap_smtp_data(struct tap_smtp_session *s, enum tap_side side, const uint8_t *p, size_t n,
 		     unsigned int how);

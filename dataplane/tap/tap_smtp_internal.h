@@ -69,12 +69,15 @@ struct tap_smtp_session {
 	uint64_t chunk;    /* octets of BDAT that are left */
 	bool chunk_last;
 	uint64_t since; /* anomalies since the last message */
+	bool esmtp;     /* the client said EHLO */
+	uint16_t helo_n;
 	struct smtp_data data;
 	struct tap_message *message[LIMIT_TAP_OPEN_MESSAGES];
 	uint16_t line_n, reply_n;
 	uint16_t first, asked; /* of question[] */
 	uint16_t sure;         /* of the asked: were before a gap of the client */
 	uint8_t line[LIMIT_COMMAND_EXT];
+	uint8_t helo[LIMIT_DNS_NAME + 1];
 	uint8_t reply[LIMIT_REPLY_LINE];
 	struct tap_question question[LIMIT_TAP_PIPELINE];
 };
@@ -113,6 +116,8 @@ void tap_message_abort(struct tap_smtp_session *s);
 /* Octets that are missing in it. */
 void tap_message_gap(struct tap_smtp_session *s, uint64_t octets);
 void tap_message_begin(struct tap_smtp_session *s, bool bdat);
+/* What its content showed so far. */
+void tap_message_flags(struct tap_smtp_session *s);
 /* Copied into its text; false: no room. */
 bool tap_message_text(struct tap_message *m, struct str text, uint16_t *off);
 

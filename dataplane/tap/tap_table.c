@@ -270,6 +270,13 @@ void tap_free(struct tap *t)
 	free(t);
 }
 
+void tap_set_ports(struct tap *t, const uint16_t *port, unsigned int n, bool midstream)
+{
+	t->opt.n_ports = n < TAP_MAX_PORTS ? n : TAP_MAX_PORTS;
+	memcpy(t->opt.port, port, t->opt.n_ports * sizeof(*port));
+	t->opt.midstream = midstream;
+}
+
 void tap_get_usage(const struct tap *t, struct tap_usage *out)
 {
 	*out = (struct tap_usage){t->n_flows, t->n_pieces, t->n_blocks};

@@ -176,6 +176,8 @@ struct handoff_inline_own {
 	uint8_t pad[3];
 };
 
+#define HANDOFF_MAX_TAP_PORTS 16u
+
 /* What is done where a flow cannot be treated as configured: by the mode of its port and cause. */
 enum handoff_port_mode { PORT_MODE_GATEWAY, PORT_MODE_INLINE, PORT_MODE_TAP, PORT_MODE_COUNT };
 
@@ -255,7 +257,12 @@ struct handoff_config {
 	char inline_name[HANDOFF_MAX_INLINE_NAMES][256]; /* NUL-terminated */
 	uint8_t exception[PORT_MODE_COUNT][CAUSE_COUNT]; /* enum handoff_action */
 	uint8_t bypass;       /* 1: nothing of any cable is looked at */
-	uint8_t pad2;
+	/* Of tap ports. */
+	uint8_t tap_midstream; /* 1: connections as well whose begin was not seen */
+	uint8_t tap_ignore_checksums;
+	uint8_t pad2[3];
+	uint32_t n_tap_ports; /* 0: those of the dataplane's command line */
+	uint16_t tap_port[HANDOFF_MAX_TAP_PORTS]; /* TCP ports of the servers that are watched */
 };
 
 /* What the dataplane needs for STARTTLS: this, and behind it the octets that the refs point to. */
@@ -341,9 +348,13 @@ enum desc_kind {
 #define END_F_TLS_FAILED (1u << 5)
 #define END_F_PRESSURE (1u << 6)       /* sent away for want of memory: not the client's fault */
 
+/* SUBMIT of what was watched: the session is nobody's, the record says RECORD_F_OBSERVED, and RELEASE
+ * is all that is due. */
+#define DESC_F_OBSERVED (1u << 0)
+
 struct handoff_desc {
 	uint8_t kind;          /* enum desc_kind */
-	uint8_t flags;
+	uint8_t flags;         /* DESC_F_* */
 	uint16_t worker;
 	uint32_t session;      /* slot in the worker's session table */
 	uint32_t generation;   /* of that slot */
@@ -430,8 +441,36 @@ enum handoff_body { BODY_7BIT, BODY_8BITMIME };
 #define RECORD_F_SCAN_PARTIAL (1u << 9)   /* scan stopped at a bound; text in no field */
 #define RECORD_F_MATCHES_CUT (1u << 10)   /* more matches than fit */
 #define RECORD_F_SMTPUTF8 (1u << 11)
-#define RECORD_F_OBSERVED (1u << 12)      /* tap: nobody waits for a verdict */
+#define RECORD_F_OBSERVED (1u << 12)      /* watched: nobody waits for a verdict; `observed` says more */
 #define RECORD_F_TLV_CUT (1u << 13)       /* proxy_tlv does not hold all that were sent */
+/* Of observed ones */
+#define RECORD_F_ONE_WAY (1u << 14)       /* the server's octets are not in the feed */
+#define RECORD_F_NO_MAIL (1u << 15)       /* its MAIL was not seen */
+#define RECORD_F_ENVELOPE_CUT (1u << 16)  /* there were recipients that are not told */
+
+/* What a record with RECORD_F_OBSERVED is about. */
+enum observed_what {
+	OBSERVED_MESSAGE,
+	OBSERVED_UNJUDGED,  /* a message whose content could not be kept: n_chunks is 0 */
+	OBSERVED_ENCRYPTED, /* a session that went over to TLS; no message */
+	OBSERVED_WHAT_COUNT
+};
+
+/* Is all of it there? */
+enum observed_whole { OBSERVED_WHOLE, OBSERVED_GAP, OBSERVED_ABORTED, OBSERVED_WHOLE_COUNT };
+
+/* Why a message is not judged. */
+enum observed_unjudged {
+	UNJUDGED_NONE,
+	UNJUDGED_CONTROL,   /* not there when its content began, or when it ended */
+	UNJUDGED_ARENA,     /* no room */
+	UNJUDGED_SIZE,      /* over max_message */
+	UNJUDGED_RING,      /* full: counted only */
+	UNJUDGED_RULES,     /* control's own: scanned by rules that are gone, or it found no memory */
+	UNJUDGED_STOPPING,  /* the same: it ends, or the dataplane did */
+	UNJUDGED_MALFORMED, /* the same: the header is malformed or oversized */
+	UNJUDGED_COUNT
+};
 
 #define TLS_F_CLIENT (1u << 0)            /* the client sent a certificate */
 #define TLS_F_VERIFIED (1u << 1)          /* which chains to client-ca */
@@ -489,7 +528,13 @@ struct handoff_record {
 	struct handoff_ref tls_client; /* first dNSName of its certificate, else CN; len 0: none */
 	struct handoff_ref proxy_tlv;  /* TLVs of a PROXY header as they came: any octets */
 	uint8_t tls_flags;             /* TLS_F_* */
-	uint8_t pad3[19];
+	/* Facts of who only watched: with RECORD_F_OBSERVED */
+	uint8_t observed;              /* enum observed_what */
+	uint8_t observed_whole;        /* enum observed_whole */
+	uint8_t observed_unjudged;     /* enum observed_unjudged */
+	uint64_t observed_anomalies;   /* mask of enum tap_anomaly (dataplane/tap/tap.h) */
+	uint32_t observed_gap;         /* octets missing, saturating */
+	struct handoff_ref observed_reply; /* last line of the server's final reply; len 0: not seen */
 
 	struct handoff_rcpt rcpt[HANDOFF_MAX_RCPTS];       /* 4 KiB */
 	uint32_t chunk[HANDOFF_MAX_CHUNKS];                /* 4 KiB: chunk indices in the slice */
@@ -557,6 +602,7 @@ _Static_assert(offsetof(struct handoff_record, via_peer) == 48, "record via_peer
 _Static_assert(offsetof(struct handoff_record, via) == 126, "record via");
 _Static_assert(offsetof(struct handoff_record, size) == 128, "record line 2");
 _Static_assert(offsetof(struct handoff_record, tls_client_sha256) == 192, "record line 3");
+_Static_assert(offsetof(struct handoff_record, observed_anomalies) == 240, "record observed");
 _Static_assert(offsetof(struct handoff_record, rcpt) == 256, "record rcpt");
 _Static_assert(sizeof(struct handoff_record) == HANDOFF_RECORD, "record");
 _Static_assert(sizeof(struct handoff_counters) == HANDOFF_COUNTER_BLOCK, "counters");
@@ -590,6 +636,8 @@ static inline uint64_t handoff_layout_hash(uint32_t n_counters)
 	h = HL_MIX(h, offsetof(struct handoff_desc, connect.via));
 	h = HL_MIX(h, offsetof(struct handoff_record, via_peer));
 	h = HL_MIX(h, offsetof(struct handoff_record, via));
+	h = HL_MIX(h, offsetof(struct handoff_record, observed_reply));
+	h = HL_MIX(h, offsetof(struct handoff_config, tap_port));
 	h = HL_MIX(h, HANDOFF_CHUNK);
 	h = HL_MIX(h, VIEW_COUNT);
 	h = HL_MIX(h, n_counters);

@@ -118,6 +118,10 @@
 #define LIMIT_TAP_OPEN_MESSAGES 8      /* of a session, whose reply has not come */
 #define LIMIT_TAP_VLANS 4              /* tags of a frame */
 #define LIMIT_TAP_TUNNELS 2            /* inside of each other */
+#define LIMIT_TAP_MBUFS 65536          /* packets a worker holds until they are acknowledged */
+#define DEFAULT_TAP_MBUFS 16384        /* the same, without --rx-mbufs */
+#define LIMIT_TAP_SHARE 50             /* percent of the arena, where a gateway shares it */
+#define LIMIT_TAP_JOURNAL 64           /* copies under way at once */
 
 /* TLS of the server side */
 #define LIMIT_TLS_PEM (1024u * 1024)  /* ours: octets of one PEM text of configuration */
@@ -213,6 +217,9 @@
 #define LIMIT_CONFIG_DEPTH 8
 #define LIMIT_CONFIG_NODES 200000    /* values and sections in all */
 #define LIMIT_CONFIG_KEYS 2048       /* keys of one section */
+#define LIMIT_CONFIG_LIST 100000u    /* entries of an array of names; LIMIT_CONFIG_NODES bounds them all */
+#define LIMIT_CONFIG_FILES 256       /* that .include names, in all */
+#define LIMIT_CONFIG_INCLUDES 8      /* files inside files */
 #define LIMIT_CONFIG_STRING 1024     /* octets of one value */
 #define LIMIT_CONFIG_NAME 63         /* name of a listener, route or relay; struct origin.via */
 #define LIMIT_STOP_S 30              /* ours: what is under way at SIGTERM has so long */

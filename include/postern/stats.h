@@ -117,6 +117,12 @@
 	X(tap_encrypted, C, "sessions gone over to TLS") \
 	X(tap_data_refused, C, "DATA refused by the server") \
 	X(tap_rcpt_refused, C, "recipients refused by the server") \
+	X(tap_submitted, C, "messages and encrypted sessions of tap ports given to control") \
+	X(tap_unjudged_control, D, "messages of tap ports not judged: control was not there") \
+	X(tap_unjudged_arena, D, "messages of tap ports not judged: no room in the arena") \
+	X(tap_unjudged_size, D, "messages of tap ports not judged: over max-message") \
+	X(tap_unjudged_ring, D, "messages of tap ports not judged: the ring to control is full") \
+	X(tap_copied_low, C, "segments of tap ports copied, not held: receive buffers low") \
 	/* tcp */ \
 	X(tcp_segments, C, "TCP segments accepted for processing") \
 	X(tcp_syn, C, "SYNs received for a listener") \
@@ -321,6 +327,13 @@
 	X(quarantine_expired, C, "messages in quarantine deleted for their age") \
 	X(quarantine_released, C, "messages released from quarantine, for one recipient or more") \
 	X(quarantine_release_busy, D, "releases refused: the message is being released already") \
+	X(observed, C, "messages of tap ports judged") \
+	X(observed_incomplete, C, "of these, not whole") \
+	X(observed_unjudged, D, "messages of tap ports told and not judged") \
+	X(observed_encrypted, C, "sessions on tap ports that went over to TLS") \
+	X(journaled, C, "copies of observed messages that the journal's next hop took") \
+	X(journal_failed, C, "copies of observed messages that it did not take") \
+	X(journal_full, D, "copies of observed messages not sent: too many under way") \
 	X(deferred, C, "messages answered 4xx") \
 	X(rejected, C, "messages answered 5xx") \
 	X(aborted, C, "messages given up before the onward dot (client gone, cancel)") \

@@ -46,7 +46,8 @@ static void read_submission(const struct ctl_submission *s)
 	read_all(s->envelope.helo);
 	read_all(s->envelope.mail_from);
 	read_all(s->envelope.tls_cipher);
-	if (!s->envelope.n_rcpts || strlen(s->envelope.trace_id) != 16)
+	read_all(s->envelope.observed.reply);
+	if ((!s->envelope.n_rcpts && !(s->envelope.flags & RECORD_F_OBSERVED)) || strlen(s->envelope.trace_id) != 16)
 		abort();
 	for (size_t i = 0; i < s->envelope.n_rcpts; i++)
 		read_all(s->envelope.rcpt[i]);
@@ -88,7 +89,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	       sizeof(clean) - offsetof(struct handoff_record, session));
 	fill(rec, data, size);
 	d = (struct handoff_desc){
-		.kind = DESC_SUBMIT, .session = rec->session, .generation = rec->session_gen,
+		.kind = DESC_SUBMIT,
+		.flags = rec->flags & RECORD_F_OBSERVED ? DESC_F_OBSERVED : 0,
+		.session = rec->session, .generation = rec->session_gen,
 		.msg = {.record = m.record, .record_gen = dp_msg_generation(f->w, &m),
 			.size = rec->size},
 	};

@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+
+/* What a tap saw, on its way to control: records, and what becomes of messages that find no room. */
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "dataplane/tap_session.h"
+#include "dataplane/worker.h"
+
+static struct {
+	struct worker w;
+	struct dp_arena *arena;
+	struct generation *generation;
+	struct tap_sessions *all;
+	uint64_t counters[POSTERN_DP_COUNTER_COUNT], now_us;
+	struct handoff_desc desc[16];
+	unsigned int n_descs;
+	bool full;                /* the ring */
+	void *flow;
+} t;
+
+uint32_t worker_random(struct worker *w)
+{
+	return (uint32_t)w->now_ms;
+}
+
+uint32_t dp_rings_pick(struct dp_rings *r)
+{
+	(void)r;
+	return 0;
+}
+
+int dp_rings_push(struct dp_rings *r, uint32_t loop, const struct handoff_desc *d)
+{
+	(void)r;
+	(void)loop;
+	if (!t.w.up)
+		return -ENOTCONN;
+	if (t.full)
+		return -EAGAIN;
+	assert_true(t.n_descs < 16);
+	t.desc[t.n_descs++] = *d;
+	return 0;
+}
+
+static uint16_t listener(void *ctx, const struct tcp_tuple *tuple)
+{
+	assert_ptr_equal(ctx, &t);
+	return tuple->local_port == 2525 ? HANDOFF_LISTENER_INLINE | 4 : HANDOFF_LISTENER_TAP;
+}
+
+static int setup(void **state)
+{
+	struct dp_arena_opts o = {.n_workers = 1, .slice_mb = 8, .hugetlb = DP_HUGETLB_NEVER,
+				  .n_records = 8};
+	struct tap_session_options opt = {.worker = &t.w, .sessions = 4, .share = 100,
+					  .now_us = &t.now_us, .listener = listener,
+					  .listener_ctx = &t};
+	char err[160];
+
+	(void)state;
+	memset(&t, 0, sizeof(t));
+	assert_int_equal(dp_arena_new(&o, &t.arena, err, sizeof(err)), 0);
+	t.generation = calloc(1, sizeof(*t.generation));
+	t.generation->config = (struct handoff_config){.max_message = 300000, .generation = 7};
+	t.now_us = 5000000;
+	t.w = (struct worker){
+		.opt = {.max_sessions = 100},
+		.counters = t.counters,
+		.arena = dp_arena_worker(t.arena, 0),
+		.current = t.generation,
+		.used = {{.generation = t.generation}},
+		.n_used = 1,
+		.up = true,
+		.realtime_offset_ns = 1700000000000000000u,
+	};
+	t.all = tap_sessions_new(&opt);
+	assert_non_null(t.all);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct dp_usage u;
+
+	(void)state;
+	dp_worker_reclaim(t.w.arena);
+	if (t.flow)
+		tap_session_app.closed(t.flow);
+	dp_worker_reclaim(t.w.arena);
+	dp_worker_usage(t.w.arena, &u);
+	assert_int_equal(u.records_used + u.chunks_used + u.data_flows, 0);
+	assert_int_equal(t.w.used[0].scanning, 0);
+	tap_sessions_free(t.all);
+	free(t.generation);
+	dp_arena_free(t.arena);
+	return 0;
+}
+
+static void client(struct str s)
+{
+	assert_int_equal(tap_session_app.data(t.flow, TAP_CLIENT, s.p, s.n, 0), s.n);
+}
+
+static void server(const char *s)
+{
+	size_t n = strlen(s);
+
+	assert_int_equal(tap_session_app.data(t.flow, TAP_SERVER, (const uint8_t *)s, n, 0), n);
+}
+
+static void open_flow(uint16_t port)
+{
+	struct tap_flow_info info = {.tuple = {.remote_port = 4000, .local_port = port},
+				     .time_us = 4000000};
+
+	info.tuple.remote[15] = 10;
+	info.tuple.local[15] = 25;
+	t.flow = tap_session_app.open(t.all, &info);
+	assert_non_null(t.flow);
+	server("220 mx.example.net\r\n");
+	client(STR("EHLO a.example.org\r\n"));
+	server("250-mx.example.net\r\n250 STARTTLS\r\n");
+}
+
+static void begin(void)
+{
+	client(STR("MAIL FROM:<a@example.org> BODY=8BITMIME\r\n"));
+	server("250 ok\r\n");
+	client(STR("RCPT TO:<b@example.com>\r\n"));
+	server("250 ok\r\n");
+	client(STR("RCPT TO:<no@example.com>\r\n"));
+	server("550 no\r\n");
+	client(STR("DATA\r\n"));
+	server("354 go\r\n");
+}
+
+static const struct handoff_record *last(void)
+{
+	assert_int_equal(t.n_descs, 1);
+	assert_int_equal(t.desc[0].kind, DESC_SUBMIT);
+	assert_int_equal(t.desc[0].flags, DESC_F_OBSERVED);
+	assert_int_equal(t.desc[0].session, 100);
+	assert_true(dp_record_with_control(t.w.arena, t.desc[0].msg.record, t.desc[0].msg.record_gen));
+	return dp_record_last(t.w.arena, t.desc[0].msg.record, t.desc[0].msg.record_gen);
+}
+
+static void text_is(const struct handoff_record *r, struct handoff_ref ref, const char *want)
+{
+	assert_true(str_eq(str_make(r->text + ref.off, ref.len), str_c(want)));
+}
+
+static void message(void **state)
+{
+	const struct handoff_record *r;
+	const uint8_t *slice = dp_arena_slice(t.arena, 0);
+	struct dp_arena_info info;
+
+	(void)state;
+	open_flow(25);
+	begin();
+	client(STR("Subject: x\r\n\r\n..dot\r\n"));
+	t.now_us = 6000000;
+	client(STR(".\r\n"));
+	/* A later EHLO is not this message's; its reply has not come. */
+	assert_int_equal(t.n_descs, 0);
+	server("250 2.0.0 \x1b queued\r\n");
+	r = last();
+	assert_int_equal(r->flags & (RECORD_F_OBSERVED | RECORD_F_NO_MAIL | RECORD_F_ONE_WAY),
+			 RECORD_F_OBSERVED);
+	assert_int_equal(r->observed, OBSERVED_MESSAGE);
+	assert_int_equal(r->observed_whole, OBSERVED_WHOLE);
+	assert_int_equal(r->size, 20);
+	assert_int_equal(r->header_size, 14);
+	assert_int_equal(r->n_chunks, 1);
+	dp_arena_info(t.arena, &info);
+	assert_memory_equal(slice + (size_t)info.n_records * HANDOFF_RECORD +
+				    (size_t)r->chunk[0] * HANDOFF_CHUNK,
+			    "Subject: x\r\n\r\n.dot\r\n", 20);
+	assert_int_equal(r->listener, HANDOFF_LISTENER_TAP);
+	assert_int_equal(r->peer[15], 10);
+	assert_int_equal(r->local[15], 25);
+	assert_int_equal(r->peer_port, 4000);
+	assert_int_equal(r->proto, PROTO_ESMTP);
+	assert_int_equal(r->body, BODY_8BITMIME);
+	assert_int_equal(r->scan_generation, 7);
+	assert_true(r->connected_ns == 1700000004000000000u && r->data_done_ns == 1700000006000000000u);
+	assert_int_equal(r->n_rcpts, 1); /* the refused one is not told */
+	assert_int_equal(r->rcpt[0].accepted, 1);
+	text_is(r, r->rcpt[0].addr, "b@example.com");
+	text_is(r, r->mail_from, "a@example.org");
+	text_is(r, r->helo, "a.example.org");
+	text_is(r, r->observed_reply, "250 2.0.0 ? queued");
+	assert_int_equal(t.counters[CNT_tap_submitted], 1);
+}
+
+static void incomplete(void **state)
+{
+	const struct handoff_record *r;
+
+	(void)state;
+	open_flow(2525);
+	begin();
+	client(STR("Subject: x\r\n\r\nhalf"));
+	tap_session_app.gap(t.flow, TAP_CLIENT, 1000, TAP_CAUSE_never_seen);
+	client(STR("rest\r\n.\r\n"));
+	server("250 ok\r\n");
+	r = last();
+	assert_int_equal(r->observed_whole, OBSERVED_GAP);
+	assert_int_equal(r->observed_gap, 1000);
+	assert_int_equal(r->listener, HANDOFF_LISTENER_INLINE | 4);
+}
+
+/* The ring is full: counted, and all of it is given back. */
+static void ring_full(void **state)
+{
+	(void)state;
+	open_flow(25);
+	begin();
+	client(STR("x\r\n.\r\n"));
+	t.full = true;
+	server("250 ok\r\n");
+	assert_int_equal(t.n_descs, 0);
+	assert_int_equal(t.counters[CNT_tap_unjudged_ring], 1);
+	t.full = false;
+	begin();
+	client(STR("y\r\n.\r\n"));
+	server("250 ok\r\n");
+	assert_int_equal(last()->size, 3);
+}
+
+static void control_down(void **state)
+{
+	const struct handoff_record *r;
+
+	(void)state;
+	open_flow(25);
+	/* at the end */
+	begin();
+	client(STR("x\r\n.\r\n"));
+	t.w.up = false;
+	server("250 ok\r\n");
+	assert_int_equal(t.counters[CNT_tap_unjudged_control], 1);
+	/* in between */
+	begin();
+	client(STR("x\r\n.\r\n"));
+	server("250 ok\r\n");
+	assert_int_equal(t.counters[CNT_tap_unjudged_control], 2);
+	assert_int_equal(t.n_descs, 0);
+	/* at its begin only: its envelope may be told */
+	begin();
+	t.w.up = true;
+	client(STR("x\r\n.\r\n"));
+	server("250 ok\r\n");
+	assert_int_equal(t.counters[CNT_tap_unjudged_control], 3);
+	r = last();
+	assert_int_equal(r->observed, OBSERVED_UNJUDGED);
+	assert_int_equal(r->observed_unjudged, UNJUDGED_CONTROL);
+	assert_int_equal(r->size, 0);
+	assert_int_equal(r->n_chunks, 0);
+	text_is(r, r->mail_from, "a@example.org");
+}
+
+static uint8_t octets[4096];
+
+static void feed(size_t n)
+{
+	for (; n; n -= n < sizeof(octets) ? n : sizeof(octets))
+		client(str_make(octets, n < sizeof(octets) ? n : sizeof(octets)));
+	client(STR("\r\n.\r\n"));
+	server("250 ok\r\n");
+}
+
+static void too_large(void **state)
+{
+	struct dp_usage u;
+
+	(void)state;
+	memset(octets, 'x', sizeof(octets));
+	open_flow(25);
+	begin();
+	feed(300000);
+	assert_int_equal(t.counters[CNT_tap_unjudged_size], 1);
+	assert_int_equal(last()->observed_unjudged, UNJUDGED_SIZE);
+	dp_worker_usage(t.w.arena, &u);
+	assert_int_equal(u.chunks_used, 0);
+}
+
+static void no_room(void **state)
+{
+	struct dp_msg other[8] = {0};
+	unsigned int n = 0;
+
+	(void)state;
+	memset(octets, 'x', sizeof(octets));
+	open_flow(25);
+	/* Others hold all but what is left to the oldest. */
+	for (; n < 8 && !dp_msg_observe(t.w.arena, &other[n], 100); n++)
+		while (!dp_msg_append(t.w.arena, &other[n], octets, sizeof(octets)))
+			;
+	dp_msg_free(t.w.arena, &other[--n]);
+	while (!dp_msg_append(t.w.arena, &other[0], octets, 1))
+		;
+	begin();
+	feed(5000000 / 20);
+	while (n)
+		dp_msg_free(t.w.arena, &other[--n]);
+	assert_int_equal(t.counters[CNT_tap_unjudged_arena], 1);
+	assert_int_equal(last()->observed_unjudged, UNJUDGED_ARENA);
+}
+
+static void encrypted(void **state)
+{
+	const struct handoff_record *r;
+
+	(void)state;
+	open_flow(25);
+	client(STR("STARTTLS\r\n"));
+	server("220 go\r\n");
+	r = last();
+	assert_int_equal(r->observed, OBSERVED_ENCRYPTED);
+	assert_int_equal(r->n_rcpts, 0);
+	text_is(r, r->helo, "a.example.org");
+	assert_int_equal(r->scan_generation, 7);
+}
+
+/* What control would not take as a text is left out, and said to be. */
+static void odd_texts(void **state)
+{
+	const struct handoff_record *r;
+
+	(void)state;
+	open_flow(25);
+	client(STR("MAIL FROM:<a\0b@example.org>\r\n"));
+	server("250 ok\r\n");
+	client(STR("RCPT TO:<\0@example.com>\r\n"));
+	server("250 ok\r\n");
+	client(STR("DATA\r\n"));
+	server("354 go\r\n");
+	client(STR("x\r\n.\r\n"));
+	server("250 ok\r\n");
+	r = last();
+	assert_int_equal(r->n_rcpts, 0);
+	assert_int_equal(r->mail_from.len, 0);
+	assert_int_equal(r->flags & (RECORD_F_NO_MAIL | RECORD_F_ENVELOPE_CUT),
+			 RECORD_F_NO_MAIL | RECORD_F_ENVELOPE_CUT);
+}
+
+/* Flows beyond those that there is memory for. */
+static void sessions_full(void **state)
+{
+	struct tap_flow_info info = {.tuple = {.local_port = 25}};
+	void *flow[4];
+
+	(void)state;
+	for (unsigned int i = 0; i < 4; i++) {
+		flow[i] = tap_session_app.open(t.all, &info);
+		assert_non_null(flow[i]);
+	}
+	assert_null(tap_session_app.open(t.all, &info));
+	assert_int_equal(t.counters[CNT_tap_no_session], 1);
+	for (unsigned int i = 0; i < 4; i++)
+		tap_session_app.closed(flow[i]);
+	open_flow(25);
+}
+
+static void verdicts(void **state)
+{
+	struct dp_verdict v = {.head = {.kind = VERDICT_RELEASE}};
+
+	(void)state;
+	assert_true(tap_session_verdict(&v));
+	v.head.kind = VERDICT_MESSAGE;
+	assert_false(tap_session_verdict(&v));
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		T(message),   T(incomplete), T(ring_full), T(control_down),  T(too_large), T(no_room),
+		T(encrypted), T(odd_texts),  T(verdicts),  T(sessions_full),
+	};
+
+	return cmocka_run_group_tests_name("tap_session", tests, NULL, NULL);
+}
