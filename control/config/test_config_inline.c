@@ -280,6 +280,7 @@ static const struct bad {
 	 "no server of the inline section"},
 	{GOOD "policy { quarantine-mailbox = \"a@example.com\"; quarantine-route = r }\n", 5,
 	 "policy.quarantine-route", "whom the client dialled"},
+	{GOOD "tap { journal-route = r }\n", 5, "tap.journal-route", "whom the client dialled"},
 	/* Addresses. */
 	{H XROUTE "inline { server s { addresses = [\"192.0.2.1\"]; route = r; " CLEAR " }\n"
 	 "server t { addresses = [\"192.0.2.1\"]; mode = bypass } }", 5, "inline.server.t.addresses",
