@@ -54,6 +54,37 @@ static json_t *listeners(const struct config *c)
 	return a;
 }
 
+static json_t *inlines(const struct config *c)
+{
+	static const char *const mode[] = {
+		[INLINE_TERMINATE] = "terminate", [INLINE_OBSERVE] = "observe", [INLINE_BYPASS] = "bypass"};
+	json_t *a = json_array();
+	char text[64];
+
+	for (size_t i = 0; i < c->n_inlines; i++) {
+		const struct config_inline *s = &c->inlined[i];
+		json_t *nets = json_array();
+
+		for (size_t k = 0; k < s->n_nets; k++) {
+			const struct ip_net *n = &s->net[k];
+			size_t at;
+
+			ip_format(&n->addr, text, sizeof(text));
+			at = strlen(text);
+			snprintf(text + at, sizeof(text) - at, "/%d",
+				 n->prefix - (ip_is_v4(&n->addr) && n->prefix >= 96 ? 96 : 0));
+			json_array_append_new(nets, json_string(text));
+		}
+		json_array_append_new(a, json_pack("{s:s, s:o, s:i, s:s, s:s, s:s, s:b, s:s}", "name", s->name,
+			"addresses", nets, "port", (int)s->port, "mode",
+			c->dataplane.bypass ? "bypass" : mode[s->mode], "hostname",
+			config_inline_hostname(c, s), "route", s->route ? s->route->name : "", "starttls",
+			s->tls, "client", !s->route ? "" : s->route->transparent ? "transparent"
+							  : s->route->xclient    ? "xclient" : "proxy"));
+	}
+	return a;
+}
+
 static json_t *hosts(const struct loop *l)
 {
 	static struct deliver_host_status h[MAX_HOSTS];
@@ -91,11 +122,12 @@ static void show_status(void *arg, struct api_request *req, const json_t *body)
 	spf_jail_stats(l->spf, &spf);
 	for (size_t i = 0; i < c->n_routes; i++)
 		json_array_append_new(routes, json_string(c->route[i].name));
-	api_reply(req, json_pack("{s:b, s:s, s:s, s:f, s:I, s:s, s:o, s:I, s:I, s:o, s:o, s:o, s:i, s:o, s:o}",
+	api_reply(req, json_pack("{s:b, s:s, s:s, s:f, s:I, s:s, s:o, s:I, s:I, s:o, s:o, s:o, s:o, s:i, s:o, s:o}",
 		"ready", l->ready, "version", POSTERN_VERSION, "hostname", c->hostname, "uptime_s",
 		seconds_since(l->started_ns), "generation", (json_int_t)l->active->generation, "config",
 		c->path, "dataplane", dataplane(l), "sessions", (json_int_t)l->n_sessions,
-		"messages_in_flight", (json_int_t)l->n_messages, "listeners", listeners(c), "routes", routes,
+		"messages_in_flight", (json_int_t)l->n_messages, "listeners", listeners(c), "inline", inlines(c), "routes",
+		routes,
 		"hosts", hosts(l), "rules", (int)rules_count(l->active->rules), "reload",
 		reload_status(l->reload), "spf",
 		json_pack("{s:b, s:i, s:i, s:i, s:I, s:I, s:I}", "gone", spf.helper_gone, "idle",

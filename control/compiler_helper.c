@@ -222,7 +222,7 @@ _Noreturn void compiler_helper(int ctl, const char *user)
 	signal(SIGTERM, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
 	umask(0077);
-	if (sandbox_enter(user, err, sizeof(err))) {
+	if (sandbox_enter(user, false, err, sizeof(err))) {
 		fprintf(stderr, "postern-control: compiler of rules: %s\n", err);
 		_exit(1);
 	}

@@ -85,6 +85,10 @@ int hold_start(struct message *m)
 		.n_ranges = j->n_ranges,
 		.content = m->sub->content,
 	};
+	if (m->route->dialled)
+		h->message.dialled = (struct quarantine_dialled){
+			.server = e->local, .port = e->local_port, .client = e->peer,
+			.connected = e->via == VIA_NONE ? e->peer : e->via_peer};
 	hold_free(m->hold);
 	m->hold = h;
 	message_begin(m);

@@ -106,7 +106,7 @@ static int start(struct message *m, struct journal *j)
 	}
 	if (rc)
 		return rc;
-	message_client(m, &m->client);
+	message_client(m, req.route, &m->client);
 	m->job = deliver_start(m->loop->deliver, &req, on_delivered, m);
 	return m->job ? 0 : -ENOMEM;
 }

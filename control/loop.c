@@ -71,10 +71,21 @@ const struct config_route *loop_route(const struct config *c, struct str mailbox
 {
 	struct str domain = mailbox_domain(mailbox);
 
+	if (domain.n)
+		return config_route_for(c, domain);
 	/* RFC 5321 4.5.1: <Postmaster> without a domain is always somebody here. */
-	if (!domain.n)
-		return str_ieq(mailbox, STR("postmaster")) && c->n_routes ? &c->route[0] : NULL;
-	return config_route_for(c, domain);
+	for (size_t i = 0; i < c->n_routes && str_ieq(mailbox, STR("postmaster")); i++)
+		if (!c->route[i].dialled)
+			return &c->route[i];
+	return NULL;
+}
+
+const struct config_route *loop_route_at(const struct config *c, uint16_t listener,
+					 const struct ip_addr *local, uint16_t port, struct str mailbox)
+{
+	if (!config_is_inline(listener))
+		return loop_route(c, mailbox);
+	return config_route_at(c, listener, local, port, mailbox_domain(mailbox));
 }
 
 void loop_way(const struct config_route *route, struct str mailbox, char out[MAIL_ALABEL])

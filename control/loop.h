@@ -231,6 +231,9 @@ void loop_forget(struct loop *l, uint64_t behind);
 enum control_reply loop_mailbox_problem(struct str mailbox);
 /* Route of a recipient, by the rules of docs/smtp.md; NULL: not ours. */
 const struct config_route *loop_route(const struct config *c, struct str mailbox);
+/* Of a session in a cable: that of the server which was dialled; NULL: it is not listed (any more). */
+const struct config_route *loop_route_at(const struct config *c, uint16_t listener,
+					 const struct ip_addr *local, uint16_t port, struct str mailbox);
 /* Beside its route: recipients of two ways share no transaction (config_route_way). */
 void loop_way(const struct config_route *route, struct str mailbox, char out[MAIL_ALABEL]);
 /* What a recipient hears for whom there is no route; problem: of loop_mailbox_problem(), or

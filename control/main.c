@@ -314,7 +314,7 @@ static int start(struct loop *l, const struct spf_helper *helper)
 	rc = ctl_link_connect(&link, &l->link);
 	if (rc)
 		return die(c->dataplane_socket, strerror(-rc));
-	if (sandbox_enter(args.user, err, sizeof(err)))
+	if (sandbox_enter(args.user, config_wants_transparent(c), err, sizeof(err)))
 		return die("sandbox", err);
 	l->seals = arc_pool_new(l->base, LIMIT_ARC_THREADS, err, sizeof(err));
 	if (!l->seals)

@@ -70,6 +70,19 @@ static json_t *deliver_reply_text(const struct deliver_reply *r)
 	return reply_text(r->code, r->enh_class, r->enh_subject, r->enh_detail, r->text);
 }
 
+/* The server in a cable that the client dialled; it may be listed no more. */
+static json_t *dialled(const struct message *m)
+{
+	const struct mail_envelope *e = &m->sub->envelope;
+	const struct config_inline *s = m->snapshot ? config_inline_for(m->snapshot->config, e->listener,
+									&e->local, e->local_port)
+						    : NULL;
+	char ip[64];
+
+	return json_pack("{s:s, s:s, s:i}", "server", s ? s->name : "", "address",
+			 ip_format(&e->local, ip, sizeof(ip)), "port", (int)e->local_port);
+}
+
 /* TLS of the connection that the delivery went by, or was to go by. */
 static json_t *next_hop_tls(const struct deliver_tls *t)
 {
@@ -100,6 +113,8 @@ static json_t *common_record(const struct message *m, const struct deliver_resul
 		"retransmits", (int)e->tcp.retransmits, "out_of_order", (int)e->tcp.ooo_segments, "ttl",
 		(int)e->tcp.ttl));
 	json_object_set_new(o, "route", m->route ? json_string(m->route->name) : json_null());
+	if (config_is_inline(e->listener))
+		json_object_set_new(o, "inline", dialled(m));
 	json_object_set_new(o, "us", json_integer((json_int_t)(monotonic_us() - m->started_us)));
 	if (m->judge) {
 		const struct judgement *r = judge_result(m->judge);
@@ -371,19 +386,22 @@ bool message_block_8bit(const struct annotate_output *out)
 	return false;
 }
 
-void message_client(const struct message *m, struct deliver_client *c)
+void message_client(const struct message *m, const struct config_route *route, struct deliver_client *c)
 {
 	const struct judgement *j = judge_result(m->judge);
 	const struct mail_envelope *e = &m->sub->envelope;
-	bool direct = !memcmp(&j->origin.ip, &e->peer, sizeof(e->peer));
+	/* Whom the server would see if we were not in the cable, and was asked about at RCPT. */
+	bool direct = route->dialled || !memcmp(&j->origin.ip, &e->peer, sizeof(e->peer));
+	const struct ptr_result *ptr = route->dialled ? &j->ptr : &j->origin_ptr;
 
 	*c = (struct deliver_client){
-		.ip = j->origin.ip,
+		.ip = direct ? e->peer : j->origin.ip,
 		.local = e->local,
 		.local_port = e->local_port,
+		.connected = e->via == VIA_NONE ? e->peer : e->via_peer,
 		.port = direct ? e->peer_port : 0,
-		.helo = str_c(j->origin.helo),
-		.name = str_c(j->origin_ptr.status == PTR_OK ? j->origin_ptr.name : ""),
+		.helo = route->dialled ? e->helo : str_c(j->origin.helo),
+		.name = str_c(ptr->status == PTR_OK ? ptr->name : ""),
 		.esmtp = e->proto != PROTO_SMTP,
 	};
 	if (!direct)
@@ -417,7 +435,7 @@ static void deliver_it(struct message *m)
 	};
 	struct ctl_reply busy = control_reply(SAYS_BUSY);
 
-	message_client(m, &m->client);
+	message_client(m, m->route, &m->client);
 	m->job = deliver_start(m->loop->deliver, &req, on_delivered, m);
 	if (!m->job)
 		answer(m, &busy, TRACE_DEFERRED, NULL);
@@ -508,7 +526,8 @@ static const struct config_route *common_route(const struct config *c, const str
 	for (size_t i = 0; i < e->n_rcpts; i++) {
 		const struct config_route *r =
 			loop_mailbox_problem(e->rcpt[i]) == CONTROL_REPLY_COUNT
-				? loop_route(c, e->rcpt[i]) : NULL;
+				? loop_route_at(c, e->listener, &e->local, e->local_port, e->rcpt[i])
+				: NULL;
 
 		if (!r || (route && r != route))
 			return NULL;

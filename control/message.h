@@ -54,7 +54,7 @@ void message_taken(struct message *m);
 /* For deliver/: asked right before the final dot; arg: the message. */
 bool message_onward(void *arg);
 /* Who sent it, as the next hop is told where its route says so. All of it lives as long as `m`. */
-void message_client(const struct message *m, struct deliver_client *c);
+void message_client(const struct message *m, const struct config_route *route, struct deliver_client *c);
 bool message_block_8bit(const struct annotate_output *out);
 /* Does the client still wait? */
 bool message_wanted(const struct message *m);

@@ -118,7 +118,7 @@ int redirect_start(struct message *m)
 			e->trace_id, strerror(-rc));
 		return rc;
 	}
-	message_client(m, &m->client);
+	message_client(m, r->policy->quarantine_route, &m->client);
 	req = (struct deliver_request){
 		.config = m->snapshot->config,
 		.route = r->policy->quarantine_route,

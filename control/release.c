@@ -32,6 +32,7 @@ struct release {
 	/* the transaction under way */
 	struct str *rcpt;
 	size_t *at, n_rcpts;             /* their places in the message */
+	struct deliver_client client;    /* where the server of a cable gets it */
 	struct annotate_output out;
 	struct mail_range *range;
 };
@@ -187,7 +188,19 @@ static int send_group(struct release *r, const struct config_route *route)
 		.smtputf8 = m->smtputf8,
 		.trace_id = m->id,
 	};
-	int rc = annotate_assemble(m->block, m->smtputf8, &m->content, r->range, m->n_ranges, &r->out);
+	int rc;
+
+	/* A route that tells its next hop who sends has nobody to tell of any more, but for a server in a
+	 * cable: only that one knows whom it takes mail from. */
+	if (m->dialled.port) {
+		r->client = (struct deliver_client){
+			.ip = m->dialled.client, .connected = m->dialled.connected,
+			.local = m->dialled.server, .local_port = m->dialled.port, .helo = m->helo,
+			.esmtp = true,
+		};
+		req.client = &r->client;
+	}
+	rc = annotate_assemble(m->block, m->smtputf8, &m->content, r->range, m->n_ranges, &r->out);
 
 	if (rc)
 		return rc;
@@ -198,6 +211,15 @@ static int send_group(struct release *r, const struct config_route *route)
 	req.n_iov = r->out.n_iov;
 	req.size = r->out.size;
 	return deliver_start(r->loop->deliver, &req, on_delivered, r) ? 0 : -ENOMEM;
+}
+
+/* As configured now; NULL: nowhere. */
+static const struct config_route *route_of(const struct release *r, struct str rcpt)
+{
+	const struct quarantine_dialled *d = &r->message->dialled;
+
+	return loop_route_at(r->snapshot->config, d->port ? HANDOFF_LISTENER_INLINE : 0, &d->server, d->port,
+			     rcpt);
 }
 
 static void next_group(struct release *r)
@@ -213,7 +235,7 @@ static void next_group(struct release *r)
 
 		if (!r->open[i])
 			continue;
-		own = loop_route(r->snapshot->config, m->rcpt[i]);
+		own = route_of(r, m->rcpt[i]);
 		if (route && own != route)
 			continue;
 		/* One route may lead to another MX for each domain. */

@@ -9,12 +9,13 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "control/sandbox.h"
 
-static int become(const char *user, char *err, size_t err_len)
+static int become(const char *user, bool keep, char *err, size_t err_len)
 {
 	const struct passwd *pw = getpwnam(user);
 
@@ -22,7 +23,9 @@ static int become(const char *user, char *err, size_t err_len)
 		snprintf(err, err_len, "there is no user %s", user);
 		return -ENOENT;
 	}
-	if (initgroups(user, pw->pw_gid) || setgid(pw->pw_gid) || setuid(pw->pw_uid)) {
+	/* Of this thread alone: those that run already lose theirs. */
+	if (initgroups(user, pw->pw_gid) || setgid(pw->pw_gid) ||
+	    (keep && prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0)) || setuid(pw->pw_uid)) {
 		snprintf(err, err_len, "becoming %s: %s", user, strerror(errno));
 		return -errno;
 	}
@@ -30,14 +33,38 @@ static int become(const char *user, char *err, size_t err_len)
 }
 
 /* Capabilities in force: without a change of user root keeps file access that only uid 0 gives. */
-static int drop_capabilities(void)
+static int drop_capabilities(bool keep)
 {
 	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct none[2] = {0};
+	struct __user_cap_data_struct have[2] = {0}, want[2] = {0};
 
+	if (syscall(SYS_capget, &head, have))
+		return -errno;
+	if (keep)
+		want[0].permitted = want[0].effective = 1u << CAP_NET_RAW;
+	if (want[0].permitted & ~have[0].permitted)
+		return -EPERM;
 	for (int cap = 0; cap <= CAP_LAST_CAP; cap++)
 		(void)prctl(PR_CAPBSET_DROP, cap, 0, 0, 0); /* needs CAP_SETPCAP; root has it */
-	return syscall(SYS_capset, &head, none) ? -errno : 0;
+	(void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+	return syscall(SYS_capset, &head, want) ? -errno : 0;
+}
+
+/* Sockets that see or forge what is not theirs; netlink, which is raw by name, asks for addresses.
+ * SOCK_PACKET makes a packet socket of whatever family. */
+static int deny_sockets(scmp_filter_ctx ctx)
+{
+	int rc = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(socket), 1,
+				  SCMP_A0(SCMP_CMP_EQ, AF_PACKET));
+
+	if (!rc)
+		rc = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(socket), 1,
+				      SCMP_A1(SCMP_CMP_MASKED_EQ, 0xf, SOCK_PACKET));
+	if (!rc)
+		rc = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(socket), 2,
+				      SCMP_A0(SCMP_CMP_NE, AF_NETLINK),
+				      SCMP_A1(SCMP_CMP_MASKED_EQ, 0xf, SOCK_RAW));
+	return rc;
 }
 
 static int filter(void)
@@ -48,12 +75,15 @@ static int filter(void)
 		SCMP_SYS(chroot), SCMP_SYS(init_module), SCMP_SYS(finit_module), SCMP_SYS(delete_module),
 		SCMP_SYS(kexec_load), SCMP_SYS(bpf), SCMP_SYS(perf_event_open), SCMP_SYS(keyctl),
 		SCMP_SYS(add_key), SCMP_SYS(request_key), SCMP_SYS(unshare), SCMP_SYS(setns),
-		SCMP_SYS(userfaultfd), SCMP_SYS(reboot), SCMP_SYS(swapon), SCMP_SYS(acct)};
+		/* by its ring sockets are made that no filter sees */
+		SCMP_SYS(io_uring_setup), SCMP_SYS(userfaultfd), SCMP_SYS(reboot), SCMP_SYS(swapon), SCMP_SYS(acct)};
 	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
 	int rc = ctx ? 0 : -ENOMEM;
 
 	for (size_t i = 0; !rc && i < sizeof(denied) / sizeof(denied[0]); i++)
 		rc = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), denied[i], 0);
+	if (!rc)
+		rc = deny_sockets(ctx);
 	/* All threads: the trace writer runs already. */
 	if (!rc)
 		rc = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_TSYNC, 1);
@@ -63,16 +93,19 @@ static int filter(void)
 	return rc;
 }
 
-int sandbox_enter(const char *user, char *err, size_t err_len)
+int sandbox_enter(const char *user, bool transparent, char *err, size_t err_len)
 {
 	int rc = 0;
 
 	if (user && geteuid() == 0)
-		rc = become(user, err, err_len);
+		rc = become(user, transparent, err, err_len);
 	if (rc)
 		return rc;
-	if (geteuid() == 0)
-		rc = drop_capabilities();
+	rc = drop_capabilities(transparent);
+	if (rc && transparent) {
+		snprintf(err, err_len, "a route is transparent, which needs CAP_NET_RAW: %s", strerror(-rc));
+		return rc;
+	}
 	if (!rc && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		rc = -errno;
 	if (!rc)

@@ -125,18 +125,41 @@ static bool over_limit(const struct session_work *k, struct session_question *q)
 	return true;
 }
 
+/* What deliver is to know of a recipient. The texts are the record's, which lives as long as the
+ * transaction. */
+static void fill_ask(const struct session_question *q, const struct ctl_rcpt_question *asked,
+		     struct deliver_client *client, struct deliver_ask *ask)
+{
+	*client = (struct deliver_client){
+		.port = q->session->peer_port, .helo = asked->helo, .esmtp = asked->proto != PROTO_SMTP,
+		.tls_version = asked->tls_version, .local_port = asked->local_port,
+	};
+	memcpy(client->ip.a, asked->peer, sizeof(asked->peer));
+	memcpy(client->local.a, asked->local, sizeof(asked->local));
+	memcpy(client->connected.a, asked->connected, sizeof(asked->connected));
+	*ask = (struct deliver_ask){
+		.config = q->snapshot->config, .route = q->route, .mail_from = asked->mail_from,
+		.rcpt = asked->rcpt, .smtputf8 = asked->smtputf8,
+		.declared_size = asked->declared_size, .client = client,
+	};
+}
+
 /* What its transaction has got already is known only now. */
 static void join(struct session_work *k, struct session_question *q)
 {
 	struct loop *l = k->session->loop;
 	struct ctl_rcpt_question asked;
+	struct deliver_client client;
+	struct deliver_ask ask;
 
 	if (over_limit(k, q))
 		return;
-	if (ctl_rcpt_question(l->rings, &q->desc, &asked))
+	if (ctl_rcpt_question(l->rings, &q->desc, &asked)) {
 		k->accepted.n++; /* stale: TXN_END is on its way */
-	else if (deliver_may_join(l->deliver, q->route, asked.mail_from, asked.rcpt, &k->accepted,
-				  &q->reply))
+		return;
+	}
+	fill_ask(q, &asked, &client, &ask);
+	if (deliver_may_join(l->deliver, &ask, &k->accepted, &q->reply))
 		deliver_join(l->deliver, &k->accepted, asked.rcpt);
 }
 
@@ -200,11 +223,9 @@ static bool is_admitted(struct session_work *k, struct session_question *q,
 	return false;
 }
 
-/* The strings are read again from the record, which lives as long as the transaction. */
 static void start_callout(struct session_work *k, struct session_question *q)
 {
 	struct loop *l = k->session->loop;
-	const struct session *s = k->session;
 	struct ctl_rcpt_question asked;
 	struct deliver_client client;
 	struct deliver_ask ask;
@@ -215,19 +236,7 @@ static void start_callout(struct session_work *k, struct session_question *q)
 	}
 	if (!is_admitted(k, q, &asked))
 		return;
-	ask = (struct deliver_ask){
-		.config = q->snapshot->config, .route = q->route, .mail_from = asked.mail_from,
-		.rcpt = asked.rcpt, .smtputf8 = asked.smtputf8, .declared_size = asked.declared_size,
-		.client = &client,
-	};
-	client = (struct deliver_client){
-		.port = s->peer_port, .helo = asked.helo, .esmtp = asked.proto != PROTO_SMTP,
-		.tls_version = asked.tls_version,
-	};
-	if (asked.listener < q->snapshot->config->n_listeners)
-		client.local_port = q->snapshot->config->listener[asked.listener].smtp_port;
-	memcpy(client.ip.a, asked.peer, sizeof(asked.peer));
-	memcpy(client.local.a, asked.local, sizeof(asked.local));
+	fill_ask(q, &asked, &client, &ask);
 	q->callout = deliver_verify(l->deliver, &ask, on_verified, q);
 	if (q->callout)
 		k->n_callouts++;
@@ -298,6 +307,15 @@ static void on_verified(void *arg, const struct deliver_reply *v)
 	advance(k);
 }
 
+static const struct config_route *route_of(const struct session_question *q,
+					  const struct ctl_rcpt_question *asked)
+{
+	struct ip_addr local;
+
+	memcpy(local.a, asked->local, sizeof(local.a));
+	return loop_route_at(q->snapshot->config, asked->listener, &local, asked->local_port, asked->rcpt);
+}
+
 /* What can be said without the next hop, else the route. */
 static void judge(struct loop *l, struct session_question *q, const struct ctl_rcpt_question *asked)
 {
@@ -310,7 +328,7 @@ static void judge(struct loop *l, struct session_question *q, const struct ctl_r
 		return;
 	}
 	problem = loop_mailbox_problem(asked->rcpt);
-	q->route = problem != CONTROL_REPLY_COUNT ? NULL : loop_route(q->snapshot->config, asked->rcpt);
+	q->route = problem != CONTROL_REPLY_COUNT ? NULL : route_of(q, asked);
 	if (q->route) {
 		loop_way(q->route, asked->rcpt, q->way);
 		q->by_policy = access_rcpt(l, q, asked->mail_from, &r, text);
@@ -318,8 +336,14 @@ static void judge(struct loop *l, struct session_question *q, const struct ctl_r
 			answer(q, &r);
 		return;
 	}
-	l->counters[CTL_relay_denied]++;
-	r = loop_refusal(asked->rcpt, problem);
+	if (problem == CONTROL_REPLY_COUNT && config_is_inline(asked->listener)) {
+		/* A reload took the server from the list; the client's next connection passes to it. */
+		l->counters[CTL_inline_unlisted]++;
+		r = control_reply(SAYS_OLD_ROUTES);
+	} else {
+		l->counters[CTL_relay_denied]++;
+		r = loop_refusal(asked->rcpt, problem);
+	}
 	answer(q, &r);
 }
 

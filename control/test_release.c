@@ -37,6 +37,8 @@ static struct {
 	/* under way at the next hop */
 	deliver_callback *delivered;
 	void *deliver_arg;
+	struct deliver_client client;
+	struct quarantine_dialled dialled;
 	unsigned int deliveries, struck_off;
 	uint8_t held[2];
 } t;
@@ -120,17 +122,21 @@ struct deliver_job *deliver_start(struct deliver *d, const struct deliver_reques
 				  deliver_callback *cb, void *arg)
 {
 	(void)d;
-	(void)req;
 	t.deliveries++;
+	t.client = req->client ? *req->client : (struct deliver_client){0};
 	t.delivered = cb;
 	t.deliver_arg = arg;
 	return (struct deliver_job *)&t;
 }
 
-const struct config_route *loop_route(const struct config *c, struct str mailbox)
+/* A server on port 26 is listed no more. */
+const struct config_route *loop_route_at(const struct config *c, uint16_t listener,
+					 const struct ip_addr *local, uint16_t port, struct str mailbox)
 {
+	(void)local;
 	(void)mailbox;
-	return &c->route[0];
+	assert_int_equal(config_is_inline(listener), port != 0);
+	return port == 26 ? NULL : &c->route[0];
 }
 
 void loop_way(const struct config_route *route, struct str mailbox, char out[MAIL_ALABEL])
@@ -194,6 +200,7 @@ static void answer(int error, const char *why)
 	quarantine_callback *cb = t.got;
 
 	kept = m;
+	kept.dialled = t.dialled;
 	memcpy(held, t.held, sizeof(held));
 	assert_non_null(cb);
 	t.got = NULL;
@@ -274,6 +281,37 @@ static void errors_by_number(void **state)
 	assert_true(TAILQ_EMPTY(&t.l.releases));
 }
 
+/* What a server in a cable is to get it gets in the name of whom it would have seen. */
+static void to_a_cable(void **state)
+{
+	struct api_request r;
+
+	(void)state;
+	t.dialled = (struct quarantine_dialled){.server.a[15] = 25, .client.a[15] = 7, .connected.a[15] = 8,
+						.port = 25};
+	release(&r, ID);
+	answer(0, "");
+	assert_int_equal(t.deliveries, 1);
+	assert_int_equal(t.client.local.a[15], 25);
+	assert_int_equal(t.client.local_port, 25);
+	assert_int_equal(t.client.ip.a[15], 7);
+	assert_int_equal(t.client.connected.a[15], 8);
+	next_hop_takes_it();
+	assert_string_equal(r.code, "ok");
+}
+
+static void to_a_cable_of_old(void **state)
+{
+	struct api_request r;
+
+	(void)state;
+	t.dialled.port = 26;
+	release(&r, ID);
+	answer(0, "");
+	assert_int_equal(t.deliveries, 0);
+	assert_string_equal(r.code, "ok"); /* it says of each that there is no route */
+}
+
 /* At the end of the process, nobody calls back any more. */
 static void given_up(void **state)
 {
@@ -293,7 +331,8 @@ static void given_up(void **state)
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup(f, setup)
-	const struct CMUnitTest tests[] = {T(two_at_once), T(errors_by_number), T(given_up)};
+	const struct CMUnitTest tests[] = {T(two_at_once), T(errors_by_number), T(to_a_cable),
+					   T(to_a_cable_of_old), T(given_up)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

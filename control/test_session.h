@@ -50,6 +50,8 @@ static struct {
 	bool no_callout, private_peer;
 	size_t rcpt_max;              /* of the next hop; 0: any */
 	uint8_t rcpt_peer;
+	uint16_t rcpt_listener, rcpt_port;
+	struct deliver_client client; /* of the last callout */
 	struct load load[2];          /* of the routes */
 	struct load_rules rules;
 	bool lasts;                   /* it has been shedding for long */
@@ -78,7 +80,9 @@ struct deliver_question *deliver_verify(struct deliver *d, const struct deliver_
 	if (t.no_callout)
 		return NULL;
 	assert_true(t.n_callouts < N_CALLOUTS);
-	assert_ptr_equal(ask->route, loop_route(ask->config, ask->rcpt));
+	assert_ptr_equal(ask->route, loop_route_at(ask->config, t.rcpt_listener, &ask->client->local,
+						   ask->client->local_port, ask->rcpt));
+	t.client = *ask->client;
 	q = &t.callout[t.n_callouts++];
 	*q = (struct deliver_question){.cb = cb, .arg = arg, .config = ask->config};
 	snprintf(q->rcpt, sizeof(q->rcpt), "%.*s", STR_FMT(ask->rcpt));
@@ -126,13 +130,11 @@ uint16_t deliver_arena_share(struct deliver *d, const struct config *c, const st
 	return (uint16_t)(1 + (route - t.route));
 }
 
-bool deliver_may_join(struct deliver *d, const struct config_route *route, struct str mail_from,
-		      struct str rcpt, const struct deliver_joined *have, struct deliver_reply *why)
+bool deliver_may_join(struct deliver *d, const struct deliver_ask *ask, const struct deliver_joined *have,
+		      struct deliver_reply *why)
 {
 	(void)d;
-	(void)route;
-	(void)mail_from;
-	(void)rcpt;
+	(void)ask;
 	if (!t.rcpt_max || have->n < t.rcpt_max)
 		return true;
 	*why = (struct deliver_reply){.code = 452};
@@ -173,6 +175,10 @@ int ctl_rcpt_question(struct ctl_loop *l, const struct handoff_desc *d, struct c
 	q->mail_from = str_c(t.mail_from ? t.mail_from : "");
 	q->peer[10] = q->peer[11] = 0xff;
 	q->peer[15] = t.rcpt_peer;
+	q->connected[10] = q->connected[11] = 0xff;
+	q->connected[15] = 99;
+	q->listener = t.rcpt_listener;
+	q->local_port = t.rcpt_port;
 	return t.bad_record;
 }
 
@@ -257,6 +263,16 @@ const struct config_route *loop_route(const struct config *c, struct str mailbox
 	if (mailbox.n && mailbox.p[0] == 'x')
 		return NULL;
 	return &t.route[mailbox.n && mailbox.p[0] == 'o'];
+}
+
+/* In a cable: of the first route, port 25; what is behind another is listed no more. */
+const struct config_route *loop_route_at(const struct config *c, uint16_t listener,
+					 const struct ip_addr *local, uint16_t port, struct str mailbox)
+{
+	(void)local;
+	if (!config_is_inline(listener))
+		return loop_route(c, mailbox);
+	return port == 25 ? &t.route[0] : NULL;
 }
 
 struct ctl_reply loop_refusal(struct str mailbox, enum control_reply problem)

@@ -90,6 +90,28 @@ static void test_verdict_order(void **state)
 	}
 }
 
+/* A server in a cable takes whom it takes, of whatever domain; one that a reload took off the list none. */
+static void test_cable(void **state)
+{
+	(void)state;
+	up();
+	t.rcpt_listener = HANDOFF_LISTENER_INLINE + 3;
+	t.rcpt_port = 25;
+	rcpt(0, "x0"); /* nobody's on a gateway */
+	assert_int_equal(t.running, 1);
+	assert_int_equal(t.client.local_port, 25);
+	assert_int_equal(t.client.connected.a[15], 99);
+	verified_as(callout("x0"), 554);
+	hear("10:554 ");
+	t.rcpt_port = 26;
+	rcpt(1, "a1");
+	assert_int_equal(t.running, 0);
+	hear("11:451 ");
+	assert_int_equal(t.l.counters[CTL_inline_unlisted], 1);
+	assert_int_equal(t.l.counters[CTL_relay_denied], 0);
+	over();
+}
+
 /* One transaction, one route: that of the first accepted, and never at the cost of the first. */
 static void test_route(void **state)
 {
@@ -407,6 +429,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_verdict_order),
 		cmocka_unit_test(test_route),
+		cmocka_unit_test(test_cable),
 		cmocka_unit_test(test_ways_of_a_route),
 		cmocka_unit_test(test_next_hop_takes_few),
 		cmocka_unit_test(test_bounds),

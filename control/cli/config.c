@@ -42,17 +42,45 @@ static json_t *errors_json(const struct config_error *err, size_t n, size_t cap)
 	return errors;
 }
 
+/* What is taken, and should be known. */
+static json_t *warnings(const struct config *c)
+{
+	json_t *a = json_array();
+	char text[400];
+
+	for (size_t i = 0; c && i < c->n_inlines; i++) {
+		const struct config_inline *s = &c->inlined[i];
+
+		if (s->mode != INLINE_TERMINATE || s->tls)
+			continue;
+		snprintf(text, sizeof(text), "inline.server.%s: STARTTLS is not offered: senders that demand "
+			 "it of %s (MTA-STS, DANE) do not deliver", s->name, config_inline_hostname(c, s));
+		json_array_append_new(a, json_string(text));
+	}
+	return a;
+}
+
+static void print_warnings(const char *path, const json_t *warned)
+{
+	const json_t *w;
+	size_t i;
+
+	json_array_foreach(warned, i, w)
+		printf("%s: warning: %s\n", show_plain(path), json_string_value(w));
+}
+
 int cmd_config_check(const struct cli *cli, int argc, char **argv)
 {
 	const char *path = argc ? argv[0] : DEFAULT_FILE;
 	struct snapshot_report r;
 	struct snapshot *s = NULL;
 	int rc = snapshot_load(path, 1, &s, &r);
+	json_t *warned = warnings(rc ? NULL : s->config);
 
 	if (cli->json) {
-		json_t *o = json_pack("{s:s, s:b, s:o, s:I, s:I, s:I}", "schema", "config-check/1", "ok", !rc, "errors",
+		json_t *o = json_pack("{s:s, s:b, s:o, s:I, s:O, s:I, s:I}", "schema", "config-check/1", "ok", !rc, "errors",
 				      errors_json(r.error, r.n_errors, SNAPSHOT_ERRORS), "errors_total",
-				      (json_int_t)r.n_errors, "rules",
+				      (json_int_t)r.n_errors, "warnings", warned, "rules",
 				      (json_int_t)(s ? rules_count(s->rules) : 0), "rules_unsupported",
 				      (json_int_t)r.unsupported);
 		print_json(o);
@@ -60,9 +88,11 @@ int cmd_config_check(const struct cli *cli, int argc, char **argv)
 	} else if (rc) {
 		print_errors(stdout, r.error, r.n_errors, SNAPSHOT_ERRORS);
 	} else {
+		print_warnings(path, warned);
 		printf("%s: ok: %zu route(s), %zu listener(s), %zu rule(s), %zu not supported\n", show_plain(path),
 		       s->config->n_routes, s->config->n_listeners, rules_count(s->rules), r.unsupported);
 	}
+	json_decref(warned);
 	snapshot_unref(s);
 	return rc ? CLI_FINDING : CLI_OK;
 }

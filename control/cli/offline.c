@@ -110,13 +110,29 @@ uint32_t offline_scan(struct offline *o, const uint8_t *p, size_t n,
 	return o->views ? scan_views_block(o->views, o->worker, p, n, &to).flags : 0;
 }
 
+/* To the first listener; without one it is mail to the first server of a cable. */
+static void where_it_came(const struct config *c, struct mail_envelope *e)
+{
+	e->local_port = 25;
+	if (c->n_listeners) {
+		e->local = c->listener[0].address[0].addr;
+		return;
+	}
+	for (size_t i = 0; i < c->n_inlines; i++)
+		if (c->inlined[i].mode == INLINE_TERMINATE) {
+			e->listener = (uint16_t)(HANDOFF_LISTENER_INLINE + i);
+			e->local = c->inlined[i].net[0].addr;
+			e->local_port = c->inlined[i].port;
+			return;
+		}
+}
+
 int offline_envelope(const struct offline *o, const struct offline_sender *s, const uint8_t *p,
 		     size_t n, struct mail_envelope *e)
 {
 	if (!ip_parse(str_c(s->ip), &e->peer))
 		return complain(o, "--ip", "not an IPv4 or IPv6 address");
-	e->local = o->config->listener[0].address[0].addr;
-	e->local_port = 25;
+	where_it_came(o->config, e);
 	e->smtputf8 = s->from && !utf8_is_ascii(str_c(s->from));
 	for (size_t i = 0; i < s->n_rcpts; i++)
 		e->smtputf8 |= !utf8_is_ascii(s->rcpt[i]);

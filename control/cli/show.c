@@ -159,6 +159,19 @@ static void status(const json_t *a)
 			printf(" %s", json_string_value(ip));
 		putchar('\n');
 	}
+	json_array_foreach(json_object_get(a, "inline"), i, v) {
+		const json_t *net;
+		size_t k;
+
+		printf("  inline      %s: %s, port %lld,", s(v, "name"), s(v, "mode"), n(v, "port"));
+		json_array_foreach(json_object_get(v, "addresses"), k, net)
+			printf(" %s", json_string_value(net));
+		if (!strcmp(s(v, "mode"), "terminate"))
+			printf(", as %s, %s STARTTLS, route %s (%s)", s(v, "hostname"),
+			       json_is_true(json_object_get(v, "starttls")) ? "with" : "WITHOUT",
+			       s(v, "route"), s(v, "client"));
+		putchar('\n');
+	}
 	if (json_array_size(json_object_get(a, "hosts")))
 		printf("\n  %-12s %-28s %5s %5s %5s %10s %9s %9s  %s\n", "ROUTE", "NEXT HOP", "CONN",
 		       "BUSY", "WAIT", "DELIVERED", "REJECTED", "DEFERRED", "LAST ERROR");

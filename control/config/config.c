@@ -208,3 +208,11 @@ const struct config_route *config_route_for(const struct config *c, struct str d
 		route = find_domain(c, dot);
 	return route;
 }
+
+bool config_wants_transparent(const struct config *c)
+{
+	for (size_t i = 0; i < c->n_routes; i++)
+		if (c->route[i].transparent)
+			return true;
+	return false;
+}

@@ -42,6 +42,23 @@ struct config_host {
 	uint16_t weight;           /* share among those of one priority; 1 and more */
 };
 
+struct config_route;
+
+/* Servers in a cable (port role inline). */
+struct config_inline {
+	char *name;
+	struct ip_net *net;        /* of the servers; the longest prefix of all counts */
+	size_t n_nets;
+	uint16_t port;             /* default 25 */
+	uint8_t mode;              /* enum handoff_inline_mode */
+	/* INLINE_TERMINATE only */
+	char *hostname;            /* in banner, EHLO and "by"; NULL: ours */
+	char *route_name;
+	const struct config_route *route; /* goes to whom the client dialled, and tells it who that is */
+	bool allow_clear;          /* without a certificate of its name */
+	bool tls;                  /* there is one: STARTTLS is offered */
+};
+
 /* Who may name another client than itself (XCLIENT, PROXY protocol). */
 struct config_trust {
 	char *name;
@@ -167,6 +184,11 @@ struct config_route {
 	size_t n_hosts;
 	bool mx;
 	char *mx_domain;
+	/* In place of both: the server of a cable that the client dialled, which decides who is let in. */
+	bool dialled;
+	bool transparent;          /* of it: we come from the client's address */
+	char *transparent_interface; /* by this; NULL: as the kernel's routes say */
+	uint32_t transparent_mark; /* of our segments; 0: none */
 	uint16_t port;             /* default 25 */
 	enum config_family family;
 	enum config_verify verify;
@@ -386,6 +408,10 @@ struct config {
 	size_t n_chains;
 	struct config_trust *trust;
 	size_t n_trusts;
+	struct config_inline *inlined;
+	size_t n_inlines;
+	struct ip_net *inline_own; /* whose flows pass, though they go to such a server */
+	size_t n_inline_own;
 	struct config_tls tls;
 	struct config_arc arc;
 	struct dns_options dns;
@@ -439,6 +465,22 @@ void config_unref(struct config *c);
 /* Route of a recipient's domain (U-labels find their A-labels), NULL if it is not ours: there is no
  * default route. The most specific entry counts: the domain itself, else the nearest ".parent". */
 const struct config_route *config_route_for(const struct config *c, struct str domain);
+/* Was the session of this listener (handoff.h) taken in a cable? */
+static inline bool config_is_inline(uint16_t listener)
+{
+	return listener & HANDOFF_LISTENER_INLINE && listener != HANDOFF_LISTENER_TAP;
+}
+/* The server that such a session dialled; NULL: it is none, or the server is not listed any more. By
+ * its address, for a reload may have given its number to another. */
+const struct config_inline *config_inline_for(const struct config *c, uint16_t listener,
+					      const struct ip_addr *local, uint16_t port);
+/* The route of a recipient: in a cable that of the server that was dialled, else config_route_for(). */
+const struct config_route *config_route_at(const struct config *c, uint16_t listener,
+					   const struct ip_addr *local, uint16_t port, struct str domain);
+/* Our name towards its clients; s NULL: towards those of a gateway. */
+const char *config_inline_hostname(const struct config *c, const struct config_inline *s);
+/* A route needs CAP_NET_RAW: it comes from others' addresses. */
+bool config_wants_transparent(const struct config *c);
 /* Is it in the list? Domains as A-labels; postmaster always is (RFC 5321 4.5.1). */
 bool config_recipients_has(const struct config_recipients *l, struct str mailbox);
 size_t config_recipients_count(const struct config_recipients *l);

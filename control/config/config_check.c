@@ -314,6 +314,8 @@ static const struct config_key top_keys[] = {
 	{"reverify", CONFIG_TAKE(struct config, reverify)},
 	{"dataplane", read_dataplane, 0, 0},
 	{"listener", read_listeners, 0, 0},
+	{"inline", read_inline, 0, 0},
+	{"exceptions", read_exceptions, 0, 0},
 	{"route", read_routes, 0, 0},
 	{"chain", read_chains, 0, 0},
 	{"relay", read_relays, CONFIG_FIELD(struct config, relays)},
@@ -348,6 +350,8 @@ const struct config_binding *const config_bindings[] = {
 	&config_of_route_policy, &config_of_relay, &config_of_tenant, &config_of_trust, &config_of_chain,
 	&config_of_tls, &config_of_certificate, &config_of_arc, &config_of_arc_key, &of_dns, &of_rules,
 	&config_of_policy, &config_of_dnsbl, &config_of_list, &config_of_attachment, &of_quarantine,
+	&config_of_inline, &config_of_inline_server, &config_of_exceptions, &config_of_exceptions_gateway,
+	&config_of_exceptions_inline, &config_of_exceptions_tap,
 	&config_of_tap, &config_of_sources, &of_limits, &of_texts, &of_trace, &of_api, &of_spf,
 };
 const size_t n_config_bindings = N_KEYS(config_bindings);
@@ -364,6 +368,7 @@ static void defaults(struct config_reader *r, struct config *c)
 	config_read_defaults(r, &config_of_sources, &c->sources);
 	config_read_defaults(r, &config_of_tap, c);
 	config_policy_defaults(r, &c->policy);
+	config_exceptions_defaults(&c->dataplane);
 }
 
 static char *beside(struct config_mem *mem, const char *path, const char *name)
@@ -460,6 +465,14 @@ static void fill_handoff(struct config *c)
 			h->prefix_len = l->address[j].prefix;
 		}
 	}
+	config_inline_handoff(c, d);
+}
+
+static bool has_servers(const struct config_node *root)
+{
+	const struct config_node *n = config_child(root, "inline");
+
+	return n && config_child(n, "server");
 }
 
 void config_check(struct config_ctx *ctx, const struct config_node *root, struct config_mem *mem,
@@ -471,9 +484,11 @@ void config_check(struct config_ctx *ctx, const struct config_node *root, struct
 	config_read_section(&r, root, &of_top, out);
 	config_route_policies(&r, root);
 	/* Who only watches takes no mail and gives none. */
-	if (!config_child(root, "listener") && !config_child(root, "tap"))
-		config_fail_line(ctx, 0, "listener", "missing: at least one listener is needed, or tap");
-	if (!config_child(root, "route") && (config_child(root, "listener") || !config_child(root, "tap")))
+	if (!config_child(root, "listener") && !config_child(root, "tap") && !has_servers(root))
+		config_fail_line(ctx, 0, "listener", "missing: at least one listener is needed, or a server "
+				 "in the inline section, or tap");
+	if (!config_child(root, "route") &&
+	    (config_child(root, "listener") || !(config_child(root, "tap") || has_servers(root))))
 		config_fail_line(ctx, 0, "route", "missing: at least one route is needed; there is no "
 				 "default route");
 	if (!out->authserv_id)
@@ -493,6 +508,7 @@ void config_check(struct config_ctx *ctx, const struct config_node *root, struct
 	config_check_tap(&r, root);
 	config_check_sources(&r, root);
 	config_check_net(&r, root);
+	config_check_inline(&r, root);
 	config_check_identities(&r, root);
 	config_check_relays(&r, root);
 	config_check_chains(&r, root);

@@ -128,6 +128,10 @@ static const struct config_key route_keys[] = {
 	{"provider", CONFIG_TAKE(struct config_route, provider)},
 	{"hosts", read_route_hosts, 0, 0},
 	{"mx", read_route_mx, 0, 0},
+	{"to", CONFIG_TAKE(struct config_route, dialled)},
+	{"transparent", CONFIG_TAKE(struct config_route, transparent)},
+	{"transparent-interface", read_interface, CONFIG_FIELD(struct config_route, transparent_interface)},
+	{"transparent-mark", CONFIG_TAKE(struct config_route, transparent_mark)},
 	{"port", CONFIG_TAKE(struct config_route, port)},
 	{"family", CONFIG_TAKE(struct config_route, family)},
 	{"verify", CONFIG_TAKE(struct config_route, verify)},
@@ -204,6 +208,11 @@ void read_routes(struct config_reader *r, const struct config_node *n, const str
 		config_read_defaults(r, &config_of_route, route);
 		config_route_preset(route, config_child(e, "provider"));
 		config_read_section(r, e, &config_of_route, route);
+		if (route->dialled)
+			config_route_dialled(r, e, route);
+		else if (!config_child(e, "domains"))
+			config_fail(r->c, e, "domains", "missing: the recipient domains of this route");
+		config_route_transparent(r, e, route);
 		config_route_finish(r, e, route);
 		config_route_tls(r, e, route);
 	}

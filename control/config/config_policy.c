@@ -210,6 +210,10 @@ static void find_quarantine_route(struct config_reader *r, const struct config_n
 	p->quarantine_route = p->quarantine_route_name
 				      ? route_by_name(r->out, p->quarantine_route_name)
 				      : route_of_domain(r->out, domain);
+	if (p->quarantine_route && p->quarantine_route->dialled)
+		config_fail(r->c, name ? name : n, name ? NULL : "quarantine-route", "route \"%s\" goes to "
+			    "whom the client dialled: what is held back needs one with hosts",
+			    p->quarantine_route_name);
 	if (p->quarantine_route)
 		return;
 	if (p->quarantine_route_name)

@@ -357,7 +357,9 @@ void config_route_finish(struct config_reader *r, const struct config_node *sect
 	const struct config_node *mx = config_child(section, "mx"),
 				 *hosts = config_child(section, "hosts");
 
-	if (!hosts && !mx)
+	if (route->dialled)
+		; /* where it goes the connection says: config_route_dialled() */
+	else if (!hosts && !mx)
 		config_fail(r->c, section, "hosts", "missing: where their mail goes; there is no default");
 	else if (!hosts && !route->mx && mx->kind == NODE_BOOL)
 		config_fail(r->c, mx, NULL, "without MX records this route has no hosts");

@@ -70,6 +70,10 @@ void config_check_tap(struct config_reader *r, const struct config_node *root)
 	if (!t->journal_route)
 		config_fail(r->c, config_child(n, "journal-route"), NULL,
 			    "there is no route \"%s\"", t->journal_route_name);
+	else if (t->journal_route->dialled)
+		config_fail(r->c, config_child(n, "journal-route"), NULL,
+			    "route \"%s\" goes to whom the client dialled: copies need one with hosts",
+			    t->journal_route_name);
 	else if (t->journal_route->mx && !t->journal_route->mx_domain && !t->journal_mailbox)
 		config_fail(
 			r->c, config_child(n, "journal-route"), NULL,

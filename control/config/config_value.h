@@ -45,7 +45,9 @@ extern const size_t n_config_bindings;
 extern const struct config_binding config_of_listener, config_of_route, config_of_hosts, config_of_policy,
 	config_of_route_policy, config_of_relay, config_of_tenant, config_of_chain, config_of_trust,
 	config_of_tls, config_of_certificate, config_of_arc, config_of_arc_key, config_of_dnsbl, config_of_list,
-	config_of_attachment, config_of_sources, config_of_tap;
+	config_of_attachment, config_of_sources, config_of_tap, config_of_inline, config_of_inline_server,
+	config_of_exceptions, config_of_exceptions_gateway, config_of_exceptions_inline,
+	config_of_exceptions_tap;
 
 config_read read_count;   /* plain number */
 config_read read_size;    /* octets: plain, or with k m g kb mb gb */
@@ -118,6 +120,19 @@ void config_route_preset(struct config_route *route, const struct config_node *p
 /* Behind all keys: what they leave open, and what they must not say together. */
 void config_route_finish(struct config_reader *r, const struct config_node *section,
 			 struct config_route *route);
+
+/* to = dialled: config_dialled.c. Behind all keys of the route. */
+config_read read_interface;
+void config_route_dialled(struct config_reader *r, const struct config_node *section,
+			  const struct config_route *route);
+void config_route_transparent(struct config_reader *r, const struct config_node *section,
+			      struct config_route *route);
+
+/* config_inline.c, config_exceptions.c */
+config_read read_inline, read_exceptions; /* field: struct config */
+void config_exceptions_defaults(struct handoff_config *d);
+void config_check_inline(struct config_reader *r, const struct config_node *root);
+void config_inline_handoff(const struct config *c, struct handoff_config *d);
 
 /* Sections: config_net.c, config_relay.c, config_chain.c, config_tls.c, config_route_tls.c,
  * config_arc.c, config_sources.c, config_policy.c, config_dnsbl.c, config_lists.c. */

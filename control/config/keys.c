@@ -10,7 +10,9 @@
 #include "control/config/keys_all.h"
 
 const struct config_section_info *const config_sections[] = {
-	&section_top,         &section_dataplane,    &section_listener, &section_route,
+	&section_top,         &section_dataplane,    &section_listener,
+	&section_inline,      &section_inline_server, &section_exceptions,
+	&section_exceptions_gateway, &section_exceptions_inline, &section_exceptions_tap, &section_route,
 	&section_route_hosts, &section_route_policy, &section_relay,    &section_relay_tenant,
 	&section_trust,       &section_chain,        &section_tls,      &section_tls_certificate,
 	&section_arc,         &section_arc_key,      &section_dns,      &section_rules,

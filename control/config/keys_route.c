@@ -19,6 +19,7 @@ static const char *const family_words[] = {[FAMILY_ANY] = "any",
 					   [FAMILY_V6] = "v6",
 					   [FAMILY_PREFER_V6] = "prefer-v6",
 					   NULL};
+static const char *const to_words[] = {"hosts", "dialled", NULL};
 static const char *const case_words[] = {"ignore", "exact", NULL};
 static const char *const literal_words[] = {"tagged", "plain", NULL};
 static const char *const received_words[] = {"rfc5321", "exchange", NULL};
@@ -35,7 +36,7 @@ static const char *const tls_words[] = {TLS_POLICY_WORDS, NULL};
 static const struct config_info keys_route[] = {
 	{LIST("domains", 1, LIMIT_CONFIG_LIST,
 	      "`example.com`, or `.example.com` for whatever lies below it"),
-	 .needed = "the recipient domains of this route",
+	 .otherwise = "needed, but with `to` = `dialled`",
 	 .text = "Recipient domains. The most specific entry counts. An entry belongs to one "
 		 "route."},
 	{CHOICE("provider", provider_words, "smtp"),
@@ -52,6 +53,19 @@ static const struct config_info keys_route[] = {
 	 .text = "In place of `hosts`. `yes`: mail goes where the MX records of the recipient's "
 		 "domain say; or the domain whose records count for all. We ourselves and what is "
 		 "not better are dropped."},
+	{CHOICE("to", to_words, "hosts"),
+	 .text = "`dialled`, in place of `domains`, `hosts` and `mx`: the server of the `inline` "
+		 "section that the client dialled, which says at RCPT whose mail it takes. It must "
+		 "be told the client by `xclient` or `proxy`, or be shown it (`transparent`)."},
+	{BOOL("transparent", "no"), .flags = KEY_RESTART,
+	 .text = "Our connections come from the client's address (IP_TRANSPARENT). With `to` = "
+		 "`dialled` only, without `xclient` and `proxy`. Needs CAP_NET_RAW, and the kernel's "
+		 "routes of docs/inline.md."},
+	{OF(STRING, "transparent-interface"), .form = "name of a network interface",
+	 .otherwise = "as the kernel's routes say",
+	 .text = "That such connections leave by (SO_BINDTODEVICE)."},
+	{OF(COUNT, "transparent-mark"), .min = 1, .max = UINT32_MAX, .otherwise = "none", .unit = "mark",
+	 .text = "Of the segments of such connections (SO_MARK)."},
 	{COUNT("port", 1, 65535, 25), .unit = "TCP port",
 	 .text = "Of hosts that name none, and of those that MX records name."},
 	{CHOICE("family", family_words, "any"), .flags = KEY_PRESET,

@@ -52,7 +52,10 @@ const struct config_info keys_top[] = {
 		 "One control has it, and a change needs a restart once it is open. Where a boot "
 		 "is not to make all senders new, name a file on a disk."},
 	{OF(SECTION, "dataplane"), .text = "The process that clients speak to."},
-	{OF(NAMED, "listener"), .text = "Where mail comes in. At least one, unless `tap` is all."},
+	{OF(NAMED, "listener"), .text = "Where mail comes in. At least one, unless `inline` or `tap` is all."},
+	{OF(SECTION, "inline"), .text = "Servers in a cable."},
+	{OF(SECTION, "exceptions"),
+	 .text = "What is done with flows that cannot be treated as the mode of their port says."},
 	{OF(NAMED, "route"), .text = "Where mail goes. At least one where there is a `listener`; "
 				     "there is no default route."},
 	{OF(NAMED, "relay"), .text = "Relays in front of us whose Received lines are believed."},
@@ -238,7 +241,7 @@ const struct config_info keys_spf[] = {
 
 SECTION(top, "");
 SECTION(dataplane, "dataplane");
-SECTION(listener, "listener", .about = "Where mail comes in. At least one, unless `tap` is all.");
+SECTION(listener, "listener", .about = "Where mail comes in. At least one, unless `inline` or `tap` is all.");
 SECTION(limits, "limits",
 	.behind = "A limit with a `-mode` is `enforce`d; or who passes it is only counted (the "
 		  "counters whose names end in observed) and goes on, `observe`; or it is `off`. "

@@ -175,8 +175,8 @@ static void note_own_address(struct conn *c)
 	socklen_t len = sizeof(ss);
 	struct ip_addr ip;
 
-	if (getsockname(c->fd, (struct sockaddr *)&ss, &len))
-		return;
+	if (c->transparent || getsockname(c->fd, (struct sockaddr *)&ss, &len))
+		return; /* the client's: no reply that names it speaks of us */
 	address_from_sockaddr(&ss, &ip);
 	ip_format(&ip, c->own_text, sizeof(c->own_text));
 }
@@ -232,7 +232,12 @@ static int open_socket(struct conn *c)
 	setsockopt(c->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &low, sizeof(low));
 	if (sndbuf)
 		setsockopt(c->fd, SOL_SOCKET, SO_SNDBUF, &sndbuf, sizeof(sndbuf));
-	if (h->has_source[family]) {
+	if (c->x->route->transparent) {
+		int rc = transparent_bind(c);
+
+		if (rc)
+			return rc;
+	} else if (h->has_source[family]) {
 		struct sockaddr_storage from;
 		socklen_t n = address_to_sockaddr(&h->source[family], 0, &from);
 

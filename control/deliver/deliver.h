@@ -31,6 +31,7 @@ struct deliver_reply {
 	uint8_t enh_class;   /* 0: none */
 	uint16_t enh_subject, enh_detail;
 	bool names_us;       /* a next hop's: the text names the address that we came from */
+	bool to_client;      /* a next hop's, that takes us for the client: what it refuses is that one */
 	char text[416];
 };
 
@@ -62,11 +63,12 @@ void deliver_on_alert(struct deliver *d, deliver_alert_callback *cb, void *arg);
 /* Looks the MX records of its routes up, and tells of those that lead back here or nowhere. */
 void deliver_check_routes(struct deliver *d, struct config *config);
 
-/* Who sends, as far as it is known: for routes that tell their next hop (xclient, xforward, proxy).
- * Texts are any octets. */
+/* Who sends, as far as it is known: for routes that tell their next hop (xclient, xforward, proxy),
+ * or that lead to whom it dialled. Texts are any octets. */
 struct deliver_client {
-	struct ip_addr ip, local;      /* local: ours that it connected to */
+	struct ip_addr ip, local;      /* local: ours that it connected to, or the server that it dialled */
 	uint16_t port, local_port;     /* 0: not known */
+	struct ip_addr connected;      /* the TCP peer, whose address a transparent route takes */
 	struct str helo, name;         /* name: forward-confirmed; n == 0: none */
 	bool esmtp;
 	uint16_t tls_version;          /* as in struct mail_envelope; 0: clear */
@@ -104,8 +106,8 @@ struct deliver_joined {
 };
 /* It is good; may it join them? False: *why says 452 4.5.3 (the next hop takes no more at once, or none
  * of another domain, or this one has to be sent alone). */
-bool deliver_may_join(struct deliver *d, const struct config_route *route, struct str mail_from,
-		      struct str rcpt, const struct deliver_joined *have, struct deliver_reply *why);
+bool deliver_may_join(struct deliver *d, const struct deliver_ask *ask, const struct deliver_joined *have,
+		      struct deliver_reply *why);
 void deliver_join(struct deliver *d, struct deliver_joined *have, struct str rcpt);
 
 /*

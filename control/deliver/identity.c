@@ -9,6 +9,7 @@
  *              be offered with ADDR, else the mail would be judged as ours: then nothing is sent
  *   XFORWARD   in front of each MAIL, if it is offered; for the log only, so a refusal means nothing
  *   PROXY      version 2, in front of the banner; such a connection is one client's for good
+ *   its own    address, by which a server in a cable knows it (transparent.c): one client's as well
  *
  * As Postfix documents the first two; attributes that the next hop did not announce are left out.
  */
@@ -113,15 +114,23 @@ static void attributes(struct line *l, uint32_t offered, const struct deliver_cl
 	attribute(l, offered, IDENTITY_NAME, "NAME", word(c->name));
 }
 
-/* The word of EHLO: the client's own where it is one that no server minds. */
+bool identity_is_client(const struct conn *c)
+{
+	return c->x && c->x->route->dialled &&
+	       (c->transparent || c->identified || (c->proxied && c->has_client));
+}
+
+/* The word of EHLO: the client's own where it is one that no server minds. Who is taken for the client
+ * says what it said, a literal too: the server would have heard it. */
 struct str identity_helo(const struct conn *c)
 {
 	struct str own = str_c(c->x->config->hostname), helo;
+	bool alone = identity_is_client(c) && !c->identified;
 
-	if (!c->identified || !c->x->client)
+	if ((!c->identified && !alone) || !c->x->client)
 		return own;
 	helo = c->x->client->helo;
-	if (helo.n > LIMIT_DOMAIN || !domain_is_valid(helo))
+	if (!helo.n || helo.n > LIMIT_DOMAIN || (alone ? !word(helo).n : !domain_is_valid(helo)))
 		return own;
 	return helo;
 }
@@ -139,18 +148,26 @@ void identity_xclient(const struct deliver_client *c, uint32_t offered, char out
 	memcpy(out, l.text, sizeof(l.text));
 }
 
-/* Clients that the next hop could tell apart have different ones. proxy: by a PROXY header. */
-static struct siphash128 key_of(const struct conn *c, const struct deliver_client *client, bool proxy)
+/*
+ * Clients that the next hop could tell apart have different ones. proxy: by a PROXY header, where EHLO
+ * is in our name unless it takes us for the client. route: whose word of EHLO is the client's.
+ */
+static struct siphash128 key_of(const struct conn *c, const struct config_route *route,
+				const struct deliver_client *client, bool proxy)
 {
-	uint8_t buf[16 + 16 + 3 + 2 * (1 + VALUE_MAX)];
-	size_t n = 32;
+	uint8_t buf[16 + 16 + 16 + 3 + 2 * (1 + VALUE_MAX)] = {0};
+	int words = proxy && !route->dialled ? 0 : proxy || route->transparent ? 1 : 2;
+	size_t n = 48;
 
 	memcpy(buf, client->ip.a, 16);
 	memcpy(buf + 16, client->local.a, 16);
-	buf[n++] = (uint8_t)(client->port >> 8);
-	buf[n++] = (uint8_t)client->port;
+	/* One whose address we take is known by that and by no port. */
+	if (route->transparent)
+		memcpy(buf + 32, client->connected.a, 16);
+	buf[n++] = (uint8_t)(route->transparent ? 0 : client->port >> 8);
+	buf[n++] = (uint8_t)(route->transparent ? 0 : client->port);
 	buf[n++] = client->esmtp;
-	for (int i = 0; i < 2 && !proxy; i++) {
+	for (int i = 0; i < words; i++) {
 		struct str s = str_cut(i ? client->name : client->helo, VALUE_MAX);
 
 		buf[n++] = (uint8_t)s.n;
@@ -191,13 +208,13 @@ static bool begin_xclient(struct conn *c)
 	if (!(c->ehlo.xclient & IDENTITY_ADDR)) {
 		if (!c->identified)
 			not_offered(c);
-		else if (same(c->client, key_of(c, x->client, false)))
+		else if (same(c->client, key_of(c, x->route, x->client, false)))
 			return false;
 		else
 			session_retire(c);
 		return true;
 	}
-	key = key_of(c, x->client, false);
+	key = key_of(c, x->route, x->client, false);
 	if (c->identified && same(c->client, key))
 		return false;
 	c->client = key;
@@ -337,21 +354,25 @@ int identity_connected(struct conn *c)
 	const struct xact *x = c->x;
 	uint8_t header[IDENTITY_PROXY_MAX];
 
+	if (x->route->transparent)
+		c->client = key_of(c, x->route, x->client, false);
 	if (x->route->proxy != PROXY_V2)
 		return 0;
 	c->proxied = true;
 	c->has_client = x->client != NULL;
 	if (x->client)
-		c->client = key_of(c, x->client, true);
+		c->client = key_of(c, x->route, x->client, true);
 	return conn_queue_raw(c, header, identity_proxy(x->client, header));
 }
 
 bool identity_fits(const struct conn *c, const struct xact *x)
 {
-	if (c->proxied != (x->route->proxy == PROXY_V2))
+	if (c->proxied != (x->route->proxy == PROXY_V2) || c->transparent != x->route->transparent)
 		return false;
+	if (c->transparent)
+		return x->client && same(c->client, key_of(c, x->route, x->client, false));
 	if (!c->proxied)
 		return true;
 	return c->has_client == (x->client != NULL) &&
-	       (!x->client || same(c->client, key_of(c, x->client, true)));
+	       (!x->client || same(c->client, key_of(c, x->route, x->client, true)));
 }

@@ -10,7 +10,7 @@
  *   xact.c            which address next, when to give up
  *   pool.c            slots of a route, waiting queue, idle connections
  *   session.c         the SMTP dialogue on a connection
- *   identity.c        who the client is, told in front of banner or MAIL
+ *   identity.c        who the client is, told in front of banner or MAIL; transparent.c, by its address
  *   content.c         its last part: DATA or BDAT, content, dot or LAST
  *   conn.c            the socket: connect, read, write, deadline, close
  *   overload.c        how much of a route may be under way: tickets, the second's tick; load.c, pure
@@ -189,6 +189,7 @@ struct conn {
 	bool reused;                 /* this is not its first transaction */
 	bool proxied, has_client;    /* a PROXY header began it, in the name of `client` */
 	bool identified;             /* XCLIENT named `client` */
+	bool transparent;            /* it comes from the address of `client` */
 	bool forwarded;              /* XFORWARD was said for this transaction */
 	struct siphash128 client;    /* hash of who it was, under the secret */
 	enum config_tls_policy level; /* what the handshake must bring; of the attempt, not the route */
@@ -332,8 +333,9 @@ void probes_drop(struct deliver *d);
 struct truth_keys {
 	struct memory_key pair, wide; /* (route, MAIL FROM, RCPT), (route, RCPT) */
 };
+/* client: where the route leads to whom it dialled, server and client are part of them. */
 struct truth_keys truth_keys(const struct deliver *d, const struct config_route *route,
-			     struct str from, struct str rcpt);
+			     const struct deliver_client *client, struct str from, struct str rcpt);
 /* What can be said without the next hop. */
 bool truth_answer(struct deliver *d, const struct deliver_ask *ask, const struct truth_keys *k,
 		  bool utf8, struct deliver_reply *r);
@@ -407,10 +409,13 @@ struct pool *pool_get(struct deliver *d, const char *route);
 /* Made if it is new; by name, port and source addresses. NULL: out of memory. */
 struct host *pool_host(struct pool *p, const struct config_route *route,
 		       const struct config_host *want, bool by_mx);
-/* The next hops of the route that are known, one after the other; NULL: no more. */
-struct host *pool_next(struct pool *p, const struct config_route *route, struct host *after);
+/* The next hops of the route that are known, one after the other; NULL: no more. client: as for
+ * truth_keys(). */
+struct host *pool_next(struct pool *p, const struct config_route *route,
+		       const struct deliver_client *client, struct host *after);
 /* All next hops of the route said so in their last EHLO. */
-bool pool_offers(struct deliver *d, const struct config_route *route, uint32_t caps);
+bool pool_offers(struct deliver *d, const struct config_route *route,
+		 const struct deliver_client *client, uint32_t caps);
 bool pool_wait(struct xact *x, bool first); /* false: too many wait */
 void pool_unwait(struct xact *x);
 void pool_dispatch(struct pool *p);
@@ -428,6 +433,10 @@ bool identity_fits(const struct conn *c, const struct xact *x);
 /* In front of MAIL. True: it goes on when that is answered, or is over. */
 bool identity_begin(struct conn *c);
 struct str identity_helo(const struct conn *c);
+/* The next hop takes us for the client that its route leads from: what it says is said to that one. */
+bool identity_is_client(const struct conn *c);
+/* The socket of c is to come from the client's address: in place of bind(). 0 or -errno, told. */
+int transparent_bind(struct conn *c);
 void identity_on_xclient(struct conn *c, const struct deliver_reply *r);
 void identity_on_xforward(struct conn *c, const struct deliver_reply *r);
 /* " NAME=value ..." of a client, for an XCLIENT that offers these: with the longest command word and

@@ -104,10 +104,14 @@ struct host *pool_host(struct pool *p, const struct config_route *route,
 }
 
 /* MX: which of them the records name now is not known here; all that they ever named. */
-static bool is_of_route(const struct host *h, const struct config_route *route)
+static bool is_of_route(const struct host *h, const struct config_route *route,
+			const struct deliver_client *client)
 {
 	if (!same_sources(h, route))
 		return false;
+	if (route->dialled)
+		return client && h->port == client->local_port &&
+		       !memcmp(&h->ip, &client->local, sizeof(h->ip));
 	if (route->mx)
 		return h->by_mx;
 	for (size_t i = 0; i < route->n_hosts; i++)
@@ -116,27 +120,29 @@ static bool is_of_route(const struct host *h, const struct config_route *route)
 	return false;
 }
 
-struct host *pool_next(struct pool *p, const struct config_route *route, struct host *after)
+struct host *pool_next(struct pool *p, const struct config_route *route,
+		       const struct deliver_client *client, struct host *after)
 {
 	struct host *h = after ? TAILQ_NEXT(after, link) : TAILQ_FIRST(&p->hosts);
 
-	while (h && !is_of_route(h, route))
+	while (h && !is_of_route(h, route, client))
 		h = TAILQ_NEXT(h, link);
 	return h;
 }
 
-bool pool_offers(struct deliver *d, const struct config_route *route, uint32_t caps)
+bool pool_offers(struct deliver *d, const struct config_route *route,
+		 const struct deliver_client *client, uint32_t caps)
 {
 	struct pool *p = pool_get(d, route->name);
 	struct host *h = NULL;
 	size_t n = 0;
 
-	while (p && (h = pool_next(p, route, h))) {
+	while (p && (h = pool_next(p, route, client, h))) {
 		if (!h->greeted || (h->caps & caps) != caps)
 			return false;
 		n++;
 	}
-	return route->mx ? n : n && n == route->n_hosts;
+	return route->mx || route->dialled ? n : n && n == route->n_hosts;
 }
 
 /* ---- waiting ---------------------------------------------------------------------------------- */

@@ -511,6 +511,7 @@ void session_reply(struct conn *c)
 
 	verdict_from_parser(&r, &c->parser, c->x ? c->x->route : NULL, c->host ? c->host->name : NULL,
 			    c->ip_text, c->own_text);
+	r.to_client = identity_is_client(c);
 	if (on_reply[c->state])
 		on_reply[c->state](c, &r);
 }

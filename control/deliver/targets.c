@@ -2,10 +2,10 @@
  * Copyright (c) 2026 The Postern Authors */
 
 /*
- * Next hops of a transaction: the hosts of its route, or what the MX records say now, in an order of
- * its own. Lower priority goes first; among equals the draw is by weight, so that RFC 5321 5.1 (equal
- * preference: at random) is weight 1 for all. Those that lately did not connect go behind all
- * others: an order, not a blackout, so that a host that comes back is found by the next message at
+ * Next hops of a transaction: the hosts of its route, what the MX records say now, or whom the client
+ * dialled, in an order of its own. Lower priority goes first; among equals the draw is by weight, so
+ * that RFC 5321 5.1 (equal preference: at random) is weight 1 for all. Those that lately did not connect
+ * go behind all others: an order, not a blackout, so that a host that comes back is found by the next message at
  * the latest when the time is over.
  */
 
@@ -177,10 +177,33 @@ static void on_sts(void *arg, const struct sts_result *r)
 	ask_mx(x);
 }
 
+/* The server that the client dialled, whoever answers there. */
+static void ask_dialled(struct xact *x)
+{
+	const struct deliver_client *c = x->client;
+	char name[64];
+	struct config_host want = {.name = name, .is_ip = true, .weight = 1};
+
+	if (!c || !c->local_port) {
+		xact_refuse(x, 451, 4, 4, "no way to the mail service is known, try again later");
+		return;
+	}
+	want.ip = c->local;
+	want.port = c->local_port;
+	ip_format(&c->local, name, sizeof(name));
+	/* As what MX records name: others' doing, and not kept for ever. */
+	add_target(x, &want, true);
+	ready(x);
+}
+
 void targets_begin(struct xact *x)
 {
 	const struct config_route *route = x->route;
 
+	if (route->dialled) {
+		ask_dialled(x);
+		return;
+	}
 	if (!route->mx) {
 		for (size_t i = 0; i < route->n_hosts; i++)
 			add_target(x, &route->host[i], false);

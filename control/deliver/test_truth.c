@@ -77,6 +77,14 @@ struct sender {
 static const char *const name[N] = {"user0@example.com", "user1@example.com", "user2@example.com",
 				    "user3@example.com"};
 
+static bool may_join(const char *to, const struct deliver_joined *have, struct deliver_reply *why)
+{
+	struct deliver_ask one = {.config = &l.config, .route = &l.route, .mail_from = str_c(FROM),
+				  .rcpt = str_c(to)};
+
+	return deliver_may_join(l.d, &one, have, why);
+}
+
 /* One transaction with all that are open, as control/session_rcpt.c leads it. */
 static void attempt(struct sender *s)
 {
@@ -91,7 +99,7 @@ static void attempt(struct sender *s)
 			continue;
 		r = answer(name[i]);
 		if (r.code / 100 == 2)
-			deliver_may_join(l.d, &l.route, str_c(FROM), str_c(name[i]), &have, &r);
+			may_join(name[i], &have, &r);
 		s->final[i] = r.code;
 		if (r.code / 100 == 5)
 			s->open[i] = false;
@@ -287,7 +295,7 @@ static void rcptmax_is_kept_to(void **state)
 static bool joins(const struct deliver_joined *have, const char *to, unsigned int *code)
 {
 	struct deliver_reply why = {.code = 250};
-	bool ok = deliver_may_join(l.d, &l.route, str_c(FROM), str_c(to), have, &why);
+	bool ok = may_join(to, have, &why);
 
 	*code = why.code;
 	return ok;

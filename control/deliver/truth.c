@@ -12,17 +12,38 @@
  * makes all of its transaction go alone.
  */
 
+#include <stdio.h>
 #include <string.h>
 
 #include "control/deliver/internal.h"
 #include "control/hash/siphash.h"
 
-struct truth_keys truth_keys(const struct deliver *d, const struct config_route *route,
-			     struct str from, struct str rcpt)
+/*
+ * What a server says of a recipient it says to this client: another may not relay there. A name of a
+ * route holds no space.
+ */
+static const char *scope(const struct config_route *route, const struct deliver_client *client,
+			 char *buf, size_t cap)
 {
+	char server[64], ip[64], from[64];
+
+	if (!route->dialled || !client)
+		return route->name;
+	snprintf(buf, cap, "%s [%s]:%u %s %s", route->name,
+		 ip_format(&client->local, server, sizeof(server)), client->local_port,
+		 ip_format(&client->ip, ip, sizeof(ip)), ip_format(&client->connected, from, sizeof(from)));
+	return buf;
+}
+
+struct truth_keys truth_keys(const struct deliver *d, const struct config_route *route,
+			     const struct deliver_client *client, struct str from, struct str rcpt)
+{
+	char buf[LIMIT_CONFIG_NAME + 3 * 64 + 16];
+	const char *name = scope(route, client, buf, sizeof(buf));
+
 	return (struct truth_keys){
-		.pair = memory_key(d->secret, route->name, &from, rcpt),
-		.wide = memory_key(d->secret, route->name, NULL, rcpt),
+		.pair = memory_key(d->secret, name, &from, rcpt),
+		.wide = memory_key(d->secret, name, NULL, rcpt),
 	};
 }
 
@@ -152,7 +173,8 @@ bool truth_answer(struct deliver *d, const struct deliver_ask *ask, const struct
 	}
 	/* That the recipient is good does not say that it can be sent to: RFC 6531 3.1, 3.5. */
 	if (route->verify == VERIFY_CALLOUT && route->trust_rcpt &&
-	    (!is_fresh(d, k->wide) || (utf8 && !pool_offers(d, route, EHLO_SMTPUTF8))))
+	    (!is_fresh(d, k->wide) || (utf8 && !pool_offers(d, route, ask->client,
+								   EHLO_SMTPUTF8))))
 		return false;
 	truth_accept(r);
 	return true;
@@ -167,7 +189,7 @@ bool truth_too_big(struct deliver *d, const struct deliver_ask *ask, struct deli
 	if (!ask->declared_size)
 		return false;
 	p = pool_get(d, route->name);
-	for (struct host *h = NULL; p && !limit && (h = pool_next(p, route, h));)
+	for (struct host *h = NULL; p && !limit && (h = pool_next(p, route, ask->client, h));)
 		if (h->greeted && h->size > route->size_margin &&
 		    (!limit || h->size - route->size_margin < limit))
 			limit = h->size - route->size_margin;
@@ -185,14 +207,15 @@ static unsigned int bound(unsigned int a, unsigned int b)
 }
 
 /* RFC 9422 3.2, 3.3: what the next hops of the route take at once. 0: no bound is known. */
-static void known_bounds(struct deliver *d, const struct config_route *route, unsigned int *rcpts,
+static void known_bounds(struct deliver *d, const struct deliver_ask *ask, unsigned int *rcpts,
 			 unsigned int *domains)
 {
+	const struct config_route *route = ask->route;
 	struct pool *p = pool_get(d, route->name);
 	uint64_t now = deliver_now_s(d);
 
 	*rcpts = *domains = 0;
-	for (struct host *h = NULL; p && (h = pool_next(p, route, h));) {
+	for (struct host *h = NULL; p && (h = pool_next(p, route, ask->client, h));) {
 		*rcpts = bound(*rcpts, h->rcpt_max);
 		*domains = bound(*domains, h->domain_max);
 		if (now < h->learned_until_s)
@@ -237,14 +260,15 @@ unsigned int truth_domains(const struct xact *x)
 	return all.n_domains;
 }
 
-bool deliver_may_join(struct deliver *d, const struct config_route *route, struct str mail_from,
-		      struct str rcpt, const struct deliver_joined *have, struct deliver_reply *why)
+bool deliver_may_join(struct deliver *d, const struct deliver_ask *ask, const struct deliver_joined *have,
+		      struct deliver_reply *why)
 {
 	unsigned int rcpts, domains;
+	struct truth_keys k;
 
 	if (!have->n)
 		return true;
-	known_bounds(d, route, &rcpts, &domains);
+	known_bounds(d, ask, &rcpts, &domains);
 	if (rcpts && have->n >= rcpts) {
 		deliver_count(d, CTL_rcpt_too_many);
 		verdict_own(why, 452, 5, 3, "too many recipients at once for their mail service", NULL);
@@ -252,13 +276,15 @@ bool deliver_may_join(struct deliver *d, const struct config_route *route, struc
 	}
 	if (domains > LIMIT_RCPT_DOMAINS)
 		domains = LIMIT_RCPT_DOMAINS;
-	if (domains && have->n_domains >= domains && !has_domain(have, domain_hash(d, rcpt))) {
+	if (domains && have->n_domains >= domains && !has_domain(have, domain_hash(d, ask->rcpt))) {
 		deliver_count(d, CTL_rcpt_too_many);
 		verdict_own(why, 452, 5, 3, "too many domains at once for their mail service", NULL);
 		return false;
 	}
-	if (route->trust_rcpt || !memory_get(d->alone, truth_keys(d, route, mail_from, rcpt).pair,
-					     deliver_now_s(d), NULL, NULL))
+	if (ask->route->trust_rcpt)
+		return true;
+	k = truth_keys(d, ask->route, ask->client, ask->mail_from, ask->rcpt);
+	if (!memory_get(d->alone, k.pair, deliver_now_s(d), NULL, NULL))
 		return true;
 	deliver_count(d, CTL_rcpt_too_many);
 	verdict_own(why, 452, 5, 3, "this recipient has to be sent separately", NULL);
@@ -290,7 +316,7 @@ void truth_of_probe(struct xact *x, const struct truth_keys *k, const struct del
 	}
 	if (v == VERDICT_SERVICE && truth_stale(x->d, k, r))
 		return;
-	if (v == VERDICT_REJECT)
+	if (v == VERDICT_REJECT && !verdict_relay_denied(said))
 		note(x, k->wide, true);
 	xact_reply(x, &e, r, &outcome, &alert);
 	if (v != VERDICT_REJECT || x->pool->breaker.open)
@@ -303,7 +329,7 @@ void truth_of_probe(struct xact *x, const struct truth_keys *k, const struct del
 /* It held up others for a reason that is not kept: deferred at its next RCPT, that once. */
 static void defer_once(struct xact *x, size_t i)
 {
-	struct truth_keys k = truth_keys(x->d, x->route, x->mail_from, x->rcpt[i]);
+	struct truth_keys k = truth_keys(x->d, x->route, x->client, x->mail_from, x->rcpt[i]);
 	struct deliver_reply later;
 
 	verdict_own(&later, 451, 3, 0, "recipient was not taken at the moment, try again later", NULL);
@@ -314,13 +340,13 @@ static void refused(struct xact *x, size_t i, enum verdict_class v)
 {
 	struct deliver *d = x->d;
 	const struct deliver_reply *said = &x->rcpt_result[i].next_hop;
-	struct truth_keys k = truth_keys(d, x->route, x->mail_from, x->rcpt[i]);
+	struct truth_keys k = truth_keys(d, x->route, x->client, x->mail_from, x->rcpt[i]);
 	/* Who was alone in its transaction has heard it. */
 	uint32_t untold = x->n_rcpts > 1 ? LIMIT_REFUSAL_UNTOLD_S : 0;
 	uint64_t now = deliver_now_s(d);
 	struct deliver_reply keep;
 
-	if (v == VERDICT_REJECT)
+	if (v == VERDICT_REJECT && !verdict_relay_denied(said))
 		note(x, k.wide, true);
 	if (v == VERDICT_REJECT && x->pool->breaker.open) {
 		if (x->n_rcpts > 1)
@@ -362,7 +388,7 @@ void truth_learn(struct xact *x)
 	for (size_t i = 0; i < x->n_rcpts; i++) {
 		const struct deliver_reply *r = &x->rcpt_result[i].next_hop;
 		enum verdict_class v = verdict_classify(x->config, STAGE_RCPT, r);
-		struct truth_keys k = truth_keys(x->d, x->route, x->mail_from, x->rcpt[i]);
+		struct truth_keys k = truth_keys(x->d, x->route, x->client, x->mail_from, x->rcpt[i]);
 
 		switch (v) {
 		case VERDICT_OK:
@@ -402,7 +428,7 @@ static bool speaks_of_recipient(const struct deliver_reply *r)
 static void refused_late(struct xact *x, const struct deliver_reply *r, struct deliver_result *res)
 {
 	struct deliver *d = x->d;
-	struct truth_keys k = truth_keys(d, x->route, x->mail_from, x->rcpt[0]);
+	struct truth_keys k = truth_keys(d, x->route, x->client, x->mail_from, x->rcpt[0]);
 	uint64_t now = deliver_now_s(d);
 	struct deliver_reply keep;
 
@@ -417,7 +443,7 @@ static void refused_late(struct xact *x, const struct deliver_reply *r, struct d
 		return;
 	}
 	for (size_t i = 0; i < x->n_rcpts; i++) {
-		k = truth_keys(d, x->route, x->mail_from, x->rcpt[i]);
+		k = truth_keys(d, x->route, x->client, x->mail_from, x->rcpt[i]);
 		memory_put(d->alone, k.pair, now, LIMIT_REFUSAL_UNTOLD_S, 0, NULL);
 	}
 	deliver_count(d, CTL_nexthop_split);

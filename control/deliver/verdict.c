@@ -78,12 +78,9 @@ static bool our_address(enum stage stage, const struct deliver_reply *r)
 	return r->names_us && stage == STAGE_RCPT && (r->enh_subject == 0 || r->enh_subject == 7);
 }
 
-/* The relay is refused, not this mail: our connector, certificate, address or reputation. */
-static bool relay_fault(const struct config *c, enum stage stage, const struct deliver_reply *r)
+bool verdict_relay_denied(const struct deliver_reply *r)
 {
 	static const char *const known[] = {
-		"5.7.51", "5.7.64", "5.7.25", "5.7.506", "5.7.508", "5.7.510", "5.7.513",
-		"5.7.606-649", "5.7.70x", "530",
 		"relay access denied", "relaying denied", "unable to relay", "not permitted to relay",
 		"relay not permitted", "relaying not allowed", "relay denied",
 	};
@@ -91,6 +88,23 @@ static bool relay_fault(const struct config *c, enum stage stage, const struct d
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
 		if (verdict_pattern(known[i], r))
 			return true;
+	return false;
+}
+
+/* The relay is refused, not this mail: our connector, certificate, address or reputation. Of these a
+ * server that takes us for the client knows TLS alone. */
+static bool relay_fault(const struct config *c, enum stage stage, const struct deliver_reply *r)
+{
+	static const char *const known[] = {
+		"5.7.51", "5.7.64", "5.7.25", "5.7.506", "5.7.508", "5.7.510", "5.7.513",
+		"5.7.606-649", "5.7.70x", "530",
+	};
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		if (verdict_pattern(known[i], r))
+			return true;
+	if (!r->to_client && verdict_relay_denied(r))
+		return true;
 	for (size_t i = 0; i < c->n_relay_fault_codes; i++)
 		if (verdict_pattern(c->relay_fault_code[i], r))
 			return true;
@@ -100,7 +114,7 @@ static bool relay_fault(const struct config *c, enum stage stage, const struct d
 		return true;
 	if (r->code / 100 != 5)
 		return false;
-	if (stage <= STAGE_MAIL || our_address(stage, r))
+	if (!r->to_client && (stage <= STAGE_MAIL || our_address(stage, r)))
 		return true;
 	/* RFC 5321 4.2.3: these speak of commands and their order, hence of us. */
 	return r->code == 500 || r->code == 502 || r->code == 503 || r->code == 504;

@@ -38,6 +38,8 @@ enum verdict_class verdict_classify(const struct config *c, enum stage stage,
 				    const struct deliver_reply *r);
 /* One of "5.7.51", "5.7.606-649", "5.7.70x", "530", or a piece of text without case. */
 bool verdict_pattern(const char *pattern, const struct deliver_reply *r);
+/* It says so in words: nobody may send there by it, from where we come. */
+bool verdict_relay_denied(const struct deliver_reply *r);
 /* 5xx that says: no such mailbox for anybody (5.1.1, 5.1.10, 5.4.1, 5.2.1). */
 bool verdict_recipient_wide(const struct deliver_reply *r);
 

@@ -26,7 +26,8 @@ struct deliver_question {
 	struct completion done;
 	struct event timer;
 	struct truth_keys keys;
-	struct deliver_ask ask;      /* its texts are not kept */
+	struct deliver_ask ask;      /* its texts are not kept, nor are those of its client */
+	struct deliver_client client;
 	struct deliver_reply reply;
 	deliver_verify_callback *cb;
 	void *arg;
@@ -291,11 +292,16 @@ static struct deliver_question *question_new(struct deliver *d, const struct del
 	q->cb = cb;
 	q->arg = arg;
 	q->done.run = question_run;
-	q->keys = truth_keys(d, ask->route, ask->mail_from, ask->rcpt);
+	q->keys = truth_keys(d, ask->route, ask->client, ask->mail_from, ask->rcpt);
 	q->ask = *ask;
 	q->ask.config = config_ref(ask->config);
 	q->ask.mail_from = q->ask.rcpt = STR_NONE;
-	q->ask.client = NULL;
+	if (ask->client) {
+		q->client = *ask->client;
+		q->client.helo = q->client.name = STR_NONE;
+		q->client.tls_cipher = q->client.tls_client = STR_NONE;
+		q->ask.client = &q->client;
+	}
 	evtimer_assign(&q->timer, d->base, question_timeout, q);
 	TAILQ_INSERT_TAIL(&d->questions, q, link);
 	return q;

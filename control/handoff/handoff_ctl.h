@@ -172,8 +172,9 @@ struct ctl_rcpt_question {
 	uint64_t declared_size;
 	uint32_t n_rcpts;             /* in the transaction so far, this one included */
 	uint16_t tls_version;
-	uint16_t listener;
+	uint16_t listener, local_port;
 	uint8_t peer[16], local[16];
+	uint8_t connected[16];        /* the TCP peer: `peer`, unless that was named by another */
 	char trace_id[17];            /* empty: not given yet */
 	uint8_t buf[3 * 2048];
 };

@@ -346,6 +346,8 @@ static int parse_question(const struct handoff_record *rec, const struct handoff
 	q->listener = f.listener;
 	memcpy(q->peer, f.peer, sizeof(q->peer));
 	memcpy(q->local, f.local, sizeof(q->local));
+	q->local_port = f.local_port;
+	memcpy(q->connected, f.via == VIA_NONE ? f.peer : f.via_peer, sizeof(q->connected));
 	/* A transaction may get its trace id as late as at DATA. */
 	memset(q->trace_id, 0, sizeof(q->trace_id));
 	if (trace_id_fits(&f))

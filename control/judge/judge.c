@@ -93,7 +93,7 @@ static int spf_field(struct judge *j, const struct annotate_signatures *sigs, ch
 		r->spf_field_left_out = true;
 		return 0;
 	}
-	return judge_received_spf(r, j->req.env, c->hostname, buf, cap);
+	return judge_received_spf(r, j->req.env, judge_hostname(j), buf, cap);
 }
 
 /* later: its set is being made, the rest follows. */
@@ -106,7 +106,7 @@ static int make_block(struct judge *j, bool *later)
 	char lists[LIMIT_DNSBLS][JUDGE_LIST_NAME];
 	char authres[JUDGE_AUTHRES], chain[CHAIN_FIELD], spf[JUDGE_RECEIVED_SPF];
 	struct annotate_input in = {
-		.gateway = c->hostname,
+		.gateway = judge_hostname(j),
 		.authserv_id = c->authserv_id,
 		.prefix = config_header_prefix(c, j->route),
 		.env = j->req.env,
@@ -409,7 +409,7 @@ static int start_spf(struct judge *j)
 		.helo = str_c(o->helo),
 		/* RFC 8616 4: SPF knows A-labels only. */
 		.mail_from = mailbox_alabel(e->mail_from, alabels, sizeof(alabels)),
-		.hostname = str_c(j->req.hostname ? j->req.hostname : j->req.config->hostname),
+		.hostname = str_c(judge_hostname(j)),
 		.now = e->time_ns / 1000000000u,
 	};
 
@@ -545,6 +545,36 @@ static void on_failed(evutil_socket_t fd, short what, void *arg)
 	j->cb(j->arg, &j->result);
 }
 
+const char *judge_hostname(const struct judge *j)
+{
+	const struct mail_envelope *e = j->req.env;
+	const struct config *c = j->req.config;
+
+	if (j->req.hostname)
+		return j->req.hostname;
+	return config_inline_hostname(c, config_inline_for(c, e->listener, &e->local, e->local_port));
+}
+
+void judge_find_route(struct judge *j)
+{
+	const struct mail_envelope *e = j->req.env;
+
+	/* All recipients are of one route. */
+	if (e->n_rcpts)
+		j->route = config_route_at(j->req.config, e->listener, &e->local, e->local_port,
+					   mailbox_domain(e->rcpt[0]));
+}
+
+/* A server in a cable writes its name as well: there it says nothing that it stands twice. */
+static bool goes_round(const struct judge *j)
+{
+	const char *own = j->req.config->hostname, *by = judge_hostname(j);
+	const struct headers *h = &j->result.headers;
+
+	return origin_is_loop(h, str_c(own), false, j->req.in_hand, j->req.in_hand_arg) ||
+	       (strcmp(own, by) && origin_is_loop(h, str_c(by), true, j->req.in_hand, j->req.in_hand_arg));
+}
+
 struct judge *judge_start(const struct judge_env *env, const struct judge_request *req,
 			  judge_callback *cb, void *arg)
 {
@@ -563,8 +593,7 @@ struct judge *judge_start(const struct judge_env *env, const struct judge_reques
 	j->result.arc = &j->no_arc;
 	config_ref(req->config);
 	/* All recipients are of one route. */
-	if (req->env->n_rcpts)
-		j->route = config_route_for(req->config, mailbox_domain(req->env->rcpt[0]));
+	judge_find_route(j);
 	j->chain.sign = j->route ? j->route->chain : NULL;
 	j->result.policy_config = config_policy_for(req->config, j->route);
 	j->timer = evtimer_new(env->base, on_timer, j);
@@ -575,9 +604,7 @@ struct judge *judge_start(const struct judge_env *env, const struct judge_reques
 		return NULL;
 	}
 	rc = judge_read_headers(j);
-	if (!rc && req->refuse_loops &&
-	    origin_is_loop(&j->result.headers, str_c(req->config->hostname), req->in_hand,
-			   req->in_hand_arg))
+	if (!rc && req->refuse_loops && goes_round(j))
 		rc = -ELOOP;
 	if (!rc && !req->incomplete)
 		rc = judge_chain_read(j, &later);

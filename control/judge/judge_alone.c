@@ -24,8 +24,7 @@ int judge_rules_alone(const struct judge_env *env, const struct judge_request *r
 	config_ref(req->config);
 	j->result.arc = &j->no_arc;
 	j->result.dkim = &j->no_dkim;
-	if (req->env->n_rcpts)
-		j->route = config_route_for(req->config, mailbox_domain(req->env->rcpt[0]));
+	judge_find_route(j);
 	j->result.policy_config = config_policy_for(req->config, j->route);
 	rc = judge_read_headers(j);
 	if (rc)

@@ -84,6 +84,9 @@ struct judge {
 void judge_one_done(struct judge *j); /* one of `open` is through */
 /* 0; -EBADMSG: not to be passed on; -ENOMEM. */
 int judge_read_headers(struct judge *j);
+/* Our name towards the client: behind "by", in SPF's words. */
+const char *judge_hostname(const struct judge *j);
+void judge_find_route(struct judge *j);
 int judge_origin(struct judge *j);    /* finds the sender and starts what asks about him */
 void judge_failed(struct judge *j, int rc);
 void judge_block_done(struct judge *j); /* the block is whole, the set on top of it */

@@ -17,7 +17,7 @@ static int relays(struct judge *j)
 {
 	if (j->relays.trusted)
 		return 0;
-	return relays_make(&j->result.origin, j->req.env, &j->result.headers, str_c(j->req.config->hostname),
+	return relays_make(&j->result.origin, j->req.env, &j->result.headers, str_c(judge_hostname(j)),
 			   str_c(j->result.ptr.name), &j->relays);
 }
 

@@ -92,8 +92,9 @@ int received_parse_strict(struct str value, uint8_t *scratch, size_t cap, struct
  * that is looked at? */
 typedef bool origin_in_hand(void *arg, struct str trace_id);
 /* Has it been here twice, or once and is still on its way from here, or over LIMIT_RECEIVED_HOPS hops?
- * `own`: our name as it stands behind "by"; in_hand NULL: nothing is. */
-bool origin_is_loop(const struct headers *h, struct str own, origin_in_hand *in_hand, void *arg);
+ * `own`: our name as it stands behind "by"; shared: others write it too, so that only what is on its
+ * way counts; in_hand NULL: nothing is. */
+bool origin_is_loop(const struct headers *h, struct str own, bool shared, origin_in_hand *in_hand, void *arg);
 
 /* What is said of a hop; words that are empty were not there or cannot be shown. */
 struct origin_hop {

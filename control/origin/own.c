@@ -15,7 +15,7 @@
 #include "control/origin/origin.h"
 #include "postern/limits.h"
 
-bool origin_is_loop(const struct headers *h, struct str own, origin_in_hand *in_hand, void *arg)
+bool origin_is_loop(const struct headers *h, struct str own, bool shared, origin_in_hand *in_hand, void *arg)
 {
 	uint8_t scratch[4096];
 	unsigned int seen = 0;
@@ -31,7 +31,7 @@ bool origin_is_loop(const struct headers *h, struct str own, origin_in_hand *in_
 		    !str_ieq(r.by, own))
 			continue;
 		/* Asked of one only: the next one decides by being there. */
-		if (++seen > 1 || (in_hand && in_hand(arg, r.id)))
+		if ((++seen > 1 && !shared) || (in_hand && in_hand(arg, r.id)))
 			return true;
 	}
 	return false;

@@ -9,29 +9,36 @@
 #include "control/quarantine/internal.h"
 #include "postern/limits.h"
 
-#define VERSION 1
+#define VERSION 2
+#define DIALLED (3 * sizeof(struct ip_addr) + 2) /* octets; of a gateway's message none */
 
 static const char schema[] =
 	"CREATE TABLE message (id TEXT PRIMARY KEY, time INTEGER NOT NULL, size INTEGER NOT NULL,"
 	" route TEXT NOT NULL, origin BLOB NOT NULL, helo BLOB NOT NULL, mail_from BLOB NOT NULL,"
 	" message_id BLOB NOT NULL, held BLOB NOT NULL, reason TEXT NOT NULL, score REAL NOT NULL,"
 	" body INTEGER NOT NULL, smtputf8 INTEGER NOT NULL, flags INTEGER NOT NULL,"
-	" block BLOB NOT NULL, ranges BLOB NOT NULL, rcpts BLOB NOT NULL) STRICT;"
+	" block BLOB NOT NULL, ranges BLOB NOT NULL, rcpts BLOB NOT NULL,"
+	" dialled BLOB NOT NULL DEFAULT x'') STRICT;"
 	"CREATE INDEX by_time ON message (time);"
-	"PRAGMA user_version = 1;";
+	"PRAGMA user_version = 2;";
+
+/* Version 1 knew no cables. */
+static const char from_1[] = "BEGIN IMMEDIATE;"
+	"ALTER TABLE message ADD COLUMN dialled BLOB NOT NULL DEFAULT x'';"
+	"PRAGMA user_version = 2; COMMIT;";
 
 enum { BEGIN, COMMIT, ROLLBACK, PUT, DELETE, SIZE, HELD, SET_HELD, GET, LIST, OLDEST, TOTALS };
 
 #define COLUMNS                                                                                    \
 	"time, size, route, origin, helo, mail_from, message_id, held, reason, score, body, "      \
-	"smtputf8, flags, block, ranges, rcpts"
+	"smtputf8, flags, block, ranges, rcpts, dialled"
 
 static const char *const sql[] = {
 	[BEGIN] = "BEGIN IMMEDIATE",
 	[COMMIT] = "COMMIT",
 	[ROLLBACK] = "ROLLBACK",
 	[PUT] = "INSERT INTO message (" COLUMNS ", id)"
-		" VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+		" VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
 	[DELETE] = "DELETE FROM message WHERE id = ?",
 	[SIZE] = "SELECT size FROM message WHERE id = ?",
 	[HELD] = "SELECT held FROM message WHERE id = ?",
@@ -86,6 +93,8 @@ static int prepare(struct index *x)
 
 	if (!rc && version == 0)
 		rc = sqlite3_exec(x->db, schema, NULL, NULL, NULL);
+	else if (!rc && version == 1)
+		rc = sqlite3_exec(x->db, from_1, NULL, NULL, NULL);
 	else if (!rc && version != VERSION)
 		rc = SQLITE_MISMATCH;
 	for (size_t i = 0; !rc && i < sizeof(sql) / sizeof(sql[0]); i++)
@@ -190,11 +199,36 @@ static uint8_t *pack_rcpts(const struct quarantine_message *m, size_t *len)
 	return out;
 }
 
+static size_t pack_dialled(const struct quarantine_dialled *d, uint8_t out[DIALLED])
+{
+	const struct ip_addr *ip[] = {&d->server, &d->client, &d->connected};
+
+	for (size_t i = 0; i < 3; i++)
+		memcpy(out + i * sizeof(*ip[i]), ip[i]->a, sizeof(*ip[i]));
+	out[DIALLED - 2] = (uint8_t)(d->port >> 8);
+	out[DIALLED - 1] = (uint8_t)d->port;
+	return d->port ? DIALLED : 0;
+}
+
+static int unpack_dialled(struct str s, struct quarantine_dialled *d)
+{
+	struct ip_addr *ip[] = {&d->server, &d->client, &d->connected};
+
+	if (!s.n)
+		return 0;
+	if (s.n != DIALLED)
+		return -EBADMSG;
+	for (size_t i = 0; i < 3; i++)
+		memcpy(ip[i]->a, s.p + i * sizeof(*ip[i]), sizeof(*ip[i]));
+	d->port = (uint16_t)(s.p[DIALLED - 2] << 8 | s.p[DIALLED - 1]);
+	return d->port ? 0 : -EBADMSG;
+}
+
 int index_put(struct index *x, const struct quarantine_message *m)
 {
 	sqlite3_stmt *s = ready(x, PUT);
 	size_t n;
-	uint8_t *rcpts = pack_rcpts(m, &n), held[HANDOFF_MAX_RCPTS];
+	uint8_t *rcpts = pack_rcpts(m, &n), held[HANDOFF_MAX_RCPTS], dialled[DIALLED];
 	int rc;
 
 	if (!rcpts)
@@ -217,7 +251,8 @@ int index_put(struct index *x, const struct quarantine_message *m)
 	sqlite3_bind_blob64(s, 15, m->n_ranges ? (const void *)m->range : "",
 			    m->n_ranges * sizeof(*m->range), SQLITE_STATIC);
 	sqlite3_bind_blob64(s, 16, rcpts, n, SQLITE_STATIC);
-	bind_id(s, 17, m->id);
+	sqlite3_bind_blob64(s, 17, dialled, pack_dialled(&m->dialled, dialled), SQLITE_STATIC);
+	bind_id(s, 18, m->id);
 	rc = run(x, PUT);
 	sqlite3_clear_bindings(s);
 	free(rcpts);
@@ -360,6 +395,9 @@ static int read_row(sqlite3_stmt *s, int at, struct quarantine_message *m, struc
 	    !m->reason)
 		return -EBADMSG;
 	memcpy(m->origin.a, origin.p, origin.n);
+	rc = unpack_dialled(column(s, at + 16), &m->dialled);
+	if (rc)
+		return rc;
 	rc = unpack_rcpts(column(s, at + 15), rcpt, &m->n_rcpts);
 	return rc ? rc : held.n != m->n_rcpts ? -EBADMSG : 0;
 }

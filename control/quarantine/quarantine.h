@@ -37,12 +37,20 @@ struct quarantine_range {
 	uint64_t off, len;
 };
 
+/* A server in a cable that the client dialled, and who that was: a release goes to it, in this name.
+ * port 0: the message came to a gateway. */
+struct quarantine_dialled {
+	struct ip_addr server, client, connected; /* as in struct deliver_client */
+	uint16_t port;
+};
+
 /* A message as it is put and as it comes back. Put: borrowed until the callback. */
 struct quarantine_message {
 	const char *id;         /* trace id: 16 of 0-9 A-Z */
 	uint64_t time_ns;       /* CLOCK_REALTIME */
 	const char *route;      /* name */
 	struct ip_addr origin;
+	struct quarantine_dialled dialled;
 	struct str helo, mail_from, message_id;
 	const struct str *rcpt;
 	size_t n_rcpts;

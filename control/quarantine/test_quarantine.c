@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
+#include <sqlite3.h>
 
 #include "control/quarantine/quarantine.h"
 #include "postern/limits.h"
@@ -64,6 +65,7 @@ struct seen {
 	size_t n_rcpts, content_len, n_ranges;
 	char held[8];
 	struct quarantine_range range[4];
+	struct quarantine_dialled dialled;
 	json_t *list;
 };
 
@@ -82,6 +84,7 @@ static void note(void *arg, const struct quarantine_answer *a)
 	snprintf(s->why, sizeof(s->why), "%s", a->why);
 	s->list = json_incref(a->list);
 	if (m) {
+		s->dialled = m->dialled;
 		copy(s->mail_from, sizeof(s->mail_from), m->mail_from);
 		copy(s->block, sizeof(s->block), m->block);
 		snprintf(s->route, sizeof(s->route), "%s", m->route);
@@ -109,6 +112,8 @@ static void wait_for(struct seen *s)
 static const struct str rcpts[] = {STR("a@example.com"), STR("B@example.com"),
 				   STR("c@example.org")};
 
+static struct quarantine_dialled dialled; /* of what is put */
+
 static struct quarantine_message message(const char *id, struct iovec *iov, size_t n)
 {
 	static const struct quarantine_range range[] = {{3, 5}, {100, 1}};
@@ -132,6 +137,7 @@ static struct quarantine_message message(const char *id, struct iovec *iov, size
 	for (size_t i = 0; i < n; i++)
 		m.content.size += iov[i].iov_len;
 	assert_true(ip_parse(STR("192.0.2.7"), &m.origin));
+	m.dialled = dialled;
 	return m;
 }
 
@@ -585,6 +591,44 @@ static void killed(void **state)
 	stop();
 }
 
+/* To a server in a cable it goes back in the client's name. And a directory of a version that knew no
+ * cables is taken over. */
+static void cables(void **state)
+{
+	char path[256];
+	sqlite3 *db;
+	struct seen s;
+
+	(void)state;
+	start(options());
+	dialled.port = 2525;
+	assert_true(ip_parse(STR("192.0.2.25"), &dialled.server));
+	assert_true(ip_parse(STR("2001:db8::7"), &dialled.client));
+	assert_true(ip_parse(STR("203.0.113.7"), &dialled.connected));
+	assert_int_equal(put("00000000000000C1", "content").error, 0);
+	dialled = (struct quarantine_dialled){0};
+	s = get("00000000000000C1");
+	assert_int_equal(s.error, 0);
+	assert_int_equal(s.dialled.port, 2525);
+	assert_int_equal(s.dialled.server.a[15], 25);
+	assert_int_equal(s.dialled.client.a[15], 7);
+	assert_int_equal(s.dialled.connected.a[12], 203);
+	assert_int_equal(put("00000000000000C2", "content").error, 0);
+
+	stop();
+	snprintf(path, sizeof(path), "%s/index.db", directory);
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, "ALTER TABLE message DROP COLUMN dialled; PRAGMA user_version = 1",
+				      NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(db);
+	start(options());
+	s = get("00000000000000C1");
+	assert_int_equal(s.error, 0);
+	assert_int_equal(s.dialled.port, 0);
+	assert_int_equal(get("00000000000000C2").error, 0);
+	stop();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -601,6 +645,7 @@ int main(void)
 		cmocka_unit_test_setup(damaged, fresh_directory),
 		cmocka_unit_test_setup(not_a_database, fresh_directory),
 		cmocka_unit_test_setup(killed, fresh_directory),
+		cmocka_unit_test_setup(cables, fresh_directory),
 	};
 	char command[64];
 	int rc;

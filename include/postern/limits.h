@@ -245,6 +245,7 @@
 #define LIMIT_CHAIN_SKEW_S 60         /* clocks of two instances differ by so much at most */
 #define LIMIT_TLS_NAMES 16           /* ours: names that one certificate may have one of */
 #define LIMIT_RELAY_IDENTITIES 1000  /* names or fingerprints of certificates of a relay */
+#define DEFAULT_TRANSPARENT_IDLE_S 2 /* ours: callout and message of one client share a connection */
 #define LIMIT_CONFIG_HOSTS 16        /* next hops of a route */
 #define LIMIT_ETHDEV 31              /* RTE_MAX_ETHPORTS - 1 */
 #define LIMIT_SOCKET_PATH 107        /* unix(7): sun_path without its final NUL */

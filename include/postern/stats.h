@@ -452,6 +452,9 @@
 	X(nexthop_garbage, C, "next-hop replies that were no SMTP") \
 	X(nexthop_rcpt_refused, C, "recipients refused at delivery and remembered") \
 	X(nexthop_no_xclient, D, "transactions deferred: the route wants XCLIENT, its next hop does not offer it") \
+	X(inline_unlisted, D, "recipients deferred: the server of a cable that was dialled is listed no more") \
+	X(nexthop_transparent, C, "connections to servers of a cable that come from the client's address") \
+	X(nexthop_no_transparent, D, "such connections that could not be had: no capability, interface or address") \
 	X(nexthop_split, C, "messages refused behind their content for a recipient, deferred to go one by one") \
 	X(nexthop_unsendable, D, "messages refused here: the next hop lacks the size or an extension") \
 	X(nexthop_bdat, C, "messages delivered by BDAT") \

@@ -10,6 +10,32 @@
 
 #include "control/config/config_settings_tree.h"
 
+/* What is taken in a server's name goes to that server, which learns or sees the client. */
+static bool cable_is_sound(const struct config *c)
+{
+	const struct handoff_config *d = &c->dataplane;
+
+	if (d->n_inlines > HANDOFF_MAX_INLINE || d->n_inline_own > HANDOFF_MAX_INLINE_OWN ||
+	    d->n_inline_names > HANDOFF_MAX_INLINE_NAMES)
+		return false;
+	for (size_t i = 0; i < c->n_inlines; i++) {
+		const struct config_route *r = c->inlined[i].route;
+
+		if ((c->inlined[i].mode == INLINE_TERMINATE) != (r != NULL))
+			return false;
+		if (r && (!r->dialled || !(r->xclient || r->proxy || r->transparent)))
+			return false;
+	}
+	for (uint32_t i = 0; i < d->n_inlines; i++)
+		if (!config_is_inline(d->inlined[i].id) || d->inlined[i].name > d->n_inline_names)
+			return false;
+	for (int mode = 0; mode < PORT_MODE_COUNT; mode++)
+		for (int cause = 0; cause < CAUSE_COUNT; cause++)
+			if (d->exception[mode][cause] >= ACT_COUNT)
+				return false;
+	return true;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define FILES 8
@@ -89,7 +115,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	rc = config_parse_found("fuzz", f.file[0].p, f.file[0].n, find, &f, &c, err, 4, &n);
 	if (rc && rc != -ENOMEM && (!n || !err[0].reason[0] || !err[0].file[0]))
 		abort();
-	if (!rc && (!c || !c->n_listeners || !c->n_routes || c->dataplane.n_listeners > HANDOFF_MAX_LISTENERS))
+	if (!rc && (!c || !(c->n_listeners || c->n_inlines) || !c->n_routes ||
+		    c->dataplane.n_listeners > HANDOFF_MAX_LISTENERS || !cable_is_sound(c)))
 		abort();
 	config_unref(c);
 	settings(&f);
