@@ -150,14 +150,21 @@ enum handoff_inline_mode {
 	INLINE_BYPASS,    /* packets pass and are not looked at */
 };
 
+#define INLINE_F_TLS 1u       /* terminated: STARTTLS is offered; a certificate is of its name */
+/* Terminated: our onward connections to it have the address of the client they speak for. */
+#define INLINE_F_TRANSPARENT 2u
+
 struct handoff_inline {
 	uint8_t address[16];  /* of servers; IPv4 mapped */
 	uint16_t tcp_port;
 	uint16_t id;          /* HANDOFF_LISTENER_INLINE and the index in control's configuration */
 	uint8_t prefix_len;   /* of the 128-bit form */
 	uint8_t mode;         /* enum handoff_inline_mode */
-	uint8_t pad[2];
+	uint8_t flags;        /* INLINE_F_* */
+	uint8_t name;         /* in banner and EHLO: inline_name[name - 1]; 0: hostname */
 };
+
+#define HANDOFF_MAX_INLINE_NAMES 32u
 
 /* Clients whose flows pass although they go to such a server: our own onward connections, where
  * they have addresses of ours. */
@@ -246,6 +253,8 @@ struct handoff_config {
 	struct handoff_inline inlined[HANDOFF_MAX_INLINE];
 	uint32_t n_inline_own;
 	struct handoff_inline_own inline_own[HANDOFF_MAX_INLINE_OWN];
+	uint32_t n_inline_names;
+	char inline_name[HANDOFF_MAX_INLINE_NAMES][256]; /* NUL-terminated */
 	uint8_t exception[PORT_MODE_COUNT][CAUSE_COUNT]; /* enum handoff_action */
 	uint8_t bypass;       /* 1: nothing of any cable is looked at */
 	/* Of tap ports. */
@@ -598,6 +607,7 @@ _Static_assert(offsetof(struct handoff_record, rcpt) == 256, "record rcpt");
 _Static_assert(sizeof(struct handoff_record) == HANDOFF_RECORD, "record");
 _Static_assert(sizeof(struct handoff_counters) == HANDOFF_COUNTER_BLOCK, "counters");
 _Static_assert(sizeof(struct handoff_listener) == 24, "listener");
+_Static_assert(sizeof(struct handoff_inline) == 24, "inline");
 _Static_assert((HANDOFF_RING_SLOTS & (HANDOFF_RING_SLOTS - 1)) == 0, "ring slots");
 
 /*
@@ -618,6 +628,7 @@ static inline uint64_t handoff_layout_hash(uint32_t n_counters)
 	h = HL_MIX(h, sizeof(struct handoff_ring));
 	h = HL_MIX(h, sizeof(struct handoff_config));
 	h = HL_MIX(h, offsetof(struct handoff_config, listener));
+	h = HL_MIX(h, offsetof(struct handoff_config, inlined));
 	h = HL_MIX(h, offsetof(struct handoff_record, chunk));
 	h = HL_MIX(h, offsetof(struct handoff_record, match));
 	h = HL_MIX(h, offsetof(struct handoff_record, text));
