@@ -17,8 +17,8 @@ enum {
 };
 
 static const struct argp_option options[] = {
-	{"port", 'p', "N=ROLE", 0, "ethdev port N and what it does: gateway, or tap (a mirror, "
-	 "nothing is sent)", 1},
+	{"port", 'p', "N=ROLE", 0, "ethdev port N and what it does: gateway; tap, a mirror, on which nothing "
+	 "is sent; inline:M, a cable with port M; exception:M, the kernel's way to the servers behind port M", 1},
 	{"socket", 's', "PATH", 0, "UNIX socket for control (/run/postern/dataplane.sock)", 1},
 	{"socket-gid", OPT_SOCKET_GID, "GROUP", 0, "group of the socket file, by name or number", 1},
 	{"control-uid", OPT_CONTROL_UID, "USER", 0, "user besides root who may connect as control", 1},
@@ -150,16 +150,59 @@ static void parse_tap_ports(struct args *a, const char *text, struct argp_state 
 	} while (*p);
 }
 
+static struct port_arg *find_port(struct args *a, uint16_t id)
+{
+	for (unsigned int i = 0; i < a->n_ports; i++)
+		if (a->port[i].port_id == id)
+			return &a->port[i];
+	return NULL;
+}
+
+/* The other end of a cable need not be named: its role follows. */
+static void pair_ports(struct args *a, struct argp_state *state)
+{
+	for (unsigned int i = 0; i < a->n_ports; i++) {
+		const struct port_arg *p = &a->port[i], *other = find_port(a, p->peer);
+
+		if (p->role != PORT_INLINE)
+			continue;
+		if (other && (other->role != PORT_INLINE || other->peer != p->port_id))
+			argp_error(state, "--port %u=inline:%u: port %u has another role or end",
+				   p->port_id, p->peer, p->peer);
+		if (other)
+			continue;
+		if (a->n_ports == NET_MAX_PORTS)
+			argp_error(state, "--port: at most %d ports", NET_MAX_PORTS);
+		a->port[a->n_ports++] = (struct port_arg){
+			.port_id = p->peer, .role = PORT_INLINE, .peer = p->port_id};
+	}
+	for (unsigned int i = 0; i < a->n_ports; i++) {
+		const struct port_arg *p = &a->port[i], *servers = find_port(a, p->peer);
+
+		if (p->role != PORT_EXCEPTION)
+			continue;
+		if (!servers || servers->role != PORT_INLINE)
+			argp_error(state, "--port %u=exception:%u: port %u is no inline port", p->port_id,
+				   p->peer, p->peer);
+		for (unsigned int k = 0; k < i; k++)
+			if (a->port[k].role == PORT_EXCEPTION && servers &&
+			    (a->port[k].peer == p->peer || a->port[k].peer == servers->peer))
+				argp_error(state, "--port %u=exception:%u: that cable has one already",
+					   p->port_id, p->peer);
+	}
+}
+
 /* Of the ports, when all are known. */
 static void check_ports(struct args *a, struct argp_state *state)
 {
 	if (!a->n_ports && a->tap_dump)
 		a->port[a->n_ports++] = (struct port_arg){.role = PORT_TAP};
 	if (!a->n_ports)
-		argp_error(state, "no port: give at least one --port N=gateway or N=tap behind \"--\"");
+		argp_error(state, "no port: give at least one --port N=gateway, N=tap or N=inline:M behind \"--\"");
+	pair_ports(a, state);
 	for (unsigned int i = 0; i < a->n_ports; i++) {
 		if (a->port[i].role != PORT_TAP && a->tap_dump)
-			argp_error(state, "--port %u=gateway: --tap-dump is for tap ports", a->port[i].port_id);
+			argp_error(state, "--port %u: --tap-dump is for tap ports", a->port[i].port_id);
 	}
 }
 

@@ -139,9 +139,9 @@ static int check_config(const struct handoff_config *c, char *text, size_t cap)
 
 		while (p < dp.n_ports && dp.port[p].id != c->listener[i].port)
 			p++;
-		if (p == dp.n_ports || dp.port[p].receive_only) {
-			snprintf(text, cap, "a listener names port %u, which %s", c->listener[i].port,
-				 p == dp.n_ports ? "has no --port option" : "is a tap port");
+		if (p == dp.n_ports || dp.port[p].role != PORT_GATEWAY) {
+			snprintf(text, cap, "a listener names port %u, which has no option --port %u=gateway",
+				 c->listener[i].port, c->listener[i].port);
 			return ENODEV;
 		}
 	}
@@ -313,11 +313,12 @@ static void print_memory(void)
 		(unsigned long long)a.max_message);
 }
 
-static struct port_options port_options(void)
+static struct port_options port_options(const struct port_arg *arg)
 {
 	return (struct port_options){.mtu = dp.args.mtu,
 				     .rx_desc = dp.args.rx_desc,
-				     .no_offloads = dp.args.no_offloads};
+				     .no_offloads = dp.args.no_offloads,
+				     .bridged = arg->role == PORT_INLINE || arg->role == PORT_EXCEPTION};
 }
 
 /* Every worker that frees a packet may keep one and a half caches of its pool: that comes on top, so
@@ -334,7 +335,6 @@ static struct rte_mempool *new_pool(const char *name, uint32_t n, uint32_t octet
 
 static void make_pools(void)
 {
-	struct port_options opt = port_options();
 	uint32_t rx = dp.args.rx_mbufs + tap_watch_mbufs(&dp.args), tx = TX_MBUFS_EXTRA,
 		 tx_octets = TX_OCTETS;
 	char name[32];
@@ -343,12 +343,19 @@ static void make_pools(void)
 	if ((uint32_t)dp.args.mtu + LAYER2_OCTETS > tx_octets)
 		tx_octets = dp.args.mtu + LAYER2_OCTETS;
 	for (unsigned int i = 0; i < dp.args.n_ports; i++) {
+		struct port_options opt = port_options(&dp.args.port[i]);
+		uint32_t sent;
+
 		if (!rte_eth_dev_is_valid_port(dp.args.port[i].port_id))
 			die("--port %u: there is no such device; %u were found (see --vdev, --allow)",
 			    dp.args.port[i].port_id, rte_eth_dev_count_avail());
 		rx += port_rx_mbufs(dp.args.port[i].port_id, dp.n_workers, &opt) / dp.n_workers;
-		if (dp.args.port[i].role != PORT_TAP)
-			tx += port_tx_mbufs(dp.args.port[i].port_id, dp.n_workers, &opt) / dp.n_workers;
+		sent = dp.args.port[i].role == PORT_TAP ? 0
+			: port_tx_mbufs(dp.args.port[i].port_id, dp.n_workers, &opt) / dp.n_workers;
+		tx += sent;
+		/* What is bridged leaves in the buffer that it came in. */
+		if (opt.bridged)
+			rx += sent;
 	}
 	for (unsigned int i = 0; i < dp.n_workers; i++) {
 		int socket = (int)rte_lcore_to_socket_id(rte_get_main_lcore());
@@ -371,16 +378,21 @@ static void make_pools(void)
 
 static void start_ports(void)
 {
-	struct port_options opt = port_options();
 	char err[256];
 
 	for (unsigned int i = 0; i < dp.args.n_ports; i++) {
+		struct port_options opt = port_options(&dp.args.port[i]);
 		struct port_info *p = &dp.port[i];
 
 		opt.receive_only = dp.args.port[i].role == PORT_TAP;
 		if (port_init(dp.args.port[i].port_id, (uint16_t)dp.n_workers, dp.rx_pool, &opt, p, err,
 			      sizeof(err)))
 			die("%s", err);
+		p->role = dp.args.port[i].role;
+		p->peer = dp.args.port[i].peer;
+		for (unsigned int k = 0; k < i; k++)
+			if (p->role == PORT_INLINE && dp.port[k].id == p->peer)
+				port_pair_rss(p, &dp.port[k]);
 		dp.n_ports++;
 		note("port %u: %s%s (%s), MTU %u, %u receive queue(s), flows %s", p->id,
 		     p->receive_only ? "tap, " : "", p->name, p->driver, p->mtu, p->n_queues,

@@ -37,7 +37,13 @@ static int take_options(struct net *net, const struct net_options *opt)
 			return -EINVAL;
 		net->port[info->id].used = true;
 		net->port[info->id].info = *info;
+		net->port[info->id].bridged =
+			info->role == PORT_INLINE || info->role == PORT_EXCEPTION;
 	}
+	for (unsigned int i = 0; i < opt->n_ports; i++)
+		if (net->port[opt->port[i].id].bridged &&
+		    (opt->port[i].peer >= NET_MAX_PORTS || !net->port[opt->port[i].peer].used))
+			return -EINVAL;
 	net->cnt = opt->counters;
 	net->tx_pool = opt->tx_pool;
 	net->rx_pool = opt->rx_pool;
@@ -102,7 +108,8 @@ static int check_listener(const struct net *net, const struct handoff_listener *
 {
 	bool ip6 = !net_is_mapped4(l->address);
 
-	if (l->port >= NET_MAX_PORTS || !net->port[l->port].used || !l->tcp_port)
+	if (l->port >= NET_MAX_PORTS || !net->port[l->port].used || net->port[l->port].bridged ||
+	    !l->tcp_port)
 		return -EINVAL;
 	if (!net_source_possible(l->address, ip6))
 		return -EINVAL;

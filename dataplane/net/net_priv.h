@@ -44,6 +44,7 @@ _Static_assert(sizeof(struct net_path) == sizeof(struct tcp_path), "path");
 
 struct net_port {
 	bool used;
+	bool bridged;      /* one end of a cable, or the kernel's way to it */
 	uint16_t n_tx;
 	struct port_info info;
 	struct rte_mbuf *tx[NET_TX_BURST];
@@ -153,6 +154,16 @@ bool net_steer_fragment(struct net *net, const struct net_item *it);
 
 /* net_frag.c: takes the mbuf; the whole datagram, or NULL */
 struct rte_mbuf *net_reassemble(struct net *net, const struct net_item *it);
+
+enum net_outcome {
+	NET_OUT_TCP,  /* it is a segment for our TCP */
+	NET_OUT_DONE, /* done with: free it */
+	NET_OUT_GONE, /* the mbuf is somebody else's now */
+};
+
+/* net_bridge.c: a frame of a cable */
+enum net_outcome net_bridge(struct net *net, struct net_item *it, uint8_t *scratch, bool steered,
+			    bool whole);
 
 /* net_rx.c */
 void net_process(struct net *net, struct rte_mbuf **m, unsigned int n, bool steered);

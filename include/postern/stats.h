@@ -124,6 +124,10 @@
 	X(tap_unjudged_size, D, "messages of tap ports not judged: over max-message") \
 	X(tap_unjudged_ring, D, "messages of tap ports not judged: the ring to control is full") \
 	X(tap_copied_low, C, "segments of tap ports copied, not held: receive buffers low") \
+	/* inline */ \
+	X(inline_bridged_packets, C, "frames taken from one end of a cable to the other as they are") \
+	X(inline_bridged_bytes, C, "octets of these") \
+	X(inline_drop_mtu, D, "frames of a cable longer than its other end takes") \
 	/* tcp */ \
 	X(tcp_segments, C, "TCP segments accepted for processing") \
 	X(tcp_syn, C, "SYNs received for a listener") \
