@@ -9,11 +9,12 @@
 #include <string.h>
 
 #include "dataplane/args.h"
+#include "postern/limits.h"
 
 enum {
 	OPT_SOCKET_GID = 256, OPT_CONTROL_UID, OPT_HALF_OPEN, OPT_TIME_WAIT, OPT_BLOCKS, OPT_STREAMS, OPT_LINES, OPT_REPLIES,
 	OPT_MAX_TLS, OPT_TLS_THREADS, OPT_TLS_CPUS, OPT_RX_MBUFS, OPT_RX_DESC, OPT_MBUF_SIZE, OPT_IDLE, OPT_MTU, OPT_NO_OFFLOADS, OPT_KEEP_PRIVILEGES,
-	OPT_TAP_DUMP, OPT_TAP_PORTS, OPT_TAP_MIDSTREAM, OPT_TAP_NO_CHECKSUMS
+	OPT_INLINE_FLOWS, OPT_TAP_DUMP, OPT_TAP_PORTS, OPT_TAP_MIDSTREAM, OPT_TAP_NO_CHECKSUMS
 };
 
 static const struct argp_option options[] = {
@@ -34,6 +35,8 @@ static const struct argp_option options[] = {
 	 "last (65536, at most --max-sessions); 0: no STARTTLS", 2},
 	{"tls-threads", OPT_TLS_THREADS, "N", 0, "threads for TLS handshakes (1)", 2},
 	{"tls-cpus", OPT_TLS_CPUS, "LIST", 0, "CPUs they run on, as in 0,4-7 (that of the main lcore)", 2},
+	{"inline-flows", OPT_INLINE_FLOWS, "N", 0, "flows of a cable that are not terminated and "
+	 "remembered, each worker (65536)", 2},
 	{"rx-mbufs", OPT_RX_MBUFS, "N", 0, "receive buffers beyond the descriptors, each worker (2048)", 2},
 	{"rx-desc", OPT_RX_DESC, "N", 0, "descriptors of each receive queue (0: by driver)", 2},
 	{"mbuf-size", OPT_MBUF_SIZE, "OCTETS", 0, "octets of a receive buffer; net_af_packet needs its "
@@ -226,6 +229,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case OPT_MAX_TLS: a->max_tls = number(state, "max-tls", arg, 0, 1u << 21); break;
 	case OPT_TLS_THREADS: a->tls_threads = number(state, "tls-threads", arg, 1, 64); break;
 	case OPT_TLS_CPUS: parse_cpus(a, arg, state); break;
+	case OPT_INLINE_FLOWS: a->inline_flows = number(state, "inline-flows", arg, 64, 1u << 24); break;
 	case OPT_RX_MBUFS: a->rx_mbufs = number(state, "rx-mbufs", arg, 8, 1u << 20); break;
 	case OPT_RX_DESC: a->rx_desc = (uint16_t)number(state, "rx-desc", arg, 0, 32768); break;
 	case OPT_MBUF_SIZE: a->mbuf_size = number(state, "mbuf-size", arg, 1024, 32768); break;
@@ -263,6 +267,7 @@ void args_parse(int argc, char **argv, struct args *out)
 		.time_wait = 262144,
 		.blocks = 16384,
 		.streams = 256,
+		.inline_flows = DEFAULT_INLINE_FLOWS,
 		.rx_mbufs = 2048,
 		.max_tls = 65536,
 		.tls_threads = 1,

@@ -26,6 +26,7 @@
 #include <rte_mbuf.h>
 
 #include "dataplane/args.h"
+#include "dataplane/inline/inline.h"
 #include "dataplane/privileges.h"
 #include "dataplane/tap_dump.h"
 #include "dataplane/tap_watch.h"
@@ -47,6 +48,7 @@ static struct {
 	unsigned int n_ports;
 	struct rte_mempool *rx_pool[HANDOFF_MAX_WORKERS], *tx_pool[HANDOFF_MAX_WORKERS];
 	struct rte_ring *steer[HANDOFF_MAX_WORKERS];
+	struct net_kernel kernel[NET_MAX_PORTS];
 	struct dp_arena *arena;
 	struct dp_link *link;
 	struct tls_pool *tls_pool;      /* NULL: no TLS */
@@ -307,6 +309,12 @@ static void print_memory(void)
 		  "(part of it)");
 	print_sessions();
 	tap_watch_print(dp.n_workers);
+	for (unsigned int i = 0; i < dp.n_ports; i++)
+		if (dp.port[i].role == PORT_INLINE) {
+			print_row("inline: flows that pass", dp.args.inline_flows,
+				  inline_bytes(dp.args.inline_flows), "");
+			break;
+		}
 	print_row("mbufs: receive", dp.rx_pool[0]->size, dp.rx_pool[0]->size * room, "");
 	print_row("mbufs: transmit", dp.tx_pool[0]->size, dp.tx_pool[0]->size * room, "");
 	fprintf(stderr, "  largest message: %llu octets (an eighth of a worker's arena)\n",
@@ -463,6 +471,8 @@ static void make_stacks(struct worker *w, unsigned int i, uint64_t now_us)
 		.rx_pool = dp.rx_pool[i],
 		.rx_reserve = dp.args.rx_mbufs / 4,
 		.now_us = now_us,
+		.inline_flows = dp.args.inline_flows,
+		.kernel = dp.kernel,
 	};
 	struct tcp_options tcp = tcp_sizes();
 	struct smtp_sizes smtp = smtp_sizes();

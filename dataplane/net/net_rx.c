@@ -40,7 +40,7 @@ uint64_t net_mbuf_sum(const struct rte_mbuf *m, uint32_t off, uint32_t n)
  * RTE_MBUF_F_RX_L4_CKSUM_NONE is both bits at once: a local peer (virtio, a tap) left the field
  * undone, and vouches for the data. So the mask is compared, never a bit tested.
  */
-static bool l4_checksum_ok(const struct net_item *it)
+bool net_l4_checksum_ok(const struct net_item *it)
 {
 	const struct net_head *h = &it->h;
 	uint32_t len = h->end - h->l4;
@@ -105,14 +105,7 @@ static bool parse(struct net *net, struct net_item *it, uint8_t *scratch)
 	if (!mac_ok(net, it))
 		return false;
 	memcpy(it->path.mac, it->h.src_mac, 6);
-	/* A tag that the driver took off is beside the packet. */
-	if (it->h.tagged) {
-		it->path.tagged = 1;
-		it->path.vlan = it->h.vlan;
-	} else if (m->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED) {
-		it->path.tagged = 1;
-		it->path.vlan = m->vlan_tci;
-	}
+	net_path_tag(&it->path, &it->h, m);
 	return true;
 }
 
@@ -124,7 +117,7 @@ static enum net_outcome input_tcp(struct net *net, struct net_item *it, bool ste
 	}
 	if (!steered && net_steer_flow(net, it, &it->h.tuple))
 		return NET_OUT_GONE;
-	if (!l4_checksum_ok(it)) {
+	if (!net_l4_checksum_ok(it)) {
 		net_count(net, CNT_rx_drop_l4_checksum);
 		return NET_OUT_DONE;
 	}
@@ -137,7 +130,7 @@ static enum net_outcome input_tcp(struct net *net, struct net_item *it, bool ste
 
 static enum net_outcome input_icmp(struct net *net, struct net_item *it, bool steered, bool whole)
 {
-	if (!l4_checksum_ok(it)) {
+	if (!net_l4_checksum_ok(it)) {
 		net_count(net, CNT_rx_drop_l4_checksum);
 		return NET_OUT_DONE;
 	}
@@ -159,7 +152,7 @@ static bool fragment_wanted(struct net *net, const struct net_item *it)
 static enum net_outcome classify(struct net *net, struct net_item *it, uint8_t *scratch, bool steered,
 			     bool whole)
 {
-	it->path = (struct net_path){.port = it->m->port};
+	it->path = (struct net_path){.port = (uint8_t)it->m->port};
 	if (net->port[it->path.port].bridged)
 		return net_bridge(net, it, scratch, steered, whole);
 	if (!parse(net, it, scratch))

@@ -32,7 +32,9 @@ struct frame {
 
 /* What the TCP of this test got. */
 struct seen {
-	unsigned int segments, bursts, icmp_errors;
+	unsigned int segments, bursts, icmp_errors, refused;
+	bool known;              /* tcp_has(): the tuple below */
+	struct tcp_tuple known_tuple;
 	struct tcp_tuple tuple;
 	struct tcp_path path;
 	uint8_t header[60];
