@@ -26,6 +26,7 @@
 #include <rte_mbuf.h>
 
 #include "dataplane/args.h"
+#include "dataplane/cables.h"
 #include "dataplane/inline/inline.h"
 #include "dataplane/privileges.h"
 #include "dataplane/tap_dump.h"
@@ -45,6 +46,7 @@ static struct {
 	struct worker *worker[HANDOFF_MAX_WORKERS];
 	struct port_queue queue[HANDOFF_MAX_WORKERS][NET_MAX_PORTS];
 	struct port_info port[NET_MAX_PORTS];
+	struct cables cables;
 	unsigned int n_ports;
 	struct rte_mempool *rx_pool[HANDOFF_MAX_WORKERS], *tx_pool[HANDOFF_MAX_WORKERS];
 	struct rte_ring *steer[HANDOFF_MAX_WORKERS];
@@ -665,6 +667,7 @@ int main(int argc, char **argv)
 	sigaction(SIGTERM, &act, NULL);
 	sigaction(SIGINT, &act, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	cables_init(&dp.cables, dp.port, dp.n_ports, dp.worker[0]->counters, note);
 	launch();
 	note("ready, %u worker(s), socket %s", dp.n_workers, dp.args.socket);
 	told = notify_send("READY=1");
@@ -678,6 +681,7 @@ int main(int argc, char **argv)
 			note("link: %s", strerror(-rc));
 		free_old_generations();
 		tap_watch_losses(dp.port, dp.n_ports);
+		cables_mirror(&dp.cables);
 		if (dp.tickets)
 			tls_tickets_rotate(dp.tickets, seconds());
 		feed_watchdog();

@@ -103,3 +103,5 @@ size_t check_frame(const struct frame *f, size_t l3);
 
 /* test_net_flow.c */
 int run_flow_tests(void);
+/* test_net_cable.c */
+int run_cable_tests(void);

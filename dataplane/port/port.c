@@ -276,6 +276,7 @@ static int identify(struct setup *s)
 	s->quirk = port_quirk(info->driver);
 	info->receive_only = s->opt->receive_only;
 	info->capture = info->receive_only && is_capture(s);
+	info->if_index = s->quirk->kernel_mtu ? s->dev.if_index : 0;
 	rc = rte_eth_macaddr_get(info->id, &mac);
 	if (rc)
 		return fail(s, rc, "MAC address");
@@ -345,10 +346,26 @@ void port_close(struct port_info *info)
 	rte_eth_dev_close(info->id);
 }
 
+int port_set_link(const struct port_info *info, bool up)
+{
+	return up ? rte_eth_dev_set_link_up(info->id) : rte_eth_dev_set_link_down(info->id);
+}
+
 bool port_link_up(const struct port_info *info)
 {
 	struct rte_eth_link link = {0};
+	struct ifreq ifr = {0};
+	int fd, rc;
 
+	/* What sits on a kernel interface says of itself that it is up. */
+	if (info->if_index && if_indextoname(info->if_index, ifr.ifr_name)) {
+		fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+		rc = fd < 0 ? -1 : ioctl(fd, SIOCGIFFLAGS, &ifr);
+		if (fd >= 0)
+			close(fd);
+		if (rc == 0)
+			return (ifr.ifr_flags & (IFF_UP | IFF_RUNNING)) == (IFF_UP | IFF_RUNNING);
+	}
 	return rte_eth_link_get_nowait(info->id, &link) == 0 && link.link_status;
 }
 

@@ -61,6 +61,7 @@ struct port_info {
 	uint16_t n_queues;   /* RX queues; TX queue q belongs to the worker of RX queue q */
 	uint16_t n_tx_queues;
 	uint16_t mtu;        /* of layer 3 */
+	unsigned int if_index; /* of the kernel interface that it sits on; 0: none */
 	uint16_t rx_desc, tx_desc;
 	int socket;          /* NUMA node, or -1 */
 	uint8_t mac[6];
@@ -91,6 +92,8 @@ int port_init(uint16_t port_id, uint16_t n_workers, struct rte_mempool *const rx
 void port_close(struct port_info *info);
 
 bool port_link_up(const struct port_info *info);
+/* 0, or -ENOTSUP and what else a driver may say: -EPERM where that is the kernel's to do. */
+int port_set_link(const struct port_info *info, bool up);
 
 /*
  * Do both ends of a cable put a flow on the same queue? They must have the same key and table, and the
