@@ -5,6 +5,7 @@
 that control names is terminated in their name, and their neighbours do not notice.
 """
 import hashlib
+import json
 import os
 import socket
 import struct
@@ -14,10 +15,11 @@ import threading
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import inline_lab  # noqa: E402
 import lab as labs  # noqa: E402
-from inline_lab import SERVER4, SERVER6, Raw  # noqa: E402
+from inline_lab import OTHER4, SERVER4, SERVER6, Raw  # noqa: E402
 
 A, B = bytes.fromhex("02005e005301"), bytes.fromhex("02005e005302")
 BULK = 8 << 20
+WATCHED4 = "192.0.2.82"
 
 
 def pattern(n, seed):
@@ -166,11 +168,307 @@ def plain(mtu, framesz, workers=1, cable="af_packet"):
     print(f"without control, {cable}, MTU {mtu}, {workers} worker(s): ok", flush=True)
 
 
+# ---- with control ---------------------------------------------------------------------------------
+
+NAME, HOP = "mail.example.com", "220 hop.example.com ESMTP"
+OURS4 = "192.0.2.9"  # of control, at the exception port
+
+
+class ControlLab(inline_lab.CableLab):
+    """The kernel has exc0 at the servers' end, by which control's connections have the client's address."""
+
+    def start(self):
+        first, second = self.ports()
+        # A net_tap has as many queues as there are workers.
+        self.start_dataplane(vdev=first, vdevs=(second, "net_tap2,iface=exc0"),
+                             roles=("0=inline:1", "2=exception:1"))
+        self.addr("gw", "exc0", f"{OURS4}/24")
+        self.sysctl("gw", "net.ipv4.conf.exc0.arp_ignore=1", "net.ipv4.conf.all.rp_filter=0",
+                    "net.ipv4.conf.exc0.rp_filter=0")
+        self.in_ns("gw", "ip", "rule", "add", "iif", "exc0", "ipproto", "tcp", "sport", "25", "lookup", "100")
+        self.in_ns("gw", "ip", "route", "add", "local", "default", "dev", "lo", "table", "100")
+        (self.dir / "inbox").mkdir()
+        # Servers listed and unlisted are one process: who talks to it, its banner says.
+        self.spawn("nexthop", "hop", [sys.executable, labs.ROOT / "tests/e2e/nexthop.py", "--listen", "0.0.0.0:25",
+                                      "--inbox", self.dir / "inbox"])
+        labs.wait_for("server listens", lambda: self._alive("nexthop") and self.in_ns(
+            "hop", "ss", "-Hltn", "sport", "=", ":25", check=False).stdout.strip())
+
+    def configure(self, exceptions="", more=""):
+        self.conf = self.dir / "postern.conf"
+        self.conf.write_text(f'''hostname = "gw.example.net"
+dataplane {{ socket = "{self.dir}/dataplane.sock" }}
+inline {{
+	server "mail" {{ addresses = ["{SERVER4}", "{SERVER6}"]; route = "mail"; hostname = "{NAME}"; allow-clear = yes }}
+	server "watched" {{ addresses = ["{WATCHED4}"]; mode = observe }}
+	{more}
+}}
+exceptions {{ inline {{ {exceptions} }} }}
+route "mail" {{ to = dialled; transparent = yes; transparent-interface = "exc0" }}
+dns {{ forwarders = ["{labs.DNS4}"]; timeout = 5s }}
+policy {{ allow-private-peer = true; allow = ["0.0.0.0/0", "::/0"] }}
+limits {{ max-message = {self.arena_mb // 8}m }}
+trace {{ file = "{self.dir}/trace.jsonl" }}
+api {{ socket = "{self.dir}/control.sock" }}
+''')
+        if "control" in self.procs:
+            self.ctl("config", "reload")
+
+    def up_control(self):
+        self.start_control()
+        self.wait_ready()
+
+    def server_log(self):
+        try:
+            return (self.dir / "inbox/log").read_text().splitlines()
+        except FileNotFoundError:
+            return []
+
+
+def message(mark):
+    return (f"From: a@example.net\r\nSubject: {mark}\r\nMessage-ID: <{mark}@example.net>\r\n\r\n"
+            f"{mark}\r\n..dots\r\n" + "x" * 3000 + "\r\n").encode()
+
+
+def smtp(lab, to, mark):
+    """A whole session; banner, last reply, the client's own address."""
+    c = labs.Smtp(lab, to)
+    me = c.sock.getsockname()[0]
+    try:
+        code, lines = c.banner
+        if code != 220:
+            return lines[0], (code, lines), me
+        banner = lines[0]
+        assert c.cmd("EHLO client.example.net")[0] == 250
+        for line in ("MAIL FROM:<a@example.net>", "RCPT TO:<user@example.com>", "DATA"):
+            code, lines = c.cmd(line)
+            if code not in (250, 354):
+                return banner, (code, lines), me
+        c.send(message(mark) + b".\r\n")
+        return banner, c.reply(), me
+    finally:
+        c.close()
+
+
+def arrived(lab, mark):
+    """The content and the address of who brought it, as the server has them."""
+    def look():
+        for p in lab.inbox():
+            text = p.read_bytes()
+            if f"Subject: {mark}\r\n".encode() in text:
+                return text, next(x.split()[3] for x in lab.server_log() if x.startswith(p.stem))
+    return labs.wait_for(f"{mark} at the server", look)
+
+
+def terminated(lab, mark):
+    banner, (code, lines), me = smtp(lab, SERVER4, mark)
+    assert banner.startswith(f"220 {NAME} "), banner
+    assert code == 250, lines
+    text, who = arrived(lab, mark)
+    sent = message(mark).replace(b"\r\n..", b"\r\n.")
+    assert text.endswith(sent) and text != sent, "not annotated, or not as it was sent"
+    assert f"by {NAME}".encode() in text and b"\nX-Postern-" in text, text[:2000]
+    assert who == me, f"the server saw {who}, the client is {me}"
+
+
+def direct(lab, to, mark):
+    """No word of ours: the server's banner, and the content byte for byte."""
+    banner, (code, lines), me = smtp(lab, to, mark)
+    assert banner == HOP, banner
+    assert code == 250, lines
+    text, who = arrived(lab, mark)
+    assert text == message(mark).replace(b"\r\n..", b"\r\n.") and who == me
+
+
+def refused(lab, mark):
+    """As the gateway refuses without control."""
+    banner, (code, lines), _ = smtp(lab, SERVER4, mark)
+    assert code in (421, 451) and HOP not in banner, (banner, code, lines)
+
+
+class Pulse(threading.Thread):
+    """A connection through the cable that is never quiet: an echo every few milliseconds."""
+
+    def __init__(self, lab):
+        super().__init__(daemon=True)
+        self.done = False
+        self.beats = 0
+        self.error = None
+        self.server = serve(lab, SERVER4, 2222, self.echo)
+        self.sock = connect(lab, SERVER4, 2222)
+
+    @staticmethod
+    def echo(c, _):
+        while got := c.recv(4096):
+            c.sendall(got)
+
+    def run(self):
+        try:
+            while not self.done:
+                data = pattern(32 + self.beats % 900, f"pulse {self.beats}")
+                self.sock.sendall(data)
+                got = b""
+                while len(got) < len(data):
+                    piece = self.sock.recv(4096)
+                    if not piece:
+                        raise OSError("closed")
+                    got += piece
+                if got != data:
+                    raise OSError("another echo")
+                self.beats += 1
+        except OSError as e:
+            self.error = e
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def alive(self, what):
+        before = self.beats
+        labs.wait_for(f"the bridge goes on: {what}", lambda: self.error or self.beats > before + 5)
+        assert not self.error, (what, self.error)
+
+    def __exit__(self, kind, *_):
+        self.done = True
+        self.join(20)
+        self.sock.close()
+        if not kind:
+            assert not self.error, self.error
+
+
+def delta(lab, before, *names):
+    now = lab.counters()
+    return [now[n] - before[n] for n in names]
+
+
+def begun_before(lab):
+    """A session that the server's own: control comes in the middle of it."""
+    c = labs.Smtp(lab, SERVER4)
+    assert c.banner == (220, [HOP]), c.banner
+    assert c.cmd("EHLO client.example.net")[0] == 250
+    return c
+
+
+def goes_on(lab, c):
+    before = lab.counters()
+    assert c.cmd("MAIL FROM:<a@example.net>")[0] == 250
+    assert c.cmd("RCPT TO:<user@example.com>")[0] == 250
+    assert c.cmd("DATA")[0] == 354
+    c.send(message("midstream") + b".\r\n")
+    assert c.reply()[0] == 250
+    c.close()
+    text, _ = arrived(lab, "midstream")
+    assert text == message("midstream").replace(b"\r\n..", b"\r\n.")
+    assert delta(lab, before, "inline_pass_midstream")[0] >= 1
+
+
+def too_long(lab):
+    """The server's end takes 1500, the client's end more."""
+    n, before = lab.name, lab.counters()
+    raw = Raw(lab, "client", f"{n}c0")
+    raw.send(B + A + b"\x88\xb5" + pattern(1500, "fits"))
+    raw.send(B + A + b"\x88\xb5" + pattern(1501, "does not"))
+    raw.send(B + A + struct.pack("!HHH", 0x8100, 7, 0x88b5) + pattern(1501, "nor this"))
+    raw.close()
+    labs.wait_for("frames counted", lambda: delta(lab, before, "inline_drop_mtu") == [2])
+
+
+def control_gone(lab, pulse):
+    """Killed in the middle of a session: that hears 451, new ones what the configuration says."""
+    for how in ("reject", "bypass", "drop-flow"):
+        lab.configure(f"control-down = {how}")
+        if "control" not in lab.procs:
+            lab.up_control()
+        terminated(lab, f"before-{how}")
+        c = labs.Smtp(lab, SERVER4)
+        assert c.cmd("EHLO client.example.net")[0] == 250
+        before = lab.counters()
+        lab.stop("control", sig=9)
+        pulse.alive(f"control killed, {how}")
+        code, lines = c.cmd("MAIL FROM:<a@example.net>")
+        assert code in (421, 451), lines
+        c.close()
+        pulse.alive(f"without control, {how}")
+        if how == "reject":
+            refused(lab, "nobody-there")
+        elif how == "bypass":
+            direct(lab, SERVER4, "fail-open")
+        else:
+            try:
+                labs.Smtp(lab, SERVER4, timeout=3).close()
+                raise AssertionError("a connection that should have been dropped")
+            except TimeoutError:
+                pass
+        direct(lab, OTHER4, f"unlisted-{how}")
+        lab.up_control()
+        pulse.alive(f"control is back, {how}")
+        name = {"reject": "inline_reject_control_down", "bypass": "inline_pass_control_down",
+                "drop-flow": "inline_drop_control_down"}[how]
+        assert delta(lab, before, name)[0] >= 1, (name, lab.counters()[name])
+        terminated(lab, f"after-{how}")
+        print(f"     control-down = {how}: ok", flush=True)
+
+
+def roles(lab):
+    shown = {p["id"]: p for p in json.loads(lab.ctl("show", "ports", "--json").stdout)}
+    assert (shown[0]["role"], shown[0]["pair"], shown[1]["role"], shown[1]["pair"]) == ("inline", 1, "inline", 0), shown
+    assert (shown[2]["role"], shown[2]["servers"]) == ("exception", 1), shown
+
+
+def with_control(workers):
+    with ControlLab(f"inc{workers}", workers=workers) as lab:
+        lab.start_dns({"example.net": f'@ IN TXT "v=spf1 ip4:{labs.CLIENT4} -all"\n'})
+        lab.start()
+        lab.addr("hop", f"{lab.name}s0", f"{WATCHED4}/24")
+        direct(lab, SERVER4, "before-control")
+        early = begun_before(lab)
+        with Pulse(lab) as pulse:
+            lab.configure()
+            lab.up_control()
+            pulse.alive("control has come")
+            roles(lab)
+            goes_on(lab, early)
+            before = lab.counters()
+            terminated(lab, "listed")
+            took, out, back = delta(lab, before, "inline_terminated", "inline_kernel_out", "inline_kernel_in")
+            assert took > 5 and out > 5 and back > 5, (took, out, back)
+            direct(lab, OTHER4, "unlisted")
+            bulk(lab, OTHER4, 25)
+            before = lab.counters()
+            direct(lab, WATCHED4, "observed")
+            assert delta(lab, before, "inline_watched")[0] > 5
+            bulk(lab, SERVER4, 22)
+            bulk(lab, SERVER6, 443)
+            frames(lab, 1500)
+            lab.configure(more="bypass = yes")
+            direct(lab, SERVER4, "bypassed")
+            lab.configure(more=f'own-sources = ["{labs.CLIENT4}"]')
+            direct(lab, SERVER4, "own")
+            lab.configure()
+            terminated(lab, "again")
+            pulse.alive("reloads")
+            control_gone(lab, pulse)
+        c = lab.counters()
+        wrong = {n: c[n] for n in ("inline_drop_server", "inline_drop_malformed", "inline_drop_fragment", "tx_drop_ring_full",
+                                   "inline_drop_mtu", "steer_drop", "inline_flow_evicted") if c[n]}
+        assert not wrong, wrong
+        if workers == 1:
+            labs.run("ip", "-n", lab.ns["client"], "link", "set", f"{lab.name}c0", "mtu", "1900")
+            labs.run("ip", "-n", lab.ns["gw"], "link", "set", f"{lab.name}g0", "mtu", "1900")
+            too_long(lab)
+    print(f"with control, {workers} worker(s): ok", flush=True)
+
+
 def main():
-    plain(1500, 2048)
-    plain(9000, 16384)
-    plain(1500, 2048, workers=2)
-    plain(1500, 2048, cable="tap")
+    which = sys.argv[1:] or ["plain", "control"]
+    if "plain" in which:
+        plain(1500, 2048)
+        plain(9000, 16384)
+        plain(1500, 2048, workers=2)
+        plain(1500, 2048, cable="tap")
+    if "control" in which:
+        with_control(1)
+        with_control(2)
 
 
 if __name__ == "__main__":
