@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "dataplane/net/net_bridge.h"
+#include "dataplane/net/net_look.h"
 
 static struct tcp_tuple swapped(const struct tcp_tuple *t)
 {
@@ -18,79 +19,6 @@ static struct tcp_tuple swapped(const struct tcp_tuple *t)
 	memcpy(out.local, t->remote, 16);
 	memcpy(out.remote, t->local, 16);
 	return out;
-}
-
-static bool ports_wanted(const struct net *net, const uint8_t *tcp)
-{
-	return inline_port(net->cable, net_be16(tcp)) || inline_port(net->cable, net_be16(tcp + 2));
-}
-
-/* What most frames of a cable are, and pass for: a few octets tell. */
-static bool worth_parsing(const struct net *net, const uint8_t *p, uint32_t n)
-{
-	uint32_t at = NET_ETHER;
-	uint16_t type;
-
-	/* TCP and ICMP errors to groups nobody takes. */
-	if (n < NET_ETHER || p[0] & 1)
-		return false;
-	type = net_be16(p + 12);
-	if (type == 0x8100 && n >= NET_ETHER + NET_VLAN) {
-		type = net_be16(p + 16);
-		at += NET_VLAN;
-	}
-	if (type == 0x0800 && n >= at + NET_IP4) {
-		bool plain = p[at] == 0x45 && !(net_be16(p + at + 6) & 0x3fff) && n >= at + NET_IP4 + 4;
-
-		if (p[at + 9] == NET_PROTO_TCP)
-			return !plain || ports_wanted(net, p + at + NET_IP4);
-		return p[at + 9] == NET_PROTO_ICMP;
-	}
-	if (type != 0x86dd || n < at + NET_IP6)
-		return false;
-	if (p[at + 6] == NET_PROTO_TCP && n >= at + NET_IP6 + 4)
-		return ports_wanted(net, p + at + NET_IP6);
-	return inline_maybe_tcp(p[at + 6]) || p[at + 6] == NET_PROTO_ICMP6;
-}
-
-/* ---- packets that cannot be ------------------------------------------------------------------ */
-
-static bool server_at(const struct net *net, const uint8_t address[16], const uint8_t *tcp)
-{
-	const struct handoff_inline *s = inline_server(net->cable, address, net_be16(tcp + 2));
-
-	return s && s->mode == INLINE_TERMINATE;
-}
-
-/*
- * Could somebody's stack take for a segment to a server what we do not? Source routes, headers past our
- * bounds. What no stack takes may pass.
- */
-static bool dubious(const struct net *net, const struct net_item *it, uint32_t n)
-{
-	const uint8_t *ip = it->head + it->h.l3;
-	uint8_t address[16];
-	uint32_t header;
-
-	if (it->h.l3 < NET_ETHER || it->h.drop == CNT_rx_drop_ip_proto ||
-	    it->h.drop == CNT_rx_drop_ethertype)
-		return false;
-	if (it->h.ip6) {
-		if (n < it->h.l3 + NET_IP6 + 4u || !inline_maybe_tcp(ip[6]))
-			return false;
-		if (ip[6] == NET_PROTO_TCP)
-			return server_at(net, ip + 24, ip + NET_IP6);
-		if (it->h.drop == CNT_rx_drop_fragment && !inline_maybe_tcp(it->h.fragment_proto))
-			return false;
-		return inline_address(net->cable, ip + 24);
-	}
-	header = (ip[0] & 15u) * 4;
-	if (n < it->h.l3 + NET_IP4 + 4u || ip[9] != NET_PROTO_TCP || header < NET_IP4)
-		return false;
-	net_map4(address, ip + 16);
-	if (net_be16(ip + 6) & 0x1fff)
-		return inline_address(net->cable, address);
-	return n >= it->h.l3 + header + 4 && server_at(net, address, ip + header);
 }
 
 /* ---- ICMP ------------------------------------------------------------------------------------ */
@@ -233,10 +161,10 @@ enum net_outcome net_cable(struct net *net, struct net_item *it, uint8_t *scratc
 	it->head = m->nb_segs <= NET_VIEWS && m->pkt_len <= UINT16_MAX + NET_ETHER + NET_VLAN
 			   ? rte_pktmbuf_read(m, 0, n, scratch)
 			   : NULL;
-	if (!it->head || !worth_parsing(net, it->head, n))
+	if (!it->head || !net_look_wanted(net->cable, it->head, n))
 		return net_bridge_on(net, m);
 	if (!net_parse(it->head, n, m->pkt_len, true, &it->h)) {
-		if (net->port[m->port].info.role == PORT_EXCEPTION || !dubious(net, it, n) ||
+		if (net->port[m->port].info.role == PORT_EXCEPTION || !net_look_dubious(net->cable, it->head, n, &it->h) ||
 		    inline_malformed(net->cable) == INLINE_PASS)
 			return net_bridge_on(net, m);
 		return NET_OUT_DONE;
