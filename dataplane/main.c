@@ -210,14 +210,14 @@ static size_t on_ports(void *arg, char *buf, size_t cap)
 		return 0;
 	buf[len++] = '[';
 	for (unsigned int i = 0; i < dp.n_ports; i++) {
-		int n;
+		size_t at = len + (i > 0);
+		int n = at + 2 < cap ? port_describe(&dp.port[i], buf + at, cap - at - 1) : -ENOSPC;
 
-		if (i && len < cap - 2)
-			buf[len++] = ',';
-		n = port_describe(&dp.port[i], buf + len, cap - len - 1);
 		if (n < 0)
-			break;
-		len += (size_t)n;
+			break; /* the rest does not fit */
+		if (i)
+			buf[len] = ',';
+		len = at + (size_t)n;
 	}
 	buf[len++] = ']';
 	return len;

@@ -410,7 +410,7 @@ def control_gone(lab, pulse):
 
 
 def roles(lab):
-    shown = {p["id"]: p for p in json.loads(lab.ctl("show", "ports", "--json").stdout)}
+    shown = {p["id"]: p for p in json.loads(lab.ctl("show", "ports", "--json").stdout)["ports"]}
     assert (shown[0]["role"], shown[0]["pair"], shown[1]["role"], shown[1]["pair"]) == ("inline", 1, "inline", 0), shown
     assert (shown[2]["role"], shown[2]["servers"]) == ("exception", 1), shown
 
@@ -433,7 +433,7 @@ def with_control(workers):
             took, out, back = delta(lab, before, "inline_terminated", "inline_kernel_out", "inline_kernel_in")
             assert took > 5 and out > 5 and back > 5, (took, out, back)
             direct(lab, OTHER4, "unlisted")
-            bulk(lab, OTHER4, 25)
+            bulk(lab, OTHER4, 587)
             before = lab.counters()
             direct(lab, WATCHED4, "observed")
             assert delta(lab, before, "inline_watched")[0] > 5
