@@ -47,6 +47,8 @@ static int pair_ports(struct net *net, const struct net_options *opt)
 		return 0;
 	memcpy(flows.key, opt->hash_key, sizeof(flows.key));
 	net->kernel = opt->kernel;
+	net->watch = opt->watch;
+	net->watch_ctx = opt->watch_ctx;
 	net->cable = inline_new(&flows);
 	return net->cable ? 0 : -ENOMEM;
 }

@@ -32,6 +32,7 @@ struct rte_mempool;
 struct rte_ring;
 struct rte_mbuf;
 struct port_info;
+struct net_head;
 
 struct net; /* one per worker */
 
@@ -70,6 +71,10 @@ struct net_options {
 	 * indexed by port id. */
 	uint32_t inline_flows;
 	struct net_kernel *kernel;
+	/* Segments that pass a cable and are watched; NULL: nobody watches. Both directions of a flow
+	 * come to one worker. m is not the callee's; it may be held by reference, and is sent. */
+	void (*watch)(void *ctx, struct rte_mbuf *m, const struct net_head *h, const uint8_t *head);
+	void *watch_ctx;
 };
 
 /* NULL when memory cannot be had or an option is out of range (errno says which). */

@@ -118,6 +118,8 @@ static enum net_outcome input_tcp(struct net *net, struct net_item *it, bool ste
 	case INLINE_DROP: return NET_OUT_DONE;
 	case INLINE_WATCH:
 		net_count(net, CNT_inline_watched);
+		if (net->watch)
+			net->watch(net->watch_ctx, it->m, h, it->head);
 		break;
 	default:
 		break;

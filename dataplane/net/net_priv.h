@@ -86,6 +86,8 @@ struct net {
 	struct net_frag frag;
 	struct inline_worker *cable; /* NULL: no port is a cable's */
 	struct net_kernel *kernel;   /* [port] */
+	void (*watch)(void *ctx, struct rte_mbuf *m, const struct net_head *h, const uint8_t *head);
+	void *watch_ctx;
 	struct rte_ring *steer[HANDOFF_MAX_WORKERS];
 	void (*foreign)(void *ctx, struct rte_mbuf *m);
 	void *foreign_ctx;

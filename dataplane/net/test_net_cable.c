@@ -49,16 +49,28 @@ static int make_ports(void **state)
 	return 0;
 }
 
+static unsigned int watched, watched_l4;
+
+static void watch(void *ctx, struct rte_mbuf *m, const struct net_head *h, const uint8_t *head)
+{
+	assert_null(ctx);
+	assert_ptr_equal(head, rte_pktmbuf_mtod(m, const uint8_t *));
+	assert_int_equal(h->kind, NET_KIND_TCP);
+	watched++;
+	watched_l4 = h->l4;
+}
+
 static int up(void **state)
 {
 	struct net_options opt = {.n_workers = 1, .counters = counter[0], .hash_key = "0123456789abcde",
 				  .port = info, .n_ports = PORTS, .tx_pool = tx_pool, .rx_pool = rx_pool,
-				  .fragments = 8, .inline_flows = 64, .kernel = kernel};
+				  .fragments = 8, .inline_flows = 64, .kernel = kernel, .watch = watch};
 
 	(void)state;
 	memset(&seen, 0, sizeof(seen));
 	memset(counter, 0, sizeof(counter));
 	memset(kernel, 0, sizeof(kernel));
+	watched = 0;
 	memset(info, 0, sizeof(info));
 	for (unsigned int p = 0; p < PORTS; p++)
 		info[p] = (struct port_info){.id = id[p], .role = PORT_INLINE, .n_queues = 1,
@@ -312,8 +324,11 @@ static void midstream(void **state)
 	passes(CLIENT, SERVER, &f);
 	assert_count(0, inline_pass_midstream, 1);
 	assert_count(0, inline_watched, 1);
+	assert_int_equal(watched, 1);
 	back4(&f, 40000, 0x10);
 	passes(SERVER, CLIENT, &f);
+	assert_int_equal(watched, 2);
+	assert_int_equal(watched_l4, 34);
 	/* The same of a flow that our TCP has. */
 	tcp4_frame(&f, 40001, "data", 4);
 	know(&f);

@@ -14,6 +14,7 @@ import lab as labs
 
 SERVER4, OTHER4 = "192.0.2.80", "192.0.2.81"
 SERVER6 = "2001:db8:1::80"
+MIRROR_S = 5.5  # PORT_MIRROR_MS of dataplane/port/port_mirror.h, and a poll
 
 
 class CableLab(labs.Lab):
@@ -41,10 +42,10 @@ class CableLab(labs.Lab):
         more = f"qpairs={self.workers},framesz={frame},blocksz=65536,framecnt=1024"
         return [f"net_af_packet0,iface={n}g0,{more}", f"net_af_packet1,iface={n}g2,{more}"]
 
-    def start_cable(self, *extra):
+    def start_cable(self, *extra, take=True):
         first, second = self.ports()
         self.start_dataplane(vdev=first, extra=extra, roles=("0=inline:1",), vdevs=(second,))
-        if self.cable == "tap":
+        if self.cable == "tap" and take:
             for i, (ns, dev) in enumerate((("client", "c0"), ("hop", "s0"))):
                 self._take_end(f"{self.name}t{i}", ns, f"{self.name}{dev}")
 

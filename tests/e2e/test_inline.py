@@ -11,6 +11,7 @@ import socket
 import struct
 import sys
 import threading
+import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import inline_lab  # noqa: E402
@@ -415,6 +416,38 @@ def roles(lab):
     assert (shown[2]["role"], shown[2]["servers"]) == ("exception", 1), shown
 
 
+def link_lost(lab):
+    """Whose driver cannot take an end down, says so: where the kernel has the interface it is not ours to."""
+    n, before = lab.name, lab.counters()
+    labs.run("ip", "-n", lab.ns["client"], "link", "set", f"{n}c0", "down")
+    labs.wait_for("the lost link is told", lambda: "port 0: link down; port 1 cannot be made to follow (net_af_packet)"
+                  in lab.log("dataplane"))
+    assert delta(lab, before, "inline_link_unsupported", "inline_link_mirrored") == [1, 0]
+    shown = {p["id"]: p for p in json.loads(lab.ctl("show", "ports", "--json").stdout)["ports"]}
+    assert not shown[0]["link"] and shown[1]["link"], shown
+    labs.run("ip", "-n", lab.ns["client"], "link", "set", f"{n}c0", "up")
+    labs.wait_for("the link is back", lambda: "port 0: link up" in lab.log("dataplane"))
+
+
+def link_mirrored():
+    """A driver that can, with the right to: net_tap before it drops its privileges."""
+    with inline_lab.CableLab("inlink", "tap") as lab:
+        lab.start_cable("--keep-privileges", take=False)
+        ends = [f"{lab.name}t{i}" for i in (0, 1)]
+
+        def up(dev):
+            flags = lab.in_ns("gw", "ip", "-o", "link", "show", dev).stdout.split("<")[1].split(">")[0].split(",")
+            return "UP" in flags
+        labs.wait_for("both are up", lambda: all(map(up, ends)))
+        for here, there in (ends, ends[::-1]):
+            time.sleep(inline_lab.MIRROR_S)
+            lab.in_ns("gw", "ip", "link", "set", here, "down")
+            labs.wait_for(f"{there} follows {here}", lambda: not up(there))
+            lab.in_ns("gw", "ip", "link", "set", here, "up")
+            labs.wait_for(f"{there} is back", lambda: up(there))
+    print("link state of net_tap is mirrored, both ways: ok", flush=True)
+
+
 def with_control(workers):
     with ControlLab(f"inc{workers}", workers=workers) as lab:
         lab.start_dns({"example.net": f'@ IN TXT "v=spf1 ip4:{labs.CLIENT4} -all"\n'})
@@ -453,6 +486,7 @@ def with_control(workers):
                                    "inline_drop_mtu", "steer_drop", "inline_flow_evicted") if c[n]}
         assert not wrong, wrong
         if workers == 1:
+            link_lost(lab)
             labs.run("ip", "-n", lab.ns["client"], "link", "set", f"{lab.name}c0", "mtu", "1900")
             labs.run("ip", "-n", lab.ns["gw"], "link", "set", f"{lab.name}g0", "mtu", "1900")
             too_long(lab)
@@ -460,7 +494,7 @@ def with_control(workers):
 
 
 def main():
-    which = sys.argv[1:] or ["plain", "control"]
+    which = sys.argv[1:] or ["plain", "control", "link"]
     if "plain" in which:
         plain(1500, 2048)
         plain(9000, 16384)
@@ -469,6 +503,8 @@ def main():
     if "control" in which:
         with_control(1)
         with_control(2)
+    if "link" in which:
+        link_mirrored()
 
 
 if __name__ == "__main__":
