@@ -39,7 +39,7 @@ static enum net_outcome input_icmp(struct net *net, struct net_item *it, bool st
 	if (!p || !net_parse_icmp_error(p, len, h->ip6, &q) || !net_l4_checksum_ok(it))
 		return net_bridge_on(net, it->m);
 	if (inline_server(net->cable, q.tuple.local, q.tuple.local_port)) {
-		if (!steered && net_steer_flow(net, it, &q.tuple))
+		if (!steered && net_steer_cable(net, it, &q.tuple))
 			return NET_OUT_GONE;
 		if (!tcp_has(net->tcp, &q.tuple))
 			return net_bridge_on(net, it->m);
@@ -54,7 +54,7 @@ static enum net_outcome input_icmp(struct net *net, struct net_item *it, bool st
 	back = swapped(&q.tuple);
 	if (!inline_server(net->cable, back.local, back.local_port))
 		return net_bridge_on(net, it->m);
-	if (!steered && net_steer_flow(net, it, &back))
+	if (!steered && net_steer_cable(net, it, &back))
 		return NET_OUT_GONE;
 	if (inline_kernel_flow(net->cable, &back, mac))
 		return net_bridge_kernel(net, it->m, mac);
@@ -100,7 +100,7 @@ static enum net_outcome input_tcp(struct net *net, struct net_item *it, bool ste
 	}
 	if (!p.server)
 		return net_bridge_on(net, it->m);
-	if (!steered && net_steer_flow(net, it, p.way == INLINE_FROM_SERVER ? &tuple : &h->tuple))
+	if (!steered && net_steer_cable(net, it, p.way == INLINE_FROM_SERVER ? &tuple : &h->tuple))
 		return NET_OUT_GONE;
 	it->path.bridged = 1;
 	memcpy(it->path.mac, h->src_mac, 6);

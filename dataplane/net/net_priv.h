@@ -158,6 +158,8 @@ void net_announce(struct net *net, struct net_address *a);
 
 /* net_steer.c: true when the packet was handed over or dropped (counted), and is not ours now */
 bool net_steer_flow(struct net *net, const struct net_item *it, const struct tcp_tuple *tuple);
+/* The same of a cable: what comes from its exception port goes to whom its ends think it is for. */
+bool net_steer_cable(struct net *net, const struct net_item *it, const struct tcp_tuple *tuple);
 bool net_steer_fragment(struct net *net, const struct net_item *it);
 
 /* net_frag.c: takes the mbuf; the whole datagram, or NULL */
