@@ -3,15 +3,16 @@
 #pragma once
 
 /*
- * What is done with a packet of a cable: which servers are looked at, what became of a flow, and what
- * is done where it cannot be treated as configured. One object a worker, single threaded; no DPDK, no
- * packet memory, no allocation after inline_new().
+ * What is done with a packet of a cable: which servers are looked at, what became of a flow, and
+ * what is done where it cannot be treated as configured. One object a worker, single threaded; no
+ * DPDK, no packet memory, no allocation after inline_new().
  *
- * It must not know how packets are sent, and not what TCP does with those that are ours. Of flows that
- * are terminated it keeps nothing: whether one is, the TCP stack knows (tcp_claims()), and the caller
- * says.
+ * It must not know how packets are sent, and not what TCP does with those that are ours. Of flows
+ * that are terminated it keeps nothing: whether one is, the TCP stack knows (tcp_claims()), and the
+ * caller says.
  *
- * Tuples are the server's: `local` is the server, `remote` its client, whichever way the packet goes.
+ * Tuples are the server's: `local` is the server, `remote` its client, whichever way the packet
+ * goes.
  */
 
 #include <stdbool.h>
@@ -51,7 +52,8 @@ bool inline_port(const struct inline_worker *w, uint16_t port);
 /* The server that counts for address and port: that of the longest prefix. NULL: none. */
 const struct handoff_inline *inline_server(const struct inline_worker *w, const uint8_t address[16],
 					   uint16_t port);
-/* May something at this address be a server's that is terminated? For packets whose port is not known. */
+/* May something at this address be a server's that is terminated? For packets whose port is not
+ * known. */
 bool inline_address(const struct inline_worker *w, const uint8_t address[16]);
 /* The server whose flow is terminated for this tuple, for tcp_env.listening. NULL: none. */
 const struct handoff_inline *inline_listener(const struct inline_worker *w,

@@ -15,7 +15,8 @@
 _Static_assert(CNT_inline_pass_malformed - CNT_inline_pass_control_down == CAUSE_MALFORMED, "pass");
 _Static_assert(CNT_inline_drop_malformed - CNT_inline_drop_control_down == CAUSE_MALFORMED, "drop");
 
-/* To a flow whose packets pass; NULL: no room for an entry, which is as if its begin was not seen. */
+/* To a flow whose packets pass; NULL: no room for an entry, which is as if its begin was not
+ * seen. */
 static void remember(struct inline_worker *w, const struct inline_packet *p, enum inline_kind kind)
 {
 	struct inline_flow *f = inline_put(w, p->tuple, kind);

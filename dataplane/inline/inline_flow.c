@@ -2,10 +2,11 @@
  * Copyright (c) 2026 The Postern Authors */
 
 /*
- * Flows of a cable that are not terminated. A table of sets with no timer and no list: an entry that
- * was quiet for its time is as good as free, and when a set is full the one goes that is missed least.
- * All but the kernel's flows can be found out again by the configured action for flows whose begin was
- * not seen; those of the kernel come back with the next segment out of the exception port.
+ * Flows of a cable that are not terminated. A table of sets with no timer and no list: an entry
+ * that was quiet for its time is as good as free, and when a set is full the one goes that is
+ * missed least. All but the kernel's flows can be found out again by the configured action for
+ * flows whose begin was not seen; those of the kernel come back with the next segment out of the
+ * exception port.
  */
 
 #include "dataplane/inline/inline_priv.h"

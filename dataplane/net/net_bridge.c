@@ -16,7 +16,8 @@
 #define IP6 0x86dd
 #define MAC_KNOWN (1ull << 48)
 
-/* Each tag makes a frame longer than its MTU says (IEEE 802.1Q G.2.3); drivers leave room for two. */
+/* Each tag makes a frame longer than its MTU says (IEEE 802.1Q G.2.3); drivers leave room for
+ * two. */
 static bool fits(const struct net *net, const struct rte_mbuf *m, uint16_t to)
 {
 	uint32_t most = net->port[to].info.mtu + NET_ETHER;
@@ -123,8 +124,10 @@ static bool asks_neighbours(const uint8_t *p, uint32_t n)
 
 static void copy_to_kernel(struct net *net, const struct rte_mbuf *m, uint8_t to)
 {
-	struct rte_mbuf *copy = fits(net, m, to) ? rte_pktmbuf_copy(m, net->tx_pool, 0, UINT32_MAX) : NULL;
+	struct rte_mbuf *copy = NULL;
 
+	if (fits(net, m, to))
+		copy = rte_pktmbuf_copy(m, net->tx_pool, 0, UINT32_MAX);
 	if (!copy) {
 		net_count(net, CNT_inline_drop_no_exception);
 		return;

@@ -2,9 +2,9 @@
  * Copyright (c) 2026 The Postern Authors */
 
 /*
- * Packets of a cable while servers are named: which of them are looked at, and what is then done with
- * them as inline/ says. All that is not TCP to or from a server's port, or an ICMP error about that,
- * passes before it is parsed. Frames with more than one tag, and tunnels, pass as well.
+ * Packets of a cable while servers are named: which of them are looked at, and what is then done
+ * with them as inline/ says. All that is not TCP to or from a server's port, or an ICMP error about
+ * that, passes before it is parsed. Frames with more than one tag, and tunnels, pass as well.
  */
 
 #include <string.h>
@@ -129,7 +129,8 @@ static enum net_outcome input_tcp(struct net *net, struct net_item *it, bool ste
 
 /* ---- fragments ------------------------------------------------------------------------------- */
 
-static enum net_outcome input_fragment(struct net *net, struct net_item *it, uint8_t *scratch, bool steered)
+static enum net_outcome input_fragment(struct net *net, struct net_item *it, uint8_t *scratch,
+				       bool steered)
 {
 	const struct net_head *h = &it->h;
 	struct inline_fragment f = {.source = h->tuple.remote, .destination = h->tuple.local,
@@ -155,7 +156,8 @@ static enum net_outcome input_fragment(struct net *net, struct net_item *it, uin
 	return net_cable(net, it, scratch, false, true);
 }
 
-enum net_outcome net_cable(struct net *net, struct net_item *it, uint8_t *scratch, bool steered, bool whole)
+enum net_outcome net_cable(struct net *net, struct net_item *it, uint8_t *scratch, bool steered,
+			   bool whole)
 {
 	struct rte_mbuf *m = it->m;
 	uint32_t n = m->pkt_len < NET_HEAD ? m->pkt_len : NET_HEAD;
@@ -166,7 +168,9 @@ enum net_outcome net_cable(struct net *net, struct net_item *it, uint8_t *scratc
 	if (!it->head || !net_look_wanted(net->cable, it->head, n))
 		return net_bridge_on(net, m);
 	if (!net_parse(it->head, n, m->pkt_len, true, &it->h)) {
-		if (net->port[m->port].info.role == PORT_EXCEPTION || !net_look_dubious(net->cable, it->head, n, &it->h) ||
+		bool kernel = net->port[m->port].info.role == PORT_EXCEPTION;
+
+		if (kernel || !net_look_dubious(net->cable, it->head, n, &it->h) ||
 		    inline_malformed(net->cable) == INLINE_PASS)
 			return net_bridge_on(net, m);
 		return NET_OUT_DONE;

@@ -224,7 +224,8 @@ static void others_pass(void **state)
 	ip4(&f, 17, 30);
 	put(&f, our_mac, 6);
 	passes(CLIENT, SERVER, &f);
-	/* To a server, and with two tags, or to a group: our TCP would not get it, nobody's does. */
+	/* To a server, and with two tags, or to a group: our TCP would not get it, nobody's
+	 * does. */
 	syn4(&f, 40000);
 	f.b[0] = 1;
 	passes(CLIENT, SERVER, &f);

@@ -3,12 +3,12 @@
 #pragma once
 
 /*
- * A cable that is broken on one side is broken on the other: whoever has a second way must see it. Takes
- * the other end down while one end has no link. Which is told by time and by two link states alone, so
- * that it is tested without devices; the caller reads and sets them, on the main lcore.
+ * A cable that is broken on one side is broken on the other: whoever has a second way must see it.
+ * Takes the other end down while one end has no link. Which is told by time and by two link states
+ * alone, so that it is tested without devices; the caller reads and sets them, on the main lcore.
  *
- * An end that we took down has no state of its own to be seen. When it comes up again its partner needs
- * a while to notice, in which it is not yet missed: PORT_MIRROR_MS.
+ * An end that we took down has no state of its own to be seen. When it comes up again its partner
+ * needs a while to notice, in which it is not yet missed: PORT_MIRROR_MS.
  */
 
 #include <stdbool.h>

@@ -2,9 +2,9 @@
  * Copyright (c) 2026 The Postern Authors */
 
 /*
- * Frames through what decides about a cable. The first octet says what is configured; then frames: two
- * octets of length, one of circumstances. No segment that a stack would take for a SYN to a server that
- * is terminated may pass while nothing is wrong, however it is packed.
+ * Frames through what decides about a cable. The first octet says what is configured; then frames:
+ * two octets of length, one of circumstances. No segment that a stack would take for a SYN to a
+ * server that is terminated may pass while nothing is wrong, however it is packed.
  */
 
 #include <stddef.h>
