@@ -492,6 +492,8 @@ static void make_stacks(struct worker *w, unsigned int i, uint64_t now_us)
 			active[net.n_ports++] = dp.port[p];
 	net.foreign = tap_watch_steered;
 	net.foreign_ctx = w;
+	net.watch = tap_watch_segment;
+	net.watch_ctx = w;
 	memcpy(net.hash_key, dp.secret + 16, sizeof(net.hash_key));
 	memcpy(env.secret, dp.secret, sizeof(env.secret));
 	w->opt.tcp_blocks = tcp.blocks;
