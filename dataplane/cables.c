@@ -25,6 +25,16 @@ void cables_init(struct cables *c, const struct port_info *port, unsigned int n_
 		port_mirror_init(&c->mirror[i], milliseconds());
 }
 
+void cables_check(const struct cables *c, const struct handoff_config *config)
+{
+	bool any = false;
+
+	for (unsigned int i = 0; i < c->n_ports; i++)
+		any |= c->port[i].role == PORT_INLINE;
+	if (config->n_inlines && !any)
+		c->note("it names servers in a cable, and no port is one: give --port N=inline:M");
+}
+
 static void set_link(struct cables *c, const struct port_info *p, const struct port_info *other,
 		     enum port_mirror_do todo)
 {

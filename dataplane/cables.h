@@ -21,5 +21,7 @@ struct cables {
 /* All of it stays the caller's. */
 void cables_init(struct cables *c, const struct port_info *port, unsigned int n_ports,
 		 uint64_t *counters, void (*note)(const char *fmt, ...));
+/* A configuration that names servers in a cable where no port is one is told of: mail passes elsewhere. */
+void cables_check(const struct cables *c, const struct handoff_config *config);
 /* To be called several times a second. */
 void cables_mirror(struct cables *c);

@@ -191,6 +191,7 @@ static int on_push(void *arg, const struct dp_push *push, char *text, size_t cap
 	atomic_store_explicit(&dp.published, g, memory_order_release);
 	note("configuration %llu in force: %u listeners, %zu KiB of rules",
 	     (unsigned long long)push->generation, push->config->n_listeners, push->rules_len >> 10);
+	cables_check(&dp.cables, push->config);
 	return 0;
 }
 

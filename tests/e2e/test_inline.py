@@ -470,6 +470,10 @@ def with_control(workers):
             before = lab.counters()
             direct(lab, WATCHED4, "observed")
             assert delta(lab, before, "inline_watched")[0] > 5
+            seen = labs.wait_for("what was watched is judged and told", lambda: next(
+                (r for r in lab.trace() if r.get("message_id") == "<observed@example.net>"), None))
+            assert seen["outcome"] == "observed" and seen["complete"] is True, seen
+            assert seen["server"] == WATCHED4 and seen["peer"] == labs.CLIENT4, seen
             bulk(lab, SERVER4, 22)
             bulk(lab, SERVER6, 443)
             frames(lab, 1500)
