@@ -325,6 +325,7 @@ const struct api_command commands[] = {
 	{"quarantine delete", commands_quarantine_delete},
 	{"quarantine release", commands_quarantine_release},
 	{"show routes", commands_show_routes},
+	{"show ports", commands_show_ports},
 	{"show rules", commands_show_rules},
 	{"show config", commands_show_config},
 	{"breaker show", commands_show_breaker},

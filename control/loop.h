@@ -34,6 +34,7 @@
 /* Generations that messages may still name: those that the dataplane holds, and one that it gave up
  * while a message of it was on its way here. */
 #define LOOP_SNAPSHOTS (HANDOFF_MAX_GENERATIONS + 1)
+#define LOOP_PORTS_ASKED 16u   /* operators who wait for the dataplane's list of ports */
 #define LOOP_BUCKETS 1024u    /* of the messages under way: a few hundred at once are many */
 #define SESSION_FINALS 4      /* final replies whose ACK is awaited */
 #define SESSION_SLOTS_MAX (1u << 21)
@@ -160,6 +161,8 @@ struct loop {
 	struct { uint64_t second; unsigned int told; } refused; /* refused.c */
 	struct sources *sources;             /* NULL: nothing is limited by source */
 	struct api *api;
+	struct api_request *ports_asked[LOOP_PORTS_ASKED]; /* commands_ports.c: oldest first */
+	unsigned int n_ports_asked;
 	uint64_t counters[POSTERN_CTL_COUNTER_COUNT];
 	struct judge_env judge_env;
 
@@ -252,6 +255,11 @@ bool commands_has_quarantine(const struct loop *l, struct api_request *req);
 void release_free_all(struct loop *l);
 /* commands_sources.c */
 api_handler commands_show_sources, commands_forgive_source;
+/* commands_ports.c */
+api_handler commands_show_ports;
+void commands_ports_told(void *loop, struct str json);
+/* Nobody answers any more. */
+void commands_ports_lost(struct loop *l);
 /* commands_breaker.c */
 api_handler commands_show_breaker, commands_ack_breaker;
 /* commands_routes.c */

@@ -98,6 +98,7 @@ static void on_down(void *arg, struct ctl_epoch *e)
 	(void)e;
 	l->counters[CTL_dataplane_lost]++;
 	l->ready = false;
+	commands_ports_lost(l);
 	session_end_all(l);
 	if (l->rings)
 		ctl_loop_free(l->rings);
@@ -280,7 +281,7 @@ static int start(struct loop *l, const struct spf_helper *helper)
 		.base = l->base,
 		.arg = l,
 		.ops = {.on_up = on_up, .on_down = on_down, .on_refused = on_refused,
-			.on_push_ack = on_push_ack},
+			.on_push_ack = on_push_ack, .on_ports = commands_ports_told},
 	};
 	char err[256];
 	int rc;

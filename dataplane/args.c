@@ -9,16 +9,17 @@
 #include <string.h>
 
 #include "dataplane/args.h"
+#include "postern/limits.h"
 
 enum {
 	OPT_SOCKET_GID = 256, OPT_CONTROL_UID, OPT_HALF_OPEN, OPT_TIME_WAIT, OPT_BLOCKS, OPT_STREAMS, OPT_LINES, OPT_REPLIES,
 	OPT_MAX_TLS, OPT_TLS_THREADS, OPT_TLS_CPUS, OPT_RX_MBUFS, OPT_RX_DESC, OPT_MBUF_SIZE, OPT_IDLE, OPT_MTU, OPT_NO_OFFLOADS, OPT_KEEP_PRIVILEGES,
-	OPT_TAP_DUMP, OPT_TAP_PORTS, OPT_TAP_MIDSTREAM, OPT_TAP_NO_CHECKSUMS
+	OPT_INLINE_FLOWS, OPT_TAP_DUMP, OPT_TAP_PORTS, OPT_TAP_MIDSTREAM, OPT_TAP_NO_CHECKSUMS
 };
 
 static const struct argp_option options[] = {
-	{"port", 'p', "N=ROLE", 0, "ethdev port N and what it does: gateway, or tap (a mirror, "
-	 "nothing is sent)", 1},
+	{"port", 'p', "N=ROLE", 0, "ethdev port N and what it does: gateway; tap, a mirror, on which nothing "
+	 "is sent; inline:M, a cable with port M; exception:M, the kernel's way to the servers behind port M", 1},
 	{"socket", 's', "PATH", 0, "UNIX socket for control (/run/postern/dataplane.sock)", 1},
 	{"socket-gid", OPT_SOCKET_GID, "GROUP", 0, "group of the socket file, by name or number", 1},
 	{"control-uid", OPT_CONTROL_UID, "USER", 0, "user besides root who may connect as control", 1},
@@ -34,6 +35,8 @@ static const struct argp_option options[] = {
 	 "last (65536, at most --max-sessions); 0: no STARTTLS", 2},
 	{"tls-threads", OPT_TLS_THREADS, "N", 0, "threads for TLS handshakes (1)", 2},
 	{"tls-cpus", OPT_TLS_CPUS, "LIST", 0, "CPUs they run on, as in 0,4-7 (that of the main lcore)", 2},
+	{"inline-flows", OPT_INLINE_FLOWS, "N", 0, "flows of a cable that are not terminated and "
+	 "remembered, each worker (65536)", 2},
 	{"rx-mbufs", OPT_RX_MBUFS, "N", 0, "receive buffers beyond the descriptors, each worker (2048)", 2},
 	{"rx-desc", OPT_RX_DESC, "N", 0, "descriptors of each receive queue (0: by driver)", 2},
 	{"mbuf-size", OPT_MBUF_SIZE, "OCTETS", 0, "octets of a receive buffer; net_af_packet needs its "
@@ -150,16 +153,59 @@ static void parse_tap_ports(struct args *a, const char *text, struct argp_state 
 	} while (*p);
 }
 
+static struct port_arg *find_port(struct args *a, uint16_t id)
+{
+	for (unsigned int i = 0; i < a->n_ports; i++)
+		if (a->port[i].port_id == id)
+			return &a->port[i];
+	return NULL;
+}
+
+/* The other end of a cable need not be named: its role follows. */
+static void pair_ports(struct args *a, struct argp_state *state)
+{
+	for (unsigned int i = 0; i < a->n_ports; i++) {
+		const struct port_arg *p = &a->port[i], *other = find_port(a, p->peer);
+
+		if (p->role != PORT_INLINE)
+			continue;
+		if (other && (other->role != PORT_INLINE || other->peer != p->port_id))
+			argp_error(state, "--port %u=inline:%u: port %u has another role or end",
+				   p->port_id, p->peer, p->peer);
+		if (other)
+			continue;
+		if (a->n_ports == NET_MAX_PORTS)
+			argp_error(state, "--port: at most %d ports", NET_MAX_PORTS);
+		a->port[a->n_ports++] = (struct port_arg){
+			.port_id = p->peer, .role = PORT_INLINE, .peer = p->port_id};
+	}
+	for (unsigned int i = 0; i < a->n_ports; i++) {
+		const struct port_arg *p = &a->port[i], *servers = find_port(a, p->peer);
+
+		if (p->role != PORT_EXCEPTION)
+			continue;
+		if (!servers || servers->role != PORT_INLINE)
+			argp_error(state, "--port %u=exception:%u: port %u is no inline port", p->port_id,
+				   p->peer, p->peer);
+		for (unsigned int k = 0; k < i; k++)
+			if (a->port[k].role == PORT_EXCEPTION && servers &&
+			    (a->port[k].peer == p->peer || a->port[k].peer == servers->peer))
+				argp_error(state, "--port %u=exception:%u: that cable has one already",
+					   p->port_id, p->peer);
+	}
+}
+
 /* Of the ports, when all are known. */
 static void check_ports(struct args *a, struct argp_state *state)
 {
 	if (!a->n_ports && a->tap_dump)
 		a->port[a->n_ports++] = (struct port_arg){.role = PORT_TAP};
 	if (!a->n_ports)
-		argp_error(state, "no port: give at least one --port N=gateway or N=tap behind \"--\"");
+		argp_error(state, "no port: give at least one --port N=gateway, N=tap or N=inline:M behind \"--\"");
+	pair_ports(a, state);
 	for (unsigned int i = 0; i < a->n_ports; i++) {
 		if (a->port[i].role != PORT_TAP && a->tap_dump)
-			argp_error(state, "--port %u=gateway: --tap-dump is for tap ports", a->port[i].port_id);
+			argp_error(state, "--port %u: --tap-dump is for tap ports", a->port[i].port_id);
 	}
 }
 
@@ -183,6 +229,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case OPT_MAX_TLS: a->max_tls = number(state, "max-tls", arg, 0, 1u << 21); break;
 	case OPT_TLS_THREADS: a->tls_threads = number(state, "tls-threads", arg, 1, 64); break;
 	case OPT_TLS_CPUS: parse_cpus(a, arg, state); break;
+	case OPT_INLINE_FLOWS: a->inline_flows = number(state, "inline-flows", arg, 64, 1u << 24); break;
 	case OPT_RX_MBUFS: a->rx_mbufs = number(state, "rx-mbufs", arg, 8, 1u << 20); break;
 	case OPT_RX_DESC: a->rx_desc = (uint16_t)number(state, "rx-desc", arg, 0, 32768); break;
 	case OPT_MBUF_SIZE: a->mbuf_size = number(state, "mbuf-size", arg, 1024, 32768); break;
@@ -220,6 +267,7 @@ void args_parse(int argc, char **argv, struct args *out)
 		.time_wait = 262144,
 		.blocks = 16384,
 		.streams = 256,
+		.inline_flows = DEFAULT_INLINE_FLOWS,
 		.rx_mbufs = 2048,
 		.max_tls = 65536,
 		.tls_threads = 1,

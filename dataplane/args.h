@@ -29,6 +29,7 @@ struct args {
 	uint32_t tls_threads;      /* for handshakes */
 	cpu_set_t tls_cpus;        /* where they run, if has_tls_cpus */
 	bool has_tls_cpus;
+	uint32_t inline_flows;     /* of a cable that are remembered, a worker */
 	uint32_t rx_mbufs;         /* beyond the descriptors, a worker */
 	uint32_t mbuf_size;        /* octets of a receive buffer */
 	uint16_t rx_desc;          /* of each receive queue; 0: what suits the driver */

@@ -26,6 +26,8 @@
 #include <rte_mbuf.h>
 
 #include "dataplane/args.h"
+#include "dataplane/cables.h"
+#include "dataplane/inline/inline.h"
 #include "dataplane/privileges.h"
 #include "dataplane/tap_dump.h"
 #include "dataplane/tap_watch.h"
@@ -44,9 +46,11 @@ static struct {
 	struct worker *worker[HANDOFF_MAX_WORKERS];
 	struct port_queue queue[HANDOFF_MAX_WORKERS][NET_MAX_PORTS];
 	struct port_info port[NET_MAX_PORTS];
+	struct cables cables;
 	unsigned int n_ports;
 	struct rte_mempool *rx_pool[HANDOFF_MAX_WORKERS], *tx_pool[HANDOFF_MAX_WORKERS];
 	struct rte_ring *steer[HANDOFF_MAX_WORKERS];
+	struct net_kernel kernel[NET_MAX_PORTS];
 	struct dp_arena *arena;
 	struct dp_link *link;
 	struct tls_pool *tls_pool;      /* NULL: no TLS */
@@ -139,9 +143,9 @@ static int check_config(const struct handoff_config *c, char *text, size_t cap)
 
 		while (p < dp.n_ports && dp.port[p].id != c->listener[i].port)
 			p++;
-		if (p == dp.n_ports || dp.port[p].receive_only) {
-			snprintf(text, cap, "a listener names port %u, which %s", c->listener[i].port,
-				 p == dp.n_ports ? "has no --port option" : "is a tap port");
+		if (p == dp.n_ports || dp.port[p].role != PORT_GATEWAY) {
+			snprintf(text, cap, "a listener names port %u, which has no option --port %u=gateway",
+				 c->listener[i].port, c->listener[i].port);
 			return ENODEV;
 		}
 	}
@@ -187,6 +191,7 @@ static int on_push(void *arg, const struct dp_push *push, char *text, size_t cap
 	atomic_store_explicit(&dp.published, g, memory_order_release);
 	note("configuration %llu in force: %u listeners, %zu KiB of rules",
 	     (unsigned long long)push->generation, push->config->n_listeners, push->rules_len >> 10);
+	cables_check(&dp.cables, push->config);
 	return 0;
 }
 
@@ -206,14 +211,14 @@ static size_t on_ports(void *arg, char *buf, size_t cap)
 		return 0;
 	buf[len++] = '[';
 	for (unsigned int i = 0; i < dp.n_ports; i++) {
-		int n;
+		size_t at = len + (i > 0);
+		int n = at + 2 < cap ? port_describe(&dp.port[i], buf + at, cap - at - 1) : -ENOSPC;
 
-		if (i && len < cap - 2)
-			buf[len++] = ',';
-		n = port_describe(&dp.port[i], buf + len, cap - len - 1);
 		if (n < 0)
-			break;
-		len += (size_t)n;
+			break; /* the rest does not fit */
+		if (i)
+			buf[len] = ',';
+		len = at + (size_t)n;
 	}
 	buf[len++] = ']';
 	return len;
@@ -307,17 +312,24 @@ static void print_memory(void)
 		  "(part of it)");
 	print_sessions();
 	tap_watch_print(dp.n_workers);
+	for (unsigned int i = 0; i < dp.n_ports; i++)
+		if (dp.port[i].role == PORT_INLINE) {
+			print_row("inline: flows that pass", dp.args.inline_flows,
+				  inline_bytes(dp.args.inline_flows), "");
+			break;
+		}
 	print_row("mbufs: receive", dp.rx_pool[0]->size, dp.rx_pool[0]->size * room, "");
 	print_row("mbufs: transmit", dp.tx_pool[0]->size, dp.tx_pool[0]->size * room, "");
 	fprintf(stderr, "  largest message: %llu octets (an eighth of a worker's arena)\n",
 		(unsigned long long)a.max_message);
 }
 
-static struct port_options port_options(void)
+static struct port_options port_options(const struct port_arg *arg)
 {
 	return (struct port_options){.mtu = dp.args.mtu,
 				     .rx_desc = dp.args.rx_desc,
-				     .no_offloads = dp.args.no_offloads};
+				     .no_offloads = dp.args.no_offloads,
+				     .bridged = arg->role == PORT_INLINE || arg->role == PORT_EXCEPTION};
 }
 
 /* Every worker that frees a packet may keep one and a half caches of its pool: that comes on top, so
@@ -334,7 +346,6 @@ static struct rte_mempool *new_pool(const char *name, uint32_t n, uint32_t octet
 
 static void make_pools(void)
 {
-	struct port_options opt = port_options();
 	uint32_t rx = dp.args.rx_mbufs + tap_watch_mbufs(&dp.args), tx = TX_MBUFS_EXTRA,
 		 tx_octets = TX_OCTETS;
 	char name[32];
@@ -343,12 +354,19 @@ static void make_pools(void)
 	if ((uint32_t)dp.args.mtu + LAYER2_OCTETS > tx_octets)
 		tx_octets = dp.args.mtu + LAYER2_OCTETS;
 	for (unsigned int i = 0; i < dp.args.n_ports; i++) {
+		struct port_options opt = port_options(&dp.args.port[i]);
+		uint32_t sent;
+
 		if (!rte_eth_dev_is_valid_port(dp.args.port[i].port_id))
 			die("--port %u: there is no such device; %u were found (see --vdev, --allow)",
 			    dp.args.port[i].port_id, rte_eth_dev_count_avail());
 		rx += port_rx_mbufs(dp.args.port[i].port_id, dp.n_workers, &opt) / dp.n_workers;
-		if (dp.args.port[i].role != PORT_TAP)
-			tx += port_tx_mbufs(dp.args.port[i].port_id, dp.n_workers, &opt) / dp.n_workers;
+		sent = dp.args.port[i].role == PORT_TAP ? 0
+			: port_tx_mbufs(dp.args.port[i].port_id, dp.n_workers, &opt) / dp.n_workers;
+		tx += sent;
+		/* What is bridged leaves in the buffer that it came in. */
+		if (opt.bridged)
+			rx += sent;
 	}
 	for (unsigned int i = 0; i < dp.n_workers; i++) {
 		int socket = (int)rte_lcore_to_socket_id(rte_get_main_lcore());
@@ -371,16 +389,21 @@ static void make_pools(void)
 
 static void start_ports(void)
 {
-	struct port_options opt = port_options();
 	char err[256];
 
 	for (unsigned int i = 0; i < dp.args.n_ports; i++) {
+		struct port_options opt = port_options(&dp.args.port[i]);
 		struct port_info *p = &dp.port[i];
 
 		opt.receive_only = dp.args.port[i].role == PORT_TAP;
 		if (port_init(dp.args.port[i].port_id, (uint16_t)dp.n_workers, dp.rx_pool, &opt, p, err,
 			      sizeof(err)))
 			die("%s", err);
+		p->role = dp.args.port[i].role;
+		p->peer = dp.args.port[i].peer;
+		for (unsigned int k = 0; k < i; k++)
+			if (p->role == PORT_INLINE && dp.port[k].id == p->peer)
+				port_pair_rss(p, &dp.port[k]);
 		dp.n_ports++;
 		note("port %u: %s%s (%s), MTU %u, %u receive queue(s), flows %s", p->id,
 		     p->receive_only ? "tap, " : "", p->name, p->driver, p->mtu, p->n_queues,
@@ -451,6 +474,8 @@ static void make_stacks(struct worker *w, unsigned int i, uint64_t now_us)
 		.rx_pool = dp.rx_pool[i],
 		.rx_reserve = dp.args.rx_mbufs / 4,
 		.now_us = now_us,
+		.inline_flows = dp.args.inline_flows,
+		.kernel = dp.kernel,
 	};
 	struct tcp_options tcp = tcp_sizes();
 	struct smtp_sizes smtp = smtp_sizes();
@@ -468,6 +493,8 @@ static void make_stacks(struct worker *w, unsigned int i, uint64_t now_us)
 			active[net.n_ports++] = dp.port[p];
 	net.foreign = tap_watch_steered;
 	net.foreign_ctx = w;
+	net.watch = tap_watch_segment;
+	net.watch_ctx = w;
 	memcpy(net.hash_key, dp.secret + 16, sizeof(net.hash_key));
 	memcpy(env.secret, dp.secret, sizeof(env.secret));
 	w->opt.tcp_blocks = tcp.blocks;
@@ -643,6 +670,7 @@ int main(int argc, char **argv)
 	sigaction(SIGTERM, &act, NULL);
 	sigaction(SIGINT, &act, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	cables_init(&dp.cables, dp.port, dp.n_ports, dp.worker[0]->counters, note);
 	launch();
 	note("ready, %u worker(s), socket %s", dp.n_workers, dp.args.socket);
 	told = notify_send("READY=1");
@@ -656,6 +684,7 @@ int main(int argc, char **argv)
 			note("link: %s", strerror(-rc));
 		free_old_generations();
 		tap_watch_losses(dp.port, dp.n_ports);
+		cables_mirror(&dp.cables);
 		if (dp.tickets)
 			tls_tickets_rotate(dp.tickets, seconds());
 		feed_watchdog();

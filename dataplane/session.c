@@ -147,6 +147,7 @@ const struct smtp_ops session_smtp_ops = {
 	.trace_id = message_trace_id,
 	.close = op_close,
 	.start_tls = session_op_start_tls,
+	.face = session_op_face,
 	.tcp_peer = session_op_tcp_peer,
 	.client = session_op_client,
 	.set_client = session_op_set_client,

@@ -42,6 +42,18 @@ uint64_t session_source(const struct session *s)
 	return key ? key : 1;
 }
 
+void session_op_face(void *owner, uint8_t *name, bool *tls)
+{
+	const struct session *s = owner;
+	const struct handoff_inline *server;
+	struct tcp_tuple t;
+
+	tcp_get_tuple(s->conn, &t);
+	server = net_inline(s->worker->net, &t);
+	*name = server ? server->name : 0;
+	*tls = !server || server->flags & INLINE_F_TLS;
+}
+
 void session_op_tcp_peer(void *owner, struct smtp_client *out)
 {
 	session_tcp_peer(owner, out);

@@ -112,6 +112,13 @@ int tap_watch_worker(struct worker *w, const struct args *args, const struct por
 	return w->tap ? 0 : -ENOMEM;
 }
 
+void tap_watch_segment(void *ctx, struct rte_mbuf *m, const struct net_head *h, const uint8_t *head)
+{
+	const struct worker *w = ctx;
+
+	tap_worker_segment(w->tap, m, h, head);
+}
+
 void tap_watch_steered(void *ctx, struct rte_mbuf *m)
 {
 	struct worker *w = ctx;

@@ -18,6 +18,7 @@ int tap_watch_worker(struct worker *w, const struct args *args, const struct por
 		     unsigned int n_ports, unsigned int n_workers, const uint8_t hash_key[16]);
 /* Of net_options; ctx: the struct worker. */
 void tap_watch_steered(void *ctx, struct rte_mbuf *m);
-/* To be called now and then: what NICs and drivers of tap ports lost since is told to the workers.
- */
+/* The same: a segment that passes a cable. */
+void tap_watch_segment(void *ctx, struct rte_mbuf *m, const struct net_head *h, const uint8_t *head);
+/* To be called now and then: what NICs and drivers of tap ports lost since is told to the workers. */
 void tap_watch_losses(const struct port_info *port, unsigned int n_ports);

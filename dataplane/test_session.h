@@ -63,6 +63,13 @@ int net_listener_id(const struct net *n, const struct tcp_tuple *tuple)
 	return tuple->local_port;
 }
 
+const struct handoff_inline *net_inline(const struct net *n, const struct tcp_tuple *tuple)
+{
+	(void)n;
+	(void)tuple;
+	return NULL;
+}
+
 int dp_rings_push(struct dp_rings *r, uint32_t loop, const struct handoff_desc *d)
 {
 	(void)r;

@@ -77,6 +77,7 @@ static void pick_up_generation(struct worker *w)
 	memmove(w->used, w->used + done, w->n_used * sizeof(w->used[0]));
 	if (g != w->current && w->n_used < HANDOFF_MAX_GENERATIONS) {
 		net_set_addresses(w->net, g->config.listener, g->config.n_listeners);
+		net_set_inline(w->net, &g->config);
 		dp_worker_set_share(w->arena,
 				    g->config.arena_share ? g->config.arena_share : DEFAULT_ARENA_SHARE,
 				    g->config.max_message, g->config.arena_share_mode);
@@ -126,6 +127,9 @@ static void set_pressure(struct worker *w)
 					 w->sessions_now == w->opt.max_sessions		    ? 2
 				 : u.blocks_used > PRESSURE_WINDOWS(w->opt.tcp_blocks) || a.low ? 1
 										    : 0);
+	w->room = u.blocks_used <= PRESSURE_SYN(w->opt.tcp_blocks) &&
+		  w->sessions_now < w->opt.max_sessions && w->outbox_len <= w->outbox_cap / 2 &&
+		  u.tx_blocks_used < w->opt.tcp_tx_blocks - w->opt.tcp_tx_blocks / 4;
 	w->counters[CNT_sessions_now] = w->sessions_now;
 	w->counters[CNT_conns_now] = u.conns;
 	w->counters[CNT_time_wait_now] = u.time_wait;
@@ -188,6 +192,7 @@ static unsigned int turn(struct worker *w)
 	unsigned int work = 0;
 
 	set_clock(w);
+	net_set_inline_state(w->net, w->up && w->current, w->room);
 	for (unsigned int i = 0; i < w->n_queues; i++)
 		work += net_rx(w->net, w->queue[i].port, w->queue[i].queue);
 	if (w->tap)

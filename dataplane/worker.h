@@ -182,6 +182,7 @@ struct worker {
 	struct session_list idle, leaving; /* evict.c */
 	uint32_t n_leaving;
 	uint32_t sessions_now;
+	bool room;                   /* for one more session: what a cable wants to know of a SYN */
 
 	struct outbox_entry *outbox; /* FIFO of descriptors that found a ring full */
 	uint32_t outbox_cap, outbox_head, outbox_len;
@@ -260,6 +261,8 @@ void session_tcp_peer(const struct session *s, struct smtp_client *out);
 void session_client(const struct session *s, struct smtp_client *out);
 /* Of whose mail this is, for the shares of the arena: IPv4 address, IPv6 /64. Not 0. */
 uint64_t session_source(const struct session *s);
+/* In whose name: a server's whose flow is terminated, or ours. */
+void session_op_face(void *owner, uint8_t *name, bool *tls);
 void session_op_tcp_peer(void *owner, struct smtp_client *out);
 void session_op_client(void *owner, struct smtp_client *out);
 void session_op_set_client(void *owner, const struct smtp_client *c);

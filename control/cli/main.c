@@ -10,7 +10,8 @@
 
 static const char usage_text[] =
 	"usage: posternctl [--socket PATH] [--json] COMMAND\n"
-	"  show status|workers|sessions|routes|stats what runs, and its counters\n"
+	"  show status|workers|ports|sessions|routes|stats\n"
+	"                                           what runs, and its counters\n"
 	"  show drops [--all]                       what was refused or dropped, and why\n"
 	"  show sources [ADDRESS]                   the worst and the busiest prefixes, or one\n"
 	"  show rules [--top cost|hits|opened] [--limit N] [NAME-GLOB]\n"
@@ -160,7 +161,7 @@ static int breaker(const struct cli *cli, int argc, char **argv)
 
 static int show(const struct cli *cli, int argc, char **argv)
 {
-	static const char *const what[] = {"status", "workers", "sessions", "routes", "stats", "drops", "config"};
+	static const char *const what[] = {"status", "workers", "ports", "sessions", "routes", "stats", "drops", "config"};
 	json_t *req = json_object();
 	char command[32];
 
@@ -168,7 +169,7 @@ static int show(const struct cli *cli, int argc, char **argv)
 		json_object_set_new(req, "all", json_true());
 	else if (argc != 1) {
 		json_decref(req);
-		return usage("show status, workers, sessions, sources, routes, rules, config, stats or drops");
+		return usage("show status, workers, ports, sessions, sources, routes, rules, config, stats or drops");
 	}
 	for (size_t i = 0; i < sizeof(what) / sizeof(what[0]); i++)
 		if (!strcmp(argv[0], what[i])) {
@@ -176,7 +177,7 @@ static int show(const struct cli *cli, int argc, char **argv)
 			return ask(cli, command, req);
 		}
 	json_decref(req);
-	return usage("show status, workers, sessions, sources, routes, rules, config, stats or drops");
+	return usage("show status, workers, ports, sessions, sources, routes, rules, config, stats or drops");
 }
 
 int main(int argc, char **argv)

@@ -197,6 +197,27 @@ static void workers(const json_t *a)
 		printf("the dataplane is not linked\n");
 }
 
+static void ports(const json_t *a)
+{
+	const json_t *v;
+	size_t i;
+
+	printf("%-4s %-16s %-24s %-5s %6s %14s %14s %10s %10s\n", "PORT", "ROLE", "DEVICE", "LINK", "MTU",
+	       "RX PACKETS", "TX PACKETS", "RX LOST", "TX ERRORS");
+	json_array_foreach(json_object_get(a, "ports"), i, v) {
+		const char *other = json_object_get(v, "pair") ? "pair" : "servers";
+		char role[64];
+
+		snprintf(role, sizeof(role), "%s", s(v, "role"));
+		if (json_object_get(v, other))
+			snprintf(role, sizeof(role), "%s:%lld", s(v, "role"), n(v, other));
+		printf("%-4lld %-16s %-24s %-5s %6lld %14lld %14lld %10lld %10lld\n", n(v, "id"), role,
+		       s(v, "name"), json_is_true(json_object_get(v, "link")) ? "up" : "down", n(v, "mtu"),
+		       n(v, "rx_packets"), n(v, "tx_packets"),
+		       n(v, "rx_missed") + n(v, "rx_no_mbuf") + n(v, "rx_errors"), n(v, "tx_errors"));
+	}
+}
+
 static void sessions(const json_t *a)
 {
 	const json_t *v;
@@ -472,6 +493,8 @@ void show_answer(const char *command, const json_t *answer)
 		status(answer);
 	else if (!strcmp(command, "show workers"))
 		workers(answer);
+	else if (!strcmp(command, "show ports"))
+		ports(answer);
 	else if (!strcmp(command, "show sessions"))
 		sessions(answer);
 	else if (!strcmp(command, "show sources"))

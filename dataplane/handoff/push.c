@@ -61,6 +61,38 @@ static bool modes_fit(const struct handoff_config *c)
 	       c->arena_share_mode <= MODE_OFF && c->arena_share <= 100;
 }
 
+static int check_inline(const struct handoff_config *c, char *text, size_t cap)
+{
+	if (c->n_inlines > HANDOFF_MAX_INLINE || c->n_inline_own > HANDOFF_MAX_INLINE_OWN ||
+	    c->n_inline_names > HANDOFF_MAX_INLINE_NAMES)
+		return say(text, cap, EINVAL, "too many servers, names or own sources of a cable");
+	for (uint32_t i = 0; i < c->n_inline_names; i++)
+		if (!hostname_fits(c->inline_name[i], sizeof(c->inline_name[i])))
+			return say(text, cap, EINVAL, "a name of a cable's server is empty, "
+				   "unterminated or no domain");
+	for (uint32_t i = 0; i < c->n_inlines; i++) {
+		const struct handoff_inline *s = &c->inlined[i];
+
+		if (!s->tcp_port || s->prefix_len > 128 || s->mode > INLINE_BYPASS)
+			return say(text, cap, EINVAL, "a cable's server has a wrong port, prefix or mode");
+		/* Nothing else tells a session of a cable from a listener's. */
+		if (s->id < HANDOFF_LISTENER_INLINE || s->id == HANDOFF_LISTENER_TAP)
+			return say(text, cap, EINVAL, "a cable's server has a listener's number");
+		if (s->flags & ~(INLINE_F_TLS | INLINE_F_TRANSPARENT) || s->name > c->n_inline_names)
+			return say(text, cap, EINVAL, "a cable's server has a wrong flag or name");
+	}
+	for (uint32_t i = 0; i < c->n_inline_own; i++)
+		if (c->inline_own[i].prefix_len > 128)
+			return say(text, cap, EINVAL, "a prefix of own sources is wrong");
+	for (unsigned int mode = 0; mode < PORT_MODE_COUNT; mode++)
+		for (unsigned int cause = 0; cause < CAUSE_COUNT; cause++)
+			if (c->exception[mode][cause] >= ACT_COUNT)
+				return say(text, cap, EINVAL, "an exception's action is unknown");
+	if (c->bypass > 1)
+		return say(text, cap, EINVAL, "bypass out of range");
+	return 0;
+}
+
 int dp_config_check(const struct handoff_config *c, uint64_t max_message, char *text, size_t cap)
 {
 	if (c->magic != HANDOFF_MAGIC || c->size != sizeof(*c))
@@ -99,7 +131,7 @@ int dp_config_check(const struct handoff_config *c, uint64_t max_message, char *
 		if (c->trust[i].prefix_len > 128 || !c->trust[i].flags ||
 		    c->trust[i].flags & ~(TRUST_XCLIENT | TRUST_PROXY))
 			return say(text, cap, EINVAL, "a trusted network is wrong");
-	return 0;
+	return check_inline(c, text, cap);
 }
 
 static bool ref_fits(const struct handoff_tls *t, struct handoff_tls_ref r)

@@ -78,6 +78,56 @@ static void test_config_check(void **state)
 	BAD(n_trusts, 1); /* without a flag */
 }
 
+static void test_inline_check(void **state)
+{
+	static struct handoff_config good;
+	struct handoff_config c;
+	char text[256];
+
+	(void)state;
+	good = good_config();
+	good.n_inlines = 2;
+	good.inlined[0] = (struct handoff_inline){.tcp_port = 25, .id = HANDOFF_LISTENER_INLINE,
+						  .prefix_len = 128, .flags = INLINE_F_TLS, .name = 1};
+	good.inlined[1] = (struct handoff_inline){.tcp_port = 25, .id = HANDOFF_LISTENER_INLINE + 1,
+						  .mode = INLINE_BYPASS, .prefix_len = 0};
+	good.n_inline_own = 1;
+	good.n_inline_names = 1;
+	strcpy(good.inline_name[0], "mail.example.org");
+	good.exception[PORT_MODE_INLINE][CAUSE_GAP] = ACT_COUNT - 1;
+	good.bypass = 1;
+	assert_int_equal(dp_config_check(&good, 100000, text, sizeof(text)), 0);
+#define BAD_INLINE(field, value) \
+	do { \
+		c = good; \
+		c.field = value; \
+		assert_int_equal(dp_config_check(&c, 100000, text, sizeof(text)), EINVAL); \
+	} while (0)
+	BAD_INLINE(n_inlines, HANDOFF_MAX_INLINE + 1);
+	BAD_INLINE(n_inlines, 3); /* one of zeros: no port */
+	BAD_INLINE(n_inlines, UINT32_MAX);
+	BAD_INLINE(n_inline_own, HANDOFF_MAX_INLINE_OWN + 1);
+	BAD_INLINE(n_inline_names, HANDOFF_MAX_INLINE_NAMES + 1);
+	BAD_INLINE(n_inline_names, 2); /* an empty one */
+	BAD_INLINE(n_inline_names, 0);
+	BAD_INLINE(inlined[0].tcp_port, 0);
+	BAD_INLINE(inlined[1].prefix_len, 129);
+	BAD_INLINE(inlined[0].mode, INLINE_BYPASS + 1);
+	BAD_INLINE(inlined[0].id, 3);
+	BAD_INLINE(inlined[0].id, HANDOFF_LISTENER_TAP);
+	BAD_INLINE(inlined[0].flags, 4);
+	BAD_INLINE(inlined[0].name, 2);
+	BAD_INLINE(inline_name[0][0], '\0');
+	BAD_INLINE(inline_name[0][4], '\r');
+	BAD_INLINE(inline_own[0].prefix_len, 129);
+	BAD_INLINE(exception[PORT_MODE_GATEWAY][0], ACT_COUNT);
+	BAD_INLINE(exception[PORT_MODE_TAP][CAUSE_COUNT - 1], UINT8_MAX);
+	BAD_INLINE(bypass, 2);
+	c = good;
+	memset(c.inline_name[0], 'x', sizeof(c.inline_name[0]));
+	assert_int_equal(dp_config_check(&c, 100000, text, sizeof(text)), EINVAL);
+}
+
 static void test_tls_check(void **state)
 {
 	static union {
@@ -116,7 +166,8 @@ static void test_tls_check(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_config_check), cmocka_unit_test(test_tls_check)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_config_check),
+		cmocka_unit_test(test_inline_check), cmocka_unit_test(test_tls_check)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

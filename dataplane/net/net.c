@@ -18,9 +18,45 @@ static void fill_budgets(struct net *net)
 	net->budget[NET_BUDGET_ERROR] = NET_RATE_ERROR * (NET_SLICE_US / 1000) / 1000;
 }
 
+/* All are known: the ends of cables to each other, and the exception port to both ends. */
+static int pair_ports(struct net *net, const struct net_options *opt)
+{
+	struct inline_options flows = {.flows = opt->inline_flows ? opt->inline_flows : DEFAULT_INLINE_FLOWS,
+				       .counters = opt->counters};
+	bool any = false;
+
+	for (unsigned int i = 0; i < NET_MAX_PORTS; i++)
+		net->port[i].exception = NET_MAX_PORTS;
+	for (unsigned int i = 0; i < opt->n_ports; i++) {
+		const struct port_info *info = &opt->port[i];
+
+		if (!net->port[info->id].bridged)
+			continue;
+		any = true;
+		if (info->peer >= NET_MAX_PORTS || net->port[info->peer].info.role != PORT_INLINE ||
+		    (info->role == PORT_INLINE && net->port[info->peer].info.peer != info->id))
+			return -EINVAL;
+		if (info->role == PORT_INLINE)
+			continue;
+		if (!opt->kernel)
+			return -EINVAL;
+		net->port[info->peer].exception = (uint8_t)info->id;
+		net->port[net->port[info->peer].info.peer].exception = (uint8_t)info->id;
+	}
+	if (!any)
+		return 0;
+	memcpy(flows.key, opt->hash_key, sizeof(flows.key));
+	net->kernel = opt->kernel;
+	net->watch = opt->watch;
+	net->watch_ctx = opt->watch_ctx;
+	net->cable = inline_new(&flows);
+	return net->cable ? 0 : -ENOMEM;
+}
+
 static int take_options(struct net *net, const struct net_options *opt)
 {
 	uint16_t room = rte_pktmbuf_data_room_size(opt->tx_pool);
+	int rc;
 
 	if (!opt->n_workers || opt->n_workers > HANDOFF_MAX_WORKERS ||
 	    opt->worker >= opt->n_workers || (opt->n_workers > 1 && !opt->steer))
@@ -37,7 +73,12 @@ static int take_options(struct net *net, const struct net_options *opt)
 			return -EINVAL;
 		net->port[info->id].used = true;
 		net->port[info->id].info = *info;
+		net->port[info->id].bridged =
+			info->role == PORT_INLINE || info->role == PORT_EXCEPTION;
 	}
+	rc = pair_ports(net, opt);
+	if (rc)
+		return rc;
 	net->cnt = opt->counters;
 	net->tx_pool = opt->tx_pool;
 	net->rx_pool = opt->rx_pool;
@@ -74,6 +115,7 @@ struct net *net_new(const struct net_options *opt)
 			rc = -ENOMEM;
 	}
 	if (rc) {
+		inline_free(net->cable);
 		rte_free(net);
 		errno = -rc;
 		return NULL;
@@ -90,6 +132,7 @@ void net_free(struct net *net)
 			rte_pktmbuf_free(net->port[i].tx[k]);
 	rte_ip_frag_free_death_row(&net->frag.death, 0);
 	rte_ip_frag_table_destroy(net->frag.table);
+	inline_free(net->cable);
 	rte_free(net);
 }
 
@@ -102,7 +145,8 @@ static int check_listener(const struct net *net, const struct handoff_listener *
 {
 	bool ip6 = !net_is_mapped4(l->address);
 
-	if (l->port >= NET_MAX_PORTS || !net->port[l->port].used || !l->tcp_port)
+	if (l->port >= NET_MAX_PORTS || !net->port[l->port].used || net->port[l->port].bridged ||
+	    !l->tcp_port)
 		return -EINVAL;
 	if (!net_source_possible(l->address, ip6))
 		return -EINVAL;
@@ -164,13 +208,39 @@ int net_set_addresses(struct net *net, const struct handoff_listener *listener, 
 	return 0;
 }
 
-int net_listener_id(const struct net *net, const struct tcp_tuple *tuple)
+static const struct handoff_listener *find_listener(const struct net *net, const struct tcp_tuple *tuple)
 {
 	for (unsigned int i = 0; i < net->n_listener; i++)
 		if (net->listener[i].tcp_port == tuple->local_port &&
 		    memcmp(net->listener[i].address, tuple->local, 16) == 0)
-			return net->listener[i].id;
-	return -1;
+			return &net->listener[i];
+	return NULL;
+}
+
+int net_listener_id(const struct net *net, const struct tcp_tuple *tuple)
+{
+	const struct handoff_listener *l = find_listener(net, tuple);
+	const struct handoff_inline *server = l ? NULL : net_inline(net, tuple);
+
+	return l ? l->id : server ? server->id : -1;
+}
+
+void net_set_inline(struct net *net, const struct handoff_config *c)
+{
+	if (net->cable)
+		inline_set_config(net->cable, c);
+}
+
+void net_set_inline_state(struct net *net, bool control, bool memory)
+{
+	if (net->cable)
+		inline_set_state(net->cable, control, memory);
+}
+
+const struct handoff_inline *net_inline(const struct net *net, const struct tcp_tuple *tuple)
+{
+	/* Our own address is nobody's in a cable, whatever prefix it lies in. */
+	return net->cable && !find_listener(net, tuple) ? inline_listener(net->cable, tuple) : NULL;
 }
 
 bool net_listening(const struct net *net, const struct tcp_tuple *tuple)
@@ -217,6 +287,8 @@ void net_tick(struct net *net, uint64_t now_us)
 		fill_budgets(net);
 		net->frag.now_us = now_us;
 		net_frag_expire(&net->frag);
+		if (net->cable)
+			inline_set_clock(net->cable, (uint32_t)(now_us / 1000000));
 	}
 	if (net->worker != 0)
 		return;

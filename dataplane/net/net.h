@@ -32,8 +32,16 @@ struct rte_mempool;
 struct rte_ring;
 struct rte_mbuf;
 struct port_info;
+struct net_head;
 
 struct net; /* one per worker */
+
+/* The kernel's MACs at an exception port, seen in what came out of it by whichever worker: 0, or
+ * bit 48 and the address. Written by all of them, and hardly ever. */
+#define NET_KERNEL_MACS 8
+struct net_kernel {
+	_Atomic uint64_t mac[NET_KERNEL_MACS];
+};
 
 #define NET_MAX_PORTS 16      /* ethdev port ids below this */
 #define NET_STEER_RING 1024   /* packets that may wait for a worker; a power of two */
@@ -59,6 +67,14 @@ struct net_options {
 	/* Packets that another worker handed over and whose port is none of the above: takes them. */
 	void (*foreign)(void *ctx, struct rte_mbuf *m);
 	void *foreign_ctx;
+	/* With ports of a cable: flows that are remembered, 0: default; and what all workers share,
+	 * indexed by port id. */
+	uint32_t inline_flows;
+	struct net_kernel *kernel;
+	/* Segments that pass a cable and are watched; NULL: nobody watches. Both directions of a flow
+	 * come to one worker. m is not the callee's; it may be held by reference, and is sent. */
+	void (*watch)(void *ctx, struct rte_mbuf *m, const struct net_head *h, const uint8_t *head);
+	void *watch_ctx;
 };
 
 /* NULL when memory cannot be had or an option is out of range (errno says which). */
@@ -82,9 +98,16 @@ void net_set_tcp(struct net *net, struct tcp_stack *tcp);
  */
 int net_set_addresses(struct net *net, const struct handoff_listener *listener, unsigned int n);
 
+/* The cable's part of a new configuration; called by the worker itself between turns. */
+void net_set_inline(struct net *net, const struct handoff_config *c);
+/* Is control there, and would a new session find memory? */
+void net_set_inline_state(struct net *net, bool control, bool memory);
+/* The server in whose name this flow is terminated by the present configuration, or NULL. */
+const struct handoff_inline *net_inline(const struct net *net, const struct tcp_tuple *tuple);
+
 /* For tcp_env.listening: is there a listener at tuple->local:local_port? */
 bool net_listening(const struct net *net, const struct tcp_tuple *tuple);
-/* The listener's index in control's configuration (handoff_listener.id), or -1. */
+/* The listener's index in control's configuration (handoff_listener.id, handoff_inline.id), or -1. */
 int net_listener_id(const struct net *net, const struct tcp_tuple *tuple);
 
 /*

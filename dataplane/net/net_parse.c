@@ -296,11 +296,6 @@ bool net_parse(const uint8_t *p, size_t n, size_t total, bool verify_ip, struct 
 	return parse_network(p, total, type, verify_ip, h);
 }
 
-static bool is_tag(uint16_t type)
-{
-	return type == 0x8100 || type == 0x88a8 || type == 0x9100;
-}
-
 bool net_parse_tap(const uint8_t *p, size_t n, size_t total, bool verify_ip, struct net_head *h)
 {
 	uint16_t type;
@@ -313,7 +308,7 @@ bool net_parse_tap(const uint8_t *p, size_t n, size_t total, bool verify_ip, str
 	h->src_mac = p + 6;
 	type = net_be16(p + 12);
 	h->l3 = NET_ETHER;
-	for (unsigned int tags = 0; is_tag(type) && tags < LIMIT_TAP_VLANS; tags++) {
+	for (unsigned int tags = 0; net_is_tag(type) && tags < LIMIT_TAP_VLANS; tags++) {
 		if (n < h->l3 + (size_t)NET_VLAN)
 			return drop(h, CNT_rx_drop_short);
 		h->tagged = true;

@@ -145,6 +145,12 @@ static inline void net_put32(uint8_t *p, uint32_t v)
 	net_put16(p + 2, (uint16_t)v);
 }
 
+/* 802.1Q, 802.1ad, and what was used before that */
+static inline bool net_is_tag(uint16_t type)
+{
+	return type == 0x8100 || type == 0x88a8 || type == 0x9100;
+}
+
 /* ::ffff:0:0/96, RFC 4291 2.5.5.2. Looked at several times for each packet. */
 static inline bool net_is_mapped4(const uint8_t addr[16])
 {

@@ -7,6 +7,7 @@
 #include <rte_mbuf.h>
 #include <rte_ring.h>
 
+#include "dataplane/inline/inline.h"
 #include "dataplane/net/net.h"
 #include "dataplane/net/net_frag.h"
 #include "dataplane/net/net_parse.h"
@@ -33,17 +34,21 @@ enum net_rate { NET_BUDGET_NEIGHBOUR, NET_BUDGET_ECHO, NET_BUDGET_ERROR, NET_BUD
 
 /* What struct tcp_path holds. */
 struct net_path {
-	uint16_t port;
+	uint8_t port;
+	uint8_t tagged : 1;
+	uint8_t bridged : 1; /* a cable: what is sent is from `own` */
 	uint16_t vlan;     /* TCI */
 	uint8_t mac[6];    /* of the peer or its router */
-	uint8_t tagged;
-	uint8_t pad[5];
+	uint8_t own[6];    /* bridged: what the peer takes us for */
 };
+_Static_assert(NET_MAX_PORTS <= UINT8_MAX, "port of a path");
 
 _Static_assert(sizeof(struct net_path) == sizeof(struct tcp_path), "path");
 
 struct net_port {
 	bool used;
+	bool bridged;      /* one end of a cable, or the kernel's way to it */
+	uint8_t exception; /* end of a cable: that port; NET_MAX_PORTS: none */
 	uint16_t n_tx;
 	struct port_info info;
 	struct rte_mbuf *tx[NET_TX_BURST];
@@ -79,6 +84,10 @@ struct net {
 	uint32_t budget[NET_BUDGETS];
 	uint64_t now_us, slice_us;
 	struct net_frag frag;
+	struct inline_worker *cable; /* NULL: no port is a cable's */
+	struct net_kernel *kernel;   /* [port] */
+	void (*watch)(void *ctx, struct rte_mbuf *m, const struct net_head *h, const uint8_t *head);
+	void *watch_ctx;
 	struct rte_ring *steer[HANDOFF_MAX_WORKERS];
 	void (*foreign)(void *ctx, struct rte_mbuf *m);
 	void *foreign_ctx;
@@ -149,10 +158,35 @@ void net_announce(struct net *net, struct net_address *a);
 
 /* net_steer.c: true when the packet was handed over or dropped (counted), and is not ours now */
 bool net_steer_flow(struct net *net, const struct net_item *it, const struct tcp_tuple *tuple);
+/* The same of a cable: what comes from its exception port goes to whom its ends think it is for. */
+bool net_steer_cable(struct net *net, const struct net_item *it, const struct tcp_tuple *tuple);
 bool net_steer_fragment(struct net *net, const struct net_item *it);
 
 /* net_frag.c: takes the mbuf; the whole datagram, or NULL */
 struct rte_mbuf *net_reassemble(struct net *net, const struct net_item *it);
 
+enum net_outcome {
+	NET_OUT_TCP,  /* it is a segment for our TCP */
+	NET_OUT_DONE, /* done with: free it */
+	NET_OUT_GONE, /* the mbuf is somebody else's now */
+};
+
+/* net_bridge.c: a frame of a cable, or of its exception port */
+enum net_outcome net_bridge(struct net *net, struct net_item *it, uint8_t *scratch, bool steered,
+			    bool whole);
+
+/* Puts a tag that lies in the frame or beside it into the path. */
+static inline void net_path_tag(struct net_path *path, const struct net_head *h, const struct rte_mbuf *m)
+{
+	if (h->tagged) {
+		path->tagged = 1;
+		path->vlan = h->vlan;
+	} else if (m->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED) {
+		path->tagged = 1;
+		path->vlan = m->vlan_tci;
+	}
+}
+
 /* net_rx.c */
+bool net_l4_checksum_ok(const struct net_item *it);
 void net_process(struct net *net, struct rte_mbuf **m, unsigned int n, bool steered);

@@ -86,7 +86,7 @@ static void send_advert(struct net *net, const struct net_path *path, const uint
 
 void net_announce(struct net *net, struct net_address *a)
 {
-	struct net_path path = {.port = a->port};
+	struct net_path path = {.port = (uint8_t)a->port};
 
 	if (net_is_mapped4(a->ip)) {
 		static const uint8_t nobody[6];

@@ -40,7 +40,7 @@ uint64_t net_mbuf_sum(const struct rte_mbuf *m, uint32_t off, uint32_t n)
  * RTE_MBUF_F_RX_L4_CKSUM_NONE is both bits at once: a local peer (virtio, a tap) left the field
  * undone, and vouches for the data. So the mask is compared, never a bit tested.
  */
-static bool l4_checksum_ok(const struct net_item *it)
+bool net_l4_checksum_ok(const struct net_item *it)
 {
 	const struct net_head *h = &it->h;
 	uint32_t len = h->end - h->l4;
@@ -105,49 +105,36 @@ static bool parse(struct net *net, struct net_item *it, uint8_t *scratch)
 	if (!mac_ok(net, it))
 		return false;
 	memcpy(it->path.mac, it->h.src_mac, 6);
-	/* A tag that the driver took off is beside the packet. */
-	if (it->h.tagged) {
-		it->path.tagged = 1;
-		it->path.vlan = it->h.vlan;
-	} else if (m->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED) {
-		it->path.tagged = 1;
-		it->path.vlan = m->vlan_tci;
-	}
+	net_path_tag(&it->path, &it->h, m);
 	return true;
 }
 
-enum outcome {
-	OUT_TCP,  /* it is a segment for our TCP */
-	OUT_DONE, /* done with: free it */
-	OUT_GONE, /* the mbuf is somebody else's now */
-};
-
-static enum outcome input_tcp(struct net *net, struct net_item *it, bool steered)
+static enum net_outcome input_tcp(struct net *net, struct net_item *it, bool steered)
 {
 	if (!net_ours(net, it->path.port, it->h.tuple.local)) {
 		net_count(net, CNT_rx_drop_not_ours);
-		return OUT_DONE;
+		return NET_OUT_DONE;
 	}
 	if (!steered && net_steer_flow(net, it, &it->h.tuple))
-		return OUT_GONE;
-	if (!l4_checksum_ok(it)) {
+		return NET_OUT_GONE;
+	if (!net_l4_checksum_ok(it)) {
 		net_count(net, CNT_rx_drop_l4_checksum);
-		return OUT_DONE;
+		return NET_OUT_DONE;
 	}
 	if (!net->tcp) {
 		net_count(net, CNT_rx_drop_ip_proto);
-		return OUT_DONE;
+		return NET_OUT_DONE;
 	}
-	return OUT_TCP;
+	return NET_OUT_TCP;
 }
 
-static enum outcome input_icmp(struct net *net, struct net_item *it, bool steered, bool whole)
+static enum net_outcome input_icmp(struct net *net, struct net_item *it, bool steered, bool whole)
 {
-	if (!l4_checksum_ok(it)) {
+	if (!net_l4_checksum_ok(it)) {
 		net_count(net, CNT_rx_drop_l4_checksum);
-		return OUT_DONE;
+		return NET_OUT_DONE;
 	}
-	return net_input_icmp(net, it, steered, whole) ? OUT_GONE : OUT_DONE;
+	return net_input_icmp(net, it, steered, whole) ? NET_OUT_GONE : NET_OUT_DONE;
 }
 
 static bool fragment_wanted(struct net *net, const struct net_item *it)
@@ -162,20 +149,22 @@ static bool fragment_wanted(struct net *net, const struct net_item *it)
 }
 
 /* `whole`: the packet came out of reassembly here. */
-static enum outcome classify(struct net *net, struct net_item *it, uint8_t *scratch, bool steered,
+static enum net_outcome classify(struct net *net, struct net_item *it, uint8_t *scratch, bool steered,
 			     bool whole)
 {
-	it->path = (struct net_path){.port = it->m->port};
+	it->path = (struct net_path){.port = (uint8_t)it->m->port};
+	if (net->port[it->path.port].bridged)
+		return net_bridge(net, it, scratch, steered, whole);
 	if (!parse(net, it, scratch))
-		return OUT_DONE;
+		return NET_OUT_DONE;
 	if (it->h.kind != NET_KIND_ARP && net_source_ours(net, it->path.port, it->h.tuple.remote)) {
 		net_count(net, CNT_rx_drop_source);
-		return OUT_DONE;
+		return NET_OUT_DONE;
 	}
 	switch (it->h.kind) {
 	case NET_KIND_ARP:
 		net_input_arp(net, it);
-		return OUT_DONE;
+		return NET_OUT_DONE;
 	case NET_KIND_TCP:
 		return input_tcp(net, it, steered);
 	case NET_KIND_ICMP:
@@ -186,15 +175,15 @@ static enum outcome classify(struct net *net, struct net_item *it, uint8_t *scra
 	}
 	if (whole) {
 		net_count(net, CNT_rx_drop_fragment);
-		return OUT_DONE;
+		return NET_OUT_DONE;
 	}
 	if (!fragment_wanted(net, it))
-		return OUT_DONE;
+		return NET_OUT_DONE;
 	if (!steered && net_steer_fragment(net, it))
-		return OUT_GONE;
+		return NET_OUT_GONE;
 	it->m = net_reassemble(net, it);
 	if (!it->m)
-		return OUT_GONE;
+		return NET_OUT_GONE;
 	/* The datagram has a tuple at last, and perhaps another owner. */
 	return classify(net, it, scratch, false, true);
 }
@@ -264,15 +253,15 @@ void net_process(struct net *net, struct rte_mbuf **m, unsigned int n, bool stee
 			prefetch_head(m[i + PREFETCH_AHEAD]);
 		it->m = m[i];
 		switch (classify(net, it, net->scratch[net->n_segment], steered, false)) {
-		case OUT_TCP:
+		case NET_OUT_TCP:
 			add_segment(net, it);
 			if (net->n_view > NET_BURST_VIEWS - NET_VIEWS)
 				hand_up(net);
 			break;
-		case OUT_DONE:
+		case NET_OUT_DONE:
 			rte_pktmbuf_free(it->m);
 			break;
-		case OUT_GONE:
+		case NET_OUT_GONE:
 			break;
 		}
 	}

@@ -117,6 +117,15 @@ bool net_steer_flow(struct net *net, const struct net_item *it, const struct tcp
 	return hand_over(net, it->m, net_owner(net, it->path.port, tuple));
 }
 
+bool net_steer_cable(struct net *net, const struct net_item *it, const struct tcp_tuple *tuple)
+{
+	const struct port_info *info = &net->port[it->path.port].info;
+
+	if (info->role != PORT_EXCEPTION)
+		return net_steer_flow(net, it, tuple);
+	return net->n_workers > 1 && hand_over(net, it->m, net_owner(net, info->peer, tuple));
+}
+
 uint16_t net_fragment_owner(const struct net *net, const struct tcp_tuple *tuple, uint32_t id)
 {
 	uint8_t key[36];

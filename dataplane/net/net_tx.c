@@ -77,7 +77,7 @@ int net_frame_eth(struct net *net, const struct net_path *path, uint16_t type, s
 	f->m->port = path->port;
 	f->eth = p;
 	memcpy(p, path->mac, 6);
-	memcpy(p + 6, net->port[path->port].info.mac, 6);
+	memcpy(p + 6, path->bridged ? path->own : net->port[path->port].info.mac, 6);
 	if (path->tagged) {
 		net_put16(p + 12, 0x8100);
 		net_put16(p + 14, path->vlan);

@@ -680,5 +680,6 @@ int main(int argc, char **argv)
 		return 77;
 	failed = cmocka_run_group_tests_name("net", tests, NULL, NULL);
 	failed += run_flow_tests();
+	failed += run_cable_tests();
 	return failed ? 1 : 0;
 }

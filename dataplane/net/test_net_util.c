@@ -67,6 +67,24 @@ void tcp_icmp_error(struct tcp_stack *s, const struct tcp_tuple *tuple, uint32_t
 	seen.mtu = mtu;
 }
 
+bool tcp_has(struct tcp_stack *s, const struct tcp_tuple *tuple)
+{
+	(void)s;
+	return seen.known && memcmp(tuple, &seen.known_tuple, sizeof(*tuple)) == 0;
+}
+
+bool tcp_claims(struct tcp_stack *s, const struct tcp_segment *seg)
+{
+	return tcp_has(s, seg->tuple);
+}
+
+void tcp_refuse(struct tcp_stack *s, const struct tcp_segment *seg)
+{
+	(void)s;
+	seen.refused++;
+	seen.path = *seg->path;
+}
+
 /* ---- EAL, ports, workers ---- */
 
 static bool start_port(void)

@@ -32,7 +32,9 @@ struct frame {
 
 /* What the TCP of this test got. */
 struct seen {
-	unsigned int segments, bursts, icmp_errors;
+	unsigned int segments, bursts, icmp_errors, refused;
+	bool known;              /* tcp_has(): the tuple below */
+	struct tcp_tuple known_tuple;
 	struct tcp_tuple tuple;
 	struct tcp_path path;
 	uint8_t header[60];
@@ -101,3 +103,5 @@ size_t check_frame(const struct frame *f, size_t l3);
 
 /* test_net_flow.c */
 int run_flow_tests(void);
+/* test_net_cable.c */
+int run_cable_tests(void);

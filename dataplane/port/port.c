@@ -19,6 +19,7 @@
 
 #define RSS_TCP      (RTE_ETH_RSS_NONFRAG_IPV4_TCP | RTE_ETH_RSS_NONFRAG_IPV6_TCP)
 #define LAYER2_OCTETS (RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN) /* as ethdev adds them to an MTU */
+#define RSS_ALL (RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP)
 #define RX_CHECKSUMS (RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM)
 
 /* What is being set up. */
@@ -96,9 +97,9 @@ static int choose_rss(struct setup *s)
 		    (s->dev.flow_type_rss_offloads & RSS_TCP) == RSS_TCP;
 	if (!info->rss)
 		return 0;
-	if (s->opt->receive_only)
+	if (s->opt->receive_only || s->opt->bridged)
 		/* Of period 16 bits: addresses and ports may be swapped. Public, so that flows can be
-		 * aimed at a worker; the tracker's own table has a secret. */
+		 * aimed at a worker; the tracker's own table, and that of a cable, has a secret. */
 		for (size_t i = 0; i < len; i++)
 			info->rss_key[i] = i % 2 ? 0x5a : 0x6d;
 	/* Random: who knows the key can aim every flow at one worker. */
@@ -108,7 +109,9 @@ static int choose_rss(struct setup *s)
 	s->conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
 	s->conf.rx_adv_conf.rss_conf.rss_key = info->rss_key;
 	s->conf.rx_adv_conf.rss_conf.rss_key_len = info->rss_key_len;
-	s->conf.rx_adv_conf.rss_conf.rss_hf = RSS_TCP;
+	/* What is only bridged has no owner, but should not all be the first worker's. */
+	s->conf.rx_adv_conf.rss_conf.rss_hf =
+		s->opt->bridged ? RSS_ALL & s->dev.flow_type_rss_offloads : RSS_TCP;
 	return 0;
 }
 
@@ -119,6 +122,11 @@ static void choose_offloads(struct setup *s)
 
 	/* Buffers shorter than a frame then come as chains; net/ takes those. */
 	s->conf.rxmode.offloads = rx & RTE_ETH_RX_OFFLOAD_SCATTER;
+	/* What came as a chain leaves as one. */
+	if (s->opt->bridged) {
+		s->conf.txmode.offloads = tx & RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
+		return;
+	}
 	if (s->opt->no_offloads || !s->quirk->checksums)
 		return;
 	info->rx_checksum = (rx & RX_CHECKSUMS) == RX_CHECKSUMS;
@@ -152,6 +160,8 @@ static int choose_mtu(struct setup *s)
 		mtu = RTE_ETHER_MTU;
 	if (mtu < s->dev.min_mtu || (s->dev.max_mtu && mtu > s->dev.max_mtu))
 		return fail(s, -ERANGE, "MTU");
+	if (s->quirk->frame_arg && s->opt->bridged && fit_frame(s, mtu) < mtu)
+		return fail(s, -EMSGSIZE, "its framesz would cut frames off; make it the MTU and 84");
 	if (s->quirk->frame_arg)
 		mtu = fit_frame(s, mtu);
 	s->info->mtu = s->conf.rxmode.mtu = mtu;
@@ -230,8 +240,11 @@ static int listen_to_groups(struct setup *s)
 	struct port_info *info = s->info;
 	int rc;
 
+	/* A driver may have one switch without the other; promiscuous mode takes groups in as well. */
+	if (s->opt->bridged)
+		(void)rte_eth_allmulticast_enable(info->id);
 	/* Neighbour solicitations come to group addresses (RFC 4861 7.2.2). */
-	if (!s->quirk->promiscuous && !s->opt->promiscuous && !s->opt->receive_only &&
+	if (!s->quirk->promiscuous && !s->opt->promiscuous && !s->opt->receive_only && !s->opt->bridged &&
 	    rte_eth_allmulticast_enable(info->id) == 0)
 		return 0;
 	rc = rte_eth_promiscuous_enable(info->id);
@@ -263,6 +276,7 @@ static int identify(struct setup *s)
 	s->quirk = port_quirk(info->driver);
 	info->receive_only = s->opt->receive_only;
 	info->capture = info->receive_only && is_capture(s);
+	info->if_index = s->quirk->kernel_mtu ? s->dev.if_index : 0;
 	rc = rte_eth_macaddr_get(info->id, &mac);
 	if (rc)
 		return fail(s, rc, "MAC address");
@@ -314,16 +328,44 @@ int port_init(uint16_t port_id, uint16_t n_workers, struct rte_mempool *const rx
 	return rc;
 }
 
+void port_pair_rss(struct port_info *a, struct port_info *b)
+{
+	bool same = a->rss && b->rss && a->reta_size == b->reta_size &&
+		    a->rss_key_len == b->rss_key_len &&
+		    !memcmp(a->rss_key, b->rss_key, a->rss_key_len) &&
+		    !memcmp(a->reta, b->reta, a->reta_size);
+
+	for (size_t i = 2; same && i < a->rss_key_len; i++)
+		same = a->rss_key[i] == a->rss_key[i - 2];
+	a->rss = b->rss = same;
+}
+
 void port_close(struct port_info *info)
 {
 	rte_eth_dev_stop(info->id);
 	rte_eth_dev_close(info->id);
 }
 
+int port_set_link(const struct port_info *info, bool up)
+{
+	return up ? rte_eth_dev_set_link_up(info->id) : rte_eth_dev_set_link_down(info->id);
+}
+
 bool port_link_up(const struct port_info *info)
 {
 	struct rte_eth_link link = {0};
+	struct ifreq ifr = {0};
+	int fd, rc;
 
+	/* What sits on a kernel interface says of itself that it is up. */
+	if (info->if_index && if_indextoname(info->if_index, ifr.ifr_name)) {
+		fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+		rc = fd < 0 ? -1 : ioctl(fd, SIOCGIFFLAGS, &ifr);
+		if (fd >= 0)
+			close(fd);
+		if (rc == 0)
+			return (ifr.ifr_flags & (IFF_UP | IFF_RUNNING)) == (IFF_UP | IFF_RUNNING);
+	}
 	return rte_eth_link_get_nowait(info->id, &link) == 0 && link.link_status;
 }
 

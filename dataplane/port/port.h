@@ -21,17 +21,17 @@ struct rte_mempool;
 #define PORT_MAX_RETA 512
 #define PORT_MAX_QUEUES 64
 
-enum port_role { PORT_GATEWAY, PORT_INLINE, PORT_TAP };
+enum port_role { PORT_GATEWAY, PORT_INLINE, PORT_TAP, PORT_EXCEPTION };
 
 struct port_arg {
 	uint16_t port_id;
 	enum port_role role;
-	uint16_t peer; /* PORT_INLINE: the other port of the cable */
+	uint16_t peer; /* INLINE: the other port of the cable. EXCEPTION: its end with the servers */
 };
 
 /*
- * Parses the value of --port: N=gateway or N=tap. The role inline:M is known and refused, with a text
- * in err that says so. 0, or -EINVAL (not understood), -ENOTSUP.
+ * Parses the value of --port: N=gateway, N=tap, N=inline:M or N=exception:M. 0, or -EINVAL with a
+ * text in err.
  */
 int port_parse_arg(const char *text, struct port_arg *out, char *err, size_t err_len);
 
@@ -47,15 +47,21 @@ struct port_options {
 	 * that is spread over queues every one is set up, queue q by the pool of worker q modulo
 	 * n_workers. */
 	bool receive_only;
+	/* Of a cable: all frames come in, whole, spread so that both directions of a flow meet on
+	 * one queue where the driver can do that, and no checksum is left to a device. */
+	bool bridged;
 };
 
 struct port_info {
 	uint16_t id;
 	bool receive_only;   /* n_tx_queues is 0 */
 	bool capture;        /* files, which end: packets have the time they were captured at */
+	uint16_t peer;       /* as in struct port_arg; set by the caller, like role */
+	enum port_role role;
 	uint16_t n_queues;   /* RX queues; TX queue q belongs to the worker of RX queue q */
 	uint16_t n_tx_queues;
 	uint16_t mtu;        /* of layer 3 */
+	unsigned int if_index; /* of the kernel interface that it sits on; 0: none */
 	uint16_t rx_desc, tx_desc;
 	int socket;          /* NUMA node, or -1 */
 	uint8_t mac[6];
@@ -86,6 +92,14 @@ int port_init(uint16_t port_id, uint16_t n_workers, struct rte_mempool *const rx
 void port_close(struct port_info *info);
 
 bool port_link_up(const struct port_info *info);
+/* 0, or -ENOTSUP and what else a driver may say: -EPERM where that is the kernel's to do. */
+int port_set_link(const struct port_info *info, bool up);
+
+/*
+ * Do both ends of a cable put a flow on the same queue? They must have the same key and table, and the
+ * key must not tell the directions apart. Otherwise neither is believed any more.
+ */
+void port_pair_rss(struct port_info *a, struct port_info *b);
 
 /*
  * JSON object of one port: identity, link, queues, offloads, and the driver's own counters with

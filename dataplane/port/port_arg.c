@@ -22,6 +22,11 @@ static int take_id(const char **p, uint16_t *id)
 	return 0;
 }
 
+static const struct {
+	const char *name;
+	enum port_role role;
+} paired[] = {{"inline:", PORT_INLINE}, {"exception:", PORT_EXCEPTION}};
+
 int port_parse_arg(const char *text, struct port_arg *out, char *err, size_t err_len)
 {
 	const char *p = text;
@@ -36,26 +41,24 @@ int port_parse_arg(const char *text, struct port_arg *out, char *err, size_t err
 		out->role = PORT_GATEWAY;
 		return 0;
 	}
-	if (strcmp(p, "tap") == 0)
+	if (strcmp(p, "tap") == 0) {
 		out->role = PORT_TAP;
-	else if (strncmp(p, "inline:", 7) == 0)
-		out->role = PORT_INLINE;
-	if (out->role == PORT_INLINE) {
-		p += 7;
-		if (take_id(&p, &out->peer) || *p || out->peer == out->port_id) {
-			snprintf(err, err_len,
-				 "--port %.64s: expected N=inline:M, M another ethdev port id",
-				 text);
-			return -EINVAL;
-		}
-	}
-	if (out->role == PORT_INLINE) {
-		snprintf(err, err_len,
-			 "--port %.64s: the role inline is not built yet; use gateway or tap", text);
-		return -ENOTSUP;
-	}
-	if (out->role == PORT_TAP)
 		return 0;
-	snprintf(err, err_len, "--port %.64s: unknown role; expected gateway or tap", text);
+	}
+	for (size_t i = 0; i < sizeof(paired) / sizeof(paired[0]); i++) {
+		size_t n = strlen(paired[i].name);
+
+		if (strncmp(p, paired[i].name, n) != 0)
+			continue;
+		p += n;
+		out->role = paired[i].role;
+		if (take_id(&p, &out->peer) == 0 && !*p && out->peer != out->port_id)
+			return 0;
+		snprintf(err, err_len, "--port %.64s: expected N=%sM, M another ethdev port id", text,
+			 paired[i].name);
+		return -EINVAL;
+	}
+	snprintf(err, err_len,
+		 "--port %.64s: unknown role; expected gateway, tap, inline:M or exception:M", text);
 	return -EINVAL;
 }

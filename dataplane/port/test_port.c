@@ -15,6 +15,7 @@
 #include <rte_mbuf.h>
 
 #include "dataplane/port/port.h"
+#include "dataplane/port/port_mirror.h"
 #include "dataplane/port/port_quirks.h"
 
 static struct rte_mempool *pool;
@@ -29,7 +30,10 @@ static void roles(void **state)
 		{"0=gateway", 0, ""},
 		{"17=gateway", 0, ""},
 		{"17=tap", 0, ""},
-		{"1=inline:2", -ENOTSUP, "inline is not built yet"},
+		{"17=inline:2", 0, ""},
+		{"17=exception:2", 0, ""},
+		{"1=exception:1", -EINVAL, "another ethdev port"},
+		{"1=exception", -EINVAL, "unknown role"},
 		{"1=inline:1", -EINVAL, "another ethdev port"},
 		{"1=inline:", -EINVAL, "N=inline:M"},
 		{"1=inline:2x", -EINVAL, "N=inline:M"},
@@ -122,6 +126,46 @@ static void receive_only(void **state)
 	port_close(&info);
 }
 
+static void step(struct port_mirror *m, bool up0, bool up1, uint64_t now, enum port_mirror_do do0,
+		 enum port_mirror_do do1)
+{
+	const bool up[2] = {up0, up1};
+	enum port_mirror_do todo[2];
+
+	port_mirror_step(m, up, now, todo);
+	assert_int_equal(todo[0], do0);
+	assert_int_equal(todo[1], do1);
+}
+
+static void mirror(void **state)
+{
+	const uint64_t w = PORT_MIRROR_MS;
+	struct port_mirror m;
+
+	(void)state;
+	port_mirror_init(&m, 1000);
+	/* At start nobody is missed for a while. */
+	step(&m, false, false, 1000 + w - 1, MIRROR_NOTHING, MIRROR_NOTHING);
+	step(&m, true, true, 1000 + w, MIRROR_NOTHING, MIRROR_NOTHING);
+	/* One goes: the other is taken down, once, and what it then says is not heard. */
+	step(&m, false, true, 2 * w, MIRROR_NOTHING, MIRROR_DOWN);
+	step(&m, false, true, 2 * w + 1, MIRROR_NOTHING, MIRROR_NOTHING);
+	step(&m, false, false, 3 * w, MIRROR_NOTHING, MIRROR_NOTHING);
+	/* It comes back, and the other has its time to do so, too. */
+	step(&m, true, false, 4 * w, MIRROR_NOTHING, MIRROR_UP);
+	step(&m, true, false, 5 * w - 1, MIRROR_NOTHING, MIRROR_NOTHING);
+	step(&m, true, true, 5 * w, MIRROR_NOTHING, MIRROR_NOTHING);
+	/* The same from the other side; and it does not come back in its time. */
+	step(&m, true, false, 6 * w, MIRROR_DOWN, MIRROR_NOTHING);
+	step(&m, false, true, 7 * w, MIRROR_UP, MIRROR_NOTHING);
+	step(&m, false, true, 8 * w, MIRROR_NOTHING, MIRROR_DOWN);
+	step(&m, true, false, 9 * w, MIRROR_NOTHING, MIRROR_UP);
+	/* Both at once: one is forced, and that is undone when the other is there. */
+	step(&m, false, false, 20 * w, MIRROR_NOTHING, MIRROR_DOWN);
+	step(&m, true, false, 21 * w, MIRROR_NOTHING, MIRROR_UP);
+	step(&m, true, true, 21 * w + 1, MIRROR_NOTHING, MIRROR_NOTHING);
+}
+
 static void errors_say_what(void **state)
 {
 	struct rte_mempool *pools[1] = {pool};
@@ -156,6 +200,7 @@ int main(void)
 		cmocka_unit_test(quirks),
 		cmocka_unit_test(up_describe_down),
 		cmocka_unit_test(receive_only),
+		cmocka_unit_test(mirror),
 		cmocka_unit_test(errors_say_what),
 	};
 

@@ -92,6 +92,11 @@ struct smtp_ops {
 	 * STARTTLS is not offered, whatever the configuration says.
 	 */
 	int (*start_tls)(void *owner);
+	/*
+	 * In whose name the session is: 0, ours, or 1 and the index in handoff_config.inline_name; and
+	 * whether STARTTLS may be offered in it. NULL: ours, and it may.
+	 */
+	void (*face)(void *owner, uint8_t *name, bool *tls);
 	/* The TCP peer; NULL: nobody is trusted to name another, and the two below are not called. */
 	void (*tcp_peer)(void *owner, struct smtp_client *out);
 	/* The client as it was named last, else the TCP peer (via NONE). */

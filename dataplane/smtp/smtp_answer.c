@@ -13,7 +13,8 @@ static void answered(struct smtp_session *s)
 
 static void greet(struct smtp_session *s, struct str extra)
 {
-	const struct smtp_config *c = s->server->config;
+	bool tls;
+	const struct smtp_face *c = smtp_face(s, &tls);
 	uint8_t line[LIMIT_REPLY_LINE];
 	size_t n = c->banner_len;
 

@@ -148,7 +148,7 @@ void smtp_proxy_timeout(struct smtp_session *s)
 void smtp_say_ehlo(struct smtp_session *s, const uint8_t *text, size_t n)
 {
 	static const char offer[] = "250 " SMTP_XCLIENT_OFFER "\r\n";
-	uint8_t out[sizeof(((struct smtp_config *)0)->ehlo) + sizeof(offer)];
+	uint8_t out[sizeof(((struct smtp_face *)0)->ehlo) + sizeof(offer)];
 	size_t last = n;
 
 	if (n > sizeof(out) - sizeof(offer) || !(trust(s) & TRUST_XCLIENT)) {

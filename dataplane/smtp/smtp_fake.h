@@ -21,6 +21,8 @@
 enum fake_question { FAKE_NONE, FAKE_CONNECT, FAKE_RCPT, FAKE_MESSAGE };
 
 struct fake {
+	uint8_t face;        /* whose name: as in handoff_inline.name */
+	bool face_clear;     /* no STARTTLS in it */
 	struct smtp_server *server;
 	struct smtp_config *config;
 	struct smtp_session *s;
@@ -250,13 +252,21 @@ static inline int fake_start_tls(void *owner)
 	return 0;
 }
 
+static inline void fake_face(void *owner, uint8_t *name, bool *tls)
+{
+	const struct fake *f = owner;
+
+	*name = f->face;
+	*tls = !f->face_clear;
+}
+
 static const struct smtp_ops fake_ops = {
 	.start_tls = fake_start_tls,
 	.tcp_peer = fake_tcp_peer, .client = fake_client, .set_client = fake_set_client,
 	.send = fake_send, .ask_connect = fake_ask_connect, .ask_rcpt = fake_ask_rcpt,
 	.txn_begin = fake_txn_begin, .txn_end = fake_txn_end, .data_begin = fake_data_begin,
 	.data_room = fake_data_room, .data = fake_data, .submit = fake_submit, .close = fake_close,
-	.trace_id = fake_trace_id,
+	.trace_id = fake_trace_id, .face = fake_face,
 };
 
 /* Small limits, so that tests reach them. */

@@ -198,6 +198,8 @@ void smtp_blame(struct smtp_session *s, enum smtp_say say, enum postern_counter 
 void smtp_close(struct smtp_session *s, enum smtp_close how);
 void smtp_say_close(struct smtp_session *s, enum smtp_say say);
 void smtp_end_txn(struct smtp_session *s);
+/* What this session's host calls itself, and whether it offers STARTTLS. smtp_say.c */
+const struct smtp_face *smtp_face(const struct smtp_session *s, bool *tls);
 /* 451 4.3.2, or 421 by configuration. */
 void smtp_say_down(struct smtp_session *s);
 

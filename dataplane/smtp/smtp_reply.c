@@ -158,36 +158,52 @@ static bool text_fits(const char *text, size_t cap)
 	return n < cap;
 }
 
+static bool name_fits(const char *name, size_t cap)
+{
+	size_t len = strnlen(name, cap);
+
+	return len > 0 && len <= LIMIT_DOMAIN && !memchr(name, ' ', len) && text_fits(name, cap);
+}
+
 static bool texts_fit(const struct handoff_config *c)
 {
-	size_t len = strnlen(c->hostname, sizeof(c->hostname));
-
-	return len > 0 && len <= LIMIT_DOMAIN && !memchr(c->hostname, ' ', len) &&
-	       text_fits(c->hostname, sizeof(c->hostname)) &&
+	if (c->n_inline_names > HANDOFF_MAX_INLINE_NAMES)
+		return false;
+	for (uint32_t i = 0; i < c->n_inline_names; i++)
+		if (!name_fits(c->inline_name[i], sizeof(c->inline_name[i])))
+			return false;
+	return name_fits(c->hostname, sizeof(c->hostname)) &&
 	       text_fits(c->banner, sizeof(c->banner)) && text_fits(c->help, sizeof(c->help)) &&
 	       text_fits(c->contact, sizeof(c->contact));
+}
+
+static void make_face(struct smtp_face *f, const struct handoff_config *c, const char *name)
+{
+	char limits[96];
+
+	f->banner_len = (uint32_t)snprintf((char *)f->banner, sizeof(f->banner), "220 %s ESMTP%s%s", name,
+					   c->banner[0] ? " " : "", c->banner);
+	f->helo_len = (uint32_t)snprintf((char *)f->helo, sizeof(f->helo), "250 %s\r\n", name);
+	put_limits(limits, sizeof(limits), c);
+	/* RFC 5321 4.1.1.1, RFC 2920, RFC 1870, RFC 6152, RFC 6531, RFC 3030, RFC 9422, RFC 2034. */
+	f->ehlo_len = (uint32_t)snprintf((char *)f->ehlo, sizeof(f->ehlo),
+					 "250-%s\r\n250-PIPELINING\r\n250-SIZE %llu\r\n"
+					 "250-8BITMIME\r\n250-SMTPUTF8\r\n250-CHUNKING\r\n%s"
+					 "250 ENHANCEDSTATUSCODES\r\n",
+					 name, (unsigned long long)c->max_message, limits);
 }
 
 static void make_texts(struct smtp_config *k)
 {
 	const struct handoff_config *c = &k->c;
-	char limits[96];
 
-	k->banner_len = (uint32_t)snprintf((char *)k->banner, sizeof(k->banner), "220 %s ESMTP%s%s",
-					   c->hostname, c->banner[0] ? " " : "", c->banner);
-	k->helo_len = (uint32_t)snprintf((char *)k->helo, sizeof(k->helo), "250 %s\r\n",
-					 c->hostname);
 	if (c->help[0])
 		k->help_len = (uint32_t)snprintf((char *)k->help, sizeof(k->help),
 						 "214 2.0.0 %s\r\n", c->help);
 	k->contact = str_make(c->contact, strlen(c->contact));
-	put_limits(limits, sizeof(limits), c);
-	/* RFC 5321 4.1.1.1, RFC 2920, RFC 1870, RFC 6152, RFC 6531, RFC 3030, RFC 9422, RFC 2034. */
-	k->ehlo_len = (uint32_t)snprintf((char *)k->ehlo, sizeof(k->ehlo),
-					 "250-%s\r\n250-PIPELINING\r\n250-SIZE %llu\r\n"
-					 "250-8BITMIME\r\n250-SMTPUTF8\r\n250-CHUNKING\r\n%s"
-					 "250 ENHANCEDSTATUSCODES\r\n",
-					 c->hostname, (unsigned long long)c->max_message, limits);
+	make_face(&k->face[0], c, c->hostname);
+	for (uint32_t i = 1; i < k->n_faces; i++)
+		make_face(&k->face[i], c, c->inline_name[i - 1]);
 }
 
 struct smtp_config *smtp_config_new(const struct handoff_config *c)
@@ -196,9 +212,10 @@ struct smtp_config *smtp_config_new(const struct handoff_config *c)
 
 	if (!texts_fit(c))
 		return NULL;
-	k = calloc(1, sizeof(*k));
+	k = calloc(1, sizeof(*k) + (1 + c->n_inline_names) * sizeof(k->face[0]));
 	if (!k)
 		return NULL;
+	k->n_faces = 1 + c->n_inline_names;
 	k->c = *c;
 	k->c.max_message = c->max_message ? c->max_message : DEFAULT_MAX_MESSAGE;
 	k->c.max_rcpt = or_default(c->max_rcpt, DEFAULT_MAX_RCPT);
@@ -215,7 +232,7 @@ struct smtp_config *smtp_config_new(const struct handoff_config *c)
 	return k;
 }
 
-void smtp_config_offer_tls(struct smtp_config *k)
+static void offer_tls(struct smtp_face *k)
 {
 	static const char offer[] = "250-STARTTLS\r\n";
 	const uint8_t *lf = memchr(k->ehlo, '\n', k->ehlo_len);
@@ -227,6 +244,12 @@ void smtp_config_offer_tls(struct smtp_config *k)
 	memcpy(k->ehlo_tls + head, offer, n);
 	memcpy(k->ehlo_tls + head + n, k->ehlo + head, k->ehlo_len - head);
 	k->ehlo_tls_len = k->ehlo_len + (uint32_t)n;
+}
+
+void smtp_config_offer_tls(struct smtp_config *k)
+{
+	for (uint32_t i = 0; i < k->n_faces; i++)
+		offer_tls(&k->face[i]);
 }
 
 void smtp_config_free(struct smtp_config *c)

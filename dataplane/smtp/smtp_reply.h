@@ -101,18 +101,24 @@ size_t smtp_reply_format(uint8_t out[LIMIT_REPLY_LINE], const struct smtp_reply 
 /* Octets of texts[] that stand in a reply behind something else. */
 #define SMTP_CONTACT_MAX (sizeof(((struct handoff_config *)0)->contact) - 1)
 
-/* struct smtp_config: what handoff_config says, and the texts that come from it. */
-struct smtp_config {
-	struct handoff_config c; /* limits with defaults filled in; listeners are not used */
+/* Texts in which a host names itself. */
+struct smtp_face {
 	uint32_t banner_len;     /* "220 host ESMTP" and what is configured behind it, no CRLF */
 	uint32_t helo_len;
 	uint32_t ehlo_len;
 	uint32_t ehlo_tls_len;   /* the same with STARTTLS; 0: not offered */
-	uint32_t help_len;       /* 0: SAY_HELP */
-	struct str contact;      /* in c; n == 0: none */
 	uint8_t banner[512];
 	uint8_t helo[512];
 	uint8_t ehlo[768];
 	uint8_t ehlo_tls[800];
+};
+
+/* struct smtp_config: what handoff_config says, and the texts that come from it. */
+struct smtp_config {
+	struct handoff_config c; /* limits with defaults filled in; listeners are not used */
+	uint32_t help_len;       /* 0: SAY_HELP */
+	struct str contact;      /* in c; n == 0: none */
 	uint8_t help[512];
+	uint32_t n_faces;        /* 1 and handoff_config.n_inline_names */
+	struct smtp_face face[]; /* [0]: our own name */
 };

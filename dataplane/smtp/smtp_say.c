@@ -36,6 +36,21 @@ void smtp_say_raw(struct smtp_session *s, const void *p, size_t n)
 		smtp_close(s, SMTP_CLOSE_ABORT);
 }
 
+const struct smtp_face *smtp_face(const struct smtp_session *s, bool *tls)
+{
+	const struct smtp_config *k = s->server->config;
+	bool offered = true;
+	uint8_t name = 0;
+
+	if (s->server->ops.face)
+		s->server->ops.face(s->owner, &name, &offered);
+	/* One that a reload has taken away has our own name. */
+	if (name >= k->n_faces)
+		name = 0;
+	*tls = offered && k->face[name].ehlo_tls_len;
+	return &k->face[name];
+}
+
 /* The trace id of the message that a reply is about: in DATA, or with control. */
 static const uint8_t *trace_of(struct smtp_session *s, uint8_t id[SMTP_TRACE_ID])
 {

@@ -12,8 +12,10 @@
 void smtp_do_starttls(struct smtp_session *s)
 {
 	const struct smtp_ops *ops = &s->server->ops;
+	bool offered;
 
-	if (!s->server->config->ehlo_tls_len || !ops->start_tls) {
+	(void)smtp_face(s, &offered);
+	if (!offered || !ops->start_tls) {
 		smtp_blame(s, SAY_NOT_IMPLEMENTED, CNT_smtp_bad_command);
 	} else if (s->tls) {
 		smtp_blame(s, SAY_TLS_ACTIVE, CNT_smtp_bad_sequence);

@@ -29,7 +29,8 @@ bool smtp_idle_budget(struct smtp_session *s)
 
 static void do_helo(struct smtp_session *s, const struct smtp_command *cmd)
 {
-	const struct smtp_config *c = s->server->config;
+	bool tls;
+	const struct smtp_face *c = smtp_face(s, &tls);
 
 	/* RFC 5321 4.1.4: EHLO clears what RSET clears; HELO is no different. */
 	smtp_end_txn(s);
@@ -42,7 +43,7 @@ static void do_helo(struct smtp_session *s, const struct smtp_command *cmd)
 	s->helo_seen = true;
 	/* RFC 3848: no keyword for HELO under TLS. */
 	s->proto = cmd->verb != VERB_EHLO ? PROTO_SMTP : s->tls ? PROTO_ESMTPS : PROTO_ESMTP;
-	if (cmd->verb == VERB_EHLO && c->ehlo_tls_len && !s->tls)
+	if (cmd->verb == VERB_EHLO && tls && !s->tls)
 		smtp_say_ehlo(s, c->ehlo_tls, c->ehlo_tls_len);
 	else if (cmd->verb == VERB_EHLO)
 		smtp_say_ehlo(s, c->ehlo, c->ehlo_len);

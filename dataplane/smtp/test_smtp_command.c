@@ -364,7 +364,7 @@ static void announces(const struct handoff_config *c, const char *line)
 	struct smtp_config *k = smtp_config_new(c);
 
 	assert_non_null(k);
-	assert_non_null(strstr((const char *)k->ehlo, line));
+	assert_non_null(strstr((const char *)k->face[0].ehlo, line));
 	smtp_config_free(k);
 }
 
@@ -375,7 +375,7 @@ static void test_config(void **state)
 
 	(void)state;
 	assert_non_null(k);
-	assert_true(str_eq(str_make(k->ehlo, k->ehlo_len),
+	assert_true(str_eq(str_make(k->face[0].ehlo, k->face[0].ehlo_len),
 			   STR("250-mx.example.com\r\n250-PIPELINING\r\n250-SIZE 12345\r\n"
 			       "250-8BITMIME\r\n250-SMTPUTF8\r\n250-CHUNKING\r\n"
 			       "250 ENHANCEDSTATUSCODES\r\n")));
@@ -386,6 +386,14 @@ static void test_config(void **state)
 	announces(&c, "\r\n250-LIMITS RCPTMAX=100 RCPTDOMAINMAX=1\r\n250 ");
 	c.max_rcpt = c.max_transactions = UINT32_MAX;
 	announces(&c, "\r\n250-LIMITS RCPTMAX=512 MAILMAX=4294967295 RCPTDOMAINMAX=1\r\n250 ");
+	/* A name of a cable's server is no less looked at. */
+	c.n_inline_names = 1;
+	assert_null(smtp_config_new(&c));
+	memcpy(c.inline_name[0], "a\r\n250 b", 9);
+	assert_null(smtp_config_new(&c));
+	c.n_inline_names = HANDOFF_MAX_INLINE_NAMES + 1;
+	assert_null(smtp_config_new(&c));
+	c.n_inline_names = 0;
 	memcpy(c.hostname, "a\r\n250 b", 9);
 	assert_null(smtp_config_new(&c));
 	c.hostname[0] = '\0';
@@ -395,8 +403,8 @@ static void test_config(void **state)
 	c.hostname[255] = '\0';
 	k = smtp_config_new(&c);
 	assert_non_null(k);
-	assert_true(k->banner_len < LIMIT_REPLY_LINE);
-	assert_true(k->ehlo_len < sizeof(k->ehlo)); /* with the longest name and all keywords */
+	assert_true(k->face[0].banner_len < LIMIT_REPLY_LINE);
+	assert_true(k->face[0].ehlo_len < sizeof(k->face[0].ehlo)); /* with the longest name and all keywords */
 	smtp_config_free(k);
 }
 

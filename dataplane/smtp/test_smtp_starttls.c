@@ -172,11 +172,46 @@ static void test_phase(void **state)
 	stop();
 }
 
+/* A session in the name of a server behind a cable: its name, and STARTTLS only if a certificate is of
+ * that name. */
+static void test_faces(void **state)
+{
+	struct handoff_config c = fake_config();
+	struct smtp_reply yes = {220, 0, 0, 0, STR_NONE};
+
+	(void)state;
+	c.n_inline_names = 2;
+	memcpy(c.inline_name[0], "one.example.com", 16);
+	memcpy(c.inline_name[1], "two.example.com", 16);
+	start_with(&c);
+	smtp_config_offer_tls(f->config);
+	f->face = 2;
+	f->asked = FAKE_NONE;
+	smtp_answer_connect(f->s, &yes);
+	hear("220 two.example.com ESMTP\r\n");
+	say("HELO c.example.org\r\nEHLO c.example.org\r\n");
+	hear("250 two.example.com\r\n250-two.example.com\r\n250-STARTTLS\r\n250-PIPELINING\r\n"
+	     "250-SIZE 1000\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-CHUNKING\r\n"
+	     "250 ENHANCEDSTATUSCODES\r\n");
+	f->face = 1;
+	f->face_clear = true;
+	say("EHLO c.example.org\r\nSTARTTLS\r\n");
+	hear("250-one.example.com\r\n250-PIPELINING\r\n250-SIZE 1000\r\n250-8BITMIME\r\n"
+	     "250-SMTPUTF8\r\n250-CHUNKING\r\n250 ENHANCEDSTATUSCODES\r\n"
+	     "502 5.5.1 Command not implemented\r\n");
+	assert_int_equal(f->tls_starts, 0);
+	/* A reload has taken its name away. */
+	f->face = 3;
+	say("HELO c.example.org\r\n");
+	hear(HELO);
+	stop();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_state_reset),
-		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_refused), cmocka_unit_test(test_faces),
 		cmocka_unit_test(test_injection),
 		cmocka_unit_test(test_phase),
 	};

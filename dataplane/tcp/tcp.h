@@ -152,6 +152,15 @@ bool tcp_advance(struct tcp_stack *s, uint64_t now_us);
 void tcp_icmp_error(struct tcp_stack *s, const struct tcp_tuple *tuple, uint32_t quoted_seq,
 		    uint32_t mtu);
 
+/*
+ * For who stands in a cable, where not every segment is for this stack. tcp_has: a connection, half
+ * open ones and TIME_WAIT with them. tcp_claims: the same, or the ACK of a SYN cookie of ours.
+ */
+bool tcp_has(struct tcp_stack *s, const struct tcp_tuple *tuple);
+bool tcp_claims(struct tcp_stack *s, const struct tcp_segment *seg);
+/* Answers it with a RST, within the budget for these, unless it is one. */
+void tcp_refuse(struct tcp_stack *s, const struct tcp_segment *seg);
+
 /* Copies the bytes into the send queue and transmits what window and cwnd allow (after the
  * current burst). 0, or -ENOBUFS (pool empty or over the connection's bound; nothing queued),
  * -EPIPE after tcp_close(). */

@@ -125,6 +125,13 @@
 #define LIMIT_TAP_SHARE 50             /* percent of the arena, where a gateway shares it */
 #define LIMIT_TAP_JOURNAL 64           /* copies under way at once */
 
+/* Flows of a cable that are not terminated */
+#define DEFAULT_INLINE_FLOWS 65536u    /* a worker; 48 octets each */
+#define LIMIT_INLINE_IDLE_S 7440       /* RFC 5382 REQ-5: two hours and four minutes */
+#define LIMIT_INLINE_CLOSED_S 60       /* ours: behind both FINs or a RST */
+#define LIMIT_INLINE_DROP_S 60         /* ours: a client that is dropped may try again */
+#define LIMIT_INLINE_FRAGMENT_S 10     /* as long as fragments wait for each other (NET_FRAGMENT_US) */
+
 /* TLS of the server side */
 #define LIMIT_TLS_PEM (1024u * 1024)  /* ours: octets of one PEM text of configuration */
 #define LIMIT_TLS_CHAIN 16            /* ours: certificates in one chain of ours */

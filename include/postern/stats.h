@@ -124,6 +124,35 @@
 	X(tap_unjudged_size, D, "messages of tap ports not judged: over max-message") \
 	X(tap_unjudged_ring, D, "messages of tap ports not judged: the ring to control is full") \
 	X(tap_copied_low, C, "segments of tap ports copied, not held: receive buffers low") \
+	/* inline */ \
+	X(inline_bridged_packets, C, "frames taken from one end of a cable to the other as they are") \
+	X(inline_bridged_bytes, C, "octets of these") \
+	X(inline_drop_mtu, D, "frames of a cable longer than its other end takes") \
+	X(inline_terminated, C, "segments of clients that our TCP took in a server's name") \
+	X(inline_watched, C, "packets that passed a cable and were watched") \
+	X(inline_kernel_out, C, "segments of onward connections out of the exception port") \
+	X(inline_kernel_in, C, "segments of servers that went to the exception port") \
+	X(inline_neighbour_copied, C, "ARP and ND of a cable copied to the exception port") \
+	X(inline_pass_own, C, "segments to servers from own-sources, which pass") \
+	X(inline_pass_bypass, C, "segments to servers that pass: bypass") \
+	X(inline_pass_control_down, C, "flows let by: control is not there") \
+	X(inline_pass_no_memory, C, "flows let by: no memory") \
+	X(inline_pass_midstream, C, "flows let by: their begin was not seen; and stray RSTs") \
+	X(inline_pass_fragment, C, "fragments to servers let by") \
+	X(inline_pass_malformed, C, "malformed packets to servers let by") \
+	X(inline_drop_control_down, D, "flows to servers dropped: control is not there") \
+	X(inline_drop_no_memory, D, "flows to servers dropped: no memory") \
+	X(inline_drop_midstream, D, "flows to servers dropped: their begin was not seen") \
+	X(inline_drop_fragment, D, "fragments to servers dropped") \
+	X(inline_drop_malformed, D, "malformed packets to servers dropped") \
+	X(inline_reject_control_down, D, "flows to servers answered 451 or 421: control is not there") \
+	X(inline_reject, D, "flows to servers answered by a RST: no memory") \
+	X(inline_drop_flow, D, "packets of flows that are dropped") \
+	X(inline_drop_server, D, "packets of servers into flows that are terminated") \
+	X(inline_drop_no_exception, D, "frames for the exception port that cannot be copied or sent") \
+	X(inline_flow_evicted, D, "flows of a cable forgotten for want of an entry (--inline-flows)") \
+	X(inline_link_mirrored, C, "times an end of a cable was taken down with the other") \
+	X(inline_link_unsupported, D, "times its driver could not") \
 	/* tcp */ \
 	X(tcp_segments, C, "TCP segments accepted for processing") \
 	X(tcp_syn, C, "SYNs received for a listener") \

@@ -272,8 +272,8 @@ api {{ socket = "{self.dir}/control.sock" }}
                 "blocksz": 65536, "framecnt": 1024, **more}
         return "net_af_packet0," + ",".join(f"{k}={v}" for k, v in args.items())
 
-    def start_dataplane(self, extra=(), vdev=None, env=None, role="gateway", more=()):
-        """more: further devices, (vdev, role) each."""
+    def start_dataplane(self, extra=(), vdev=None, env=None, role="gateway", more=(), roles=None, vdevs=()):
+        """more: further devices, (vdev, role) each; or vdevs and roles apart, the roles with their ports."""
         n = self.name
         cores = os.cpu_count() or 1
         lcores = ",".join(["0@0"] + [f"{i + 1}@{(i + 1) % cores}" for i in range(self.workers)])
@@ -281,8 +281,9 @@ api {{ socket = "{self.dir}/control.sock" }}
         self.spawn("dataplane", "gw", [
             build_dir() / "dataplane/postern-dataplane", "--lcores", lcores, *memory, "--no-pci",
             "--no-telemetry", "--log-level", "lib.eal:warning",
-            f"--vdev={vdev or self.vdev()}", *(f"--vdev={v}" for v, _ in more),
-            "--", "--port", f"0={role}", *(f"--port={i + 1}={r}" for i, (_, r) in enumerate(more)), "--socket", self.dir / "dataplane.sock",
+            f"--vdev={vdev or self.vdev()}", *(f"--vdev={v}" for v, _ in more), *(f"--vdev={v}" for v in vdevs),
+            "--", *(f"--port={r}" for r in roles or (f"0={role}", *(f"{i + 1}={r}" for i, (_, r) in enumerate(more)))),
+            "--socket", self.dir / "dataplane.sock",
             "--arena-mb", self.arena_mb, "--idle-sleep-us", "50", *extra], env=env)
         wait_for("dataplane's socket", lambda: self._alive("dataplane") and
                  "ready" in self.log("dataplane"), 60)
