@@ -272,14 +272,14 @@ api {{ socket = "{self.dir}/control.sock" }}
                 "blocksz": 65536, "framecnt": 1024, **more}
         return "net_af_packet0," + ",".join(f"{k}={v}" for k, v in args.items())
 
-    def start_dataplane(self, extra=(), vdev=None, env=None, role="gateway"):
+    def start_dataplane(self, extra=(), vdev=None, env=None, role="gateway", telemetry=False):
         n = self.name
         cores = os.cpu_count() or 1
         lcores = ",".join(["0@0"] + [f"{i + 1}@{(i + 1) % cores}" for i in range(self.workers)])
         memory = ["--in-memory"] if self.hugepages else ["--no-huge", "--no-shconf", "--file-prefix", f"{n}-dp", "-m", "512"]
         self.spawn("dataplane", "gw", [
             build_dir() / "dataplane/postern-dataplane", "--lcores", lcores, *memory, "--no-pci",
-            "--no-telemetry", "--log-level", "lib.eal:warning",
+            "--telemetry" if telemetry else "--no-telemetry", "--log-level", "lib.eal:warning",
             f"--vdev={vdev or self.vdev()}",
             "--", "--port", f"0={role}", "--socket", self.dir / "dataplane.sock",
             "--arena-mb", self.arena_mb, "--idle-sleep-us", "50", *extra], env=env)
