@@ -283,6 +283,25 @@ static void trace_command(void *arg, struct api_request *req, const json_t *body
 	api_reply(req, json_pack("{s:o}", "records", trace_find(l->trace, &q)));
 }
 
+static void trace_status_command(void *arg, struct api_request *req, const json_t *body)
+{
+	struct loop *l = arg;
+
+	(void)body;
+	api_reply(req, trace_status(l->trace));
+}
+
+static void trace_reindex_command(void *arg, struct api_request *req, const json_t *body)
+{
+	struct loop *l = arg;
+
+	(void)body;
+	if (trace_reindex(l->trace))
+		api_error(req, "failed", "there is no index (trace.index)");
+	else
+		api_reply(req, trace_status(l->trace));
+}
+
 static void drain(struct loop *l, struct api_request *req, bool on)
 {
 	int rc = ctl_link_drain(l->link, on);
@@ -317,6 +336,7 @@ const struct api_command commands[] = {
 	{"show status", show_status},	  {"show workers", show_workers},
 	{"show sessions", show_sessions}, {"show stats", show_stats},
 	{"show drops", show_drops},	  {"trace", trace_command},
+	{"trace status", trace_status_command}, {"trace reindex", trace_reindex_command},
 	{"drain", drain_command},	  {"undrain", undrain_command},
 	{"config reload", config_reload}, {"show sources", commands_show_sources},
 	{"sources forgive", commands_forgive_source},

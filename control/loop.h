@@ -19,6 +19,7 @@
 #include "control/api/api.h"
 #include "control/compiler.h"
 #include "control/deliver/deliver.h"
+#include "control/gauges.h"
 #include "control/greylist/greylist.h"
 #include "control/handoff/handoff_ctl.h"
 #include "control/indoubt/indoubt.h"
@@ -134,7 +135,7 @@ struct message {
 	bool taken;                          /* by a next hop, or into quarantine */
 	bool observed;                       /* observe.c: `job` is a copy for the journal */
 	struct journal *journal;
-	json_t *message_id;                  /* for the record, once the verdict is out */
+	json_t *message_id, *subject;        /* for the record, once the verdict is out; subject: by option */
 	char earlier[17];                    /* trace id of that one; "" if there is none */
 	bool cancelled;                      /* the dataplane asked for it back */
 	TAILQ_ENTRY(message) all;
@@ -153,6 +154,7 @@ struct loop {
 	bool spf_gone;                       /* its workers, for good; noted once */
 	struct deliver *deliver;
 	struct trace *trace;
+	struct gauges *gauges;               /* NULL: no metrics */
 	struct quarantine *quarantine;       /* NULL: there is none */
 	struct indoubt *indoubt;             /* NULL in tests only */
 	struct state *state;                 /* persist.c */

@@ -28,7 +28,7 @@
 #include "postern/limits.h"
 #include "postern/notify.h"
 
-#define TRACE_KEEP 10000
+#define TRACE_KEEP 1000 /* in memory: all that there is without an index */
 
 static struct {
 	const char *config;
@@ -203,24 +203,21 @@ static void count_authentication(struct loop *l)
 	l->counters[CTL_dkim_key_misses] = keys.misses;
 }
 
-static void on_second(evutil_socket_t fd, short what, void *arg)
+static void on_trace_alert(const char *text)
 {
-	struct loop *l = arg;
+	main_note("ALERT %s", text);
+}
+
+static void count_stores(struct loop *l)
+{
 	struct indoubt_stats doubt;
 	struct quarantine_stats held;
 	struct greylist_stats grey;
 
-	(void)fd;
-	(void)what;
-	if (notify_watched())
-		(void)notify_send("WATCHDOG=1");
-	count_authentication(l);
 	indoubt_stats(l->indoubt, realtime_ns() / 1000000000u, &doubt);
 	l->counters[CTL_indoubt_entries] = doubt.doubt;
 	l->counters[CTL_indoubt_kept] = doubt.kept;
 	l->counters[CTL_indoubt_pushed_out] = doubt.pushed_out;
-	reload_second(l->reload);
-	persist_second(l);
 	if (l->greylist) {
 		greylist_stats(l->greylist, &grey);
 		l->counters[CTL_greylist_pushed_out] = grey.pushed_out;
@@ -232,6 +229,22 @@ static void on_second(evutil_socket_t fd, short what, void *arg)
 	l->counters[CTL_quarantine_bytes] = held.bytes;
 	l->counters[CTL_quarantine_expired] = held.expired;
 	l->counters[CTL_quarantine_released] = held.released;
+}
+
+static void on_second(evutil_socket_t fd, short what, void *arg)
+{
+	struct loop *l = arg;
+
+	(void)fd;
+	(void)what;
+	if (notify_watched())
+		(void)notify_send("WATCHDOG=1");
+	count_authentication(l);
+	reload_second(l->reload);
+	persist_second(l);
+	trace_second(l->trace, on_trace_alert);
+	count_stores(l);
+	gauges_second(l);
 }
 
 /* ---- start ----------------------------------------------------------------------------------------- */
@@ -271,6 +284,22 @@ static int start_quarantine(struct loop *l)
 	return l->quarantine ? 0 : die("quarantine", err);
 }
 
+static int start_trace(struct loop *l, const struct config *c, char *err, size_t err_len)
+{
+	struct trace_options opt = {
+		.file = c->trace_file,
+		.file_size = c->trace.file_size,
+		.files = c->trace.files,
+		.index = strcmp(c->trace.index, "none") ? c->trace.index : NULL,
+		.index_size = c->trace.index_size,
+		.index_age_s = c->trace.index_age_s,
+		.keep = TRACE_KEEP,
+	};
+
+	l->trace = trace_new(&opt, l->counters, err, err_len);
+	return l->trace ? 0 : -1;
+}
+
 static int start(struct loop *l, const struct spf_helper *helper)
 {
 	const struct config *c = l->active->config;
@@ -303,9 +332,6 @@ static int start(struct loop *l, const struct spf_helper *helper)
 	if (!l->sources)
 		return die("sources", "out of memory");
 	umask(0027);
-	l->trace = trace_new(c->trace_file, TRACE_KEEP, l->counters, err, sizeof(err));
-	if (!l->trace)
-		return die(c->trace_file, err);
 	l->api = api_new(l->base, c->api_socket, commands, n_commands, l, l->counters, err, sizeof(err));
 	if (!l->api)
 		return die(c->api_socket, err);
@@ -322,6 +348,12 @@ static int start(struct loop *l, const struct spf_helper *helper)
 		return die("sealing", err);
 	l->judge_env.seals = l->seals;
 	/* As the user that it will run as, who owns the directories. */
+	if (start_trace(l, c, err, sizeof(err)))
+		return die("trace", err);
+	if (c->metrics)
+		l->gauges = gauges_new(c->metrics, err, sizeof(err));
+	if (c->metrics && !l->gauges)
+		return die("metrics", err);
 	l->indoubt = indoubt_open(c->indoubt_file, err, sizeof(err));
 	if (!l->indoubt)
 		return die("in-doubt table", err);
@@ -349,6 +381,7 @@ static void stop(struct loop *l)
 		ctl_loop_free(l->rings);
 	ctl_link_free(l->link);
 	trace_free(l->trace);
+	gauges_free(l->gauges);
 	spf_jail_free(l->spf);
 	dkim_keys_free(l->keys);
 	dns_free(l->dns);

@@ -35,21 +35,34 @@ static json_t *text(struct str s)
 }
 
 /* Read while the message is ours: the header block may lie in the arena. */
-static json_t *message_id(const struct message *m)
+static struct str field(const struct message *m, struct str name)
 {
 	const struct headers *h;
-	uint8_t buf[512];
 	size_t i;
-	long n;
 
 	if (!m->judge)
-		return json_string("");
+		return STR_NONE;
 	h = &judge_result(m->judge)->headers;
-	i = headers_find(h, STR("message-id"), 0);
-	if (i >= h->n)
-		return json_string("");
-	n = header_unfold(header_value(h, i), buf, sizeof(buf));
+	i = headers_find(h, name, 0);
+	return i < h->n ? header_value(h, i) : STR_NONE;
+}
+
+static json_t *message_id(const struct message *m)
+{
+	struct str v = field(m, STR("message-id"));
+	uint8_t buf[512];
+	long n = v.n ? header_unfold(v, buf, sizeof(buf)) : -1;
+
 	return n < 0 ? json_string("") : text(str_make(buf, (size_t)n));
+}
+
+/* For the record, before the octets are given back. */
+static void remember(struct message *m)
+{
+	if (!m->message_id)
+		m->message_id = message_id(m);
+	if (!m->subject && m->snapshot && m->snapshot->config->trace.subjects)
+		m->subject = trace_subject(field(m, STR("subject")));
 }
 
 static json_t *reply_text(uint16_t code, uint8_t class, uint16_t subject, uint16_t detail, const char *s)
@@ -99,16 +112,21 @@ static json_t *next_hop_tls(const struct deliver_tls *t)
 	return o;
 }
 
-static json_t *common_record(const struct message *m, const struct deliver_result *res)
+static json_t *common_record(struct message *m, const struct deliver_result *res)
 {
 	const struct mail_envelope *e = &m->sub->envelope;
 	char ip[64];
-	json_t *o = json_pack("{s:s, s:o, s:s, s:i, s:o, s:o, s:I, s:i}", "trace_id", e->trace_id,
-			      "message_id", m->message_id ? json_incref(m->message_id) : message_id(m), "peer", ip_format(&e->peer, ip, sizeof(ip)),
-			      "peer_port", (int)e->peer_port, "helo", text(e->helo), "mail_from",
-			      text(e->mail_from), "size", (json_int_t)m->sub->content.size, "flags",
-			      (int)e->flags);
+	json_t *o;
 
+	remember(m);
+	o = json_pack("{s:s, s:O, s:s, s:i, s:o, s:o, s:I, s:i}", "trace_id", e->trace_id, "message_id",
+		      m->message_id, "peer", ip_format(&e->peer, ip, sizeof(ip)), "peer_port",
+		      (int)e->peer_port, "helo", text(e->helo), "mail_from", text(e->mail_from), "size",
+		      (json_int_t)m->sub->content.size, "flags", (int)e->flags);
+
+	json_object_set_new(o, "local", json_string(ip_format(&e->local, ip, sizeof(ip))));
+	if (m->subject)
+		json_object_set(o, "subject", m->subject);
 	json_object_set_new(o, "tcp", json_pack("{s:i, s:i, s:i, s:i}", "srtt_us", (int)e->tcp.srtt_us,
 		"retransmits", (int)e->tcp.retransmits, "out_of_order", (int)e->tcp.ooo_segments, "ttl",
 		(int)e->tcp.ttl));
@@ -128,6 +146,8 @@ static json_t *common_record(const struct message *m, const struct deliver_resul
 	if (res) {
 		json_object_set_new(o, "next_hop", text(str_c(res->host)));
 		json_object_set_new(o, "stage", json_string(res->stage));
+		if (res->egress[0])
+			json_object_set_new(o, "egress", json_string(res->egress));
 		if (res->tls.policy)
 			json_object_set_new(o, "next_hop_tls", next_hop_tls(&res->tls));
 		json_object_set_new(o, "late", json_boolean(res->late));
@@ -186,6 +206,7 @@ static void record(struct message *m, enum trace_outcome outcome, const struct c
 			own = TRACE_DEFERRED;
 		json_object_set_new(o, "rcpt", text(e->rcpt[i]));
 		json_object_set_new(o, "outcome", json_string(trace_outcome_name(own)));
+		gauges_recipient(m->loop->gauges, m->route ? m->route->name : NULL, own);
 		if (r)
 			json_object_set_new(o, "reply", reply_text(r->code, r->enh_class, r->enh_subject,
 								   r->enh_detail, said));
@@ -217,6 +238,7 @@ static void message_free(struct message *m)
 		indoubt_drop(m->ticket);
 	load_leave(&m->load);
 	json_decref(m->message_id);
+	json_decref(m->subject);
 	judge_free(m->judge);
 	hold_free(m->hold);
 	redirect_free(m->redirect);
@@ -267,12 +289,15 @@ static void answer(struct message *m, const struct ctl_reply *r, enum trace_outc
 				m->ticket = NULL;
 			m->session->messages++;
 		}
-		m->message_id = message_id(m);
+		remember(m);
 		ctl_verdict_message(rings, &m->sub->desc, r, true);
 	} else if (rings) {
-		m->message_id = message_id(m);
+		remember(m);
 		ctl_verdict_release(rings, &m->sub->desc);
 	}
+	gauges_message(m->loop->gauges, monotonic_us() - m->started_us);
+	if (m->judge)
+		gauges_judged(m->loop->gauges, judge_result(m->judge)->judge_us);
 	sources_message(m->loop, m, outcome, res);
 	if (outcome == TRACE_DELIVERED)
 		grey_accepted(m->loop, m);

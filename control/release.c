@@ -108,6 +108,8 @@ static void record(const struct release *r, size_t k, const struct deliver_resul
 			      (json_int_t)m->content.size, "how", "released from quarantine", "route",
 			      json_string(m->route));
 
+	if (res->egress[0])
+		json_object_set_new(o, "egress", json_string(res->egress));
 	json_object_set_new(o, "next_hop_reply", trace_text(str_c(v->next_hop.text)));
 	trace_write(r->loop->trace, o);
 }

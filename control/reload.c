@@ -492,6 +492,11 @@ void reload_ask(struct reload *r, struct api_request *req)
 
 /* ---- beside it ------------------------------------------------------------------------------- */
 
+bool reload_failed(const struct reload *r)
+{
+	return r->last.at && !r->last.ok;
+}
+
 json_t *reload_status(const struct reload *r)
 {
 	char what[24] = "";

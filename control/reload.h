@@ -36,6 +36,8 @@ void reload_first(struct loop *l, struct snapshot *s);
 void reload_begin(struct reload *r);
 /* The same for somebody who wants to hear what came of it; "busy" if one is under way. */
 void reload_ask(struct reload *r, struct api_request *req);
+/* The last one was not taken over. */
+bool reload_failed(const struct reload *r);
 /* Of `show status`: {stage, what, done, all, seconds, compiler, last{}}; docs/api.md. */
 json_t *reload_status(const struct reload *r);
 /* Each second: forgets snapshots that no message can name any more, and says if compilers are gone. */

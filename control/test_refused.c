@@ -72,7 +72,7 @@ static int up(void **state)
 	fd = mkstemp(t.path);
 	assert_true(fd >= 0);
 	close(fd);
-	t.l.trace = trace_new(t.path, 2000, t.l.counters, err, sizeof(err));
+	t.l.trace = trace_new(&(struct trace_options){.file = t.path, .keep = 2000}, t.l.counters, err, sizeof(err));
 	assert_non_null(t.l.trace);
 	assert_true(ip_parse(STR("192.0.2.7"), &t.s.peer));
 	return 0;

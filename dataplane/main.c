@@ -31,6 +31,7 @@
 #include "dataplane/privileges.h"
 #include "dataplane/tap_dump.h"
 #include "dataplane/tap_watch.h"
+#include "dataplane/telemetry.h"
 #include "dataplane/watchdog.h"
 #include "dataplane/worker.h"
 #include "postern/notify.h"
@@ -583,6 +584,18 @@ static void make_worker(unsigned int i)
 		die("no memory for the rings of worker %u", i);
 }
 
+static void start_telemetry(void)
+{
+	static uint64_t *counters[HANDOFF_MAX_WORKERS];
+	int rc;
+
+	for (unsigned int i = 0; i < dp.n_workers; i++)
+		counters[i] = dp.worker[i]->counters;
+	rc = telemetry_start(&(struct telemetry){counters, dp.n_workers, dp.port, dp.n_ports});
+	if (rc)
+		note("telemetry: %s", strerror(-rc));
+}
+
 static void launch(void)
 {
 	unsigned int lcore, i = 0;
@@ -671,6 +684,7 @@ int main(int argc, char **argv)
 	sigaction(SIGINT, &act, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	cables_init(&dp.cables, dp.port, dp.n_ports, dp.worker[0]->counters, note);
+	start_telemetry();
 	launch();
 	note("ready, %u worker(s), socket %s", dp.n_workers, dp.args.socket);
 	told = notify_send("READY=1");
@@ -691,6 +705,7 @@ int main(int argc, char **argv)
 	}
 	note("signal %d: stopping", (int)dp.signalled);
 	(void)notify_send("STOPPING=1");
+	telemetry_stop();
 	stop();
 	return 0;
 }

@@ -18,6 +18,9 @@ struct cli {
 json_t *client_ask(const struct cli *cli, json_t *request, int *exit_code);
 /* show status, or NULL. */
 json_t *client_status(const struct cli *cli);
+/* The same of any request, at once, and nothing is said of an error. */
+json_t *client_try(const struct cli *cli, json_t *request);
+bool client_try_is_there(const struct cli *cli);
 
 /* show.c: prints the answer to a command as a table. */
 void show_answer(const char *command, const json_t *answer);
@@ -44,6 +47,7 @@ int cmd_config_diff(const struct cli *cli, int argc, char **argv);
 void config_hide(json_t *answer);
 int cmd_config_help(const struct cli *cli, int argc, char **argv);
 int cmd_quarantine(const struct cli *cli, int argc, char **argv);
+int cmd_trace(const struct cli *cli, int argc, char **argv); /* argv[0]: "trace" */
 int cmd_show_rules(const struct cli *cli, int argc, char **argv);
 int cmd_rules_check(const struct cli *cli, int argc, char **argv); /* argv[0]: "check" */
 int cmd_rules_test(const struct cli *cli, int argc, char **argv);  /* argv[0]: "test" */

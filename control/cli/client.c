@@ -128,6 +128,27 @@ json_t *client_status(const struct cli *cli)
 	return ask(cli->socket, json_pack("{s:s}", "command", "show status"), STATUS_S, NULL, NULL, &error);
 }
 
+json_t *client_try(const struct cli *cli, json_t *request)
+{
+	int error;
+	json_t *a = ask(cli->socket, request, STATUS_S, NULL, NULL, &error);
+
+	if (json_object_get(a, "error")) {
+		json_decref(a);
+		return NULL;
+	}
+	return a;
+}
+
+bool client_try_is_there(const struct cli *cli)
+{
+	json_t *a = client_try(cli, json_pack("{s:s}", "command", "trace status"));
+	bool there = a != NULL;
+
+	json_decref(a);
+	return there;
+}
+
 json_t *client_ask(const struct cli *cli, json_t *request, int *exit_code)
 {
 	const char *command = json_string_value(json_object_get(request, "command"));

@@ -5,8 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "control/cli/cli.h"
+#include "control/cli/trace.h"
 
 static const char usage_text[] =
 	"usage: posternctl [--socket PATH] [--json] COMMAND\n"
@@ -20,7 +22,13 @@ static const char usage_text[] =
 	"  breaker show                             routes whose refusals are watched\n"
 	"  breaker ack ROUTE [--learn]              pass its 5xx on again; --learn: they are normal\n"
 	"  trace [--trace-id ID] [--message-id ID] [--from ADDR] [--rcpt ADDR] [--origin IP]\n"
-	"        [--outcome WORD] [--limit N]       what became of messages (ADDR: or @domain)\n"
+	"        [--outcome WORD] [--rule NAME] [--route NAME] [--since TIME] [--until TIME]\n"
+	"        [--limit N] [--before N] [--long] [--csv] [--fields google|microsoft|postern]\n"
+	"        [--database FILE [--log FILE]] [--config FILE]\n"
+	"                                           what became of messages (ADDR: or @domain)\n"
+	"  trace shares [--since TIME]              verdicts by route, listener and egress address\n"
+	"  trace status                             where log and index are, and how far it is\n"
+	"  trace reindex                            the index anew, out of the log\n"
 	"  quarantine list [--rcpt ADDR] [--from ADDR] [--limit N]\n"
 	"  quarantine show|delete ID                what is held back\n"
 	"  quarantine release ID [ADDR]...          to its next hop after all\n"
@@ -50,6 +58,7 @@ static const char usage_text[] =
 	"  explain [--gateway IP]... [--skip LIST] [--mail-from ADDR] [--dns-zone FILE]...\n"
 	"       [--now EPOCH] FILE|-\n"
 	"                                           which hop hid the sender, what broke signatures\n"
+	"  explain TRACE-ID                         all that is known of a message\n"
 	"exit codes: 0 ok, 1 finding, 2 usage, 3 daemon unreachable\n";
 
 static int usage(const char *why)
@@ -102,35 +111,6 @@ static int ask(const struct cli *cli, const char *command, json_t *request)
 	return code;
 }
 
-static int trace(const struct cli *cli, int argc, char **argv)
-{
-	static const struct { const char *option, *member; } map[] = {
-		{"--trace-id", "trace_id"}, {"--message-id", "message_id"}, {"--from", "mail_from"},
-		{"--rcpt", "rcpt"}, {"--origin", "origin"}, {"--outcome", "outcome"}};
-	json_t *req = json_object();
-
-	for (int i = 0; i < argc; i++) {
-		size_t k = 0;
-
-		if (i + 1 == argc) {
-			json_decref(req);
-			return usage(argv[i][0] == '-' ? "an option without its value" : argv[i]);
-		}
-		if (!strcmp(argv[i], "--limit")) {
-			json_object_set_new(req, "limit", json_integer(atoi(argv[++i])));
-			continue;
-		}
-		while (k < sizeof(map) / sizeof(map[0]) && strcmp(argv[i], map[k].option) != 0)
-			k++;
-		if (k == sizeof(map) / sizeof(map[0])) {
-			json_decref(req);
-			return usage("trace: unknown option");
-		}
-		json_object_set_new(req, map[k].member, json_string(argv[++i]));
-	}
-	return ask(cli, "trace", req);
-}
-
 static bool is(int argc, char **argv, const char *a, const char *b)
 {
 	return argc >= 1 && !strcmp(argv[0], a) && (!b || (argc >= 2 && !strcmp(argv[1], b)));
@@ -180,6 +160,15 @@ static int show(const struct cli *cli, int argc, char **argv)
 	return usage("show status, workers, ports, sessions, sources, routes, rules, config, stats or drops");
 }
 
+/* A trace id among the arguments that is no file of that name. */
+static bool names_trace(int argc, char **argv)
+{
+	for (int i = 1; i < argc; i++)
+		if (trace_is_id(argv[i]) && access(argv[i], F_OK))
+			return true;
+	return false;
+}
+
 int main(int argc, char **argv)
 {
 	struct cli cli = {.socket = "/run/postern/control.sock"};
@@ -203,7 +192,7 @@ int main(int argc, char **argv)
 	if (is(n, a, "sources", "forgive") && n == 3)
 		return sources(&cli, "sources forgive", a[2]);
 	if (is(n, a, "trace", NULL))
-		return trace(&cli, n - 1, a + 1);
+		return cmd_trace(&cli, n, a);
 	if ((is(n, a, "drain", NULL) || is(n, a, "undrain", NULL)) && n == 1)
 		return ask(&cli, a[0], json_object());
 	if (is(n, a, "config", "check") && n <= 3)
@@ -226,6 +215,8 @@ int main(int argc, char **argv)
 		return cmd_scan(&cli, n, a);
 	if (is(n, a, "simulate", NULL))
 		return cmd_simulate(&cli, n, a);
+	if (is(n, a, "explain", NULL) && names_trace(n, a))
+		return cmd_explain_trace(&cli, n, a);
 	if (is(n, a, "explain", NULL))
 		return cmd_explain(&cli, n, a);
 	return usage("unknown command");

@@ -396,6 +396,15 @@ struct config {
 	char *greylist_file;       /* default: greylist, beside the api socket */
 	bool greylist;             /* a policy has it on */
 	char *trace_file;          /* JSON lines; default /var/log/postern/trace.jsonl */
+	struct config_trace {
+		uint64_t file_size;    /* rotated at so many octets; 0: never */
+		unsigned int files;    /* rotated files that are kept */
+		char *index;           /* SQLite; default: beside the file; "none": there is none */
+		uint64_t index_size;   /* octets */
+		unsigned int index_age_s;
+		bool subjects;         /* in the records; default false */
+	} trace;
+	char *metrics;             /* "unix:/path" or address:port; NULL: no metrics */
 	unsigned int loops;        /* event loops of control; only 1 is built */
 	unsigned int spf_workers;  /* jailed evaluators; default 2 */
 

@@ -275,10 +275,6 @@ static const struct config_key quarantine_keys[] = {
 	{"max-age", CONFIG_TAKE(struct config, quarantine.max_age_s)},
 };
 
-static const struct config_key trace_keys[] = {
-	{"file", CONFIG_TAKE(struct config, trace_file)},
-};
-
 static const struct config_key api_keys[] = {
 	{"socket", CONFIG_TAKE(struct config, api_socket)},
 };
@@ -300,7 +296,6 @@ SECTION(rules)
 SECTION(limits)
 SECTION(texts)
 SECTION(dataplane)
-SECTION(trace)
 SECTION(quarantine)
 SECTION(api)
 SECTION(spf)
@@ -333,6 +328,7 @@ static const struct config_key top_keys[] = {
 	{"sources", read_sources, CONFIG_FIELD(struct config, sources)},
 	{"texts", read_texts, 0, 0},
 	{"trace", read_trace, 0, 0},
+	{"metrics", read_metrics, 0, 0},
 	{"in-doubt-file", CONFIG_TAKE(struct config, indoubt_file)},
 	{"state-directory", CONFIG_TAKE(struct config, state_directory)},
 	{"greylist-file", CONFIG_TAKE(struct config, greylist_file)},
@@ -352,7 +348,7 @@ const struct config_binding *const config_bindings[] = {
 	&config_of_policy, &config_of_dnsbl, &config_of_list, &config_of_attachment, &of_quarantine,
 	&config_of_inline, &config_of_inline_server, &config_of_exceptions, &config_of_exceptions_gateway,
 	&config_of_exceptions_inline, &config_of_exceptions_tap,
-	&config_of_tap, &config_of_sources, &of_limits, &of_texts, &of_trace, &of_api, &of_spf,
+	&config_of_tap, &config_of_sources, &of_limits, &of_texts, &config_of_trace, &config_of_metrics, &of_api, &of_spf,
 };
 const size_t n_config_bindings = N_KEYS(config_bindings);
 
@@ -360,7 +356,7 @@ const size_t n_config_bindings = N_KEYS(config_bindings);
 static void defaults(struct config_reader *r, struct config *c)
 {
 	static const struct config_binding *const whole[] = {
-		&of_top, &of_dataplane, &of_rules, &of_quarantine, &of_limits, &of_trace, &of_api, &of_spf};
+		&of_top, &of_dataplane, &of_rules, &of_quarantine, &of_limits, &config_of_trace, &of_api, &of_spf};
 
 	for (size_t i = 0; i < N_KEYS(whole); i++)
 		config_read_defaults(r, whole[i], c);
@@ -504,6 +500,7 @@ void config_check(struct config_ctx *ctx, const struct config_node *root, struct
 	if (ctx->n_errors || mem->failed || ctx->mem.failed)
 		return;
 	check_sums(&r, root);
+	config_check_trace(&r, root);
 	config_check_policy(&r, root);
 	config_check_tap(&r, root);
 	config_check_sources(&r, root);

@@ -42,6 +42,7 @@ struct config_binding {
 /* All of them, for the test that table and bindings have the same keys. */
 extern const struct config_binding *const config_bindings[];
 extern const size_t n_config_bindings;
+extern const struct config_binding config_of_trace, config_of_metrics; /* config_trace.c */
 extern const struct config_binding config_of_listener, config_of_route, config_of_hosts, config_of_policy,
 	config_of_route_policy, config_of_relay, config_of_tenant, config_of_chain, config_of_trust,
 	config_of_tls, config_of_certificate, config_of_arc, config_of_arc_key, config_of_dnsbl, config_of_list,
@@ -148,6 +149,9 @@ config_read read_route_tls_names;
 void config_route_tls(struct config_reader *r, const struct config_node *n,
 		      struct config_route *route);
 config_read read_sources;
+/* config_trace.c; field: struct config */
+config_read read_trace, read_metrics;
+void config_check_trace(struct config_reader *r, const struct config_node *root);
 config_read read_policy_nets; /* field: struct admission_nets */
 config_read read_tap;        /* config_tap.c */
 config_read read_policy, read_dnsbls; /* field: struct config_policy */

@@ -18,7 +18,7 @@ const struct config_section_info *const config_sections[] = {
 	&section_arc,         &section_arc_key,      &section_dns,      &section_rules,
 	&section_policy,      &section_dnsbl,        &section_list,     &section_attachment,
 	&section_quarantine,  &section_tap,         &section_sources,      &section_limits,   &section_texts,
-	&section_trace,       &section_api,          &section_spf,
+	&section_trace,       &section_metrics,      &section_api,          &section_spf,
 };
 const size_t n_config_sections = sizeof(config_sections) / sizeof(config_sections[0]);
 

@@ -7,7 +7,7 @@
 #include "control/config/keys.h"
 
 extern const struct config_section_info section_top, section_dataplane, section_listener,
-	section_limits, section_sources, section_texts, section_trace, section_api,
+	section_limits, section_sources, section_texts, section_trace, section_metrics, section_api,
 	section_spf, section_tap;                                                        /* keys_server.c */
 extern const struct config_section_info section_inline, section_inline_server, section_exceptions,
 	section_exceptions_gateway, section_exceptions_inline, section_exceptions_tap; /* keys_inline.c */

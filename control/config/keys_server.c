@@ -75,6 +75,7 @@ const struct config_info keys_top[] = {
 	{OF(SECTION, "limits"), .text = "Limits on a session and a message."},
 	{OF(SECTION, "texts"), .text = "What clients get to read."},
 	{OF(SECTION, "trace"), .text = "The record of what became of messages."},
+	{OF(SECTION, "metrics"), .text = "Numbers for Prometheus; without it there are none."},
 	{OF(SECTION, "api"), .text = "The operator's socket."},
 	{OF(SECTION, "spf"), .text = "Evaluators of SPF."},
 };
@@ -219,7 +220,26 @@ const struct config_info keys_texts[] = {
 
 const struct config_info keys_trace[] = {
 	{OF(PATH, "file"), .flags = KEY_RESTART, .def = "/var/log/postern/trace.jsonl",
-	 .text = "JSON lines, one a recipient."},
+	 .text = "JSON lines, one a recipient (docs/trace.md)."},
+	{SIZE("file-size", 0, 1e15, DEFAULT_TRACE_FILE_SIZE), .flags = KEY_RESTART,
+	 .text = "At which the file becomes FILE.1; 0: never."},
+	{COUNT("files", 1, LIMIT_TRACE_FILES, DEFAULT_TRACE_FILES), .flags = KEY_RESTART,
+	 .unit = "files", .text = "FILE.1 and so on that are kept."},
+	{OF(STRING, "index"), .flags = KEY_RESTART, .form = "absolute path of a file, or `none`",
+	 .otherwise = "beside `file`, with .db for .jsonl",
+	 .text = "The SQLite database that `posternctl trace` searches."},
+	{SIZE("index-size", LIMIT_TRACE_INDEX_LEAST, 1e15, DEFAULT_TRACE_INDEX_SIZE),
+	 .flags = KEY_RESTART, .text = "Of the index; the oldest records go first."},
+	{TIME("index-age", 3600, 3650.0 * 86400, DEFAULT_TRACE_INDEX_AGE_S), .flags = KEY_RESTART,
+	 .text = "Older records are not in the index."},
+	{BOOL("subjects", "no"), .text = "Whether records have the Subject."},
+};
+
+const struct config_info keys_metrics[] = {
+	{OF(STRING, "listen"), .flags = KEY_RESTART,
+	 .form = "`address:port`, `[IPv6 address]:port` or `unix:/path`",
+	 .otherwise = "`" DEFAULT_METRICS_LISTEN "` if there is the section, else no metrics",
+	 .text = "Where /metrics is. There is no authentication."},
 };
 
 const struct config_info keys_api[] = {
@@ -256,5 +276,6 @@ SECTION(tap, "tap",
 	.about = "What is watched on tap ports (`postern-dataplane`(8), docs/tap.md).");
 SECTION(texts, "texts", .about = "Printable ASCII that clients get to read.");
 SECTION(trace, "trace");
+SECTION(metrics, "metrics", .about = "OpenMetrics over HTTP (docs/monitoring.md).");
 SECTION(api, "api");
 SECTION(spf, "spf");

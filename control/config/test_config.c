@@ -92,6 +92,13 @@ static void defaults_and_handoff(void **state)
 	assert_string_equal(c->dataplane_socket, "/run/postern/dataplane.sock");
 	assert_string_equal(c->api_socket, "/run/postern/control.sock");
 	assert_string_equal(c->trace_file, "/var/log/postern/trace.jsonl");
+	assert_string_equal(c->trace.index, "/var/log/postern/trace.db");
+	assert_int_equal(c->trace.file_size, 256u << 20);
+	assert_int_equal(c->trace.files, 8);
+	assert_int_equal(c->trace.index_size, 1u << 30);
+	assert_int_equal(c->trace.index_age_s, 30 * 86400);
+	assert_false(c->trace.subjects);
+	assert_null(c->metrics);
 	assert_int_equal(c->loops, 1);
 	assert_int_equal(c->spf_workers, 2);
 	assert_int_equal(c->dns.timeout_ms, 10000);
@@ -381,6 +388,29 @@ static void references(void **state)
 	c = parse(text);
 	assert_int_equal(c->dataplane.many_routes, 1);
 	assert_string_equal(c->state_directory, "/tmp/s");
+	config_unref(c);
+	snprintf(text, sizeof(text), "%strace { subjects = true; file = /tmp/x; index = none; files = 3; "
+		 "file-size = 0 }
+metrics { }
+", minimal);
+	c = parse(text);
+	assert_true(c->trace.subjects);
+	assert_string_equal(c->trace.index, "none");
+	assert_int_equal(c->trace.file_size, 0);
+	assert_string_equal(c->metrics, "127.0.0.1:9325");
+	config_unref(c);
+	snprintf(text, sizeof(text), "%strace { file = \"/tmp/x\"; index-age = 1h; index-size = 16mb }
+"
+		 "metrics { listen = \"[2001:db8::1]:1\" }
+", minimal);
+	c = parse(text);
+	assert_string_equal(c->trace.index, "/tmp/x.db");
+	assert_string_equal(c->metrics, "[2001:db8::1]:1");
+	config_unref(c);
+	snprintf(text, sizeof(text), "%smetrics { listen = \"unix:/run/m.sock\" }
+", minimal);
+	c = parse(text);
+	assert_string_equal(c->metrics, "unix:/run/m.sock");
 	config_unref(c);
 	config_unref(NULL);
 }

@@ -259,6 +259,7 @@ void conn_connect(struct conn *c, const struct address *a)
 	ip_format(&a->ip, c->ip_text, sizeof(c->ip_text));
 	snprintf(c->x->last_host, sizeof(c->x->last_host), "%s [%s]:%u", c->host->name, c->ip_text,
 		 a->port);
+	c->x->last_own[0] = '\0';
 	c->state = CONN_CONNECT;
 	c->asked_us = deliver_now_us();
 	err = open_socket(c);

@@ -43,6 +43,7 @@ static void start_body(struct conn *c)
 
 	c->state = CONN_BODY;
 	c->dot_at = 0;
+	x->body_us = deliver_now_us();
 	stuff_init(&x->body, x->req->iov, x->req->n_iov, x->bdat);
 	conn_deadline(c, c->d->tuning.progress_ms);
 	conn_want_write(c);

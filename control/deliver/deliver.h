@@ -19,6 +19,7 @@
 #include "control/deliver/load.h"
 #include "control/dns/dns.h"
 #include "control/mail/mail.h"
+#include "postern/buckets.h"
 #include "postern/limits.h"
 
 struct event_base;
@@ -132,6 +133,11 @@ uint16_t deliver_arena_share(struct deliver *d, const struct config *c, const st
 void deliver_submitted(struct deliver *d, const struct config_route *route, uint32_t worker, uint64_t size,
 		       struct load_ticket *from, struct load_ticket *to);
 
+/* How long what took, of a route; NULL: it was not used. DELIVER_TIMES of them, in this order. */
+enum deliver_time { DELIVER_WAIT, DELIVER_CONNECT, DELIVER_RCPT, DELIVER_TRANSFER, DELIVER_REPLY, DELIVER_WHOLE,
+		    DELIVER_TIMES };
+const struct buckets *deliver_times(const struct deliver *d, const char *route);
+
 struct deliver_load_status {
 	const char *route;
 	unsigned int waiting, connections, max_connections;
@@ -201,6 +207,7 @@ struct deliver_result {
 	enum deliver_outcome outcome;  /* of the transaction */
 	const struct deliver_rcpt_result *rcpt; /* n_rcpts of the request */
 	char host[300];                /* "name [address]:port" that was last talked to */
+	char egress[46];               /* our address there, "": it was not connected */
 	char stage[16];                /* where it ended: enum stage, by name */
 	bool dot_written;              /* the final dot left us */
 	bool bdat;                     /* it was a BDAT LAST */

@@ -154,10 +154,12 @@ struct xact {
 	size_t rcpt_at;              /* RCPT replies seen */
 	struct stuff body;
 	bool bdat;                   /* content goes by BDAT on this connection */
+	uint64_t body_us;            /* the content began to be sent */
 	bool dot_written;            /* an octet of the dot or of BDAT LAST */
 	bool cancelled;
 	struct host *last;           /* where the last attempt went; hosts live as long as deliver */
 	char last_host[300];
+	char last_own[46];           /* our address there; "": it was not connected */
 	uint64_t start_us, first_byte_us;
 
 	/* job or probe: the end, from the event loop, never inside the start */
@@ -259,6 +261,7 @@ struct pool {
 	struct event timer;          /* of those that wait: the next token, the end of patience */
 	struct route_alert alert;
 	struct breaker breaker;
+	struct buckets times[DELIVER_TIMES];
 	struct load load;
 	struct load_rules rules;     /* of the configuration that was used last */
 	struct route_alert shedding; /* alerts of that */

@@ -122,6 +122,7 @@ static void final(struct xact *x, const struct ending *e)
 	res->rcpt = j->rcpt;
 	res->tls = x->tls;
 	memcpy(res->host, x->last_host, sizeof(res->host));
+	memcpy(res->egress, x->last_own, sizeof(res->egress));
 	snprintf(res->stage, sizeof(res->stage), "%s", stage_name(e->stage));
 	res->dot_written = x->dot_written;
 	res->bdat = x->dot_written && x->bdat;

@@ -196,13 +196,20 @@ void overload_attached(struct xact *x)
 {
 	x->attached_us = deliver_now_us();
 	load_waited(&x->pool->load, x->attached_us, x->probe, x->attached_us - x->queued_us);
+	if (!x->probe)
+		buckets_add(&x->pool->times[DELIVER_WAIT], x->attached_us - x->queued_us);
 }
 
 void overload_stage(struct conn *c, enum load_stage stage, uint64_t asked_us)
 {
+	static const enum deliver_time as[LOAD_STAGES] = {
+		[LOAD_CONNECT] = DELIVER_CONNECT, [LOAD_RCPT] = DELIVER_RCPT, [LOAD_DOT] = DELIVER_REPLY};
 	uint64_t now = deliver_now_us();
 
 	load_stage_took(&c->x->pool->load, stage, now, now - asked_us);
+	buckets_add(&c->x->pool->times[as[stage]], now - asked_us);
+	if (stage == LOAD_DOT && c->x->body_us && c->x->body_us <= asked_us)
+		buckets_add(&c->x->pool->times[DELIVER_TRANSFER], asked_us - c->x->body_us);
 }
 
 /* Nothing that speaks of this message or this recipient says that the next hop is not well. */
@@ -228,8 +235,10 @@ void overload_ended(struct xact *x, const struct ending *e)
 	struct load *l = &x->pool->load;
 	uint64_t now = deliver_now_us();
 
-	if (!x->probe && e->kind != END_ABORTED)
+	if (!x->probe && e->kind != END_ABORTED) {
 		load_done(l, now, now - x->start_us);
+		buckets_add(&x->pool->times[DELIVER_WHOLE], now - x->start_us);
+	}
 	/* Decided here, or by our client: it says nothing of the next hop. */
 	if (e->kind == END_LOCAL || e->kind == END_ABORTED)
 		return;
@@ -247,6 +256,16 @@ static void status(const struct pool *p, const struct config_route *route, struc
 		.max_connections = route->max_connections,
 	};
 	load_look(&p->load, &rules, deliver_now_us(), &s->load);
+}
+
+const struct buckets *deliver_times(const struct deliver *d, const char *route)
+{
+	const struct pool *p;
+
+	TAILQ_FOREACH(p, &d->pools, link)
+		if (!strcmp(p->route, route))
+			return p->times;
+	return NULL;
 }
 
 size_t deliver_loads(const struct deliver *d, const struct config *c, struct deliver_load_status *out,

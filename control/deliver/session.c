@@ -371,6 +371,7 @@ void session_begin(struct conn *c)
 		memset(&x->rcpt_result[i], 0, sizeof(x->rcpt_result[i]));
 	snprintf(x->last_host, sizeof(x->last_host), "%s [%s]:%u", c->host->name, c->ip_text,
 		 c->addr.port);
+	snprintf(x->last_own, sizeof(x->last_own), "%s", c->own_text);
 	if (unsendable(c) || identity_begin(c))
 		return;
 	c->forwarded = false;

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #define DEFAULT_TIMEOUT_MS 10000
 
@@ -83,6 +84,19 @@ void dns_free(struct dns *d)
 	free(d);
 }
 
+const struct buckets *dns_times(const struct dns *d)
+{
+	return &d->times;
+}
+
+static uint64_t now_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
 /* Runs from the loop: the answer is there, or time is up. */
 static void deliver(evutil_socket_t fd, short what, void *arg)
 {
@@ -94,6 +108,7 @@ static void deliver(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	buckets_add(&q->d->times, now_us() - q->asked_us);
 	if (!q->done)
 		dns_parsed_fail(&q->answer, "timed out");
 	/* The query is gone before the callback: it may cancel others, ask anew or free the dns. */
@@ -127,6 +142,7 @@ struct dns_query *dns_resolve(struct dns *d, struct str name, uint16_t type, dns
 
 	if (!q)
 		return NULL;
+	q->asked_us = now_us();
 	dns_parsed_init(&q->answer);
 	q->d = d;
 	q->type = type;

@@ -75,6 +75,9 @@ void dns_free(struct dns *d);
 /* `name`: text form, dots, no escapes needed for host names; trailing dot optional. An invalid or
  * over-long name answers DNS_NXDOMAIN without a packet. NULL only on -ENOMEM. */
 struct dns_query *dns_resolve(struct dns *d, struct str name, uint16_t type, dns_callback *cb, void *arg);
+struct buckets;
+/* How long answers took, time-outs among them. */
+const struct buckets *dns_times(const struct dns *d);
 /* The callback will not run. */
 void dns_cancel(struct dns_query *q);
 

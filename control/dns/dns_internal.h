@@ -6,6 +6,7 @@
 #include <sys/queue.h>
 
 #include "control/dns/dns_wire.h"
+#include "postern/buckets.h"
 #include "control/dns/dns_zone.h"
 
 /*
@@ -19,6 +20,7 @@ struct dns_query {
 	struct dns_wire_name name;
 	uint16_t type;
 	bool done;
+	uint64_t asked_us;
 	struct event *ev;
 	dns_callback *cb;
 	void *arg;
@@ -34,6 +36,7 @@ struct dns {
 	struct timeval timeout;
 	struct dns_zone *zone; /* or */
 	struct dns_unbound *unbound;
+	struct buckets times;
 };
 
 void dns_query_done(struct dns_query *q);

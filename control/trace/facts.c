@@ -3,6 +3,8 @@
 #include "control/trace/facts.h"
 
 #include "control/mail/proxy_tlv.h"
+#include "dataplane/content/charset_words.h"
+#include "dataplane/content/words.h"
 
 json_t *trace_text(struct str s)
 {
@@ -16,6 +18,38 @@ json_t *trace_text(struct str s)
 	for (size_t i = 0; i < n; i++)
 		buf[i] = s.p[i] >= 0x20 && s.p[i] < 0x7f ? (char)s.p[i] : '?';
 	return json_stringn(buf, n);
+}
+
+struct subject {
+	uint8_t text[TRACE_SUBJECT];
+	size_t n;
+	bool cut;
+};
+
+static void take(void *ctx, const uint8_t *p, size_t n)
+{
+	struct subject *s = ctx;
+	size_t room = sizeof(s->text) - s->n, k = n < room ? n : room;
+
+	memcpy(s->text + s->n, p, k);
+	s->n += k;
+	s->cut |= k < n;
+}
+
+json_t *trace_subject(struct str raw)
+{
+	bool bad = false;
+	struct charset_words w = {.bad = &bad};
+	struct words_charset cs = charset_words(&w);
+	struct subject s = {.n = 0};
+
+	words_decode(raw, &cs, take, &s);
+	/* The beginning of a character is none. */
+	while (s.cut && s.n && (s.text[s.n - 1] & 0xc0) == 0x80)
+		s.n--;
+	if (s.cut && s.n && s.text[s.n - 1] >= 0xc0)
+		s.n--;
+	return trace_text(str_make(s.text, s.n));
 }
 
 static json_t *hex(const uint8_t *p, size_t n)

@@ -11,6 +11,10 @@
 /* New reference, or NULL without memory. JSON is UTF-8: what is not, or holds a NUL, which readers of
  * JSON refuse, is written with '?' for each octet outside printable ASCII, and cut. */
 json_t *trace_text(struct str s);
+/* A Subject as it stands in a header: unfolded, its encoded-words decoded (RFC 2047), at most TRACE_SUBJECT
+ * octets. */
+#define TRACE_SUBJECT 512
+json_t *trace_subject(struct str raw);
 
 /*
  * Adds to the record:

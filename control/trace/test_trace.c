@@ -30,7 +30,7 @@ static int setup(void **state)
 	strcpy(path, "/tmp/postern-trace-XXXXXX");
 	fd = mkstemp(path);
 	close(fd);
-	t = trace_new(path, 8, counters, err, sizeof(err));
+	t = trace_new(&(struct trace_options){.file = path, .keep = 8}, counters, err, sizeof(err));
 	return t ? 0 : -1;
 }
 

@@ -14,16 +14,18 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "control/mail/mail.h"
+#include "control/trace/indexer.h"
 #include "control/trace/trace.h"
 #include "postern/limits.h"
 #include "postern/stats.h"
 
 #define BUFFER_MAX (16u * 1024 * 1024)
-#define KEEP_DEFAULT 10000
+#define KEEP_DEFAULT 1000
 
 struct buffer {
 	char *p;
@@ -32,18 +34,27 @@ struct buffer {
 };
 
 struct trace {
-	char *path;
+	struct trace_options opt;
+	char *path, *index_path;
 	uint64_t *counters;
 	json_t **kept;         /* ring; [next - 1] is the newest */
 	size_t keep, next, n_kept;
+	struct indexer *indexer; /* NULL: there is no index */
+	uint64_t alerted_s, diverging_s;
 
 	pthread_t writer;
-	pthread_mutex_t lock;  /* of all below */
+	pthread_mutex_t lock;  /* of all up to the blank line */
 	pthread_cond_t wake;
 	struct buffer filling;
 	size_t failed;         /* records the writer could not write, not counted yet */
+	uint64_t rotated, rotate_failed;
+	int next_fd;           /* opened anew, for the writer to go over to; -1: none */
+	int error;             /* of the last write; 0: it went well */
+	bool stop, writing;
+
+	/* the writer's */
 	int fd;
-	bool stop;
+	uint64_t size;         /* of the file */
 };
 
 const char *trace_outcome_name(enum trace_outcome o)
@@ -55,18 +66,106 @@ const char *trace_outcome_name(enum trace_outcome o)
 	return name[o];
 }
 
-static bool write_all(int fd, const char *p, size_t n)
+enum trace_outcome trace_outcome_of(const char *name)
 {
-	while (n) {
-		ssize_t k = write(fd, p, n);
+	int o = 0;
+
+	while (o < TRACE_OUTCOMES && (!name || strcmp(name, trace_outcome_name((enum trace_outcome)o))))
+		o++;
+	return (enum trace_outcome)o;
+}
+
+/* ---- the writer --------------------------------------------------------------------------------- */
+
+static int open_file(const char *path)
+{
+	int fd = open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
+
+	return fd < 0 ? -errno : fd;
+}
+
+/* The writer's file from now on. A line that nobody finished, since a process or the machine died, is
+ * ended here: it must not spoil the next one. */
+static void take_file(struct trace *t, int fd)
+{
+	struct stat st = {0};
+	char last = '\n';
+
+	t->fd = fd;
+	(void)fstat(fd, &st);
+	t->size = (uint64_t)st.st_size;
+	if (st.st_size && pread(fd, &last, 1, st.st_size - 1) == 1 && last != '\n' &&
+	    write(fd, "\n", 1) == 1)
+		t->size++;
+	if (t->indexer)
+		indexer_tip(t->indexer, &st);
+}
+
+/* 0 or an errno. *done: octets that were written. */
+static int write_all(int fd, const char *p, size_t n, size_t *done)
+{
+	*done = 0;
+	while (*done < n) {
+		ssize_t k = write(fd, p + *done, n - *done);
 
 		if (k < 0 && errno == EINTR)
 			continue;
 		if (k <= 0)
-			return false;
-		p += k;
-		n -= (size_t)k;
+			return k < 0 ? errno : EIO;
+		*done += (size_t)k;
 	}
+	return 0;
+}
+
+/* How many records did not make it. Of one that was cut in the middle nothing stays. */
+static size_t write_buffer(struct trace *t, const struct buffer *b, int *error)
+{
+	size_t done, whole, lost = b->records;
+	struct stat st;
+
+	/* Somebody may have emptied it meanwhile. */
+	if (!fstat(t->fd, &st))
+		t->size = (uint64_t)st.st_size;
+	*error = write_all(t->fd, b->p, b->len, &done);
+	whole = done;
+	while (whole && b->p[whole - 1] != '\n')
+		whole--;
+	for (size_t i = 0; i < whole; i++)
+		lost -= b->p[i] == '\n';
+	if (whole < done && ftruncate(t->fd, (off_t)(t->size + whole)))
+		/* Then it is ended, and is no record. */
+		whole = done + (write(t->fd, "\n", 1) == 1);
+	t->size += whole;
+	return lost;
+}
+
+static void name_of(const struct trace *t, unsigned int i, char *out, size_t cap)
+{
+	if (i)
+		snprintf(out, cap, "%s.%u", t->path, i);
+	else
+		snprintf(out, cap, "%s", t->path);
+}
+
+/* FILE.1 becomes FILE.2, and so on; FILE becomes FILE.1. When that does not work FILE goes on growing. */
+static bool rotate(struct trace *t)
+{
+	char from[4200], to[4200];
+	int fd;
+
+	for (unsigned int i = t->opt.files; i--;) {
+		name_of(t, i, from, sizeof(from));
+		name_of(t, i + 1, to, sizeof(to));
+		if (rename(from, to) && (errno != ENOENT || !i))
+			return false;
+	}
+	if (!t->opt.files && unlink(t->path))
+		return false;
+	fd = open_file(t->path);
+	if (fd < 0)
+		return false;
+	close(t->fd);
+	take_file(t, fd);
 	return true;
 }
 
@@ -78,67 +177,109 @@ static void *writer(void *arg)
 	pthread_mutex_lock(&t->lock);
 	for (;;) {
 		struct buffer swap;
-		int fd;
-		bool ok;
+		bool due, rotated;
+		size_t lost;
+		int error, fd;
 
-		while (!t->filling.len && !t->stop)
+		while (!t->filling.len && !t->stop && t->next_fd < 0)
 			pthread_cond_wait(&t->wake, &t->lock);
-		if (!t->filling.len)
+		fd = t->next_fd;
+		t->next_fd = -1;
+		if (!t->filling.len && fd < 0)
 			break;
 		swap = t->filling;
 		t->filling = b;
 		t->filling.len = t->filling.records = 0;
 		b = swap;
-		fd = t->fd;
+		t->writing = true;
 		pthread_mutex_unlock(&t->lock);
-		ok = write_all(fd, b.p, b.len);
+		if (fd >= 0) {
+			close(t->fd);
+			take_file(t, fd);
+		}
+		lost = b.len ? write_buffer(t, &b, &error) : (error = 0);
+		due = t->opt.file_size && t->size >= t->opt.file_size;
+		if (t->indexer)
+			indexer_kick(t->indexer);
+		rotated = due && rotate(t);
 		pthread_mutex_lock(&t->lock);
-		if (!ok)
-			t->failed += b.records;
-		if (fd != t->fd) /* reopened meanwhile: this one is ours to close */
-			close(fd);
+		t->writing = false;
+		t->failed += lost;
+		t->error = error;
+		t->rotated += rotated;
+		t->rotate_failed += due && !rotated;
 	}
 	pthread_mutex_unlock(&t->lock);
 	free(b.p);
 	return NULL;
 }
 
-static int open_file(const char *path)
-{
-	int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
+/* ---- life --------------------------------------------------------------------------------------- */
 
-	return fd < 0 ? -errno : fd;
+static void destroy(struct trace *t)
+{
+	if (!t)
+		return;
+	if (t->fd >= 0)
+		close(t->fd);
+	if (t->next_fd >= 0)
+		close(t->next_fd);
+	indexer_free(t->indexer);
+	for (size_t i = 0; t->kept && i < t->keep; i++)
+		json_decref(t->kept[i]);
+	pthread_cond_destroy(&t->wake);
+	pthread_mutex_destroy(&t->lock);
+	free(t->filling.p);
+	free(t->kept);
+	free(t->path);
+	free(t->index_path);
+	free(t);
 }
 
-struct trace *trace_new(const char *path, size_t keep, uint64_t *counters, char *err, size_t err_len)
+static bool start_index(struct trace *t, char *err, size_t err_len)
+{
+	struct indexer_options opt = {t->path, t->index_path, t->opt.index_size, t->opt.index_age_s};
+
+	if (!t->index_path)
+		return true;
+	t->indexer = indexer_new(&opt, err, err_len);
+	return t->indexer != NULL;
+}
+
+struct trace *trace_new(const struct trace_options *opt, uint64_t *counters, char *err, size_t err_len)
 {
 	struct trace *t = calloc(1, sizeof(*t));
-	int rc = ENOMEM;
+	int rc, fd;
 
+	snprintf(err, err_len, "out of memory");
 	if (!t)
-		goto fail;
+		return NULL;
+	t->opt = *opt;
 	t->counters = counters;
-	t->keep = keep ? keep : KEEP_DEFAULT;
-	t->path = strdup(path);
+	t->keep = opt->keep ? opt->keep : KEEP_DEFAULT;
+	t->path = strdup(opt->file);
+	t->index_path = opt->index ? strdup(opt->index) : NULL;
 	t->kept = calloc(t->keep, sizeof(*t->kept));
+	t->fd = t->next_fd = -1;
 	pthread_mutex_init(&t->lock, NULL);
 	pthread_cond_init(&t->wake, NULL);
-	t->fd = open_file(path);
-	if (t->fd < 0)
-		rc = -t->fd;
-	if (t->fd < 0 || !t->path || !t->kept)
+	if (!t->path || !t->kept || (opt->index && !t->index_path))
 		goto fail;
+	fd = open_file(t->path);
+	if (fd < 0) {
+		snprintf(err, err_len, "%.200s: %s", t->path, strerror(-fd));
+		goto fail;
+	}
+	t->fd = fd;
+	if (!start_index(t, err, err_len))
+		goto fail;
+	take_file(t, fd);
 	rc = pthread_create(&t->writer, NULL, writer, t);
 	if (!rc)
 		return t;
-	close(t->fd);
-fail:
 	snprintf(err, err_len, "%s", strerror(rc));
-	if (t) {
-		free(t->path);
-		free(t->kept);
-	}
-	free(t);
+fail:
+	destroy(t);
 	return NULL;
 }
 
@@ -151,15 +292,7 @@ void trace_free(struct trace *t)
 	pthread_cond_signal(&t->wake);
 	pthread_mutex_unlock(&t->lock);
 	pthread_join(t->writer, NULL);
-	close(t->fd);
-	for (size_t i = 0; i < t->keep; i++)
-		json_decref(t->kept[i]);
-	pthread_cond_destroy(&t->wake);
-	pthread_mutex_destroy(&t->lock);
-	free(t->filling.p);
-	free(t->kept);
-	free(t->path);
-	free(t);
+	destroy(t);
 }
 
 int trace_reopen(struct trace *t)
@@ -169,13 +302,104 @@ int trace_reopen(struct trace *t)
 	if (fd < 0)
 		return fd;
 	pthread_mutex_lock(&t->lock);
-	old = t->fd;
-	/* dup3 keeps the number that a write under way uses: it ends in the old file or the new. */
-	dup3(fd, old, O_CLOEXEC);
+	/* The writer goes over between two of its writes, so that no line is torn. */
+	old = t->next_fd;
+	t->next_fd = fd;
+	pthread_cond_signal(&t->wake);
 	pthread_mutex_unlock(&t->lock);
-	close(fd);
+	if (old >= 0)
+		close(old);
 	return 0;
 }
+
+/* ---- what is told of it ------------------------------------------------------------------------- */
+
+static uint64_t monotonic_s(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec;
+}
+
+static void count_index(struct trace *t, const struct indexer_stats *s)
+{
+	t->counters[CTL_trace_indexed] = s->records;
+	t->counters[CTL_trace_index_bad] = s->lines_bad;
+	t->counters[CTL_trace_index_failed] = s->failed;
+	t->counters[CTL_trace_index_dropped] = s->dropped;
+	t->counters[CTL_trace_index_pruned] = s->pruned;
+	t->counters[CTL_trace_index_rebuilt] = s->rebuilt;
+	t->counters[CTL_trace_index_lag_bytes] = s->lag;
+	t->counters[CTL_trace_index_bytes] = s->bytes;
+	t->counters[CTL_trace_shares_diverging] = s->diverging;
+}
+
+void trace_second(struct trace *t, trace_alert *alert)
+{
+	struct indexer_stats s = {0};
+	uint64_t now = monotonic_s();
+	char text[512];
+	int error;
+
+	if (t->indexer) {
+		indexer_stats(t->indexer, &s);
+		count_index(t, &s);
+	}
+	pthread_mutex_lock(&t->lock);
+	t->counters[CTL_trace_failed] += t->failed;
+	t->failed = 0;
+	t->counters[CTL_trace_rotated] = t->rotated;
+	t->counters[CTL_trace_rotate_failed] = t->rotate_failed;
+	error = t->error;
+	pthread_mutex_unlock(&t->lock);
+	if ((error || s.why[0]) && (!t->alerted_s || now >= t->alerted_s + LIMIT_ALERT_S)) {
+		if (error)
+			snprintf(text, sizeof(text), "trace: %s cannot be written: %s; mail goes on without "
+				 "records", t->path, strerror(error));
+		else
+			snprintf(text, sizeof(text), "trace: index: %s; it is behind its log by %llu octets, "
+				 "and mail goes on", s.why, (unsigned long long)s.lag);
+		alert(text);
+		t->alerted_s = now;
+	}
+	if (s.finding[0] && (!t->diverging_s || now >= t->diverging_s + LIMIT_SHARES_ALERT_S)) {
+		snprintf(text, sizeof(text), "verdicts differ by the way that mail goes: %s (posternctl trace "
+			 "shares)", s.finding);
+		alert(text);
+		t->diverging_s = now;
+	}
+}
+
+json_t *trace_status(struct trace *t)
+{
+	struct indexer_stats s = {0};
+	json_t *o = json_pack("{s:s, s:s?}", "file", t->path, "index", t->index_path);
+	bool pending;
+
+	if (!t->indexer)
+		return o;
+	pthread_mutex_lock(&t->lock);
+	pending = t->filling.len || t->writing;
+	pthread_mutex_unlock(&t->lock);
+	indexer_stats(t->indexer, &s);
+	json_object_update_new(o, json_pack("{s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "caught_up",
+		s.caught_up && !pending, "records", (json_int_t)s.records, "lag_bytes", (json_int_t)s.lag, "bytes",
+		(json_int_t)s.bytes, "failed", (json_int_t)s.failed, "dropped", (json_int_t)s.dropped, "pruned",
+		(json_int_t)s.pruned, "rebuilt", (json_int_t)s.rebuilt, "index_error", s.why[0] ?
+		json_string(s.why) : json_null()));
+	return o;
+}
+
+int trace_reindex(struct trace *t)
+{
+	if (!t->indexer)
+		return -ENOENT;
+	indexer_rebuild(t->indexer);
+	return 0;
+}
+
+/* ---- records ------------------------------------------------------------------------------------ */
 
 static void stamp(json_t *record)
 {

@@ -3,8 +3,9 @@
 #pragma once
 
 /*
- * One record per recipient: JSON lines in a file, and the newest records in memory for `posternctl
- * trace`. Writing never waits for a disk on the event loop: lines are buffered and written by a
+ * One record per recipient: JSON lines in a file, which is the truth; an index of it in SQLite
+ * (index.h), which a thread of its own reads out of the file (indexer.h); and the newest records in
+ * memory. Writing never waits for a disk on the event loop: lines are buffered and written by a
  * thread of this folder; what cannot be written is counted, the message is not held up.
  */
 
@@ -18,17 +19,35 @@ struct trace;
 enum trace_outcome {
 	TRACE_DELIVERED, TRACE_REJECTED, TRACE_DEFERRED, TRACE_QUARANTINED, TRACE_DISCARDED, TRACE_ABORTED,
 	TRACE_OBSERVED, /* seen on a tap port: nobody was answered by us */
-	TRACE_UNJUDGED  /* the same, and not judged */
+	TRACE_UNJUDGED, /* the same, and not judged */
+	TRACE_OUTCOMES
 };
 const char *trace_outcome_name(enum trace_outcome o);
+/* TRACE_OUTCOMES: none of these. */
+enum trace_outcome trace_outcome_of(const char *name);
 
-/* Opens (appends, mode 0640, O_CLOEXEC) and keeps the last `keep` records in memory (default
- * 10,000). `counters`: CTL_trace_records, CTL_trace_failed. NULL: err (>= 256) says why. */
-struct trace *trace_new(const char *path, size_t keep, uint64_t *counters, char *err, size_t err_len);
-/* Writes what is buffered, then closes. */
+struct trace_options {
+	const char *file;
+	uint64_t file_size;          /* octets at which the file becomes file.1; 0: never */
+	unsigned int files;          /* file.1 to file.N are kept */
+	const char *index;           /* path of the database; NULL: there is none */
+	uint64_t index_size;         /* octets */
+	unsigned int index_age_s;    /* older records are forgotten by it */
+	size_t keep;                 /* newest records in memory; 0: 1000 */
+};
+
+/* Opens (appends, mode 0640, O_CLOEXEC). `counters`: CTL_trace_*. NULL: err (>= 256) says why. */
+struct trace *trace_new(const struct trace_options *opt, uint64_t *counters, char *err,
+			size_t err_len);
+/* Writes what is buffered, then closes. What the index lacks then it reads at the next start. */
 void trace_free(struct trace *t);
 /* After the file was renamed (SIGHUP): opens the path again. 0 or -errno (the old file stays). */
 int trace_reopen(struct trace *t);
+
+/* What the threads counted, into counters; once a second. What an operator must know: a line each,
+ * at most LIMIT_ALERT_S apart. */
+typedef void trace_alert(const char *text);
+void trace_second(struct trace *t, trace_alert *alert);
 
 /*
  * Takes the reference. Members that are looked for: "trace_id", "message_id", "mail_from", "rcpt",
@@ -43,4 +62,11 @@ struct trace_query {
 	const char *trace_id, *message_id, *mail_from, *rcpt, *origin, *outcome;
 	size_t limit;
 };
+/* Of the records in memory. */
 json_t *trace_find(struct trace *t, const struct trace_query *q);
+
+/* Where file and index are, and how far the index is; see docs/api.md. New reference. */
+json_t *trace_status(struct trace *t);
+/* Forgets the index and reads it anew out of the files that are there, in its thread. -ENOENT: there
+ * is no index. */
+int trace_reindex(struct trace *t);

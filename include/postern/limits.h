@@ -301,6 +301,15 @@
 #define LIMIT_INDOUBT 65536         /* recipients whose 250 may be in doubt at once */
 #define LIMIT_INDOUBT_S 14400        /* ours: a sender that retries does so within 4 h */
 #define LIMIT_GREYLIST 524288       /* ours: triplets and known senders, 16 MB */
+#define DEFAULT_TRACE_FILE_SIZE (256u * 1024 * 1024)   /* ours: some 50,000 records */
+#define DEFAULT_TRACE_FILES 8
+#define LIMIT_TRACE_FILES 100
+#define DEFAULT_TRACE_INDEX_SIZE (1024u * 1024 * 1024) /* ours: some 1,000,000 records */
+#define DEFAULT_TRACE_INDEX_AGE_S (30u * 86400)
+#define LIMIT_TRACE_INDEX_LEAST (16u * 1024 * 1024)
+#define DEFAULT_METRICS_LISTEN "127.0.0.1:9325"
+#define LIMIT_TRACE_SEARCH 10000     /* ours: records of one page of a search */
+#define LIMIT_SHARES_ALERT_S 3600    /* ours: a line of the log while verdicts differ by way */
 #define LIMIT_TRACE_REFUSED 10       /* ours: records a second of refusals without a message */
 #define LIMIT_QUARANTINE_LIST 1000   /* messages in one answer */
 #define LIMIT_QUARANTINE_BATCH 64    /* puts that share a sync */

@@ -509,6 +509,17 @@
 	X(trace_records, C, "trace records written") \
 	X(trace_untold, D, "refusals before there was a message that have no trace record: too many a second") \
 	X(trace_failed, D, "trace records that could not be written") \
+	X(trace_rotated, C, "times the trace file reached its size and was rotated") \
+	X(trace_rotate_failed, D, "times that did not work and it grew on") \
+	X(trace_indexed, C, "trace records put into the index") \
+	X(trace_index_bad, D, "lines of the trace file that are no records") \
+	X(trace_index_failed, D, "transactions of the trace index that failed; they are tried again") \
+	X(trace_index_dropped, D, "trace files deleted by rotation before the index had read them") \
+	X(trace_index_pruned, C, "trace records that the index forgot for age or size") \
+	X(trace_index_rebuilt, C, "damaged trace indexes that were put aside and made anew") \
+	X(trace_index_lag_bytes, G, "octets of the trace file that the index has not read") \
+	X(trace_index_bytes, G, "octets of the trace index in use") \
+	X(trace_shares_diverging, G, "ways of a route whose verdicts differ from its others, last hour") \
 	X(api_requests, C, "requests on the control socket") \
 	X(replies_acked, C, "final replies that the client's TCP acknowledged") \
 	X(replies_lost, C, "final replies that it did not") \

@@ -272,7 +272,7 @@ api {{ socket = "{self.dir}/control.sock" }}
                 "blocksz": 65536, "framecnt": 1024, **more}
         return "net_af_packet0," + ",".join(f"{k}={v}" for k, v in args.items())
 
-    def start_dataplane(self, extra=(), vdev=None, env=None, role="gateway", more=(), roles=None, vdevs=()):
+    def start_dataplane(self, extra=(), vdev=None, env=None, role="gateway", more=(), roles=None, vdevs=(), telemetry=False):
         """more: further devices, (vdev, role) each; or vdevs and roles apart, the roles with their ports."""
         n = self.name
         cores = os.cpu_count() or 1
@@ -280,7 +280,7 @@ api {{ socket = "{self.dir}/control.sock" }}
         memory = ["--in-memory"] if self.hugepages else ["--no-huge", "--no-shconf", "--file-prefix", f"{n}-dp", "-m", "512"]
         self.spawn("dataplane", "gw", [
             build_dir() / "dataplane/postern-dataplane", "--lcores", lcores, *memory, "--no-pci",
-            "--no-telemetry", "--log-level", "lib.eal:warning",
+            "--telemetry" if telemetry else "--no-telemetry", "--log-level", "lib.eal:warning",
             f"--vdev={vdev or self.vdev()}", *(f"--vdev={v}" for v, _ in more), *(f"--vdev={v}" for v in vdevs),
             "--", *(f"--port={r}" for r in roles or (f"0={role}", *(f"{i + 1}={r}" for i, (_, r) in enumerate(more)))),
             "--socket", self.dir / "dataplane.sock",
