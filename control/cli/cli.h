@@ -34,6 +34,7 @@ bool show_progress(const json_t *reload, char *buf, size_t cap);
 
 /* Commands: argv behind the command's words. They return an enum cli_exit. */
 int cmd_scan(const struct cli *cli, int argc, char **argv);
+int cmd_replay(const struct cli *cli, int argc, char **argv); /* argv[0]: "replay" */
 int cmd_explain(const struct cli *cli, int argc, char **argv);
 int cmd_simulate(const struct cli *cli, int argc, char **argv);
 int cmd_keys(const struct cli *cli, int argc, char **argv); /* argv[0]: "keys" */

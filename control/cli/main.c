@@ -49,6 +49,9 @@ static const char usage_text[] =
 	"  explain [--gateway IP]... [--skip LIST] [--mail-from ADDR] [--dns-zone FILE]...\n"
 	"       [--now EPOCH] FILE|-\n"
 	"                                           which hop hid the sender, what broke signatures\n"
+	"  replay [--ports LIST] [--midstream] [--ignore-checksums] [--anomalies]\n"
+	"       [--max-sessions N] [--dataplane PATH] FILE.pcap...\n"
+	"                                           the mail that a capture shows; no daemon needed\n"
 	"exit codes: 0 ok, 1 finding, 2 usage, 3 daemon unreachable\n";
 
 static int usage(const char *why)
@@ -227,5 +230,7 @@ int main(int argc, char **argv)
 		return cmd_simulate(&cli, n, a);
 	if (is(n, a, "explain", NULL))
 		return cmd_explain(&cli, n, a);
+	if (is(n, a, "replay", NULL))
+		return cmd_replay(&cli, n, a);
 	return usage("unknown command");
 }
