@@ -3,8 +3,8 @@
 #pragma once
 
 /*
- * Is a file a capture that the dataplane can read, and how many packets are in it? pcap and pcapng,
- * either octet order. The dataplane's driver ends without a word where a file is cut off or damaged;
+ * Is a file a capture that the dataplane can read, and how many packets are in it? pcap and
+ * pcapng, either octet order. The dataplane's driver ends without a word where a file is cut off or damaged;
  * this walk says where. Source: draft-ietf-opsawg-pcap, draft-ietf-opsawg-pcapng.
  */
 

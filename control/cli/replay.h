@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-/* A line has at most an envelope of LIMIT_TAP_ENVELOPE and a reply, an octet of them up to 6 in JSON. */
+/* A line has at most LIMIT_TAP_ENVELOPE and a reply; an octet of them takes up to 6 in JSON. */
 #define REPLAY_LINE (512u * 1024)
 
 struct replay_lines {

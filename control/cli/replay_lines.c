@@ -2,8 +2,8 @@
  * Copyright (c) 2026 The Postern Authors */
 
 /*
- * Lines of --tap-dump as a table. They hold what strangers sent, and come from a process that read it:
- * each is checked as a whole before anything of it is shown.
+ * Lines of --tap-dump as a table. They hold what strangers sent, and come from a process that read
+ * it: each is checked as a whole before anything of it is shown.
  */
 
 #include <stdlib.h>
