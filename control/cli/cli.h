@@ -48,5 +48,6 @@ int cmd_quarantine(const struct cli *cli, int argc, char **argv);
 int cmd_show_rules(const struct cli *cli, int argc, char **argv);
 int cmd_rules_check(const struct cli *cli, int argc, char **argv); /* argv[0]: "check" */
 int cmd_rules_test(const struct cli *cli, int argc, char **argv);  /* argv[0]: "test" */
+int cmd_rules_compile(const struct cli *cli, int argc, char **argv); /* argv[0]: "compile" */
 /* The value of --score-set; false: said why on stderr. */
 bool cli_score_set(const char *who, const char *text, unsigned int *set);

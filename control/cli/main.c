@@ -34,6 +34,8 @@ static const char usage_text[] =
 	"  rules test [--rules FILE]... [--config FILE] [--cache DIRECTORY] [--score-set N]\n"
 	"       [--parts] [--ip IP] [--helo NAME] [--from ADDR] FILE|-...\n"
 	"                                           what hits in message files, and where\n"
+	"  rules compile --output FILE [--all-views] --config FILE|FILE...\n"
+	"                                           for a bench: what control would push\n"
 	"  keys [list] [--config FILE] [--now EPOCH] the keys that seal, and their DNS records\n"
 	"  keys check [--config FILE] [--dns-zone FILE]... [--now EPOCH]\n"
 	"                                           whether DNS has those records\n"
@@ -220,6 +222,8 @@ int main(int argc, char **argv)
 		return cmd_rules_check(&cli, n - 1, a + 1);
 	if (is(n, a, "rules", "test"))
 		return cmd_rules_test(&cli, n - 1, a + 1);
+	if (is(n, a, "rules", "compile"))
+		return cmd_rules_compile(&cli, n - 1, a + 1);
 	if (is(n, a, "quarantine", NULL))
 		return cmd_quarantine(&cli, n - 1, a + 1);
 	if (is(n, a, "keys", NULL))
