@@ -289,6 +289,7 @@ static bool start(struct replay *r, pid_t *child, bool *told)
 	*child = fork();
 	if (!*child) {
 		signal(SIGINT, SIG_DFL);
+		signal(SIGPIPE, SIG_DFL);
 		become_dataplane(r, out[1], parent);
 	}
 	close(out[1]);
@@ -311,6 +312,8 @@ static int run(struct replay *r)
 	arguments(r);
 	/* The terminal tells both; it then prints its summary, which we want to see. */
 	signal(SIGINT, SIG_IGN);
+	/* A reader that goes ("| head") is found by ferror(): there is a directory to be removed. */
+	signal(SIGPIPE, SIG_IGN);
 	if (!start(r, &child, &told))
 		rc = complain(CLI_UNREACHABLE, "start", strerror(errno));
 	if (child > 0 && !told)

@@ -21,7 +21,8 @@ struct replay_lines {
 	char fault[160];      /* a line that is none of ours, and why; "": there was none */
 };
 
-/* One line without its LF. False: r->fault is set, the rest is not to be believed. */
+/* One line without its LF. False: r->fault is set, the rest is not to be believed; or it could not be
+ * written. */
 bool replay_line(struct replay_lines *r, const char *p, size_t n);
 /* Everything that `in` gives, to its end; the first fault ends it. */
 bool replay_read(struct replay_lines *r, FILE *in);

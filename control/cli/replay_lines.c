@@ -303,7 +303,7 @@ bool replay_line(struct replay_lines *r, const char *p, size_t n)
 	if (ok && r->json)
 		pass_on(o);
 	json_decref(o);
-	return ok;
+	return ok && !ferror(stdout);
 }
 
 bool replay_read(struct replay_lines *r, FILE *in)

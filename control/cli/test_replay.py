@@ -139,6 +139,13 @@ def failures(lab):
     assert "no memory for packets?[0m" in err and "exit status 1" in err, err
     lab.do("os.kill(os.getpid(), 9)")
     assert "signal 9" in lab.run(code=3)[1]
+    # Nobody reads what we print: the dataplane is ended all the same, and nothing is left behind.
+    lab.do("while True: print('" + json.dumps(ODD) + "')")
+    p = subprocess.Popen([CTL, "replay", "--anomalies", "--dataplane", lab.fake, lab.pcap], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                         env={**os.environ, "TMPDIR": lab.tmp})
+    p.stdout.readline()
+    p.stdout.close()
+    assert p.wait(60) == 3 and b"standard output" in p.stderr.read() and os.listdir(lab.tmp) == []
     assert "not there" in lab.run("--dataplane", "/nowhere/x", code=3, dataplane=False)[1]
     # In the PATH, and nowhere.
     lab.lines(MESSAGE, SUMMARY)
