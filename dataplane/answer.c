@@ -176,3 +176,17 @@ void answer_stats(FILE *out, struct worker *const *w, unsigned int n_workers)
 	fputs("]}\n", out);
 	fflush(out);
 }
+
+int answer_poll(uint32_t seconds, struct worker *const *w, unsigned int n_workers)
+{
+	static time_t next;
+	struct timespec ts;
+
+	usleep(100000);
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	if (!seconds || ts.tv_sec < next)
+		return 0;
+	next = ts.tv_sec + seconds;
+	answer_stats(stdout, w, n_workers);
+	return 0;
+}

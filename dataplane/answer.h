@@ -26,5 +26,7 @@ int answer_parse_listen(const char *text, struct handoff_listener *out);
 int answer_push(const struct args *args, uint64_t max_message,
 		int (*push)(void *arg, const struct dp_push *push, char *text, size_t cap), char *err,
 		size_t cap);
+/* In place of dp_link_poll(): a tenth of a second, and the line below every `seconds`, if not 0. 0. */
+int answer_poll(uint32_t seconds, struct worker *const *w, unsigned int n_workers);
 /* A line: seconds on the monotonic clock, TSC, and of each worker the counters that are not 0. */
 void answer_stats(FILE *out, struct worker *const *w, unsigned int n_workers);

@@ -623,25 +623,6 @@ static void stop(void)
 	rte_eal_cleanup();
 }
 
-/* The main lcore's own work, a tenth of a second of it. */
-static void serve(void)
-{
-	static uint64_t next;
-	int rc;
-
-	if (!dp.answer) {
-		rc = dp_link_poll(dp.link, 100);
-		if (rc && rc != -EINTR)
-			note("link: %s", strerror(-rc));
-		return;
-	}
-	usleep(100000);
-	if (!dp.args.stats_seconds || seconds() < next)
-		return;
-	next = seconds() + dp.args.stats_seconds;
-	answer_stats(stdout, dp.worker, dp.n_workers);
-}
-
 int main(int argc, char **argv)
 {
 	struct sigaction act = {.sa_handler = on_signal};
@@ -691,7 +672,11 @@ int main(int argc, char **argv)
 		note("telling the service manager: %s", strerror(-told));
 	watchdog_start(&dp.watchdog, seconds());
 	while (!dp.signalled) {
-		serve();
+		int rc = dp.answer ? answer_poll(dp.args.stats_seconds, dp.worker, dp.n_workers)
+				   : dp_link_poll(dp.link, 100);
+
+		if (rc && rc != -EINTR)
+			note("link: %s", strerror(-rc));
 		free_old_generations();
 		tap_watch_losses(dp.port, dp.n_ports);
 		if (dp.tickets)
