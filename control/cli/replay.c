@@ -260,6 +260,7 @@ static int outcome(struct replay *r, int status, bool told)
 {
 	char how[64];
 
+	fflush(stdout);
 	if (WIFEXITED(status) && !WEXITSTATUS(status) && told && r->lines.ended && !ferror(stdout))
 		return CLI_OK;
 	if (r->lines.fault[0])
