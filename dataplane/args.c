@@ -8,13 +8,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dataplane/answer.h"
 #include "dataplane/args.h"
 #include "postern/limits.h"
 
 enum {
 	OPT_SOCKET_GID = 256, OPT_CONTROL_UID, OPT_HALF_OPEN, OPT_TIME_WAIT, OPT_BLOCKS, OPT_STREAMS, OPT_LINES, OPT_REPLIES,
 	OPT_MAX_TLS, OPT_TLS_THREADS, OPT_TLS_CPUS, OPT_RX_MBUFS, OPT_RX_DESC, OPT_MBUF_SIZE, OPT_IDLE, OPT_MTU, OPT_NO_OFFLOADS, OPT_KEEP_PRIVILEGES,
-	OPT_INLINE_FLOWS, OPT_TAP_DUMP, OPT_TAP_PORTS, OPT_TAP_MIDSTREAM, OPT_TAP_NO_CHECKSUMS
+	OPT_INLINE_FLOWS, OPT_TAP_DUMP, OPT_TAP_PORTS, OPT_TAP_MIDSTREAM, OPT_TAP_NO_CHECKSUMS,
+	OPT_ANSWER, OPT_RULES, OPT_LISTEN, OPT_STATS
 };
 
 static const struct argp_option options[] = {
@@ -52,6 +54,13 @@ static const struct argp_option options[] = {
 	{"tap-midstream", OPT_TAP_MIDSTREAM, NULL, 0, "watch connections as well whose begin was not seen", 4},
 	{"tap-ignore-checksums", OPT_TAP_NO_CHECKSUMS, NULL, 0, "believe packets with a bad checksum: the "
 	 "capture was made where the NIC fills them in", 4},
+	{"answer", OPT_ANSWER, "accept", 0, "for benches: workers accept every message themselves and THROW IT "
+	 "AWAY; no control, nothing is delivered", 5},
+	{"listen", OPT_LISTEN, "N=ADDRESS/LENGTH[:PORT]", 0, "with --answer: an address of ethdev port N, IPv6 in "
+	 "brackets, and its TCP port (25)", 5},
+	{"rules", OPT_RULES, "FILE", 0, "with --answer: what is scanned for, of posternctl rules compile", 5},
+	{"stats-seconds", OPT_STATS, "N", 0, "with --answer: a JSON line of counters on standard output so "
+	 "often (0: at the end only)", 5},
 	{0},
 };
 
@@ -195,6 +204,31 @@ static void pair_ports(struct args *a, struct argp_state *state)
 	}
 }
 
+/* "0=192.0.2.25/24:2525", "0=[2001:db8::25]/64" */
+static void parse_listen(struct args *a, const char *text, struct argp_state *state)
+{
+	struct handoff_listener l;
+
+	if (a->n_listen == HANDOFF_MAX_LISTENERS)
+		argp_error(state, "--listen: at most %u", HANDOFF_MAX_LISTENERS);
+	if (answer_parse_listen(text, &l))
+		argp_error(state, "--listen=%s: expected N=192.0.2.25/24:25 or N=[2001:db8::25]/64:25", text);
+	l.id = (uint16_t)a->n_listen;
+	a->listen[a->n_listen++] = l;
+}
+
+static void check_answer(const struct args *a, struct argp_state *state)
+{
+	if (!a->answer && (a->rules || a->n_listen || a->stats_seconds))
+		argp_error(state, "--rules, --listen and --stats-seconds are for --answer");
+	if (a->answer && (a->tap_dump || a->has_control))
+		argp_error(state, "--answer: there is no control and no dump with it");
+	for (unsigned int i = 0; a->answer && !a->n_listen && i < a->n_ports; i++)
+		if (a->port[i].role == PORT_GATEWAY)
+			argp_error(state, "--answer: which address has port %u? (--listen)",
+				   a->port[i].port_id);
+}
+
 /* Of the ports, when all are known. */
 static void check_ports(struct args *a, struct argp_state *state)
 {
@@ -215,9 +249,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 	switch (key) {
 	case 'p': return parse_port(a, arg, state);
-	case 's': a->socket = arg; break;
-	case OPT_SOCKET_GID: a->socket_gid = group(state, arg); break;
-	case OPT_CONTROL_UID: a->control_uid = user(state, arg); break;
+	case 's': a->socket = arg; a->has_control = true; break;
+	case OPT_SOCKET_GID: a->socket_gid = group(state, arg); a->has_control = true; break;
+	case OPT_CONTROL_UID: a->control_uid = user(state, arg); a->has_control = true; break;
 	case 'a': a->arena_mb = number(state, "arena-mb", arg, 8, 65536); break;
 	case 'n': a->max_sessions = number(state, "max-sessions", arg, 16, 1u << 21); break;
 	case OPT_HALF_OPEN: a->half_open = number(state, "half-open", arg, 16, 1u << 20); break;
@@ -241,8 +275,17 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case OPT_TAP_PORTS: parse_tap_ports(a, arg, state); break;
 	case OPT_TAP_MIDSTREAM: a->tap_midstream = true; break;
 	case OPT_TAP_NO_CHECKSUMS: a->tap_no_checksums = true; break;
+	case OPT_ANSWER:
+		if (strcmp(arg, "accept") != 0)
+			argp_error(state, "--answer=%s: accept is all there is", arg);
+		a->answer = true;
+		break;
+	case OPT_RULES: a->rules = arg; break;
+	case OPT_LISTEN: parse_listen(a, arg, state); break;
+	case OPT_STATS: a->stats_seconds = number(state, "stats-seconds", arg, 0, 86400); break;
 	case ARGP_KEY_END:
 		check_ports(a, state);
+		check_answer(a, state);
 		break;
 	default: return ARGP_ERR_UNKNOWN;
 	}

@@ -42,6 +42,12 @@ struct args {
 	bool tap_no_checksums;     /* of IP and TCP: not looked at */
 	uint16_t tap_port[TAP_MAX_PORTS]; /* TCP ports of servers that are watched */
 	unsigned int n_tap_ports;
+	bool has_control;          /* something was said of its socket */
+	bool answer;               /* a bench: the workers answer, there is no control */
+	const char *rules;         /* with answer: a bundle (dataplane/scan/bundle.h); NULL: none */
+	uint32_t stats_seconds;    /* with answer: between lines of counters; 0: at the end only */
+	struct handoff_listener listen[HANDOFF_MAX_LISTENERS]; /* with answer */
+	unsigned int n_listen;
 };
 
 /* Ends the process with a message on a usage error, or after --help. */

@@ -25,6 +25,7 @@
 #include <rte_malloc.h>
 #include <rte_mbuf.h>
 
+#include "dataplane/answer.h"
 #include "dataplane/args.h"
 #include "dataplane/cables.h"
 #include "dataplane/inline/inline.h"
@@ -54,6 +55,7 @@ static struct {
 	struct net_kernel kernel[NET_MAX_PORTS];
 	struct dp_arena *arena;
 	struct dp_link *link;
+	struct dp_answer *answer;       /* --answer: in place of link */
 	struct tls_pool *tls_pool;      /* NULL: no TLS */
 	struct tls_tickets *tickets;
 	struct generation *newest;      /* list by .older */
@@ -441,6 +443,18 @@ static void start_link(void)
 		die("socket %s: %s", dp.args.socket, strerror(-rc));
 }
 
+/* In place of control's first push. */
+static void push_answer(void)
+{
+	struct dp_arena_info info;
+	char err[256] = "";
+
+	dp_arena_info(dp.arena, &info);
+	if (answer_push(&dp.args, info.max_message, on_push, err, sizeof(err)))
+		die("--answer: %s", err);
+	note(ANSWER_WARNING);
+}
+
 static int tcp_output(void *ctx, const struct tcp_tuple *tuple, const struct tcp_path *path,
 		      const uint8_t *header, size_t header_len, const struct tcp_view *payload,
 		      unsigned int n_views)
@@ -579,8 +593,10 @@ static void make_worker(unsigned int i)
 		die("no memory for the sessions of worker %u", i);
 	if (tap_watch_worker(w, &dp.args, dp.port, dp.n_ports, dp.n_workers, dp.secret + 16))
 		die("no memory to watch tap ports in worker %u: lower --max-sessions", i);
+	w->answer = dp.answer;
 	/* The slot behind theirs is that of all that is watched. */
-	if (dp_rings_new(dp.link, w->arena, dp.args.max_sessions + 1, &w->rings))
+	if (dp.answer ? dp_answer_rings(dp.answer, w->arena, dp.args.max_sessions + 1, &w->rings)
+		      : dp_rings_new(dp.link, w->arena, dp.args.max_sessions + 1, &w->rings))
 		die("no memory for the rings of worker %u", i);
 }
 
@@ -633,6 +649,7 @@ static void stop(void)
 	}
 	tls_pool_free(dp.tls_pool);
 	dp_link_free(dp.link);
+	dp_answer_free(dp.answer);
 	for (unsigned int p = 0; p < dp.n_ports; p++)
 		port_close(&dp.port[p]);
 	while (dp.newest) {
@@ -670,7 +687,10 @@ int main(int argc, char **argv)
 	make_pools();
 	start_ports();
 	start_arena();
-	start_link();
+	if (!dp.args.answer)
+		start_link();
+	else if (dp_answer_new(dp.n_workers, &dp.answer))
+		die("no memory for rings");
 	/* Threads made from here on, those for handshakes, inherit none. */
 	if (dp.args.keep_privileges)
 		note("keeping all privileges, as asked");
@@ -680,19 +700,22 @@ int main(int argc, char **argv)
 	for (unsigned int i = 0; i < dp.n_workers; i++)
 		make_worker(i);
 	print_memory();
+	if (dp.answer)
+		push_answer();
 	sigaction(SIGTERM, &act, NULL);
 	sigaction(SIGINT, &act, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	cables_init(&dp.cables, dp.port, dp.n_ports, dp.worker[0]->counters, note);
 	start_telemetry();
 	launch();
-	note("ready, %u worker(s), socket %s", dp.n_workers, dp.args.socket);
+	note("ready, %u worker(s), socket %s", dp.n_workers, dp.answer ? "none" : dp.args.socket);
 	told = notify_send("READY=1");
 	if (told)
 		note("telling the service manager: %s", strerror(-told));
 	watchdog_start(&dp.watchdog, seconds());
 	while (!dp.signalled) {
-		int rc = dp_link_poll(dp.link, 100);
+		int rc = dp.answer ? answer_poll(dp.args.stats_seconds, dp.worker, dp.n_workers)
+				   : dp_link_poll(dp.link, 100);
 
 		if (rc && rc != -EINTR)
 			note("link: %s", strerror(-rc));
@@ -706,6 +729,8 @@ int main(int argc, char **argv)
 	note("signal %d: stopping", (int)dp.signalled);
 	(void)notify_send("STOPPING=1");
 	telemetry_stop();
+	if (dp.answer)
+		answer_stats(stdout, dp.worker, dp.n_workers);
 	stop();
 	return 0;
 }

@@ -210,6 +210,8 @@ static unsigned int turn(struct worker *w)
 	tcp_burst_end(w->tcp);
 	work += net_tx_flush(w->net);
 	dp_rings_flush(w->rings);
+	if (w->answer)
+		work += dp_answer_turn(w->answer, w->arena);
 	return work;
 }
 

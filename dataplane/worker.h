@@ -152,6 +152,7 @@ struct worker {
 	struct dp_worker *arena;
 	const void *slice;           /* of the arena: records first */
 	struct dp_rings *rings;
+	struct dp_answer *answer;    /* a bench without control; else NULL */
 	const struct port_queue { uint16_t port, queue; } *queue;
 	unsigned int n_queues;
 

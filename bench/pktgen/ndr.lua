@@ -6,8 +6,8 @@
 -- What counts as come through are the packets of the receiving port: the other side of an inline pair, or the same port for
 -- SYNs that the gateway answers.
 --
--- From the environment: PG_SEND (0), PG_RECV (1), PG_SECONDS of a trial (10), PG_SETTLE seconds behind it (2), PG_STEP, the
--- share of the line in per cent at which halving ends (0.5), PG_PDR, the loss a PDR allows in ppm (1000), PG_CONFIRM seconds
+-- From the environment: PG_SEND (0), PG_RECV (1), PG_SECONDS of a trial (10), PG_SETTLE seconds behind it (2, and no less: what
+-- portStats says is read from the port once a second), PG_STEP, the share of the line in per cent at which halving ends (0.5), PG_PDR, the loss a PDR allows in ppm (1000), PG_CONFIRM seconds
 -- of the last trial (60), PG_CSV (ndr.csv).
 
 package.path = package.path .. ";?.lua;test/?.lua;app/?.lua;../?.lua"
@@ -26,7 +26,7 @@ end
 local send = number("PG_SEND", 0, 0, 255)
 local recv = number("PG_RECV", 1, 0, 255)
 local seconds = number("PG_SECONDS", 10, 1, 3600)
-local settle = number("PG_SETTLE", 2, 1, 60)
+local settle = number("PG_SETTLE", 2, 2, 60)
 local step = number("PG_STEP", 0.5, 0.01, 50)
 local allowed = number("PG_PDR", 1000, 0, 1000000)
 local confirm = number("PG_CONFIRM", 60, 1, 86400)

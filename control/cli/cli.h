@@ -37,6 +37,7 @@ bool show_progress(const json_t *reload, char *buf, size_t cap);
 
 /* Commands: argv behind the command's words. They return an enum cli_exit. */
 int cmd_scan(const struct cli *cli, int argc, char **argv);
+int cmd_replay(const struct cli *cli, int argc, char **argv); /* argv[0]: "replay" */
 int cmd_explain(const struct cli *cli, int argc, char **argv);
 int cmd_simulate(const struct cli *cli, int argc, char **argv);
 int cmd_keys(const struct cli *cli, int argc, char **argv); /* argv[0]: "keys" */
@@ -51,5 +52,6 @@ int cmd_trace(const struct cli *cli, int argc, char **argv); /* argv[0]: "trace"
 int cmd_show_rules(const struct cli *cli, int argc, char **argv);
 int cmd_rules_check(const struct cli *cli, int argc, char **argv); /* argv[0]: "check" */
 int cmd_rules_test(const struct cli *cli, int argc, char **argv);  /* argv[0]: "test" */
+int cmd_rules_compile(const struct cli *cli, int argc, char **argv); /* argv[0]: "compile" */
 /* The value of --score-set; false: said why on stderr. */
 bool cli_score_set(const char *who, const char *text, unsigned int *set);

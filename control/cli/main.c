@@ -43,6 +43,8 @@ static const char usage_text[] =
 	"  rules test [--rules FILE]... [--config FILE] [--cache DIRECTORY] [--score-set N]\n"
 	"       [--parts] [--ip IP] [--helo NAME] [--from ADDR] FILE|-...\n"
 	"                                           what hits in message files, and where\n"
+	"  rules compile --output FILE [--all-views] --config FILE|FILE...\n"
+	"                                           for a bench: what control would push\n"
 	"  keys [list] [--config FILE] [--now EPOCH] the keys that seal, and their DNS records\n"
 	"  keys check [--config FILE] [--dns-zone FILE]... [--now EPOCH]\n"
 	"                                           whether DNS has those records\n"
@@ -59,6 +61,9 @@ static const char usage_text[] =
 	"       [--now EPOCH] FILE|-\n"
 	"                                           which hop hid the sender, what broke signatures\n"
 	"  explain TRACE-ID                         all that is known of a message\n"
+	"  replay [--ports LIST] [--midstream] [--ignore-checksums] [--anomalies]\n"
+	"       [--max-sessions N] [--dataplane PATH] FILE.pcap...\n"
+	"                                           the mail that a capture shows; no daemon needed\n"
 	"exit codes: 0 ok, 1 finding, 2 usage, 3 daemon unreachable\n";
 
 static int usage(const char *why)
@@ -207,6 +212,8 @@ int main(int argc, char **argv)
 		return cmd_rules_check(&cli, n - 1, a + 1);
 	if (is(n, a, "rules", "test"))
 		return cmd_rules_test(&cli, n - 1, a + 1);
+	if (is(n, a, "rules", "compile"))
+		return cmd_rules_compile(&cli, n - 1, a + 1);
 	if (is(n, a, "quarantine", NULL))
 		return cmd_quarantine(&cli, n - 1, a + 1);
 	if (is(n, a, "keys", NULL))
@@ -219,5 +226,7 @@ int main(int argc, char **argv)
 		return cmd_explain_trace(&cli, n, a);
 	if (is(n, a, "explain", NULL))
 		return cmd_explain(&cli, n, a);
+	if (is(n, a, "replay", NULL))
+		return cmd_replay(&cli, n, a);
 	return usage("unknown command");
 }

@@ -293,3 +293,22 @@ bool dp_rings_sleep_begin(struct dp_rings *r);
 void dp_rings_sleep_end(struct dp_rings *r);
 /* Readable when this worker was woken (verdicts, or a change of the epoch). */
 int dp_rings_fd(const struct dp_rings *r);
+
+/* ---- a bench without control (answer.c) ---------------------------------------------------- */
+
+/*
+ * Rings whose other end is the worker itself: everybody may speak, each recipient is ours, each
+ * message is accepted and given back, observed ones are released. No mail goes anywhere. A verdict
+ * comes with the dp_rings_poll() behind the dp_answer_turn() that read the question.
+ */
+struct dp_answer;
+
+/* 0 or -errno. */
+int dp_answer_new(uint32_t n_workers, struct dp_answer **out);
+/* Behind dp_rings_free() of all. */
+void dp_answer_free(struct dp_answer *a);
+/* In place of dp_rings_new(). */
+int dp_answer_rings(struct dp_answer *a, struct dp_worker *w, uint32_t n_sessions,
+		    struct dp_rings **out);
+/* By the worker's thread, at the end of a turn; how many descriptors it read. */
+unsigned int dp_answer_turn(struct dp_answer *a, struct dp_worker *w);
