@@ -49,6 +49,11 @@ static const char usage_text[] =
 	"  explain [--gateway IP]... [--skip LIST] [--mail-from ADDR] [--dns-zone FILE]...\n"
 	"       [--now EPOCH] FILE|-\n"
 	"                                           which hop hid the sender, what broke signatures\n"
+	"  doctor exchange|google ROUTE [--config FILE] [--egress ADDRESS]... [--users ADDR]...\n"
+	"       [--connectors FILE] [--dns-zone FILE]... [--now EPOCH]\n"
+	"                                           is our side fit, and what is to be set over there\n"
+	"  doctor exchange|google ROUTE --verify FILE|-... [--config FILE] [--egress ADDRESS]...\n"
+	"                                           did a message that arrived there fare as it should\n"
 	"exit codes: 0 ok, 1 finding, 2 usage, 3 daemon unreachable\n";
 
 static int usage(const char *why)
@@ -227,5 +232,7 @@ int main(int argc, char **argv)
 		return cmd_simulate(&cli, n, a);
 	if (is(n, a, "explain", NULL))
 		return cmd_explain(&cli, n, a);
+	if (is(n, a, "doctor", NULL))
+		return cmd_doctor(&cli, n, a);
 	return usage("unknown command");
 }
