@@ -40,6 +40,7 @@ int cmd_scan(const struct cli *cli, int argc, char **argv);
 int cmd_replay(const struct cli *cli, int argc, char **argv); /* argv[0]: "replay" */
 int cmd_explain(const struct cli *cli, int argc, char **argv);
 int cmd_simulate(const struct cli *cli, int argc, char **argv);
+int cmd_doctor(const struct cli *cli, int argc, char **argv);
 int cmd_keys(const struct cli *cli, int argc, char **argv); /* argv[0]: "keys" */
 int cmd_config_check(const struct cli *cli, int argc, char **argv);
 int cmd_config_diff(const struct cli *cli, int argc, char **argv);

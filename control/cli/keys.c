@@ -17,19 +17,18 @@
 #define MAX_ZONES  16
 #define MAX_ERRORS 8
 
-enum published { NOT_ASKED, OK, MISSING, DIFFERS, FAILED };
-static const char *const published_word[] = {[NOT_ASKED] = "",
-					     [OK] = "ok",
-					     [MISSING] = "missing",
-					     [DIFFERS] = "differs",
-					     [FAILED] = "error"};
+static const char *const published_word[] = {[KEYS_NOT_ASKED] = "",
+					     [KEYS_OK] = "ok",
+					     [KEYS_MISSING] = "missing",
+					     [KEYS_DIFFERS] = "differs",
+					     [KEYS_FAILED] = "error"};
 
 struct keys;
 
 struct asked {
 	struct keys *keys;
 	const struct config_arc_key *key;
-	enum published published;
+	enum keys_published published;
 	bool finding;
 	char reason[160];
 };
@@ -99,45 +98,45 @@ static int load(struct keys *k)
 
 /* ---- DNS ------------------------------------------------------------------------------------- */
 
-static void set(struct asked *a, enum published p, const char *why)
-{
-	a->published = p;
-	snprintf(a->reason, sizeof(a->reason), "%s", why);
-}
-
-static void look_at(struct asked *a, const struct dns_answer *answer)
+enum keys_published keys_published(const struct arc_key *key, const struct dns_answer *answer,
+				   char *why, size_t cap)
 {
 	uint8_t text[8192];
-	char why[160] = "";
 	size_t fit = 0;
 
+	why[0] = '\0';
+	if (answer->status == DNS_TEMPFAIL || answer->status == DNS_BOGUS) {
+		snprintf(why, cap, "%s", answer->reason);
+		return KEYS_FAILED;
+	}
+	if (answer->status != DNS_OK || !answer->n) {
+		snprintf(why, cap, "there is no TXT record");
+		return KEYS_MISSING;
+	}
 	for (size_t i = 0; i < answer->n; i++) {
 		long n = dns_txt(&answer->rr[i], text, sizeof(text));
 
-		fit += arc_key_fits(a->key->key, n < 0 ? STR_NONE : str_make(text, (size_t)n), why,
-				    sizeof(why));
+		fit += arc_key_fits(key, n < 0 ? STR_NONE : str_make(text, (size_t)n), why, cap);
 	}
-	if (answer->n == 1)
-		set(a, fit ? OK : DIFFERS, fit ? "" : why);
-	else if (fit) /* RFC 6376 3.6.2.2: undefined */
-		set(a, DIFFERS, "there are several records, and verifiers may take another one");
-	else
-		set(a, DIFFERS, "there are several records, none of them of this key");
+	if (answer->n == 1) {
+		if (fit)
+			why[0] = '\0';
+		return fit ? KEYS_OK : KEYS_DIFFERS;
+	}
+	/* RFC 6376 3.6.2.2: undefined */
+	snprintf(why, cap, fit ? "there are several records, and verifiers may take another one"
+			       : "there are several records, none of them of this key");
+	return KEYS_DIFFERS;
 }
 
 static void on_answer(void *arg, const struct dns_answer *answer)
 {
 	struct asked *a = arg;
 
-	if (answer->status == DNS_OK && answer->n)
-		look_at(a, answer);
-	else if (answer->status == DNS_TEMPFAIL || answer->status == DNS_BOGUS)
-		set(a, FAILED, answer->reason);
-	else
-		set(a, MISSING, "there is no TXT record");
+	a->published = keys_published(a->key->key, answer, a->reason, sizeof(a->reason));
 	/* The record of a key whose time is over may be gone. */
-	a->finding = a->published != OK &&
-		     !(a->published == MISSING && a->key->active_until <= a->keys->now);
+	a->finding = a->published != KEYS_OK &&
+		     !(a->published == KEYS_MISSING && a->key->active_until <= a->keys->now);
 	a->keys->finding |= a->finding;
 	if (!--a->keys->open)
 		event_base_loopbreak(a->keys->base);
@@ -164,10 +163,12 @@ static int ask(struct keys *k)
 		struct asked *a = &k->asked[i];
 
 		snprintf(name, sizeof(name), "%s._domainkey.%s", a->key->selector, a->key->domain);
-		if (dns_resolve(dns, str_c(name), DNS_TXT, on_answer, a))
+		if (dns_resolve(dns, str_c(name), DNS_TXT, on_answer, a)) {
 			k->open++;
-		else
-			set(a, FAILED, "out of memory");
+		} else {
+			a->published = KEYS_FAILED;
+			snprintf(a->reason, sizeof(a->reason), "out of memory");
+		}
 	}
 	if (k->open)
 		event_base_dispatch(k->base);
@@ -216,7 +217,7 @@ static json_t *key_json(const struct keys *k, const struct asked *a)
 		      day(key->active_from, 0), "active_until",
 		      key->active_until == INT64_MAX ? json_null() : day(key->active_until - 1, -1),
 		      "record", record);
-	if (a->published != NOT_ASKED) {
+	if (a->published != KEYS_NOT_ASKED) {
 		json_object_set_new(o, "published", json_string(published_word[a->published]));
 		json_object_set_new(o, "reason", json_string(a->reason));
 	}

@@ -162,10 +162,26 @@ static void find_start(struct look *l)
 	}
 }
 
+int look_resolver(struct look *l, const struct dns_options *opt)
+{
+	struct dns_options dopt = *opt;
+	char err[256] = "";
+
+	if (l->n_zones) {
+		dopt.zone_file = l->zone;
+		dopt.n_zone_files = l->n_zones;
+	}
+	l->base = event_base_new();
+	l->dns = l->base ? dns_new(l->base, &dopt, err, sizeof(err)) : NULL;
+	if (!l->dns)
+		return complain(l, "dns", err);
+	l->jail = spf_jail_new(l->base, l->dns, &(struct spf_options){.n_workers = 1}, err,
+			       sizeof(err));
+	return l->jail ? CLI_OK : complain(l, "spf", err);
+}
+
 int look_open(struct look *l, int argc, char **argv)
 {
-	struct dns_options dopt = {.timeout_ms = 10000};
-	char err[256] = "";
 	int rc;
 
 	l->now = time(NULL);
@@ -181,15 +197,7 @@ int look_open(struct look *l, int argc, char **argv)
 		return complain(l, l->file, "out of memory");
 	reverse_path(l);
 	find_start(l);
-	dopt.zone_file = l->zone;
-	dopt.n_zone_files = l->n_zones;
-	l->base = event_base_new();
-	l->dns = l->base ? dns_new(l->base, &dopt, err, sizeof(err)) : NULL;
-	if (!l->dns)
-		return complain(l, "dns", err);
-	l->jail = spf_jail_new(l->base, l->dns, &(struct spf_options){.n_workers = 1}, err,
-			       sizeof(err));
-	return l->jail ? CLI_OK : complain(l, "spf", err);
+	return look_resolver(l, &(struct dns_options){.timeout_ms = 10000});
 }
 
 void look_close(struct look *l)

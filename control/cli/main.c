@@ -64,6 +64,11 @@ static const char usage_text[] =
 	"  replay [--ports LIST] [--midstream] [--ignore-checksums] [--anomalies]\n"
 	"       [--max-sessions N] [--dataplane PATH] FILE.pcap...\n"
 	"                                           the mail that a capture shows; no daemon needed\n"
+	"  doctor exchange|google ROUTE [--config FILE] [--egress ADDRESS]... [--users ADDR]...\n"
+	"       [--connectors FILE] [--dns-zone FILE]... [--now EPOCH]\n"
+	"                                           is our side fit, and what is to be set over there\n"
+	"  doctor exchange|google ROUTE --verify FILE|-... [--config FILE] [--egress ADDRESS]...\n"
+	"                                           did a message that arrived there fare as it should\n"
 	"exit codes: 0 ok, 1 finding, 2 usage, 3 daemon unreachable\n";
 
 static int usage(const char *why)
@@ -228,5 +233,7 @@ int main(int argc, char **argv)
 		return cmd_explain(&cli, n, a);
 	if (is(n, a, "replay", NULL))
 		return cmd_replay(&cli, n, a);
+	if (is(n, a, "doctor", NULL))
+		return cmd_doctor(&cli, n, a);
 	return usage("unknown command");
 }

@@ -63,6 +63,8 @@ struct look {
 
 /* Options, file, resolver. CLI_OK or CLI_USAGE; look_close() in either case. */
 int look_open(struct look *l, int argc, char **argv);
+/* The resolver and the jail alone, without a message: zone files of l, else as opt says. The same. */
+int look_resolver(struct look *l, const struct dns_options *opt);
 void look_close(struct look *l);
 /* The address of the topmost Return-Path, which may be empty; STR_NONE: there is none. It is in buf. */
 struct str look_return_path(const struct headers *h, uint8_t buf[LOOK_PATH]);

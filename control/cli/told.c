@@ -70,6 +70,18 @@ static void take_dkim(const struct authres *a, const struct authres_resinfo *r, 
 	t->n_dkim++;
 }
 
+/* "pass (0 oda=1 ltdi=1 ...)" */
+static void take_oda(struct str comment, struct told *t)
+{
+	for (size_t i = 0; i + 4 < comment.n && !t->has_oda; i++) {
+		const uint8_t *p = comment.p + i;
+
+		t->has_oda = !memcmp(p, "oda=", 4) && (p[4] == '0' || p[4] == '1') &&
+			     (!i || ascii_is_wsp_crlf(p[-1]));
+		t->oda = t->has_oda && p[4] == '1';
+	}
+}
+
 static void take_result(const struct authres *a, const struct authres_resinfo *r, struct told *t)
 {
 	if (str_ieq(r->method, STR("spf"))) {
@@ -81,6 +93,7 @@ static void take_result(const struct authres *a, const struct authres_resinfo *r
 		copy(t->from, sizeof(t->from), authres_prop(a, r, "header", "from"));
 	} else if (str_ieq(r->method, STR("arc"))) {
 		copy(t->arc, sizeof(t->arc), r->result);
+		take_oda(r->comment, t);
 	} else if (str_ieq(r->method, STR("compauth"))) {
 		copy(t->compauth, sizeof(t->compauth), r->result);
 		copy(t->compauth_reason, sizeof(t->compauth_reason), r->reason);

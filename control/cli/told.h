@@ -28,6 +28,7 @@ struct told {
 	} dkim[TOLD_DKIM];
 	size_t n_dkim;
 	char dmarc[16], from[128], arc[16];
+	bool has_oda, oda;     /* Microsoft's, beside arc: is its sealer one that they were told to trust? */
 	char compauth[16], compauth_reason[8]; /* Microsoft's */
 };
 
