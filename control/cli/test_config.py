@@ -75,9 +75,9 @@ def test_help():
         assert (k["min"] is None) == (k["type"] not in ("number", "size", "time", "list")), k
 
 
-def certificate(folder, name):
+def certificate(folder, name, host):
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-                    "-days", "30", "-subj", "/CN=" + name, "-keyout", os.path.join(folder, name + ".key"), "-out",
+                    "-days", "30", "-subj", "/CN=" + host, "-keyout", os.path.join(folder, name + ".key"), "-out",
                     os.path.join(folder, name + ".pem")], check=True, stdout=subprocess.DEVNULL,
                    stderr=subprocess.DEVNULL)
 
@@ -86,8 +86,8 @@ def test_examples(tmp):
     """What they name is put there; else they are as they are shipped."""
     etc = os.path.join(tmp, "etc")
     os.makedirs(os.path.join(etc, "rules"))
-    for name in "mx", "internal-ca", "relay-ca":
-        certificate(etc, name)
+    for name in "mx", "mail", "internal-ca", "relay-ca":
+        certificate(etc, name, "mail.example.com" if name == "mail" else name)
     put(os.path.join(etc, "branch.recipients"), "user@branch.example.com\n")
     put(os.path.join(etc, "bad-hosts"), "bad.example\n")
     put(os.path.join(etc, "sites.key"), KEY + "\n")
