@@ -266,7 +266,7 @@ static const struct bad {
 	{HLR "trace { file = /a.jsonl; index = /a.jsonl }", 4, "trace.index", "its rotation uses"},
 	{HLR "trace { file = /a.jsonl; index = \"/a.jsonl.1\" }", 4, "trace.index", "its rotation uses"},
 	{HLR "trace { index-size = 15m }", 4, "trace.index-size", "out of bounds"},
-	{HLR "trace { index-age = 59m }", 4, "trace.index-age", "out of bounds"},
+	{HLR "trace { index-age = 59min }", 4, "trace.index-age", "out of bounds"},
 	{HLR "trace { files = 0 }", 4, "trace.files", "out of bounds"},
 	{HLR "trace { files = 101 }", 4, "trace.files", "out of bounds"},
 	{HLR "trace { file-size = big }", 4, "trace.file-size", "expected"},
