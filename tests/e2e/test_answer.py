@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (c) 2026 The Postern Authors
-"""--answer=accept: a gateway without control that accepts and throws away, says so to everybody, scans by a compiled set, and
+"""--answer=accept: a gateway, and a tap, without control that accepts and throws away, says so to everybody, scans by a compiled set, and
 gives all memory back."""
 import json
 import os
@@ -106,6 +106,35 @@ def refusals(lab):
         assert p.returncode and why in p.stderr, (words, p.returncode, p.stderr)
 
 
+def watched(lab, bundle):
+    """A tap port in the same way: every message of a capture is submitted, scanned and released."""
+    pcap, book = lab.dir / "tap.pcap", lab.dir / "tap.book"
+    subprocess.run([labs.build_dir() / "bench/pcapgen/pcapgen", "-o", pcap, "-b", book, "--sessions", "80", "--seed", "3", "--size",
+                    "500-20k@80,60k-200k@20", "--with", "reuse=0"], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    lines = [json.loads(x) for x in book.read_text().splitlines()]
+    packets = lines[-1]["packets"]
+    messages = sum(x["type"] == "message" for x in lines)
+    with open(lab.dir / "tap.log", "wb") as log:
+        p = subprocess.Popen([str(x) for x in (
+            DATAPLANE, "--lcores", f"0@0,1@{1 % os.cpu_count()}", "--no-huge", "--no-shconf", "--file-prefix", "ans-tap", "-m", "512", "--no-pci",
+            "--no-telemetry", f"--vdev=net_pcap0,rx_pcap={pcap}", "--", "--port", "0=tap", "--answer=accept", "--rules", bundle, "--stats-seconds",
+            "1", "--arena-mb", "96", "--max-tls", "0", "--idle-sleep-us", "50")], stdout=log, stderr=log, start_new_session=True)
+    try:
+        def last():
+            assert p.poll() is None, lab.log("tap")[-2000:]
+            told = [json.loads(x) for x in lab.log("tap").splitlines() if x.startswith('{"type":"stats"') and x.endswith("}")]
+            return told[-1] if told else {"workers": []}
+        labs.wait_for("the capture is read", lambda: total(last(), "tap_packets") == packets, 60)
+        labs.wait_for("all is released", lambda: total(last(), "tap_submitted") and not total(last(), "arena_records_used"), 30)
+        got = last()
+    finally:
+        p.terminate()
+        p.wait(30)
+    assert total(got, "tap_messages") == messages, (got, messages)
+    assert total(got, "tap_submitted") == messages + total(got, "tap_encrypted") and total(got, "scan_bytes") > 0, got
+    assert not any("unjudged" in k for w in got["workers"] for k in w) and not total(got, "handoff_stale"), got
+
+
 def main():
     with labs.Lab("ans", workers=2) as lab:
         (lab.dir / "r.cf").write_text(RULES)
@@ -113,6 +142,7 @@ def main():
         told = labs.run(POSTERNCTL, "--json", "rules", "compile", "--output", bundle, lab.dir / "r.cf")
         assert json.loads(told.stdout)["rules"] == 2, told.stdout
         refusals(lab)
+        watched(lab, bundle)
         start(lab, "--rules", bundle, "--stats-seconds", "1")
         assert "THROWN AWAY" in lab.log("dataplane") and "socket none" in lab.log("dataplane")
         load(lab)
