@@ -51,7 +51,7 @@ bool net_look_dubious(const struct inline_worker *cable, const uint8_t *head, ui
 	uint8_t address[16];
 	uint32_t header;
 
-	if (h->l3 < NET_ETHER || h->drop == CNT_rx_drop_ip_proto ||
+	if (h->l3 < NET_ETHER || n < h->l3 + NET_IP4 + 4u || h->drop == CNT_rx_drop_ip_proto ||
 	    h->drop == CNT_rx_drop_ethertype)
 		return false;
 	if (h->ip6) {
@@ -64,7 +64,7 @@ bool net_look_dubious(const struct inline_worker *cable, const uint8_t *head, ui
 		return inline_address(cable, ip + 24);
 	}
 	header = (ip[0] & 15u) * 4;
-	if (n < h->l3 + NET_IP4 + 4u || ip[9] != NET_PROTO_TCP || header < NET_IP4)
+	if (ip[9] != NET_PROTO_TCP || header < NET_IP4)
 		return false;
 	net_map4(address, ip + 16);
 	if (net_be16(ip + 6) & 0x1fff)
