@@ -267,7 +267,8 @@ static int checks(struct doctor *d)
 static int run(const struct cli *cli, struct doctor *d)
 {
 	json_t *messages = json_array(), *setup = NULL;
-	int rc = d->route ? look_resolver(&d->look, &d->config->dns) : CLI_OK;
+	/* What a message says needs no DNS. */
+	int rc = d->route && !d->n_files ? look_resolver(&d->look, &d->config->dns) : CLI_OK;
 
 	if (!rc && d->route) {
 		/* What the kernel would choose here says nothing of a message of another day. */

@@ -51,6 +51,10 @@ void doctor_ask_ptr(struct look *l, const struct ip_addr *ip, struct ptr_result 
 size_t doctor_addresses(struct look *l, const char *host, struct ip_addr *out, size_t cap,
 			enum dns_status *status);
 
+/* doctor_setup.c: may the cloud be told to skip this range of a relay? Not if it is private, of a
+ * cloud that all its tenants send from, or (Exchange) IPv6. */
+bool doctor_listable(const struct doctor *d, const struct origin_relay *relay,
+		     const struct ip_range *r);
 /* Each adds what it found to d->findings. */
 void doctor_egress(struct doctor *d);      /* doctor_egress.c: address, PTR, SPF */
 void doctor_egress_find(struct doctor *d); /* fills egress, silently */

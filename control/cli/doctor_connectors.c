@@ -162,6 +162,33 @@ static void check_kind(struct doctor *d, const struct connector *c)
 	}
 }
 
+/* Whoever is at an address that is skipped may name any sender. */
+static void check_strangers(struct doctor *d, const struct connector *c)
+{
+	const struct origin_relays *relays = &d->config->relays;
+	char text[96];
+
+	for (size_t i = 0; i < c->n_skip; i++) {
+		bool known = is_covered(&c->skip[i], d->egress, d->n_egress);
+
+		for (size_t k = 0; k < relays->n && !known; k++)
+			known = is_covered(&c->skip[i], relays->relay[k].range,
+					   relays->relay[k].n_ranges);
+		doctor_range(&c->skip[i], text, sizeof(text));
+		if (cloud_of(&c->skip[i]) != CLOUD_NONE)
+			findings_add(&d->findings, "skip-list", FINDINGS_FAIL,
+				     "connector \"%s\": EFSkipIPs has %s, of a cloud that all its "
+				     "tenants send from: each of them may name any sender",
+				     c->name, text);
+		else if (!known)
+			findings_add(
+				&d->findings, "skip-list", FINDINGS_WARNING,
+				"connector \"%s\": EFSkipIPs has %s, more than this gateway and "
+				"its relays: whoever is there may name any sender",
+				c->name, text);
+	}
+}
+
 static void check_skip(struct doctor *d, const struct connector *c)
 {
 	const struct origin_relays *relays = &d->config->relays;
@@ -187,7 +214,8 @@ static void check_skip(struct doctor *d, const struct connector *c)
 		for (size_t k = 0; k < relays->relay[i].n_ranges; k++) {
 			const struct ip_range *r = &relays->relay[i].range[k];
 
-			if (ip_is_private(&r->first) || is_covered(r, c->skip, c->n_skip))
+			if (!doctor_listable(d, &relays->relay[i], r) ||
+			    is_covered(r, c->skip, c->n_skip))
 				continue;
 			findings_add(f, "skip-list", FINDINGS_FAIL,
 				     "connector \"%s\": %s lacks %s of relay "
@@ -196,6 +224,7 @@ static void check_skip(struct doctor *d, const struct connector *c)
 				     doctor_range(r, text, sizeof(text)), relays->relay[i].name,
 				     c->n_skip ? "" : ", as it skips this gateway only");
 		}
+	check_strangers(d, c);
 	if (c->odd_skip)
 		findings_add(f, "skip-list", FINDINGS_WARNING,
 			     "connector \"%s\": an entry of EFSkipIPs "

@@ -39,8 +39,8 @@ bool doctor_is_door(enum arrived_side side, const char *host)
 
 /* ---- which relays --------------------------------------------------------------------------- */
 
-static bool is_listable(const struct doctor *d, const struct origin_relay *relay,
-			const struct ip_range *r)
+bool doctor_listable(const struct doctor *d, const struct origin_relay *relay,
+		     const struct ip_range *r)
 {
 	if (ip_is_private(&r->first) || relay->cloud != CLOUD_NONE || cloud_of(r) != CLOUD_NONE)
 		return false;
@@ -59,7 +59,7 @@ void doctor_relays(struct doctor *d)
 		for (size_t k = 0; k < relay->n_ranges; k++) {
 			const struct ip_range *r = &relay->range[k];
 
-			if (is_listable(d, relay, r) || ip_is_private(&r->first))
+			if (doctor_listable(d, relay, r) || ip_is_private(&r->first))
 				continue;
 			doctor_range(r, text, sizeof(text));
 			if (relay->cloud != CLOUD_NONE || cloud_of(r) != CLOUD_NONE) {
@@ -162,7 +162,7 @@ static bool has_relays(const struct doctor *d)
 
 	for (size_t i = 0; i < all->n; i++)
 		for (size_t k = 0; k < all->relay[i].n_ranges; k++)
-			if (is_listable(d, &all->relay[i], &all->relay[i].range[k]))
+			if (doctor_listable(d, &all->relay[i], &all->relay[i].range[k]))
 				return true;
 	return false;
 }
@@ -176,7 +176,7 @@ static void add_relays(struct script *s, const struct doctor *d)
 		for (size_t k = 0; k < all->relay[i].n_ranges; k++) {
 			const struct ip_range *r = &all->relay[i].range[k];
 
-			if (!is_listable(d, &all->relay[i], r))
+			if (!doctor_listable(d, &all->relay[i], r))
 				continue;
 			add(s, ",");
 			add_quoted(s, doctor_range(r, text, sizeof(text)));
@@ -317,7 +317,7 @@ static json_t *google_setup(const struct doctor *d)
 		add_networks(list, &d->egress[i]);
 	for (size_t i = 0; i < all->n; i++)
 		for (size_t k = 0; k < all->relay[i].n_ranges; k++)
-			if (is_listable(d, &all->relay[i], &all->relay[i].range[k]))
+			if (doctor_listable(d, &all->relay[i], &all->relay[i].range[k]))
 				add_networks(list, &all->relay[i].range[k]);
 	snprintf(header, sizeof(header), "%s-Score: ([0-9.]+)",
 		 config_header_prefix(d->config, d->route));

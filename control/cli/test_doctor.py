@@ -330,7 +330,11 @@ def connectors(lab):
     bad(["connectors FAIL"], other(SenderIPAddresses=["203.0.113.9"]))
     bad(["connectors FAIL"], other(Enabled=False))
     bad(["skip-list FAIL"], other(EFSkipLastIP=False))
-    bad(["skip-list FAIL"], other(EFSkipLastIP=False, EFSkipIPs=["203.0.113.9"]))
+    r = lab.run("exchange", "--connectors", lab.write("c.json", json.dumps(other(EFSkipIPs=["203.0.113.9", "40.92.0.0/15"]))))
+    texts = [c["level"] + " " + c["text"] for c in r["checks"] if c["code"] == "skip-list"]
+    assert len(texts) == 3 and "FAIL" in texts[0] and "lacks 198.51.100.7" in texts[0], texts
+    assert "warning" in texts[1] and "203.0.113.9, more than" in texts[1], texts
+    assert "FAIL" in texts[2] and "40.92.0.0/15, of a cloud" in texts[2], texts
     bad(["skip-list warning"], other(EFUsers=["a@example.com"]))
     bad(["skip-list warning"], other(EFSkipIPs=["198.51.100.7", {"x": 1}]))
     bad(["connector-lock warning"], other(RestrictDomainsToIPAddresses=False))

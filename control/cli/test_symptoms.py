@@ -140,6 +140,8 @@ def forged(lab):
     lab.found("", ["taken-for-internal"], data=fine.replace(b"SFV:NSPM", b"SFV:SKI").replace(b"SCL:1;", b"SCL:-1;"))
     lab.found("", ["allowed-sender"], data=fine.replace(b"SFV:NSPM", b"SFV:SKA").replace(b"SCL:1;", b"SCL:-1;"))
     lab.found("", ["allowed-sender"], data=fine.replace(b"SFV:NSPM", b"SFV:SFE"))
+    # Nobody's signature is no broken one.
+    lab.found("", [], data=fine.replace(b"dkim=pass header.d=example.org header.s=s1", b"dkim=none").replace(b"dkim=pass", b"dkim=none"))
     lab.found("", ["no-results"], data=fine.replace(b"Results: gw.example.net;", b"Results: gw.example;"))
     lab.found("", ["sender-drift"], data=fine.replace(b"ip=203.0.113.5;\n", b"ip=203.0.113.9;\n", 1))
     # The sender's HELO says that it is a server of the cloud: the front door's line is still found.

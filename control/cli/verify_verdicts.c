@@ -94,30 +94,39 @@ static void check_spf(struct findings *f, const struct arrived *a, const char *s
 				   "once more.");
 }
 
-static bool dkim_has(const struct told *t, const char *result, const char *domain)
+/* The domain of a signature that passes; NULL: none does. */
+static const char *dkim_passes(const struct told *t)
 {
 	for (size_t i = 0; i < t->n_dkim; i++)
-		if (str_ieq(str_c(t->dkim[i].result), str_c(result)) &&
-		    (!domain || str_ieq(str_c(t->dkim[i].domain), str_c(domain))))
+		if (str_ieq(str_c(t->dkim[i].result), STR("pass")))
+			return t->dkim[i].domain;
+	return NULL;
+}
+
+static bool is_signed(const struct told *t)
+{
+	for (size_t i = 0; i < t->n_dkim; i++)
+		if (!str_ieq(str_c(t->dkim[i].result), STR("none")))
 			return true;
 	return false;
 }
 
 static void check_dkim(struct findings *f, const struct arrived *a, const char *side)
 {
-	bool there = dkim_has(a->host, "pass", NULL), here = dkim_has(a->own, "pass", NULL);
+	const char *there = dkim_passes(a->host), *here = dkim_passes(a->own);
 
 	if (!a->host->n_dkim || !a->own->n_dkim)
 		return;
 	if (here && !there) {
 		findings_add(f, "dkim", FINDINGS_FAIL,
-			     "a signature of %.100s passed here and none does at %s",
-			     a->own->dkim[0].domain, side);
+			     "a signature of %.100s passed here and none does at %s", here, side);
 		findings_advise(
 			f, "posternctl explain FILE says what changed. Something behind this "
 			   "gateway rewrites the message; or the signature forbids a field "
 			   "that every relay adds (signatures_voided in our trace); or its key "
 			   "went from the DNS meanwhile.");
+	} else if (!is_signed(a->own) && !there) {
+		findings_add(f, "dkim", FINDINGS_OK, "it is not signed");
 	} else if (!here && there) {
 		findings_add(
 			f, "dkim", FINDINGS_WARNING,
