@@ -390,25 +390,20 @@ static void references(void **state)
 	assert_string_equal(c->state_directory, "/tmp/s");
 	config_unref(c);
 	snprintf(text, sizeof(text), "%strace { subjects = true; file = /tmp/x; index = none; files = 3; "
-		 "file-size = 0 }
-metrics { }
-", minimal);
+		 "file-size = 0 }\nmetrics { }\n", minimal);
 	c = parse(text);
 	assert_true(c->trace.subjects);
 	assert_string_equal(c->trace.index, "none");
 	assert_int_equal(c->trace.file_size, 0);
 	assert_string_equal(c->metrics, "127.0.0.1:9325");
 	config_unref(c);
-	snprintf(text, sizeof(text), "%strace { file = \"/tmp/x\"; index-age = 1h; index-size = 16mb }
-"
-		 "metrics { listen = \"[2001:db8::1]:1\" }
-", minimal);
+	snprintf(text, sizeof(text), "%strace { file = \"/tmp/x\"; index-age = 1h; index-size = 16mb }\n"
+		 "metrics { listen = \"[2001:db8::1]:1\" }\n", minimal);
 	c = parse(text);
 	assert_string_equal(c->trace.index, "/tmp/x.db");
 	assert_string_equal(c->metrics, "[2001:db8::1]:1");
 	config_unref(c);
-	snprintf(text, sizeof(text), "%smetrics { listen = \"unix:/run/m.sock\" }
-", minimal);
+	snprintf(text, sizeof(text), "%smetrics { listen = \"unix:/run/m.sock\" }\n", minimal);
 	c = parse(text);
 	assert_string_equal(c->metrics, "unix:/run/m.sock");
 	config_unref(c);
