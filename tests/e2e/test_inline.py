@@ -214,10 +214,21 @@ api {{ socket = "{self.dir}/control.sock" }}
 ''')
         if "control" in self.procs:
             self.ctl("config", "reload")
+            self.picked_up()
+
+    def turns(self):
+        return next(c["workers"] for c in self.stats()["dataplane"] if c["name"] == "loop_turns")
+
+    def picked_up(self):
+        """Each worker looks for a new configuration in a turn that begins a millisecond behind the last look."""
+        time.sleep(0.01)
+        before = self.turns()
+        labs.wait_for("each worker has turned", lambda: all(b + 2 <= n for b, n in zip(before, self.turns())))
 
     def up_control(self):
         self.start_control()
         self.wait_ready()
+        self.picked_up()
 
     def server_log(self):
         try:
