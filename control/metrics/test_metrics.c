@@ -125,11 +125,14 @@ static void form(void **state)
 
 		for (line = strtok_r(copy, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
 			size_t n = strcspn(line, "{ ");
+			const char *first;
 
 			if (!strncmp(line, "# TYPE ", 7)) {
 				snprintf(name, sizeof(name), "%.*s", (int)strcspn(line + 7, " "), line + 7);
 				snprintf(marker, sizeof(marker), "# TYPE %s ", name);
-				assert_null(strstr(strstr(t, marker) + 1, marker));
+				first = strstr(t, marker);
+				assert_non_null(first);
+				assert_null(strstr(first + 1, marker));
 				assert_int_equal(strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"),
 						 strlen(name));
 			} else if (line[0] != '#') {
