@@ -53,9 +53,9 @@ static struct metrics_snapshot *full(void)
 	return s;
 }
 
-static char *rendered(const struct metrics_snapshot *s, bool openmetrics)
+static __attribute__((noinline)) char *rendered(const struct metrics_snapshot *s, bool openmetrics)
 {
-	char *text;
+	char *text = NULL;
 	size_t n;
 
 	assert_int_equal(metrics_render(s, openmetrics, &text, &n), 0);
