@@ -30,6 +30,7 @@
 #include "dataplane/cables.h"
 #include "dataplane/inline/inline.h"
 #include "dataplane/privileges.h"
+#include "dataplane/sizes.h"
 #include "dataplane/tap_dump.h"
 #include "dataplane/tap_watch.h"
 #include "dataplane/telemetry.h"
@@ -235,27 +236,9 @@ static void on_note(void *arg, const char *text)
 
 /* ---- start ----------------------------------------------------------------------------------- */
 
-/* Replies are under way for a round trip: of a few sessions each has one, of a million few have. */
-static uint32_t reply_blocks(void)
-{
-	uint32_t n = dp.args.max_sessions;
-
-	if (dp.args.reply_blocks)
-		return dp.args.reply_blocks;
-	return 4 * ((n < 16384 ? n : 16384) + n / 32 + 4096);
-}
-
 static struct tcp_options tcp_sizes(void)
 {
-	return (struct tcp_options){
-		.max_conns = dp.args.max_sessions + dp.args.max_sessions / 8,
-		.max_half_open = dp.args.half_open,
-		.max_time_wait = dp.args.time_wait,
-		.blocks = dp.args.blocks,
-		.tx_blocks = reply_blocks(),
-		.window_idle = 16 * 1024,
-		.time_wait_ms = 60000,
-	};
+	return sizes_tcp(&dp.args);
 }
 
 static uint32_t arena_records(void)
@@ -268,63 +251,21 @@ static uint32_t arena_records(void)
 
 static struct smtp_sizes smtp_sizes(void)
 {
-	return (struct smtp_sizes){
-		.sessions = dp.args.max_sessions,
-		.lines = dp.args.line_buffers,
-		/* Each has a record, unless its content is refused already and only swallowed. */
-		.contents = 2 * arena_records(),
-	};
-}
-
-static void print_row(const char *pool, uint64_t count, size_t octets, const char *note_text)
-{
-	fprintf(stderr, "  %-32s %10llu %10.1f MiB  %s\n", pool, (unsigned long long)count * dp.n_workers,
-		(double)octets * dp.n_workers / (1024.0 * 1024.0), note_text);
-}
-
-/* What a session costs while it is idle, and what all sessions share. */
-static void print_sessions(void)
-{
-	struct tcp_options t = tcp_sizes();
-	struct smtp_sizes z = smtp_sizes();
-	const struct worker_options *opt = &dp.worker[0]->opt;
-	size_t tcp = tcp_stack_bytes(&t), smtp = smtp_server_bytes(&z), table = session_table_bytes(opt);
-	size_t replies = (size_t)t.tx_blocks * TCP_TX_BLOCK, blocks = (size_t)t.blocks * 2048 + replies;
-	char text[64];
-
-	snprintf(text, sizeof(text), "%zu octets a session", (tcp - blocks + smtp + table) / z.sessions);
-	print_row("TCP: connections and table", t.max_conns, tcp - blocks, "");
-	print_row("TCP: blocks of 2 KiB received", t.blocks, blocks - replies, "");
-	print_row("TCP: blocks of 512 octets to send", t.tx_blocks, replies, "");
-	print_row("SMTP: sessions", z.sessions, smtp + table, text);
-	if (dp.args.max_tls)
-		print_row("TLS: sessions", dp.args.max_tls, 0, "(about 14 KiB each, when there are any)");
+	return sizes_smtp(&dp.args, arena_records());
 }
 
 static void print_memory(void)
 {
-	struct dp_arena_info a;
-	size_t room = rte_pktmbuf_data_room_size(dp.rx_pool[0]);
+	const struct sizes_made made = {
+		.args = &dp.args,
+		.n_workers = dp.n_workers,
+		.session_octets = session_table_bytes(&dp.worker[0]->opt),
+		.rx_pool = dp.rx_pool[0],
+		.tx_pool = dp.tx_pool[0],
+		.arena = dp.arena,
+	};
 
-	dp_arena_info(dp.arena, &a);
-	fprintf(stderr, "memory, %u worker(s):\n  %-32s %10s %14s\n", dp.n_workers, "pool", "count",
-		"size");
-	print_row("arena: chunks of 64 KiB", a.n_chunks, a.arena_size / dp.n_workers,
-		  a.hugetlb ? "(huge pages)" : "(4 KiB pages)");
-	print_row("arena: records of 48 KiB", a.n_records, (size_t)a.n_records * HANDOFF_RECORD,
-		  "(part of it)");
-	print_sessions();
-	tap_watch_print(dp.n_workers);
-	for (unsigned int i = 0; i < dp.n_ports; i++)
-		if (dp.port[i].role == PORT_INLINE) {
-			print_row("inline: flows that pass", dp.args.inline_flows,
-				  inline_bytes(dp.args.inline_flows), "");
-			break;
-		}
-	print_row("mbufs: receive", dp.rx_pool[0]->size, dp.rx_pool[0]->size * room, "");
-	print_row("mbufs: transmit", dp.tx_pool[0]->size, dp.tx_pool[0]->size * room, "");
-	fprintf(stderr, "  largest message: %llu octets (an eighth of a worker's arena)\n",
-		(unsigned long long)a.max_message);
+	sizes_print(stderr, &made);
 }
 
 static struct port_options port_options(const struct port_arg *arg)
