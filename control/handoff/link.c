@@ -17,7 +17,7 @@
 
 #define BACKOFF_MIN_MS 100u
 #define BACKOFF_MAX_MS 1000u
-#define PACKET 4096u
+#define PACKET (LINK_TEXT + 1024u)
 
 _Static_assert(sizeof(struct link_msg) + LINK_TEXT <= PACKET, "packet");
 

@@ -28,7 +28,7 @@
 #include <stdint.h>
 
 #define HANDOFF_MAGIC 0x504f5354u /* "POST" */
-#define HANDOFF_VERSION 2u
+#define HANDOFF_VERSION 3u
 
 #define HANDOFF_MAX_WORKERS 64u
 #define HANDOFF_MAX_LOOPS 16u
@@ -60,7 +60,8 @@ enum link_type {
 	LINK_PORTS_REPLY,
 };
 
-#define LINK_TEXT 3072u
+/* Sixteen ports, each with its table of facts. */
+#define LINK_TEXT 24576u
 
 struct link_msg {
 	uint32_t type;   /* enum link_type */
