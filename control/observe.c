@@ -24,15 +24,30 @@ static void unjudged(struct message *m, enum observed_unjudged why)
 	message_observed(m, TRACE_UNJUDGED);
 }
 
+static bool are_mailboxes(const struct mail_envelope *e)
+{
+	for (size_t i = 0; i < e->n_rcpts; i++)
+		if (loop_mailbox_problem(e->rcpt[i]) != CONTROL_REPLY_COUNT)
+			return false;
+	return e->n_rcpts && !(e->flags & RECORD_F_ENVELOPE_CUT);
+}
+
 /* A copy is for what the server took, as far as is known, and for what is whole. */
-static bool is_journaled(const struct message *m)
+static bool is_journaled(const struct message *m, const struct judgement *j)
 {
 	const struct mail_envelope *e = &m->sub->envelope;
-	const struct config_tap *t = &m->snapshot->config->tap;
+	const struct config *c = m->snapshot->config;
+	const struct config_tap *t = &c->tap;
 	bool refused = e->observed.reply.n && e->observed.reply.p[0] != '2';
 
-	return t->journal_route && e->observed.whole == OBSERVED_WHOLE && !refused &&
-	       !(e->flags & RECORD_F_NO_MAIL) && (t->journal_mailbox || e->n_rcpts);
+	if (!t->journal_route || e->observed.whole != OBSERVED_WHOLE || refused || e->flags & RECORD_F_NO_MAIL)
+		return false;
+	/* A copy of ours, or what we delivered, may come by where we watch: that would never end. */
+	if (origin_was_at(&j->headers, str_c(c->hostname))) {
+		m->loop->counters[CTL_journal_own]++;
+		return false;
+	}
+	return t->journal_mailbox || are_mailboxes(e);
 }
 
 static void on_judged(void *arg, const struct judgement *j)
@@ -45,7 +60,7 @@ static void on_judged(void *arg, const struct judgement *j)
 		unjudged(m, UNJUDGED_MALFORMED);
 		return;
 	}
-	if (is_journaled(m) && !journal_start(m))
+	if (is_journaled(m, j) && !journal_start(m))
 		return; /* -> observe_journaled() */
 	message_observed(m, TRACE_OBSERVED);
 }

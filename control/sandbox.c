@@ -6,6 +6,7 @@
 #include <linux/capability.h>
 #include <pwd.h>
 #include <seccomp.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -55,7 +56,8 @@ static int drop_capabilities(bool keep)
 static int deny_sockets(scmp_filter_ctx ctx)
 {
 	int rc = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(socket), 1,
-				  SCMP_A0(SCMP_CMP_EQ, AF_PACKET));
+				  /* the kernel takes an int: what stands above it is nothing */
+				  SCMP_A0(SCMP_CMP_MASKED_EQ, UINT32_MAX, AF_PACKET));
 
 	if (!rc)
 		rc = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(socket), 1,

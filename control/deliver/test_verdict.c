@@ -65,6 +65,34 @@ static void of_whom(void **state)
 	}
 }
 
+/* Where the server takes us for the client, what it says of that one is the client's. */
+static void of_the_client(void **state)
+{
+	static const struct {
+		enum stage at;
+		const char *line;
+		enum verdict_class is;
+	} row[] = {
+		{STAGE_RCPT, "504 5.5.2 <localhost>: Helo command rejected: need fully-qualified hostname", VERDICT_REJECT},
+		{STAGE_RCPT, "550 5.7.25 Client host rejected: cannot find your hostname", VERDICT_REJECT},
+		{STAGE_RCPT, "554 5.7.1 <unknown[192.0.2.1]>: Client host rejected: Access denied", VERDICT_REJECT},
+		{STAGE_RCPT, "554 5.7.1 Relay access denied", VERDICT_REJECT},
+		{STAGE_MAIL, "530 5.7.0 Must issue a STARTTLS command first", VERDICT_RELAY},
+		{STAGE_EHLO, "502 5.5.2 Error: command not recognized", VERDICT_RELAY},
+		{STAGE_RCPT, "550 5.7.1 no valid client certificate", VERDICT_RELAY},
+	};
+	struct config c = {0};
+	struct deliver_reply r;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
+		feed(&r, row[i].line, OWN);
+		r.to_client = true;
+		if (verdict_classify(&c, row[i].at, &r) != row[i].is)
+			fail_msg("%s: %s", stage_name(row[i].at), row[i].line);
+	}
+}
+
 /* Whether a text names our address: whole, with brackets or the tag of a literal around it or not. */
 static void our_own_address(void **state)
 {
@@ -99,7 +127,7 @@ static void our_own_address(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(of_whom), cmocka_unit_test(our_own_address)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(of_whom), cmocka_unit_test(of_the_client), cmocka_unit_test(our_own_address)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -112,6 +112,13 @@ static void note(struct xact *x, struct memory_key wide, bool refused)
 		d->on_alert(d->alert_arg, &a);
 }
 
+/* Does a refusal say something of the route? Not where anybody can bring it about: relaying, or where
+ * the server takes us for the client, its address and reputation. */
+static bool counts(const struct deliver_reply *said)
+{
+	return !verdict_relay_denied(said) && !(said->to_client && said->enh_subject == 7);
+}
+
 /* ---- at RCPT -------------------------------------------------------------------------------------- */
 
 static bool recall(struct deliver *d, struct pool *p, struct memory *m, struct memory_key key,
@@ -316,7 +323,7 @@ void truth_of_probe(struct xact *x, const struct truth_keys *k, const struct del
 	}
 	if (v == VERDICT_SERVICE && truth_stale(x->d, k, r))
 		return;
-	if (v == VERDICT_REJECT && !verdict_relay_denied(said))
+	if (v == VERDICT_REJECT && counts(said))
 		note(x, k->wide, true);
 	xact_reply(x, &e, r, &outcome, &alert);
 	if (v != VERDICT_REJECT || x->pool->breaker.open)
@@ -346,7 +353,7 @@ static void refused(struct xact *x, size_t i, enum verdict_class v)
 	uint64_t now = deliver_now_s(d);
 	struct deliver_reply keep;
 
-	if (v == VERDICT_REJECT && !verdict_relay_denied(said))
+	if (v == VERDICT_REJECT && counts(said))
 		note(x, k.wide, true);
 	if (v == VERDICT_REJECT && x->pool->breaker.open) {
 		if (x->n_rcpts > 1)

@@ -97,12 +97,14 @@ static bool relay_fault(const struct config *c, enum stage stage, const struct d
 {
 	static const char *const known[] = {
 		"5.7.51", "5.7.64", "5.7.25", "5.7.506", "5.7.508", "5.7.510", "5.7.513",
-		"5.7.606-649", "5.7.70x", "530",
+		"5.7.606-649", "5.7.70x",
 	};
 
-	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]) && !r->to_client; i++)
 		if (verdict_pattern(known[i], r))
 			return true;
+	if (r->code == 530)
+		return true;
 	if (!r->to_client && verdict_relay_denied(r))
 		return true;
 	for (size_t i = 0; i < c->n_relay_fault_codes; i++)
@@ -116,8 +118,9 @@ static bool relay_fault(const struct config *c, enum stage stage, const struct d
 		return false;
 	if (!r->to_client && (stage <= STAGE_MAIL || our_address(stage, r)))
 		return true;
-	/* RFC 5321 4.2.3: these speak of commands and their order, hence of us. */
-	return r->code == 500 || r->code == 502 || r->code == 503 || r->code == 504;
+	/* RFC 5321 4.2.3: these speak of commands and their order, hence of us; 504 also of a HELO or a
+	 * sender without a domain (Postfix), which are the client's where it takes us for it. */
+	return r->code == 500 || r->code == 502 || r->code == 503 || (r->code == 504 && !r->to_client);
 }
 
 enum verdict_class verdict_classify(const struct config *c, enum stage stage,

@@ -569,9 +569,13 @@ void judge_find_route(struct judge *j)
 static bool goes_round(const struct judge *j)
 {
 	const char *own = j->req.config->hostname, *by = judge_hostname(j);
+	const struct mail_envelope *e = j->req.env;
 	const struct headers *h = &j->result.headers;
+	/* Its name may be our own. */
+	bool shared = !strcmp(own, by) &&
+		      config_inline_for(j->req.config, e->listener, &e->local, e->local_port);
 
-	return origin_is_loop(h, str_c(own), false, j->req.in_hand, j->req.in_hand_arg) ||
+	return origin_is_loop(h, str_c(own), shared, j->req.in_hand, j->req.in_hand_arg) ||
 	       (strcmp(own, by) && origin_is_loop(h, str_c(by), true, j->req.in_hand, j->req.in_hand_arg));
 }
 

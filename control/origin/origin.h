@@ -95,6 +95,8 @@ typedef bool origin_in_hand(void *arg, struct str trace_id);
  * `own`: our name as it stands behind "by"; shared: others write it too, so that only what is on its
  * way counts; in_hand NULL: nothing is. */
 bool origin_is_loop(const struct headers *h, struct str own, bool shared, origin_in_hand *in_hand, void *arg);
+/* Has it been where `own` stands behind "by", ever? */
+bool origin_was_at(const struct headers *h, struct str own);
 
 /* What is said of a hop; words that are empty were not there or cannot be shown. */
 struct origin_hop {

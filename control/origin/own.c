@@ -36,3 +36,19 @@ bool origin_is_loop(const struct headers *h, struct str own, bool shared, origin
 	}
 	return false;
 }
+
+bool origin_was_at(const struct headers *h, struct str own)
+{
+	uint8_t scratch[4096];
+	size_t n = 0;
+
+	for (size_t i = 0; (i = headers_find(h, STR("received"), i)) < h->n && n < LIMIT_RECEIVED_HOPS; i++, n++) {
+		struct received r;
+		const char *why;
+
+		if (!received_parse_strict(header_value(h, i), scratch, sizeof(scratch), &r, &why) &&
+		    str_ieq(r.by, own))
+			return true;
+	}
+	return false;
+}

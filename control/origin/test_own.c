@@ -37,6 +37,8 @@ static bool in_hand(void *arg, struct str id)
 
 static bool shared; /* is our name another's too? */
 
+static bool was_here;
+
 static bool loops(const char *fields)
 {
 	static char text[64 * 1024];
@@ -48,6 +50,7 @@ static bool loops(const char *fields)
 	content.size = iov.iov_len = (size_t)snprintf(text, sizeof(text), "%sSubject: a\r\n\r\nb\r\n", fields);
 	assert_int_equal(headers_parse(&h, &content), 0);
 	in_hand_asked = 0;
+	was_here = origin_was_at(&h, STR("mx.example.net"));
 	is = origin_is_loop(&h, STR("mx.example.net"), shared, in_hand, &in_hand_id);
 	/* With a whole message of such fields nobody makes us look up more than one. */
 	assert_in_range(in_hand_asked, 0, shared ? LIMIT_RECEIVED_HOPS : 1);
@@ -99,6 +102,11 @@ static void a_name_of_two(void **state)
 	(void)state;
 	shared = true;
 	assert_false(loops(US OTHER US));
+	assert_true(was_here);
+	assert_false(loops(OTHER US));
+	assert_true(was_here);
+	assert_false(loops(OTHER FORGED));
+	assert_false(was_here);
 	assert_false(loops(US US US));
 	in_hand_id = "0123456789ABCDEF";
 	assert_true(loops(OTHER US OTHER));

@@ -363,6 +363,7 @@
 	X(observed_encrypted, C, "sessions on tap ports that went over to TLS") \
 	X(journaled, C, "copies of observed messages that the journal's next hop took") \
 	X(journal_failed, C, "copies of observed messages that it did not take") \
+	X(journal_own, D, "copies of observed messages not sent: they had been here already") \
 	X(journal_full, D, "copies of observed messages not sent: too many under way") \
 	X(deferred, C, "messages answered 4xx") \
 	X(rejected, C, "messages answered 5xx") \
