@@ -15,14 +15,23 @@
 _Static_assert(CNT_inline_pass_malformed - CNT_inline_pass_control_down == CAUSE_MALFORMED, "pass");
 _Static_assert(CNT_inline_drop_malformed - CNT_inline_drop_control_down == CAUSE_MALFORMED, "drop");
 
+/* Old stacks take a SYN for one whatever stands beside it; our TCP does not. */
+static bool is_syn(const struct inline_packet *p)
+{
+	return (p->flags & (TH_SYN | TH_ACK | TH_RST)) == TH_SYN;
+}
+
 /* To a flow whose packets pass; NULL: no room for an entry, which is as if its begin was not
  * seen. */
 static void remember(struct inline_worker *w, const struct inline_packet *p, enum inline_kind kind)
 {
 	struct inline_flow *f = inline_put(w, p->tuple, kind);
 
-	if (f)
-		inline_touch(w, f, p->flags, p->way == INLINE_FROM_SERVER);
+	if (!f)
+		return;
+	if (is_syn(p))
+		f->flags |= FLOW_F_BEGUN;
+	inline_touch(w, f, p->flags, p->way == INLINE_FROM_SERVER);
 }
 
 /* A new flow of a server that is terminated, or one whose begin was not seen. */
@@ -96,12 +105,24 @@ static enum inline_verdict known(struct inline_worker *w, struct inline_flow *f,
 	return f->kind == FLOW_WATCH ? INLINE_WATCH : INLINE_PASS;
 }
 
+/*
+ * Does a SYN begin a new flow in place of this entry? Sent again it belongs to the flow that the
+ * first one opened. But who sends an ACK of no flow and then a SYN must not be let by for that: an
+ * entry of a flow whose begin was not seen holds for that flow alone.
+ */
+static bool begins_anew(const struct inline_flow *f, const struct inline_packet *p)
+{
+	if ((f->flags & FLOW_F_CLOSED) == FLOW_F_CLOSED)
+		return true;
+	return f->kind != FLOW_DROP && !(f->flags & FLOW_F_BEGUN) &&
+	       p->server->mode == INLINE_TERMINATE;
+}
+
 static bool own(const struct inline_worker *w, const uint8_t address[16]);
 
 static enum inline_verdict to_server(struct inline_worker *w, struct inline_packet *p)
 {
-	/* Old stacks take a SYN for one whatever stands beside it; our TCP does not. */
-	bool syn = (p->flags & (TH_SYN | TH_ACK | TH_RST)) == TH_SYN;
+	bool syn = is_syn(p);
 	struct inline_flow *f;
 
 	if (p->ours)
@@ -117,8 +138,7 @@ static enum inline_verdict to_server(struct inline_worker *w, struct inline_pack
 	f = inline_find(w, p->tuple);
 	if (f && f->kind == FLOW_KERNEL)
 		f = NULL;
-	/* A SYN that is sent again belongs to the flow that the first one opened. */
-	if (f && !(syn && (f->flags & FLOW_F_CLOSED) == FLOW_F_CLOSED))
+	if (f && !(syn && begins_anew(f, p)))
 		return known(w, f, p);
 	return syn ? begin(w, p) : midstream(w, p);
 }

@@ -25,6 +25,7 @@ enum inline_kind {
 #define FLOW_F_FIN_CLIENT 1u
 #define FLOW_F_FIN_SERVER 2u
 #define FLOW_F_CLOSED (FLOW_F_FIN_CLIENT | FLOW_F_FIN_SERVER)
+#define FLOW_F_BEGUN 4u /* its SYN was seen, and let by */
 
 struct inline_flow {
 	struct tcp_tuple tuple;

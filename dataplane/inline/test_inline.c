@@ -259,6 +259,39 @@ static void midstream_exceptions(void **state)
 	assert_null(inline_find(w, &f));
 }
 
+/* A segment of no flow opens no way for the SYN behind it. */
+static void midstream_then_syn(void **state)
+{
+	static const enum handoff_action pass[] = {ACT_DEFAULT, ACT_PASS_FLOW, ACT_BYPASS, ACT_IGNORE};
+	struct tcp_tuple f;
+
+	(void)state;
+	for (unsigned int i = 0; i < sizeof(pass) / sizeof(pass[0]); i++) {
+		f = flow(80, (uint16_t)(i + 1));
+		set_action(CAUSE_MIDSTREAM, pass[i]);
+		assert_in_range(DATA(&f), INLINE_PASS, INLINE_WATCH);
+		assert_int_equal(SYN(&f), INLINE_OURS);
+		assert_int_equal(give(&f, INLINE_TO_SERVER, TH_SYN | TH_FIN, false), INLINE_OURS);
+	}
+	/* Dropped is dropped. */
+	f = flow(80, 10);
+	set_action(CAUSE_MIDSTREAM, ACT_DROP_FLOW);
+	assert_int_equal(DATA(&f), INLINE_DROP);
+	assert_int_equal(SYN(&f), INLINE_DROP);
+	/* An observed one is the same flow still. */
+	set_action(CAUSE_MIDSTREAM, ACT_BYPASS);
+	f = flow(81, 11);
+	assert_int_equal(DATA(&f), INLINE_PASS);
+	assert_int_equal(SYN(&f), INLINE_PASS);
+	/* What was let by with its SYN goes on, also where a reload has it terminated since. */
+	f = flow(81, 12);
+	assert_int_equal(SYN(&f), INLINE_WATCH);
+	config.inlined[0].mode = INLINE_TERMINATE;
+	inline_set_config(w, &config);
+	assert_int_equal(SYN(&f), INLINE_WATCH);
+	assert_int_equal(DATA(&f), INLINE_WATCH);
+}
+
 /* When an entry ends, the next SYN is a new flow's. */
 static void ends(void **state)
 {
@@ -417,7 +450,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, up, down)
 	const struct CMUnitTest tests[] = {
 		T(servers), T(terminated), T(own_and_bypass), T(observed), T(begin_exceptions),
-		T(midstream_exceptions), T(ends), T(kernel), T(full), T(fragments), T(malformed),
+		T(midstream_exceptions), T(midstream_then_syn), T(ends), T(kernel), T(full), T(fragments), T(malformed),
 	};
 
 	return cmocka_run_group_tests_name("inline", tests, NULL, NULL);
