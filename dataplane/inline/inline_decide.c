@@ -136,8 +136,15 @@ static enum inline_verdict to_server(struct inline_worker *w, struct inline_pack
 		return INLINE_PASS;
 	}
 	f = inline_find(w, p->tuple);
-	if (f && f->kind == FLOW_KERNEL)
+	if (f && f->kind == FLOW_KERNEL) {
+		/* The kernel's segments come out of the exception port: these are a stranger's, and would
+		 * reach the server within the kernel's connection. */
+		if (!syn && (f->flags & FLOW_F_CLOSED) != FLOW_F_CLOSED) {
+			inline_count(w, CNT_inline_drop_midstream);
+			return INLINE_DROP;
+		}
 		f = NULL;
+	}
 	if (f && !(syn && begins_anew(f, p)))
 		return known(w, f, p);
 	return syn ? begin(w, p) : midstream(w, p);

@@ -68,8 +68,8 @@ static inline void inline_count(struct inline_worker *w, enum postern_counter c)
 
 /* inline_flow.c */
 struct inline_flow *inline_find(struct inline_worker *w, const struct tcp_tuple *tuple);
-/* A new entry, in place of the one of its tuple or of the one that is missed least. NULL: its
- * set is full of what cannot be given up (counted). */
+/* A new entry, in place of the one of its tuple or of the one that is missed least. NULL: the
+ * tuple is the kernel's, or its set is full of what cannot be given up (counted). */
 struct inline_flow *inline_put(struct inline_worker *w, const struct tcp_tuple *tuple,
 			       enum inline_kind kind);
 /* What a segment does to its entry: RST ends it, a FIN of both sides shortens its time. */

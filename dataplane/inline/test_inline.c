@@ -368,6 +368,43 @@ static void kernel(void **state)
 	assert_count(inline_kernel_in, 5);
 }
 
+/* Who knows the tuple of the kernel's connection, or tries them all, does not get at it. */
+static void kernel_kept(void **state)
+{
+	static const enum handoff_action any[] = {ACT_DEFAULT, ACT_PASS_FLOW, ACT_BYPASS,
+						  ACT_DROP_FLOW, ACT_REJECT, ACT_IGNORE};
+	struct tcp_tuple t;
+
+	(void)state;
+	for (uint16_t i = 0; i < sizeof(any) / sizeof(any[0]); i++) {
+		t = flow(80, (uint16_t)(i + 1));
+		set_action(CAUSE_MIDSTREAM, any[i]);
+		set_action(CAUSE_CONTROL_DOWN, any[i]);
+		inline_set_state(w, true, true);
+		assert_int_equal(give(&t, INLINE_KERNEL_OUT, TH_SYN, false), INLINE_PASS);
+		assert_int_equal(DATA(&t), INLINE_DROP);
+		assert_int_equal(give(&t, INLINE_TO_SERVER, TH_RST, false), INLINE_DROP);
+		assert_int_equal(give(&t, INLINE_TO_SERVER, TH_SYN | TH_ACK, false), INLINE_DROP);
+		assert_int_equal(BACK(&t), INLINE_KERNEL);
+		/* A SYN that is let by opens no entry in its place. */
+		inline_set_state(w, false, true);
+		SYN(&t);
+		assert_int_equal(BACK(&t), INLINE_KERNEL);
+		/* Closed, maybe by a forged RST. */
+		assert_int_equal(give(&t, INLINE_FROM_SERVER, TH_RST, false), INLINE_KERNEL);
+		DATA(&t);
+		SYN(&t);
+		assert_int_equal(BACK(&t), INLINE_KERNEL);
+	}
+	assert_count(inline_drop_midstream, 3 * 6 + 1);
+	assert_count(inline_flow_evicted, 0);
+	/* And when its time is over the tuple is anybody's. */
+	inline_set_clock(w, 1000 + LIMIT_INLINE_CLOSED_S);
+	set_action(CAUSE_MIDSTREAM, ACT_PASS_FLOW);
+	assert_int_equal(DATA(&t), INLINE_WATCH);
+	assert_int_equal(BACK(&t), INLINE_WATCH);
+}
+
 /* A flood of flows costs nobody the kernel's. */
 static void full(void **state)
 {
@@ -450,7 +487,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, up, down)
 	const struct CMUnitTest tests[] = {
 		T(servers), T(terminated), T(own_and_bypass), T(observed), T(begin_exceptions),
-		T(midstream_exceptions), T(midstream_then_syn), T(ends), T(kernel), T(full), T(fragments), T(malformed),
+		T(midstream_exceptions), T(midstream_then_syn), T(ends), T(kernel), T(kernel_kept), T(full), T(fragments), T(malformed),
 	};
 
 	return cmocka_run_group_tests_name("inline", tests, NULL, NULL);
