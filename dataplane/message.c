@@ -33,7 +33,7 @@ static int fill_record(struct session *s, struct transaction *txn, struct handof
 	rec->via = c.via;
 	memcpy(rec->via_peer, t.remote, 16);
 	rec->via_port = t.remote_port;
-	rec->listener = (uint16_t)net_listener_id(w->net, &t);
+	rec->listener = session_listener(s, &t);
 	rec->transaction = ++s->transaction;
 	message_trace_id_new(w, worker_realtime_ns(w), rec->trace_id);
 	if (c.tlv_cut)

@@ -42,6 +42,15 @@ uint64_t session_source(const struct session *s)
 	return key ? key : 1;
 }
 
+uint16_t session_listener(const struct session *s, const struct tcp_tuple *t)
+{
+	int id = net_listener_id(s->worker->net, t);
+
+	/* A reload took it off the list, or has it no longer terminated: the session is still one
+	 * of there. Control looks servers up by their address. */
+	return id >= 0 ? (uint16_t)id : s->listener;
+}
+
 void session_op_face(void *owner, uint8_t *name, bool *tls)
 {
 	const struct session *s = owner;

@@ -369,10 +369,54 @@ static void test_named(void **state)
 	down();
 }
 
+static const struct handoff_record *record_of(const struct tcp_conn *c)
+{
+	return dp_msg_record(t.w.arena, &c->app->txn->msg);
+}
+
+/* A reload that has a server terminated no longer does not make its sessions somebody else's. */
+static void test_listener_gone(void **state)
+{
+	static const struct handoff_inline server = {.id = HANDOFF_LISTENER_INLINE + 3};
+	struct tcp_conn *c;
+
+	(void)state;
+	up(16);
+	t.listener = HANDOFF_LISTENER_INLINE + 3;
+	t.server = &server;
+	c = established(0);
+	message(c);
+	assert_int_equal(record_of(c)->listener, HANDOFF_LISTENER_INLINE + 3);
+	say(c, ".\r\n");
+	assert_true(answer(last(DESC_SUBMIT), 250));
+	/* Its number is another one. */
+	t.listener = HANDOFF_LISTENER_INLINE + 4;
+	message(c);
+	assert_int_equal(record_of(c)->listener, HANDOFF_LISTENER_INLINE + 4);
+	say(c, ".\r\n");
+	assert_true(answer(last(DESC_SUBMIT), 250));
+	t.listener = -1;
+	t.server = NULL;
+	message(c);
+	assert_int_equal(record_of(c)->listener, HANDOFF_LISTENER_INLINE + 3);
+	gone(c, TCP_CLOSED_RESET);
+	/* While the first question waits for room it is taken off. */
+	t.listener = HANDOFF_LISTENER_INLINE + 3;
+	t.room = 0;
+	c = open_conn(1);
+	assert_non_null(c->app);
+	t.listener = -1;
+	t.room = N_DESCS;
+	turn();
+	assert_int_equal(last(DESC_CONNECT)->connect.listener, HANDOFF_LISTENER_INLINE + 3);
+	down();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_named),
+		cmocka_unit_test(test_listener_gone),
 		cmocka_unit_test(test_message),
 		cmocka_unit_test(test_reply_lost),
 		cmocka_unit_test(test_ring_full),
