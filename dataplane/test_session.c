@@ -412,11 +412,39 @@ static void test_listener_gone(void **state)
 	down();
 }
 
+/* In a cable the next hop is who was dialled, whoever a trusted peer says it was. */
+static void test_named_inline(void **state)
+{
+	static const struct handoff_inline server = {.id = HANDOFF_LISTENER_INLINE};
+	struct smtp_client named = {.peer_port = 4711, .local_port = 26, .via = VIA_XCLIENT};
+	struct tcp_conn *c;
+
+	(void)state;
+	up(16);
+	named.peer[15] = 7;
+	named.local[15] = 99;
+	for (unsigned int i = 0; i < 2; i++) {
+		t.listener = i ? HANDOFF_LISTENER_INLINE : 0;
+		t.server = i ? &server : NULL;
+		c = established(i);
+		c->tuple.local[15] = 80;
+		session_smtp_ops.set_client(c->app, &named);
+		message(c);
+		assert_int_equal(record_of(c)->peer[15], 7);
+		assert_int_equal(record_of(c)->peer_port, 4711);
+		assert_int_equal(record_of(c)->via, VIA_XCLIENT);
+		assert_int_equal(record_of(c)->local[15], i ? 80 : 99);
+		assert_int_equal(record_of(c)->local_port, i ? 25 : 26);
+	}
+	down();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_named),
 		cmocka_unit_test(test_listener_gone),
+		cmocka_unit_test(test_named_inline),
 		cmocka_unit_test(test_message),
 		cmocka_unit_test(test_reply_lost),
 		cmocka_unit_test(test_ring_full),
