@@ -60,7 +60,8 @@ void session_op_face(void *owner, uint8_t *name, bool *tls)
 	tcp_get_tuple(s->conn, &t);
 	server = net_inline(s->worker->net, &t);
 	*name = server ? server->name : 0;
-	*tls = !server || server->flags & INLINE_F_TLS;
+	/* In the name of a server that is not terminated any more there is no certificate to look for. */
+	*tls = server ? server->flags & INLINE_F_TLS : !(s->listener & HANDOFF_LISTENER_INLINE);
 }
 
 void session_op_tcp_peer(void *owner, struct smtp_client *out)

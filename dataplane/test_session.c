@@ -439,12 +439,47 @@ static void test_named_inline(void **state)
 	down();
 }
 
+static bool offers_tls(struct tcp_conn *c)
+{
+	uint8_t name;
+	bool tls;
+
+	session_smtp_ops.face(c->app, &name, &tls);
+	return tls;
+}
+
+/* STARTTLS in a server's name needs its certificate: that of our own is not shown for it. */
+static void test_face(void **state)
+{
+	static const struct handoff_inline clear = {.id = HANDOFF_LISTENER_INLINE},
+					   server = {.id = HANDOFF_LISTENER_INLINE, .flags = INLINE_F_TLS};
+	struct tcp_conn *c;
+
+	(void)state;
+	up(16);
+	c = established(0);
+	assert_true(offers_tls(c));
+	t.listener = -1;
+	assert_true(offers_tls(c));
+	t.listener = HANDOFF_LISTENER_INLINE;
+	t.server = &server;
+	c = established(1);
+	assert_true(offers_tls(c));
+	t.server = &clear;
+	assert_false(offers_tls(c));
+	t.listener = -1;
+	t.server = NULL;
+	assert_false(offers_tls(c));
+	down();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_named),
 		cmocka_unit_test(test_listener_gone),
 		cmocka_unit_test(test_named_inline),
+		cmocka_unit_test(test_face),
 		cmocka_unit_test(test_message),
 		cmocka_unit_test(test_reply_lost),
 		cmocka_unit_test(test_ring_full),
