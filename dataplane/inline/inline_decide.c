@@ -287,6 +287,54 @@ static bool own(const struct inline_worker *w, const uint8_t address[16])
 	return false;
 }
 
+static void mark_port(struct inline_worker *w, uint16_t port)
+{
+	w->port[port / 64] |= 1ull << port % 64;
+}
+
+static bool named(const struct handoff_config *c, const struct handoff_inline *s)
+{
+	for (uint32_t i = 0; i < c->n_inlines; i++)
+		if (c->inlined[i].tcp_port == s->tcp_port && c->inlined[i].prefix_len == s->prefix_len &&
+		    memcmp(c->inlined[i].address, s->address, sizeof(s->address)) == 0)
+			return true;
+	return false;
+}
+
+/* Sessions with servers that are not named any more are finished here: a segment of theirs that
+ * passed would have the server reset the connection, and a 250 might be lost. */
+static void keep_former(struct inline_worker *w, const struct handoff_config *c, uint32_t n_former)
+{
+	for (uint32_t i = 0; i < n_former && w->n_servers < 2 * HANDOFF_MAX_INLINE; i++) {
+		struct handoff_inline *s = &w->server[w->n_servers];
+
+		if (named(c, &w->former[i]))
+			continue;
+		*s = w->former[i];
+		s->mode = INLINE_BYPASS;
+		mark_port(w, s->tcp_port);
+		w->n_servers++;
+	}
+}
+
+static void set_servers(struct inline_worker *w, const struct handoff_config *c)
+{
+	uint32_t n_former = w->n_servers;
+
+	memcpy(w->former, w->server, n_former * sizeof(*w->former));
+	memset(w->port, 0, sizeof(w->port));
+	w->n_servers = 0;
+	for (uint32_t i = 0; i < c->n_inlines; i++) {
+		uint32_t at = w->n_servers++;
+
+		for (; at && w->server[at - 1].prefix_len < c->inlined[i].prefix_len; at--)
+			w->server[at] = w->server[at - 1];
+		w->server[at] = c->inlined[i];
+		mark_port(w, c->inlined[i].tcp_port);
+	}
+	keep_former(w, c, n_former);
+}
+
 void inline_set_config(struct inline_worker *w, const struct handoff_config *c)
 {
 	/* docs/inline.md; control has the same table, for its users. */
@@ -301,16 +349,7 @@ void inline_set_config(struct inline_worker *w, const struct handoff_config *c)
 	w->bypass = c->bypass;
 	w->n_own = c->n_inline_own;
 	memcpy(w->own, c->inline_own, sizeof(w->own));
-	memset(w->port, 0, sizeof(w->port));
-	w->n_servers = 0;
-	for (uint32_t i = 0; i < c->n_inlines; i++) {
-		uint32_t at = w->n_servers++;
-
-		for (; at && w->server[at - 1].prefix_len < c->inlined[i].prefix_len; at--)
-			w->server[at] = w->server[at - 1];
-		w->server[at] = c->inlined[i];
-		w->port[c->inlined[i].tcp_port / 64] |= 1ull << c->inlined[i].tcp_port % 64;
-	}
+	set_servers(w, c);
 	/* What a first fragment decided was by the former one. */
 	memset(w->fragment, 0, sizeof(w->fragment));
 }

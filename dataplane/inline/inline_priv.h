@@ -52,7 +52,10 @@ struct inline_worker {
 	bool bypass;
 	uint32_t n_servers, n_own;
 	uint8_t action[CAUSE_COUNT];              /* enum handoff_action, never ACT_DEFAULT */
-	struct handoff_inline server[HANDOFF_MAX_INLINE]; /* by length of prefix, longest first */
+	/* Those named, by length of prefix, longest first; behind them those of former configurations,
+	 * with INLINE_BYPASS: the newest, as far as there is room. */
+	struct handoff_inline server[2 * HANDOFF_MAX_INLINE];
+	struct handoff_inline former[2 * HANDOFF_MAX_INLINE]; /* while `server` is made anew */
 	struct handoff_inline_own own[HANDOFF_MAX_INLINE_OWN];
 	uint64_t port[65536 / 64];                /* bits: some server has it */
 
