@@ -25,14 +25,30 @@ void cables_init(struct cables *c, const struct port_info *port, unsigned int n_
 		port_mirror_init(&c->mirror[i], milliseconds());
 }
 
+static bool has_role(const struct cables *c, uint8_t role)
+{
+	for (unsigned int i = 0; i < c->n_ports; i++)
+		if (c->port[i].role == role)
+			return true;
+	return false;
+}
+
 void cables_check(const struct cables *c, const struct handoff_config *config)
 {
-	bool any = false;
+	bool transparent = false;
 
-	for (unsigned int i = 0; i < c->n_ports; i++)
-		any |= c->port[i].role == PORT_INLINE;
-	if (config->n_inlines && !any)
+	if (config->n_inlines && !has_role(c, PORT_INLINE)) {
 		c->note("it names servers in a cable, and no port is one: give --port N=inline:M");
+		return;
+	}
+	for (uint32_t i = 0; i < config->n_inlines; i++)
+		transparent |= config->inlined[i].mode == INLINE_TERMINATE &&
+			       config->inlined[i].flags & INLINE_F_TRANSPARENT;
+	/* Without one what such a server answers goes to the client, and all its mail waits. There may
+	 * be another way back than ours; so it is told of, and not refused. */
+	if (transparent && !has_role(c, PORT_EXCEPTION))
+		c->note("it has a transparent route to a server in a cable, and no port is the kernel's: give "
+			"--port N=exception:M, or what the server answers goes to its clients");
 }
 
 static void set_link(struct cables *c, const struct port_info *p, const struct port_info *other,

@@ -21,7 +21,8 @@ struct cables {
 /* All of it stays the caller's. */
 void cables_init(struct cables *c, const struct port_info *port, unsigned int n_ports,
 		 uint64_t *counters, void (*note)(const char *fmt, ...));
-/* A configuration that names servers in a cable where no port is one is told of: mail passes elsewhere. */
+/* A configuration that names servers in a cable where no port is one is told of: mail passes elsewhere.
+ * One with transparent servers where no port is the kernel's as well: their answers pass to clients. */
 void cables_check(const struct cables *c, const struct handoff_config *config);
 /* To be called several times a second. */
 void cables_mirror(struct cables *c);

@@ -20,6 +20,7 @@ static int fill_record(struct session *s, struct transaction *txn, struct handof
 	struct worker *w = s->worker;
 	struct smtp_client c;
 	struct tcp_tuple t;
+	bool cable;
 
 	tcp_get_tuple(s->conn, &t);
 	session_client(s, &c);
@@ -27,13 +28,15 @@ static int fill_record(struct session *s, struct transaction *txn, struct handof
 	rec->session_gen = s->generation;
 	rec->connected_ns = s->connected_ns;
 	memcpy(rec->peer, c.peer, 16);
-	memcpy(rec->local, c.local, 16);
 	rec->peer_port = c.peer_port;
-	rec->local_port = c.local_port;
 	rec->via = c.via;
 	memcpy(rec->via_peer, t.remote, 16);
 	rec->via_port = t.remote_port;
-	rec->listener = (uint16_t)net_listener_id(w->net, &t);
+	rec->listener = session_listener(s, &t);
+	/* In a cable it is the next hop: the one that was dialled, not one that a trusted peer names. */
+	cable = rec->listener & HANDOFF_LISTENER_INLINE;
+	memcpy(rec->local, cable ? t.local : c.local, 16);
+	rec->local_port = cable ? t.local_port : c.local_port;
 	rec->transaction = ++s->transaction;
 	message_trace_id_new(w, worker_realtime_ns(w), rec->trace_id);
 	if (c.tlv_cut)

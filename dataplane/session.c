@@ -169,7 +169,6 @@ static void *session_accept(void *ctx, struct tcp_conn *conn, const struct tcp_t
 	struct worker *w = ctx;
 	struct session *s;
 
-	(void)tuple;
 	if (!w->current || w->outbox_len > w->outbox_cap / 2 || !room_for_replies(w))
 		return NULL;
 	s = session_new(w);
@@ -179,6 +178,7 @@ static void *session_accept(void *ctx, struct tcp_conn *conn, const struct tcp_t
 	}
 	s->conn = conn;
 	s->connected_ns = worker_realtime_ns(w);
+	s->listener = (uint16_t)net_listener_id(w->net, tuple);
 	s->in_upcall = true;
 	s->smtp = smtp_session_open(w->smtp, s, w->now_ms);
 	s->in_upcall = false;

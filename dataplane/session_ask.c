@@ -49,7 +49,7 @@ static void fill_connect(const struct session *s, struct handoff_desc *d)
 	d->connect.via = c.via;
 	memcpy(d->connect.via_peer, t.remote, 16);
 	d->connect.via_port = t.remote_port;
-	d->connect.listener = (uint16_t)net_listener_id(s->worker->net, &t);
+	d->connect.listener = session_listener(s, &t);
 	d->connect.time_ns = s->connected_ns;
 }
 

@@ -42,6 +42,15 @@ uint64_t session_source(const struct session *s)
 	return key ? key : 1;
 }
 
+uint16_t session_listener(const struct session *s, const struct tcp_tuple *t)
+{
+	int id = net_listener_id(s->worker->net, t);
+
+	/* A reload took it off the list, or has it no longer terminated: the session is still one
+	 * of there. Control looks servers up by their address. */
+	return id >= 0 ? (uint16_t)id : s->listener;
+}
+
 void session_op_face(void *owner, uint8_t *name, bool *tls)
 {
 	const struct session *s = owner;
@@ -51,7 +60,8 @@ void session_op_face(void *owner, uint8_t *name, bool *tls)
 	tcp_get_tuple(s->conn, &t);
 	server = net_inline(s->worker->net, &t);
 	*name = server ? server->name : 0;
-	*tls = !server || server->flags & INLINE_F_TLS;
+	/* In the name of a server that is not terminated any more there is no certificate to look for. */
+	*tls = server ? server->flags & INLINE_F_TLS : !(s->listener & HANDOFF_LISTENER_INLINE);
 }
 
 void session_op_tcp_peer(void *owner, struct smtp_client *out)

@@ -369,10 +369,117 @@ static void test_named(void **state)
 	down();
 }
 
+static const struct handoff_record *record_of(const struct tcp_conn *c)
+{
+	return dp_msg_record(t.w.arena, &c->app->txn->msg);
+}
+
+/* A reload that has a server terminated no longer does not make its sessions somebody else's. */
+static void test_listener_gone(void **state)
+{
+	static const struct handoff_inline server = {.id = HANDOFF_LISTENER_INLINE + 3};
+	struct tcp_conn *c;
+
+	(void)state;
+	up(16);
+	t.listener = HANDOFF_LISTENER_INLINE + 3;
+	t.server = &server;
+	c = established(0);
+	message(c);
+	assert_int_equal(record_of(c)->listener, HANDOFF_LISTENER_INLINE + 3);
+	say(c, ".\r\n");
+	assert_true(answer(last(DESC_SUBMIT), 250));
+	/* Its number is another one. */
+	t.listener = HANDOFF_LISTENER_INLINE + 4;
+	message(c);
+	assert_int_equal(record_of(c)->listener, HANDOFF_LISTENER_INLINE + 4);
+	say(c, ".\r\n");
+	assert_true(answer(last(DESC_SUBMIT), 250));
+	t.listener = -1;
+	t.server = NULL;
+	message(c);
+	assert_int_equal(record_of(c)->listener, HANDOFF_LISTENER_INLINE + 3);
+	gone(c, TCP_CLOSED_RESET);
+	/* While the first question waits for room it is taken off. */
+	t.listener = HANDOFF_LISTENER_INLINE + 3;
+	t.room = 0;
+	c = open_conn(1);
+	assert_non_null(c->app);
+	t.listener = -1;
+	t.room = N_DESCS;
+	turn();
+	assert_int_equal(last(DESC_CONNECT)->connect.listener, HANDOFF_LISTENER_INLINE + 3);
+	down();
+}
+
+/* In a cable the next hop is who was dialled, whoever a trusted peer says it was. */
+static void test_named_inline(void **state)
+{
+	static const struct handoff_inline server = {.id = HANDOFF_LISTENER_INLINE};
+	struct smtp_client named = {.peer_port = 4711, .local_port = 26, .via = VIA_XCLIENT};
+	struct tcp_conn *c;
+
+	(void)state;
+	up(16);
+	named.peer[15] = 7;
+	named.local[15] = 99;
+	for (unsigned int i = 0; i < 2; i++) {
+		t.listener = i ? HANDOFF_LISTENER_INLINE : 0;
+		t.server = i ? &server : NULL;
+		c = established(i);
+		c->tuple.local[15] = 80;
+		session_smtp_ops.set_client(c->app, &named);
+		message(c);
+		assert_int_equal(record_of(c)->peer[15], 7);
+		assert_int_equal(record_of(c)->peer_port, 4711);
+		assert_int_equal(record_of(c)->via, VIA_XCLIENT);
+		assert_int_equal(record_of(c)->local[15], i ? 80 : 99);
+		assert_int_equal(record_of(c)->local_port, i ? 25 : 26);
+	}
+	down();
+}
+
+static bool offers_tls(struct tcp_conn *c)
+{
+	uint8_t name;
+	bool tls;
+
+	session_smtp_ops.face(c->app, &name, &tls);
+	return tls;
+}
+
+/* STARTTLS in a server's name needs its certificate: that of our own is not shown for it. */
+static void test_face(void **state)
+{
+	static const struct handoff_inline clear = {.id = HANDOFF_LISTENER_INLINE},
+					   server = {.id = HANDOFF_LISTENER_INLINE, .flags = INLINE_F_TLS};
+	struct tcp_conn *c;
+
+	(void)state;
+	up(16);
+	c = established(0);
+	assert_true(offers_tls(c));
+	t.listener = -1;
+	assert_true(offers_tls(c));
+	t.listener = HANDOFF_LISTENER_INLINE;
+	t.server = &server;
+	c = established(1);
+	assert_true(offers_tls(c));
+	t.server = &clear;
+	assert_false(offers_tls(c));
+	t.listener = -1;
+	t.server = NULL;
+	assert_false(offers_tls(c));
+	down();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_named),
+		cmocka_unit_test(test_listener_gone),
+		cmocka_unit_test(test_named_inline),
+		cmocka_unit_test(test_face),
 		cmocka_unit_test(test_message),
 		cmocka_unit_test(test_reply_lost),
 		cmocka_unit_test(test_ring_full),

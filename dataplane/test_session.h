@@ -43,6 +43,8 @@ static struct {
 	struct dp_arena *arena;
 	struct generation *generation;
 	_Atomic bool drain;
+	int listener; /* that net/ tells of all flows; 0: their port */
+	const struct handoff_inline *server; /* the same */
 } t;
 
 /* ---- the neighbours -------------------------------------------------------------------------- */
@@ -60,14 +62,14 @@ uint32_t worker_random(struct worker *w)
 int net_listener_id(const struct net *n, const struct tcp_tuple *tuple)
 {
 	(void)n;
-	return tuple->local_port;
+	return t.listener ? t.listener : tuple->local_port;
 }
 
 const struct handoff_inline *net_inline(const struct net *n, const struct tcp_tuple *tuple)
 {
 	(void)n;
 	(void)tuple;
-	return NULL;
+	return t.server;
 }
 
 int dp_rings_push(struct dp_rings *r, uint32_t loop, const struct handoff_desc *d)

@@ -110,6 +110,7 @@ struct session {
 	uint8_t n_unsent;           /* the last of these are not with control yet */
 	uint8_t on;                 /* enum session_on */
 	uint8_t cut;                /* evict.c: which list */
+	uint16_t listener;          /* where it was accepted, by the configuration of that time */
 	bool known : 1;             /* control has heard of this session in `epoch` */
 	bool txn_known : 1;         /* control has heard of this transaction */
 	bool closing : 1;           /* asked for by smtp/, done by session_settle() */
@@ -262,6 +263,8 @@ void session_tcp_peer(const struct session *s, struct smtp_client *out);
 void session_client(const struct session *s, struct smtp_client *out);
 /* Of whose mail this is, for the shares of the arena: IPv4 address, IPv6 /64. Not 0. */
 uint64_t session_source(const struct session *s);
+/* For control: the listener, or the server of a cable, that the client dialled. */
+uint16_t session_listener(const struct session *s, const struct tcp_tuple *t);
 /* In whose name: a server's whose flow is terminated, or ours. */
 void session_op_face(void *owner, uint8_t *name, bool *tls);
 void session_op_tcp_peer(void *owner, struct smtp_client *out);

@@ -38,18 +38,21 @@ void inline_free(struct inline_worker *w);
 /* Octets inline_new() takes, for the memory table printed at start. */
 size_t inline_bytes(uint32_t flows);
 
-/* From the next packet on. Flows that are open stay what they are. */
+/* From the next packet on. Flows that are open stay what they are, also those of servers that this
+ * one does not name: as many of these as fit beside them (HANDOFF_MAX_INLINE at least) are looked at
+ * until the process ends, and new flows to them pass. */
 void inline_set_config(struct inline_worker *w, const struct handoff_config *c);
 /* Is control there, and is there memory for a new session? To be called whenever that changes. */
 void inline_set_state(struct inline_worker *w, bool control, bool memory);
 /* Coarse clock: seconds, monotonic. */
 void inline_set_clock(struct inline_worker *w, uint32_t now_s);
 
-/* Is anything looked at? False until a configuration names a server. */
+/* Is anything looked at? False until a configuration names a server; then true. */
 bool inline_active(const struct inline_worker *w);
 /* Has any server this port? */
 bool inline_port(const struct inline_worker *w, uint16_t port);
-/* The server that counts for address and port: that of the longest prefix. NULL: none. */
+/* The server that counts for address and port: that of the longest prefix. One that was named
+ * formerly is INLINE_BYPASS. NULL: none. */
 const struct handoff_inline *inline_server(const struct inline_worker *w, const uint8_t address[16],
 					   uint16_t port);
 /* May something at this address be a server's that is terminated? For packets whose port is not

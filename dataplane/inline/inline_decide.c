@@ -15,14 +15,23 @@
 _Static_assert(CNT_inline_pass_malformed - CNT_inline_pass_control_down == CAUSE_MALFORMED, "pass");
 _Static_assert(CNT_inline_drop_malformed - CNT_inline_drop_control_down == CAUSE_MALFORMED, "drop");
 
+/* Old stacks take a SYN for one whatever stands beside it; our TCP does not. */
+static bool is_syn(const struct inline_packet *p)
+{
+	return (p->flags & (TH_SYN | TH_ACK | TH_RST)) == TH_SYN;
+}
+
 /* To a flow whose packets pass; NULL: no room for an entry, which is as if its begin was not
  * seen. */
 static void remember(struct inline_worker *w, const struct inline_packet *p, enum inline_kind kind)
 {
 	struct inline_flow *f = inline_put(w, p->tuple, kind);
 
-	if (f)
-		inline_touch(w, f, p->flags, p->way == INLINE_FROM_SERVER);
+	if (!f)
+		return;
+	if (is_syn(p))
+		f->flags |= FLOW_F_BEGUN;
+	inline_touch(w, f, p->flags, p->way == INLINE_FROM_SERVER);
 }
 
 /* A new flow of a server that is terminated, or one whose begin was not seen. */
@@ -96,12 +105,24 @@ static enum inline_verdict known(struct inline_worker *w, struct inline_flow *f,
 	return f->kind == FLOW_WATCH ? INLINE_WATCH : INLINE_PASS;
 }
 
+/*
+ * Does a SYN begin a new flow in place of this entry? Sent again it belongs to the flow that the
+ * first one opened. But who sends an ACK of no flow and then a SYN must not be let by for that: an
+ * entry of a flow whose begin was not seen holds for that flow alone.
+ */
+static bool begins_anew(const struct inline_flow *f, const struct inline_packet *p)
+{
+	if ((f->flags & FLOW_F_CLOSED) == FLOW_F_CLOSED)
+		return true;
+	return f->kind != FLOW_DROP && !(f->flags & FLOW_F_BEGUN) &&
+	       p->server->mode == INLINE_TERMINATE;
+}
+
 static bool own(const struct inline_worker *w, const uint8_t address[16]);
 
 static enum inline_verdict to_server(struct inline_worker *w, struct inline_packet *p)
 {
-	/* Old stacks take a SYN for one whatever stands beside it; our TCP does not. */
-	bool syn = (p->flags & (TH_SYN | TH_ACK | TH_RST)) == TH_SYN;
+	bool syn = is_syn(p);
 	struct inline_flow *f;
 
 	if (p->ours)
@@ -115,10 +136,16 @@ static enum inline_verdict to_server(struct inline_worker *w, struct inline_pack
 		return INLINE_PASS;
 	}
 	f = inline_find(w, p->tuple);
-	if (f && f->kind == FLOW_KERNEL)
+	if (f && f->kind == FLOW_KERNEL) {
+		/* The kernel's segments come out of the exception port: these are a stranger's, and would
+		 * reach the server within the kernel's connection. */
+		if (!syn && (f->flags & FLOW_F_CLOSED) != FLOW_F_CLOSED) {
+			inline_count(w, CNT_inline_drop_midstream);
+			return INLINE_DROP;
+		}
 		f = NULL;
-	/* A SYN that is sent again belongs to the flow that the first one opened. */
-	if (f && !(syn && (f->flags & FLOW_F_CLOSED) == FLOW_F_CLOSED))
+	}
+	if (f && !(syn && begins_anew(f, p)))
 		return known(w, f, p);
 	return syn ? begin(w, p) : midstream(w, p);
 }
@@ -260,6 +287,54 @@ static bool own(const struct inline_worker *w, const uint8_t address[16])
 	return false;
 }
 
+static void mark_port(struct inline_worker *w, uint16_t port)
+{
+	w->port[port / 64] |= 1ull << port % 64;
+}
+
+static bool named(const struct handoff_config *c, const struct handoff_inline *s)
+{
+	for (uint32_t i = 0; i < c->n_inlines; i++)
+		if (c->inlined[i].tcp_port == s->tcp_port && c->inlined[i].prefix_len == s->prefix_len &&
+		    memcmp(c->inlined[i].address, s->address, sizeof(s->address)) == 0)
+			return true;
+	return false;
+}
+
+/* Sessions with servers that are not named any more are finished here: a segment of theirs that
+ * passed would have the server reset the connection, and a 250 might be lost. */
+static void keep_former(struct inline_worker *w, const struct handoff_config *c, uint32_t n_former)
+{
+	for (uint32_t i = 0; i < n_former && w->n_servers < 2 * HANDOFF_MAX_INLINE; i++) {
+		struct handoff_inline *s = &w->server[w->n_servers];
+
+		if (named(c, &w->former[i]))
+			continue;
+		*s = w->former[i];
+		s->mode = INLINE_BYPASS;
+		mark_port(w, s->tcp_port);
+		w->n_servers++;
+	}
+}
+
+static void set_servers(struct inline_worker *w, const struct handoff_config *c)
+{
+	uint32_t n_former = w->n_servers;
+
+	memcpy(w->former, w->server, n_former * sizeof(*w->former));
+	memset(w->port, 0, sizeof(w->port));
+	w->n_servers = 0;
+	for (uint32_t i = 0; i < c->n_inlines; i++) {
+		uint32_t at = w->n_servers++;
+
+		for (; at && w->server[at - 1].prefix_len < c->inlined[i].prefix_len; at--)
+			w->server[at] = w->server[at - 1];
+		w->server[at] = c->inlined[i];
+		mark_port(w, c->inlined[i].tcp_port);
+	}
+	keep_former(w, c, n_former);
+}
+
 void inline_set_config(struct inline_worker *w, const struct handoff_config *c)
 {
 	/* docs/inline.md; control has the same table, for its users. */
@@ -274,16 +349,7 @@ void inline_set_config(struct inline_worker *w, const struct handoff_config *c)
 	w->bypass = c->bypass;
 	w->n_own = c->n_inline_own;
 	memcpy(w->own, c->inline_own, sizeof(w->own));
-	memset(w->port, 0, sizeof(w->port));
-	w->n_servers = 0;
-	for (uint32_t i = 0; i < c->n_inlines; i++) {
-		uint32_t at = w->n_servers++;
-
-		for (; at && w->server[at - 1].prefix_len < c->inlined[i].prefix_len; at--)
-			w->server[at] = w->server[at - 1];
-		w->server[at] = c->inlined[i];
-		w->port[c->inlined[i].tcp_port / 64] |= 1ull << c->inlined[i].tcp_port % 64;
-	}
+	set_servers(w, c);
 	/* What a first fragment decided was by the former one. */
 	memset(w->fragment, 0, sizeof(w->fragment));
 }

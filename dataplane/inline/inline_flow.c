@@ -111,6 +111,10 @@ struct inline_flow *inline_put(struct inline_worker *w, const struct tcp_tuple *
 {
 	struct inline_flow *set = set_of(w, tuple), *at = inline_find(w, tuple);
 
+	/* Or who forges one segment has what the server says to the kernel sent to a client. Also of a
+	 * closed one: that it is can be forged as well. */
+	if (at && at->kind == FLOW_KERNEL && kind != FLOW_KERNEL)
+		return NULL;
 	for (unsigned int i = 0; !at && i < INLINE_WAYS; i++)
 		if (set[i].kind == FLOW_FREE || over(w, &set[i]))
 			at = &set[i];

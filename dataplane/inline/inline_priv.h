@@ -25,6 +25,7 @@ enum inline_kind {
 #define FLOW_F_FIN_CLIENT 1u
 #define FLOW_F_FIN_SERVER 2u
 #define FLOW_F_CLOSED (FLOW_F_FIN_CLIENT | FLOW_F_FIN_SERVER)
+#define FLOW_F_BEGUN 4u /* its SYN was seen, and let by */
 
 struct inline_flow {
 	struct tcp_tuple tuple;
@@ -51,7 +52,10 @@ struct inline_worker {
 	bool bypass;
 	uint32_t n_servers, n_own;
 	uint8_t action[CAUSE_COUNT];              /* enum handoff_action, never ACT_DEFAULT */
-	struct handoff_inline server[HANDOFF_MAX_INLINE]; /* by length of prefix, longest first */
+	/* Those named, by length of prefix, longest first; behind them those of former configurations,
+	 * with INLINE_BYPASS: the newest, as far as there is room. */
+	struct handoff_inline server[2 * HANDOFF_MAX_INLINE];
+	struct handoff_inline former[2 * HANDOFF_MAX_INLINE]; /* while `server` is made anew */
 	struct handoff_inline_own own[HANDOFF_MAX_INLINE_OWN];
 	uint64_t port[65536 / 64];                /* bits: some server has it */
 
@@ -67,8 +71,8 @@ static inline void inline_count(struct inline_worker *w, enum postern_counter c)
 
 /* inline_flow.c */
 struct inline_flow *inline_find(struct inline_worker *w, const struct tcp_tuple *tuple);
-/* A new entry, in place of the one of its tuple or of the one that is missed least. NULL: its
- * set is full of what cannot be given up (counted). */
+/* A new entry, in place of the one of its tuple or of the one that is missed least. NULL: the
+ * tuple is the kernel's, or its set is full of what cannot be given up (counted). */
 struct inline_flow *inline_put(struct inline_worker *w, const struct tcp_tuple *tuple,
 			       enum inline_kind kind);
 /* What a segment does to its entry: RST ends it, a FIN of both sides shortens its time. */

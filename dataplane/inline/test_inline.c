@@ -120,10 +120,73 @@ static void servers(void **state)
 	config.inlined[0].prefix_len = 0;
 	inline_set_config(w, &config);
 	assert_int_equal(inline_server(w, a, 25)->id, HANDOFF_LISTENER_INLINE);
-	config.n_inlines = 0;
-	inline_set_config(w, &config);
-	assert_false(inline_active(w));
-	assert_null(inline_server(w, a, 25));
+}
+
+/* A server that is taken off the list: its open sessions stay ours, new ones pass. */
+static void taken_off(void **state)
+{
+	struct tcp_tuple t = flow(80, 1), k = flow(80, 2), n = flow(80, 3), o = flow(81, 4);
+	struct handoff_config all = config, none = config;
+
+	(void)state;
+	none.n_inlines = 0;
+	give(&k, INLINE_KERNEL_OUT, TH_SYN, false);
+	assert_int_equal(SYN(&o), INLINE_WATCH);
+	for (unsigned int reload = 0; reload < 3; reload++) {
+		inline_set_config(w, &none);
+		assert_true(inline_active(w));
+		assert_true(inline_port(w, 25));
+		assert_null(inline_listener(w, &t));
+		assert_false(inline_address(w, t.local));
+		assert_int_equal(give(&t, INLINE_TO_SERVER, TH_ACK, true), INLINE_OURS);
+		assert_int_equal(give(&t, INLINE_FROM_SERVER, TH_ACK, true), INLINE_DROP);
+		assert_int_equal(BACK(&k), INLINE_KERNEL);
+		assert_int_equal(give(&k, INLINE_KERNEL_OUT, TH_ACK, false), INLINE_PASS);
+		assert_int_equal(SYN(&n), INLINE_PASS);
+		assert_int_equal(DATA(&n), INLINE_PASS);
+		assert_int_equal(DATA(&o), INLINE_PASS);
+	}
+	assert_int_equal(w->n_servers, 3);
+	/* One that is named counts, however short its prefix is, before one that was. */
+	none = all;
+	none.n_inlines = 1;
+	none.inlined[0].mode = INLINE_TERMINATE;
+	inline_set_config(w, &none);
+	assert_int_equal(w->n_servers, 3);
+	assert_int_equal(SYN(&n), INLINE_OURS);
+	/* Named again. */
+	inline_set_config(w, &all);
+	assert_int_equal(w->n_servers, 3);
+	assert_non_null(inline_listener(w, &t));
+	assert_int_equal(SYN(&n), INLINE_OURS);
+}
+
+/* Many reloads, each with other servers: the newest are kept, and none too many. */
+static void taken_off_many(void **state)
+{
+	struct tcp_tuple t = flow(0, 1);
+
+	(void)state;
+	config.n_inlines = HANDOFF_MAX_INLINE;
+	for (unsigned int reload = 0; reload < 4; reload++) {
+		for (unsigned int i = 0; i < HANDOFF_MAX_INLINE; i++) {
+			config.inlined[i] = (struct handoff_inline){
+				.tcp_port = (uint16_t)(1000 + reload), .id = HANDOFF_LISTENER_INLINE,
+				.prefix_len = 128, .mode = INLINE_TERMINATE};
+			v4(config.inlined[i].address, 192, 0, 2, (uint8_t)i);
+		}
+		inline_set_config(w, &config);
+		assert_true(w->n_servers <= 2 * HANDOFF_MAX_INLINE);
+		for (unsigned int i = 0; i < HANDOFF_MAX_INLINE; i++) {
+			t.local[15] = (uint8_t)i;
+			assert_int_equal(inline_server(w, t.local, (uint16_t)(1000 + reload))->mode,
+					 INLINE_TERMINATE);
+			if (reload)
+				assert_int_equal(inline_server(w, t.local, (uint16_t)(999 + reload))->mode,
+						 INLINE_BYPASS);
+		}
+	}
+	assert_false(inline_port(w, 1001));
 }
 
 static void terminated(void **state)
@@ -259,6 +322,39 @@ static void midstream_exceptions(void **state)
 	assert_null(inline_find(w, &f));
 }
 
+/* A segment of no flow opens no way for the SYN behind it. */
+static void midstream_then_syn(void **state)
+{
+	static const enum handoff_action pass[] = {ACT_DEFAULT, ACT_PASS_FLOW, ACT_BYPASS, ACT_IGNORE};
+	struct tcp_tuple f;
+
+	(void)state;
+	for (unsigned int i = 0; i < sizeof(pass) / sizeof(pass[0]); i++) {
+		f = flow(80, (uint16_t)(i + 1));
+		set_action(CAUSE_MIDSTREAM, pass[i]);
+		assert_in_range(DATA(&f), INLINE_PASS, INLINE_WATCH);
+		assert_int_equal(SYN(&f), INLINE_OURS);
+		assert_int_equal(give(&f, INLINE_TO_SERVER, TH_SYN | TH_FIN, false), INLINE_OURS);
+	}
+	/* Dropped is dropped. */
+	f = flow(80, 10);
+	set_action(CAUSE_MIDSTREAM, ACT_DROP_FLOW);
+	assert_int_equal(DATA(&f), INLINE_DROP);
+	assert_int_equal(SYN(&f), INLINE_DROP);
+	/* An observed one is the same flow still. */
+	set_action(CAUSE_MIDSTREAM, ACT_BYPASS);
+	f = flow(81, 11);
+	assert_int_equal(DATA(&f), INLINE_PASS);
+	assert_int_equal(SYN(&f), INLINE_PASS);
+	/* What was let by with its SYN goes on, also where a reload has it terminated since. */
+	f = flow(81, 12);
+	assert_int_equal(SYN(&f), INLINE_WATCH);
+	config.inlined[0].mode = INLINE_TERMINATE;
+	inline_set_config(w, &config);
+	assert_int_equal(SYN(&f), INLINE_WATCH);
+	assert_int_equal(DATA(&f), INLINE_WATCH);
+}
+
 /* When an entry ends, the next SYN is a new flow's. */
 static void ends(void **state)
 {
@@ -333,6 +429,43 @@ static void kernel(void **state)
 	assert_int_equal(BACK(&t), INLINE_PASS);
 	assert_count(inline_kernel_out, 1);
 	assert_count(inline_kernel_in, 5);
+}
+
+/* Who knows the tuple of the kernel's connection, or tries them all, does not get at it. */
+static void kernel_kept(void **state)
+{
+	static const enum handoff_action any[] = {ACT_DEFAULT, ACT_PASS_FLOW, ACT_BYPASS,
+						  ACT_DROP_FLOW, ACT_REJECT, ACT_IGNORE};
+	struct tcp_tuple t;
+
+	(void)state;
+	for (uint16_t i = 0; i < sizeof(any) / sizeof(any[0]); i++) {
+		t = flow(80, (uint16_t)(i + 1));
+		set_action(CAUSE_MIDSTREAM, any[i]);
+		set_action(CAUSE_CONTROL_DOWN, any[i]);
+		inline_set_state(w, true, true);
+		assert_int_equal(give(&t, INLINE_KERNEL_OUT, TH_SYN, false), INLINE_PASS);
+		assert_int_equal(DATA(&t), INLINE_DROP);
+		assert_int_equal(give(&t, INLINE_TO_SERVER, TH_RST, false), INLINE_DROP);
+		assert_int_equal(give(&t, INLINE_TO_SERVER, TH_SYN | TH_ACK, false), INLINE_DROP);
+		assert_int_equal(BACK(&t), INLINE_KERNEL);
+		/* A SYN that is let by opens no entry in its place. */
+		inline_set_state(w, false, true);
+		SYN(&t);
+		assert_int_equal(BACK(&t), INLINE_KERNEL);
+		/* Closed, maybe by a forged RST. */
+		assert_int_equal(give(&t, INLINE_FROM_SERVER, TH_RST, false), INLINE_KERNEL);
+		DATA(&t);
+		SYN(&t);
+		assert_int_equal(BACK(&t), INLINE_KERNEL);
+	}
+	assert_count(inline_drop_midstream, 3 * 6 + 1);
+	assert_count(inline_flow_evicted, 0);
+	/* And when its time is over the tuple is anybody's. */
+	inline_set_clock(w, 1000 + LIMIT_INLINE_CLOSED_S);
+	set_action(CAUSE_MIDSTREAM, ACT_PASS_FLOW);
+	assert_int_equal(DATA(&t), INLINE_WATCH);
+	assert_int_equal(BACK(&t), INLINE_WATCH);
 }
 
 /* A flood of flows costs nobody the kernel's. */
@@ -416,8 +549,8 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, up, down)
 	const struct CMUnitTest tests[] = {
-		T(servers), T(terminated), T(own_and_bypass), T(observed), T(begin_exceptions),
-		T(midstream_exceptions), T(ends), T(kernel), T(full), T(fragments), T(malformed),
+		T(servers), T(taken_off), T(taken_off_many), T(terminated), T(own_and_bypass), T(observed), T(begin_exceptions),
+		T(midstream_exceptions), T(midstream_then_syn), T(ends), T(kernel), T(kernel_kept), T(full), T(fragments), T(malformed),
 	};
 
 	return cmocka_run_group_tests_name("inline", tests, NULL, NULL);

@@ -341,6 +341,29 @@ static void midstream(void **state)
 	assert_count(0, inline_drop_server, 1);
 }
 
+/* A reload takes the server off the list: the open session is finished here, others pass. */
+static void taken_off(void **state)
+{
+	struct frame f;
+
+	(void)state;
+	config.n_inlines = 0;
+	net_set_inline(worker[0], &config);
+	tcp4_frame(&f, 40001, "data", 4);
+	know(&f);
+	stays(CLIENT, &f);
+	assert_int_equal(seen.segments, 1);
+	assert_false(net_listening(worker[0], &seen.tuple));
+	back4(&f, 40001, 0x10);
+	stays(SERVER, &f);
+	assert_count(0, inline_drop_server, 1);
+	syn4(&f, 40000);
+	passes(CLIENT, SERVER, &f);
+	back4(&f, 40000, 0x12);
+	passes(SERVER, CLIENT, &f);
+	assert_int_equal(seen.segments, 1);
+}
+
 static void without_memory(void **state)
 {
 	struct frame f;
@@ -401,7 +424,7 @@ static void kernel_way(void **state)
 	passes(SERVER, CLIENT, &f);
 	assert_count(0, inline_kernel_out, 1);
 	assert_count(0, inline_kernel_in, 1);
-	/* And while nothing is looked at, the neighbours still are. */
+	/* And while no server is named, the neighbours still are looked at. */
 	config.n_inlines = 0;
 	net_set_inline(worker[0], &config);
 	eth(&f, 0x88b5);
@@ -550,7 +573,7 @@ int run_cable_tests(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, up, down)
 	const struct CMUnitTest tests[] = {
-		T(others_pass), T(too_long), T(terminated), T(midstream), T(without_memory),
+		T(others_pass), T(too_long), T(terminated), T(midstream), T(taken_off), T(without_memory),
 		T(kernel_way), T(icmp_errors), T(fragments), T(malformed),
 	};
 
