@@ -257,6 +257,8 @@ void tap_worker_advance(struct tap_worker *t)
 		tap_finish(t->tap);
 		t->ended = true;
 	}
+	/* Behind the flows that end by themselves. */
+	tap_sessions_expire(t->sessions);
 }
 
 /* Also those of servers in a cable that are observed. */

@@ -73,7 +73,7 @@ static int setup_share(uint8_t share)
 	assert_int_equal(dp_arena_new(&o, &t.arena, err, sizeof(err)), 0);
 	t.generation = calloc(1, sizeof(*t.generation));
 	t.generation->config = (struct handoff_config){
-		.max_message = 300000, .generation = 7};
+		.max_message = 300000, .data_total_timeout_s = 1800, .generation = 7};
 	t.now_us = 5000000;
 	t.w = (struct worker){
 		.opt = {.max_sessions = 100},
@@ -347,6 +347,88 @@ static void no_room(void **state)
 	assert_int_equal(last()->observed_unjudged, UNJUDGED_ARENA);
 }
 
+static uint32_t records_used(void)
+{
+	struct dp_usage u;
+
+	dp_worker_usage(t.w.arena, &u);
+	return u.records_used;
+}
+
+static void expire_at(uint64_t worker_s, uint64_t packet_s)
+{
+	t.w.now_us = worker_s * 1000000;
+	t.now_us = 5000000 + packet_s * 1000000;
+	tap_sessions_expire(t.all);
+}
+
+/* Nobody ends it: it holds neither record nor rules for good. */
+static void too_slow(void **state)
+{
+	const struct handoff_record *r;
+
+	(void)state;
+	open_flow(25);
+	begin();
+	client(STR("x\r\n"));
+	expire_at(1799, 1799);
+	assert_int_equal(records_used(), 1);
+	/* While a capture waits, and while it is read faster than it was made. */
+	expire_at(9999, 1799);
+	expire_at(1799, 9999);
+	assert_int_equal(records_used(), 1);
+	assert_int_equal(t.w.used[0].scanning, 1);
+	expire_at(1800, 1800);
+	assert_int_equal(records_used(), 0);
+	assert_int_equal(t.w.used[0].scanning, 0);
+	assert_int_equal(t.counters[CNT_tap_unjudged_timeout], 0); /* with its end */
+	client(STR("y\r\n.\r\n"));
+	server("250 ok\r\n");
+	assert_int_equal(t.counters[CNT_tap_unjudged_timeout], 1);
+	r = last();
+	assert_int_equal(r->observed, OBSERVED_UNJUDGED);
+	assert_int_equal(r->observed_unjudged, UNJUDGED_TIMEOUT);
+	assert_int_equal(r->n_chunks, 0);
+	text_is(r, r->mail_from, "a@example.org");
+	text_is(r, r->helo, "a.example.org");
+}
+
+/* A reload waits a minute for what began before it, not half an hour. */
+static void old_rules(void **state)
+{
+	struct generation *newer = calloc(1, sizeof(*newer));
+	void *slow;
+
+	(void)state;
+	open_flow(25);
+	slow = t.flow;
+	begin();
+	client(STR("x\r\n"));
+	newer->config = t.generation->config;
+	newer->config.generation = 8;
+	t.w.used[1].generation = t.w.current = newer;
+	t.w.n_used = 2;
+	expire_at(59, 59);
+	assert_int_equal(t.w.used[0].scanning, 1);
+	open_flow(25);
+	begin();
+	client(STR("y\r\n"));
+	expire_at(60, 60);
+	assert_int_equal(t.w.used[0].scanning, 0);
+	assert_int_equal(t.w.used[1].scanning, 1);
+	expire_at(1000, 1000);
+	client(STR(".\r\n"));
+	server("250 ok\r\n");
+	assert_int_equal(last()->observed, OBSERVED_MESSAGE);
+	assert_int_equal(last()->scan_generation, 8);
+	tap_session_app.closed(slow);
+	assert_int_equal(t.counters[CNT_tap_unjudged_timeout], 1);
+	dp_worker_reclaim(t.w.arena);
+	t.w.n_used = 1;
+	t.w.current = t.generation;
+	free(newer);
+}
+
 static const struct handoff_record *submitted(unsigned int i)
 {
 	assert_true(i < t.n_descs);
@@ -461,6 +543,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(message), T(incomplete), T(ring_full), T(control_down), T(too_large),
 		T(no_room), T(encrypted),  T(odd_texts), T(verdicts),     T(sessions_full),
+		T(too_slow), T(old_rules),
 		cmocka_unit_test_setup_teardown(large, setup_shared, teardown),
 	};
 
