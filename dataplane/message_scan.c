@@ -55,13 +55,46 @@ void message_scan_begin(struct worker *w, struct message_scan *s, struct dp_msg 
 	dp_msg_record(w->arena, msg)->scan_generation = g ? (uint32_t)g->config.generation : 0;
 }
 
+/* What is only watched leaves states to messages that somebody waits for: of these and the free ones
+ * it has its share. */
+static bool may_be_large(const struct worker *w, const struct message_scan *s,
+			 const struct dp_msg *msg)
+{
+	uint64_t left = scan_views_left(views(w, s)), share = msg->route_share;
+
+	return !msg->passive || share >= 100 ||
+	       w->large_observed * (100 - share) < left * share;
+}
+
+static bool open_large(struct worker *w, struct message_scan *s, struct dp_msg *msg)
+{
+	const struct scan_target to = target(dp_msg_record(w->arena, msg));
+
+	if (may_be_large(w, s, msg)) {
+		s->large = scan_views_open(views(w, s), scanner(w, s), &to);
+		s->observed = s->large && msg->passive;
+		w->large_observed += s->observed;
+	} else {
+		worker_count(w, CNT_scan_no_stream);
+	}
+	return s->large;
+}
+
+/* It is closed or aborted. */
+static void forget_large(struct worker *w, struct message_scan *s)
+{
+	w->large_observed -= s->observed;
+	s->observed = false;
+	s->large = NULL;
+}
+
 void message_scan_drop(struct worker *w, struct message_scan *s)
 {
 	if (s->large)
 		scan_large_abort(s->large);
+	forget_large(w, s);
 	if (s->generation)
 		--*scans_of(w, s->generation);
-	s->large = NULL;
 	s->scans = false;
 	s->generation = NULL;
 }
@@ -69,17 +102,13 @@ void message_scan_drop(struct worker *w, struct message_scan *s)
 /* Scans every chunk that is full, or at the end of data all that is left. */
 static void scan_chunks(struct worker *w, struct message_scan *s, struct dp_msg *msg, bool last)
 {
-	const struct scan_target to = target(dp_msg_record(w->arena, msg));
 	const uint8_t *p;
 	size_t n;
 
-	if (!s->large) {
-		s->large = scan_views_open(views(w, s), scanner(w, s), &to);
-		if (!s->large) {
-			s->outcome.flags |= RECORD_F_SCAN_PARTIAL;
-			s->scans = false;
-			return;
-		}
+	if (!s->large && !open_large(w, s, msg)) {
+		s->outcome.flags |= RECORD_F_SCAN_PARTIAL;
+		s->scans = false;
+		return;
 	}
 	while ((p = dp_msg_chunk(w->arena, msg, s->scanned, &n)) && n) {
 		if (n < HANDOFF_CHUNK && !last)
@@ -115,7 +144,7 @@ void message_scan_finish(struct worker *w, struct message_scan *s, struct dp_msg
 		scan_chunks(w, s, msg, true);
 		if (s->large)
 			s->outcome = scan_large_close(s->large);
-		s->large = NULL;
+		forget_large(w, s);
 	}
 	rec->content_marks = s->outcome.marks;
 	rec->header_size = (uint32_t)s->header.size;

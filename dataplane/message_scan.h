@@ -20,6 +20,7 @@ struct message_scan {
 	struct generation *generation; /* that scans this message; counted in worker.used */
 	bool scans;                    /* it has rules */
 	struct scan_large *large;      /* a message over one chunk */
+	bool observed;                 /* it is counted in worker.large_observed */
 	uint32_t scanned;              /* chunks given to it */
 	struct scan_outcome outcome;
 };

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 
 #include "dataplane/tap/tap_smtp.h"
 #include "dataplane/worker.h"
@@ -25,13 +26,19 @@ struct tap_txn {
 	struct message_scan scan;
 	struct handoff_ref helo;
 	uint8_t unjudged; /* enum observed_unjudged */
+	/* In tap_sessions.open while it is scanned. */
+	uint64_t begun_us, begun_packet_us; /* of the worker's clock, and of the packets' */
+	TAILQ_ENTRY(tap_txn) order;
 };
+
+TAILQ_HEAD(tap_txn_list, tap_txn);
 
 struct tap_sessions {
 	struct tap_session_options opt;
 	struct tap_smtp *smtp;
 	struct tap_session *session, *free_session;
 	struct tap_txn *txn;
+	struct tap_txn_list open; /* by their begin */
 	uint32_t serial;
 };
 
@@ -191,13 +198,50 @@ static void begin(void *owner, struct tap_message *m)
 	/* A later EHLO is not this message's. */
 	put_text(w, &t->msg, tap_smtp_helo(s->smtp), &t->helo);
 	message_scan_begin(w, &t->scan, &t->msg);
+	t->begun_us = w->now_us;
+	t->begun_packet_us = *s->all->opt.now_us;
+	TAILQ_INSERT_TAIL(&s->all->open, t, order);
 }
 
-static void give_up(struct worker *w, struct tap_txn *t, enum observed_unjudged why)
+/* Its record goes as well: the reply may be long in coming, and at the end there may be another. */
+static void give_up(struct tap_sessions *all, struct tap_txn *t, enum observed_unjudged why)
 {
+	struct worker *w = all->opt.worker;
+
 	t->unjudged = (uint8_t)why;
+	TAILQ_REMOVE(&all->open, t, order);
 	message_scan_drop(w, &t->scan);
-	dp_msg_shed(w->arena, &t->msg);
+	dp_msg_free(w->arena, &t->msg);
+	t->helo = (struct handoff_ref){0};
+}
+
+/* A capture may wait for control, and may be read faster than it was made: neither makes a message
+ * old. */
+static uint64_t age_us(const struct tap_sessions *all, const struct tap_txn *t)
+{
+	uint64_t age = all->opt.worker->now_us - t->begun_us;
+	uint64_t packet = *all->opt.now_us - t->begun_packet_us;
+
+	return packet < age ? packet : age;
+}
+
+static bool too_old(const struct tap_sessions *all, const struct tap_txn *t)
+{
+	const struct generation *g = t->scan.generation;
+	uint64_t limit_s = g->config.data_total_timeout_s;
+
+	if (g != all->opt.worker->current && limit_s > LIMIT_TAP_OLD_RULES_S)
+		limit_s = LIMIT_TAP_OLD_RULES_S;
+	return age_us(all, t) >= limit_s * 1000000;
+}
+
+void tap_sessions_expire(struct tap_sessions *all)
+{
+	struct tap_txn *t;
+
+	/* None is older than the one before it, nor has it older rules. */
+	while ((t = TAILQ_FIRST(&all->open)) && too_old(all, t))
+		give_up(all, t, UNJUDGED_TIMEOUT);
 }
 
 static void content(void *owner, struct tap_message *m, const uint8_t *p, size_t n)
@@ -209,9 +253,9 @@ static void content(void *owner, struct tap_message *m, const uint8_t *p, size_t
 	if (t->unjudged)
 		return;
 	if (t->msg.size + n > t->scan.generation->config.max_message)
-		give_up(w, t, UNJUDGED_SIZE);
+		give_up(s->all, t, UNJUDGED_SIZE);
 	else if (dp_msg_append(w->arena, &t->msg, p, n))
-		give_up(w, t, UNJUDGED_ARENA);
+		give_up(s->all, t, UNJUDGED_ARENA);
 	else
 		message_scan_feed(w, &t->scan, &t->msg, p, n);
 }
@@ -223,6 +267,7 @@ static void count_unjudged(struct worker *w, unsigned int why)
 		[UNJUDGED_ARENA] = CNT_tap_unjudged_arena,
 		[UNJUDGED_SIZE] = CNT_tap_unjudged_size,
 		[UNJUDGED_RING] = CNT_tap_unjudged_ring,
+		[UNJUDGED_TIMEOUT] = CNT_tap_unjudged_timeout,
 	};
 
 	worker_count(w, (enum postern_counter)counter[why]);
@@ -237,24 +282,24 @@ static void message(void *owner, struct tap_message *m)
 	int rc;
 
 	if (!w->up && !t->unjudged)
-		give_up(w, t, UNJUDGED_CONTROL);
+		give_up(s->all, t, UNJUDGED_CONTROL);
 	if (t->unjudged)
 		count_unjudged(w, t->unjudged);
 	/* Of what could not be kept the envelope may be told yet. */
 	if (w->up && !t->msg.open && !dp_msg_observe(w->arena, &t->msg, s->all->opt.share))
 		put_text(w, &t->msg, tap_smtp_helo(s->smtp), &t->helo);
-	if (!w->up || !t->msg.open) {
-		dp_msg_free(w->arena, &t->msg);
+	if (!t->msg.open)
 		return;
-	}
 	put_flow(s, &t->msg);
 	put_message(w, &t->msg, m);
 	rec = dp_msg_record(w->arena, &t->msg);
 	rec->helo = t->helo;
 	rec->observed = t->unjudged ? OBSERVED_UNJUDGED : OBSERVED_MESSAGE;
 	rec->observed_unjudged = t->unjudged;
-	if (!t->unjudged)
+	if (!t->unjudged) {
+		TAILQ_REMOVE(&s->all->open, t, order);
 		message_scan_finish(w, &t->scan, &t->msg);
+	}
 	rc = submit(s->all, &t->msg);
 	if (rc && !t->unjudged)
 		count_unjudged(w, rc == -EAGAIN ? UNJUDGED_RING : UNJUDGED_CONTROL);
@@ -376,6 +421,7 @@ struct tap_sessions *tap_sessions_new(const struct tap_session_options *opt)
 	if (!all)
 		return NULL;
 	all->opt = *opt;
+	TAILQ_INIT(&all->open);
 	all->smtp = tap_smtp_new(opt->sessions, &smtp_ops, opt->worker->counters);
 	all->session = calloc(opt->sessions, sizeof(*all->session));
 	all->txn = all->smtp ? calloc(tap_smtp_messages(all->smtp), sizeof(*all->txn)) : NULL;

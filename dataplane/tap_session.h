@@ -34,5 +34,8 @@ struct tap_sessions *tap_sessions_new(const struct tap_session_options *opt);
 void tap_sessions_free(struct tap_sessions *all);
 /* For tap_env; its ctx is the struct tap_sessions. */
 extern const struct tap_app tap_session_app;
+/* Now and then: gives up messages whose content takes too long, so that they hold neither memory nor
+ * an old configuration. */
+void tap_sessions_expire(struct tap_sessions *all);
 /* A verdict that names the session that all of these share: is it one of ours? */
 bool tap_session_verdict(const struct dp_verdict *v);

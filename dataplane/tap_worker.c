@@ -32,6 +32,7 @@ struct tap_worker {
 	struct tap_packet packet;
 	struct tap_feed feed; /* this worker's queues */
 	bool capture;         /* files: their packets' time is the clock */
+	uint8_t share;        /* of the arena */
 	bool ended;
 	uint64_t last_us; /* worker.now_us at the last packet of a capture */
 	unsigned int n_workers;
@@ -156,7 +157,7 @@ static bool must_wait(const struct tap_worker *t)
 	dp_worker_usage(w->arena, &u);
 	return u.records_control &&
 	       (u.chunks - u.chunks_used - u.chunks_reserved <= u.chunks_floor + 2 * BURST ||
-		u.records - u.records_used <= u.records / 8 + BURST);
+		!dp_may_observe(w->arena, t->share, BURST));
 }
 
 static unsigned int poll_capture(struct tap_worker *t)
@@ -257,6 +258,8 @@ void tap_worker_advance(struct tap_worker *t)
 		tap_finish(t->tap);
 		t->ended = true;
 	}
+	/* Behind the flows that end by themselves. */
+	tap_sessions_expire(t->sessions);
 }
 
 /* Also those of servers in a cable that are observed. */
@@ -357,6 +360,7 @@ struct tap_worker *tap_worker_new(const struct tap_worker_options *opt)
 	t->w = opt->worker;
 	t->net = opt->net;
 	t->n_workers = opt->n_workers;
+	t->share = opt->share;
 	t->lost = opt->lost;
 	t->rss = common_rss(opt);
 	memcpy(t->hash_key, opt->hash_key, sizeof(t->hash_key));

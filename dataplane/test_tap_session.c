@@ -57,23 +57,23 @@ static uint16_t listener(void *ctx, const struct tcp_tuple *tuple)
 	return tuple->local_port == 2525 ? HANDOFF_LISTENER_INLINE | 4 : HANDOFF_LISTENER_TAP;
 }
 
-static int setup(void **state)
+static int setup_share(uint8_t share)
 {
 	struct dp_arena_opts o = {
 		.n_workers = 1, .slice_mb = 8, .hugetlb = DP_HUGETLB_NEVER, .n_records = 8};
 	struct tap_session_options opt = {.worker = &t.w,
 					  .sessions = 4,
-					  .share = 100,
+					  .share = share,
 					  .now_us = &t.now_us,
 					  .listener = listener,
 					  .listener_ctx = &t};
 	char err[160];
 
-	(void)state;
 	memset(&t, 0, sizeof(t));
 	assert_int_equal(dp_arena_new(&o, &t.arena, err, sizeof(err)), 0);
 	t.generation = calloc(1, sizeof(*t.generation));
-	t.generation->config = (struct handoff_config){.max_message = 300000, .generation = 7};
+	t.generation->config = (struct handoff_config){
+		.max_message = 300000, .data_total_timeout_s = 1800, .generation = 7};
 	t.now_us = 5000000;
 	t.w = (struct worker){
 		.opt = {.max_sessions = 100},
@@ -90,6 +90,27 @@ static int setup(void **state)
 	return 0;
 }
 
+static int setup(void **state)
+{
+	(void)state;
+	return setup_share(100);
+}
+
+/* Beside a gateway, with states for four large messages. */
+static int setup_shared(void **state)
+{
+	char err[160];
+	struct generation *g;
+
+	(void)state;
+	if (setup_share(50))
+		return -1;
+	g = t.generation;
+	return scan_generation_new(NULL, 0, 7, &g->scan, err, sizeof(err)) ||
+	       scan_worker_new(g->scan, 4, t.counters, &g->worker[0].scan) ||
+	       scan_views_new(4, t.counters, &g->worker[0].views);
+}
+
 static int teardown(void **state)
 {
 	struct dp_usage u;
@@ -102,7 +123,11 @@ static int teardown(void **state)
 	dp_worker_usage(t.w.arena, &u);
 	assert_int_equal(u.records_used + u.chunks_used + u.data_flows, 0);
 	assert_int_equal(t.w.used[0].scanning, 0);
+	assert_int_equal(t.w.large_observed, 0);
 	tap_sessions_free(t.all);
+	scan_worker_free(t.generation->worker[0].scan);
+	scan_views_free(t.generation->worker[0].views);
+	scan_generation_free(t.generation->scan);
 	free(t.generation);
 	dp_arena_free(t.arena);
 	return 0;
@@ -322,6 +347,131 @@ static void no_room(void **state)
 	assert_int_equal(last()->observed_unjudged, UNJUDGED_ARENA);
 }
 
+static uint32_t records_used(void)
+{
+	struct dp_usage u;
+
+	dp_worker_usage(t.w.arena, &u);
+	return u.records_used;
+}
+
+static void expire_at(uint64_t worker_s, uint64_t packet_s)
+{
+	t.w.now_us = worker_s * 1000000;
+	t.now_us = 5000000 + packet_s * 1000000;
+	tap_sessions_expire(t.all);
+}
+
+/* Nobody ends it: it holds neither record nor rules for good. */
+static void too_slow(void **state)
+{
+	const struct handoff_record *r;
+
+	(void)state;
+	open_flow(25);
+	begin();
+	client(STR("x\r\n"));
+	expire_at(1799, 1799);
+	assert_int_equal(records_used(), 1);
+	/* While a capture waits, and while it is read faster than it was made. */
+	expire_at(9999, 1799);
+	expire_at(1799, 9999);
+	assert_int_equal(records_used(), 1);
+	assert_int_equal(t.w.used[0].scanning, 1);
+	expire_at(1800, 1800);
+	assert_int_equal(records_used(), 0);
+	assert_int_equal(t.w.used[0].scanning, 0);
+	assert_int_equal(t.counters[CNT_tap_unjudged_timeout], 0); /* with its end */
+	client(STR("y\r\n.\r\n"));
+	server("250 ok\r\n");
+	assert_int_equal(t.counters[CNT_tap_unjudged_timeout], 1);
+	r = last();
+	assert_int_equal(r->observed, OBSERVED_UNJUDGED);
+	assert_int_equal(r->observed_unjudged, UNJUDGED_TIMEOUT);
+	assert_int_equal(r->n_chunks, 0);
+	text_is(r, r->mail_from, "a@example.org");
+	text_is(r, r->helo, "a.example.org");
+}
+
+/* A reload waits a minute for what began before it, not half an hour. */
+static void old_rules(void **state)
+{
+	struct generation *newer = calloc(1, sizeof(*newer));
+	void *slow;
+
+	(void)state;
+	open_flow(25);
+	slow = t.flow;
+	begin();
+	client(STR("x\r\n"));
+	newer->config = t.generation->config;
+	newer->config.generation = 8;
+	t.w.used[1].generation = t.w.current = newer;
+	t.w.n_used = 2;
+	expire_at(59, 59);
+	assert_int_equal(t.w.used[0].scanning, 1);
+	open_flow(25);
+	begin();
+	client(STR("y\r\n"));
+	expire_at(60, 60);
+	assert_int_equal(t.w.used[0].scanning, 0);
+	assert_int_equal(t.w.used[1].scanning, 1);
+	expire_at(1000, 1000);
+	client(STR(".\r\n"));
+	server("250 ok\r\n");
+	assert_int_equal(last()->observed, OBSERVED_MESSAGE);
+	assert_int_equal(last()->scan_generation, 8);
+	tap_session_app.closed(slow);
+	assert_int_equal(t.counters[CNT_tap_unjudged_timeout], 1);
+	dp_worker_reclaim(t.w.arena);
+	t.w.n_used = 1;
+	t.w.current = t.generation;
+	free(newer);
+}
+
+static const struct handoff_record *submitted(unsigned int i)
+{
+	assert_true(i < t.n_descs);
+	return dp_record_last(t.w.arena, t.desc[i].msg.record, t.desc[i].msg.record_gen);
+}
+
+/* Half of the states for large messages is left to those of the gateway. */
+static void large(void **state)
+{
+	void *flow[3];
+
+	(void)state;
+	memset(octets, 'x', sizeof(octets));
+	for (unsigned int i = 0; i < 3; i++) {
+		open_flow(25);
+		flow[i] = t.flow;
+		begin();
+		for (size_t n = 0; n < 100000; n += 1000)
+			client(str_make(octets, 1000));
+	}
+	assert_int_equal(t.w.large_observed, 2);
+	assert_int_equal(scan_views_left(t.generation->worker[0].views), 2);
+	assert_int_equal(t.counters[CNT_scan_no_stream], 1);
+	for (unsigned int i = 0; i < 3; i++) {
+		t.flow = flow[i];
+		client(STR("\r\n.\r\n"));
+		server("250 ok\r\n");
+		assert_int_equal(submitted(i)->observed, OBSERVED_MESSAGE);
+		assert_int_equal(!!(submitted(i)->flags & RECORD_F_SCAN_PARTIAL), i == 2);
+	}
+	assert_int_equal(t.w.large_observed, 0);
+	dp_worker_reclaim(t.w.arena);
+	/* What is given up gives its state back. */
+	begin();
+	for (size_t n = 0; n < 301000; n += 1000)
+		client(str_make(octets, 1000));
+	assert_int_equal(t.counters[CNT_scan_no_stream], 1);
+	assert_int_equal(t.w.large_observed, 0);
+	assert_int_equal(scan_views_left(t.generation->worker[0].views), 4);
+	tap_session_app.closed(flow[0]);
+	tap_session_app.closed(flow[1]);
+}
+
 static void encrypted(void **state)
 {
 	const struct handoff_record *r;
@@ -393,6 +543,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(message), T(incomplete), T(ring_full), T(control_down), T(too_large),
 		T(no_room), T(encrypted),  T(odd_texts), T(verdicts),     T(sessions_full),
+		T(too_slow), T(old_rules),
+		cmocka_unit_test_setup_teardown(large, setup_shared, teardown),
 	};
 
 	return cmocka_run_group_tests_name("tap_session", tests, NULL, NULL);

@@ -165,6 +165,7 @@ struct worker {
 		uint32_t scanning;   /* messages in DATA */
 	} used[HANDOFF_MAX_GENERATIONS];
 	unsigned int n_used;
+	uint32_t large_observed;     /* messages that are only watched and have a scan_large */
 	uint32_t epoch;              /* counts UP events; 0: control was never there */
 	bool up;
 

@@ -37,7 +37,7 @@ void trace_facts(json_t *record, const struct mail_envelope *e);
  *   one_way       true, if the server's octets are not in the feed
  *   envelope_cut  true, if there were recipients that are not told
  *   unjudged      why not, if so: "control", "arena", "size", "rules", "stopping",
- *                 "malformed"
+ *                 "malformed", "timeout"
  *   anomalies     what was odd since the message before, as --tap-dump names it
  */
 void trace_observed(json_t *record, const struct mail_envelope *e);

@@ -15,6 +15,7 @@ static const char *unjudged(uint8_t why)
 		[UNJUDGED_ARENA] = "arena",       [UNJUDGED_SIZE] = "size",
 		[UNJUDGED_RING] = "ring",         [UNJUDGED_RULES] = "rules",
 		[UNJUDGED_STOPPING] = "stopping", [UNJUDGED_MALFORMED] = "malformed",
+		[UNJUDGED_TIMEOUT] = "timeout",
 	};
 
 	return name[why];

@@ -120,11 +120,12 @@ int dp_msg_append(struct dp_worker *w, struct dp_msg *m, const void *p, size_t n
  * In place of open and data_begin, for a message that was only watched and never waits: it is not in
  * the list by age, nothing is promised to it, and it takes a chunk only where one maximum message is
  * left free, so that no flow that somebody waits for is held up for good. share: percent, as of
- * dp_msg_set_route(), of all such messages. -ENOMEM: an eighth of the records is left to others.
+ * dp_msg_set_route(), of all such messages, of chunks and of records. -ENOMEM: they have that many
+ * records; an eighth is left to others in any case.
  */
 int dp_msg_observe(struct dp_worker *w, struct dp_msg *m, uint8_t share);
-/* Its chunks go back, the record stays. */
-void dp_msg_shed(struct dp_worker *w, struct dp_msg *m);
+/* Would it take n (not 0) more, one after another? */
+bool dp_may_observe(const struct dp_worker *w, uint8_t share, uint32_t n);
 /* Content that lies in chunk i; *n octets. NULL past the end. For scanning in place. */
 const uint8_t *dp_msg_chunk(struct dp_worker *w, const struct dp_msg *m, uint32_t i, size_t *n);
 /* End of data: leaves the age list, gives the rest of the reservation back, writes size and

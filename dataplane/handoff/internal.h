@@ -46,6 +46,7 @@ struct dp_worker {
 	uint32_t floor;          /* chunks of one maximum message */
 	uint32_t pinned_budget;
 	uint32_t records_control, records_pinned, chunks_control, chunks_pinned;
+	uint32_t records_observed; /* of what was only watched, those with control included */
 	uint32_t data_flows;
 	uint32_t index;
 	uint64_t max_message;

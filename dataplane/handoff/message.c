@@ -55,6 +55,8 @@ void dp_record_free(struct dp_worker *w, uint32_t record)
 		return;
 	use = &w->use[record];
 	dp_source_leave(w, use);
+	if (use->route == DP_ROUTE_OBSERVED)
+		w->records_observed--;
 	use->generation++;
 	use->owner = DP_FREE;
 	atomic_store_explicit(&w->record[record].generation, use->generation,
@@ -194,18 +196,29 @@ int dp_msg_data_begin(struct dp_worker *w, struct dp_msg *m, uint64_t declared, 
 	return 0;
 }
 
+bool dp_may_observe(const struct dp_worker *w, uint8_t share, uint32_t n)
+{
+	uint64_t left = w->n_free_record, has = w->records_observed;
+
+	if (left < w->n_records / 8 + n)
+		return false;
+	/* The last of them, with the others open. */
+	return share >= 100 || (has + n - 1) * (100u - share) < (left - n + 1) * share;
+}
+
 int dp_msg_observe(struct dp_worker *w, struct dp_msg *m, uint8_t share)
 {
 	uint32_t i;
 
 	if (m->open)
 		return -EINVAL;
-	if (w->n_free_record <= w->n_records / 8)
+	if (!dp_may_observe(w, share, 1))
 		return -ENOMEM;
 	i = dp_record_alloc(w);
 	*m = (struct dp_msg){.record = i, .open = true, .in_data = true, .passive = true,
 			     .route_share = share};
 	w->use[i].route = DP_ROUTE_OBSERVED;
+	w->records_observed++;
 	return 0;
 }
 
@@ -371,15 +384,6 @@ static void free_chunks(struct dp_worker *w, uint32_t record, uint32_t n)
 	account(w, record, 0, n);
 	for (uint32_t i = 0; i < n; i++)
 		dp_chunk_free(w, w->record[record].chunk[i]);
-}
-
-void dp_msg_shed(struct dp_worker *w, struct dp_msg *m)
-{
-	if (!m->open)
-		return;
-	free_chunks(w, m->record, m->held);
-	m->held = 0;
-	m->size = 0;
 }
 
 void dp_msg_free(struct dp_worker *w, struct dp_msg *m)

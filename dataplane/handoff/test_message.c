@@ -426,11 +426,9 @@ static void test_observe(void **state)
 	dp_worker_usage(w, &u);
 	assert_int_equal(u.data_flows, 0);
 	assert_null(dp_worker_victim(w, 1000000));
-	dp_msg_shed(w, &m);
-	dp_worker_usage(w, &u);
-	assert_int_equal(u.chunks_used, 0);
-	assert_int_equal(u.records_used, 1);
 	dp_msg_free(w, &m);
+	dp_worker_usage(w, &u);
+	assert_int_equal(u.chunks_used + u.records_used, 0);
 	/* Together they leave one maximum message free, and a client can begin. */
 	for (; n < 512 && !dp_msg_observe(w, &seen[n], 100); n++)
 		while (seen[n].held < w->floor && !dp_msg_append(w, &seen[n], junk, sizeof(junk)))
@@ -475,11 +473,49 @@ static void test_observe_share(void **state)
 	assert_int_equal(w->n_free_chunk, w->n_chunks);
 }
 
+/* Records too, with control or not: who sends us mail finds one, however many flows died in DATA. */
+static void test_observe_records(void **state)
+{
+	static struct dp_msg m[4096];
+	struct dp_worker *w = dp_arena_worker(*state, 0);
+	uint32_t n = 0, half = w->n_records / 2;
+	struct dp_msg gateway[2] = {0};
+
+	assert_in_range(half, 4, 4000);
+	assert_true(dp_may_observe(w, 50, half));
+	assert_false(dp_may_observe(w, 50, half + 2));
+	while (!dp_msg_observe(w, &m[n], 50))
+		n++;
+	assert_in_range(n, half, half + 1);
+	assert_false(dp_may_observe(w, 50, 1));
+	/* Of what is free at the time. */
+	dp_msg_free(w, &m[--n]);
+	dp_msg_free(w, &m[--n]);
+	assert_int_equal(dp_msg_open(w, &gateway[0]), 0);
+	assert_int_equal(dp_msg_open(w, &gateway[1]), 0);
+	while (!dp_msg_observe(w, &m[n], 50))
+		n++;
+	assert_in_range(n, half - 1, half);
+	/* With control it counts as before; given back it does not. */
+	dp_msg_data_end(w, &m[0]);
+	dp_msg_submitted(w, &m[0], 0);
+	assert_int_equal(dp_msg_observe(w, &m[0], 50), -ENOMEM);
+	assert_int_equal(dp_worker_reclaim(w), 1);
+	assert_int_equal(dp_msg_observe(w, &m[0], 50), 0);
+	for (uint32_t i = 0; i < n; i++)
+		dp_msg_free(w, &m[i]);
+	dp_msg_free(w, &gateway[0]);
+	dp_msg_free(w, &gateway[1]);
+	assert_int_equal(w->records_observed, 0);
+	assert_int_equal(w->n_free_record, w->n_records);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_observe, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_observe_share, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_observe_records, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_record_generation, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_text, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_content, setup, teardown),

@@ -27,6 +27,7 @@ struct scan_views {
 	struct scan_large whole;  /* of messages in one piece */
 	struct scan_large *large;
 	struct scan_large *free;
+	uint32_t n_free;
 	uint8_t *memory;
 };
 
@@ -174,10 +175,16 @@ struct scan_large *scan_views_open(struct scan_views *v, struct scan_worker *w,
 		return NULL;
 	}
 	v->free = l->next_free;
+	v->n_free--;
 	begin(l, w, t);
 	if (l->plan->views & FULL)
 		stream(l, VIEW_FULL, NULL, 0, true);
 	return l;
+}
+
+uint32_t scan_views_left(const struct scan_views *v)
+{
+	return v->n_free;
 }
 
 void scan_large_run(struct scan_large *l, const uint8_t *p, size_t n)
@@ -192,6 +199,7 @@ static void put_back(struct scan_large *l)
 {
 	l->next_free = l->v->free;
 	l->v->free = l;
+	l->v->n_free++;
 }
 
 struct scan_outcome scan_large_close(struct scan_large *l)

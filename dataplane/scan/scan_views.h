@@ -41,6 +41,8 @@ struct scan_outcome scan_views_block(struct scan_views *v, struct scan_worker *w
 /* A message in pieces. NULL: no state is left (counted). */
 struct scan_large *scan_views_open(struct scan_views *v, struct scan_worker *w,
 				   const struct scan_target *t);
+/* How many states are left. */
+uint32_t scan_views_left(const struct scan_views *v);
 void scan_large_run(struct scan_large *l, const uint8_t *p, size_t n);
 /* Frees l. */
 struct scan_outcome scan_large_close(struct scan_large *l);

@@ -320,8 +320,11 @@ void tap_input(struct tap *t, const struct tap_segment *seg)
 	TAP_COUNT(t, tap_segments);
 	if (f) {
 		f->segments++;
-		f->last_us = t->now_us;
-		tap_flow_list(t, f, f->list);
+		/* No receiver takes one with a bad checksum: it keeps no flow. */
+		if (!seg->bad_checksum) {
+			f->last_us = t->now_us;
+			tap_flow_list(t, f, f->list);
+		}
 	}
 	if (seg->bad_checksum) {
 		if (f) {

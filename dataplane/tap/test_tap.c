@@ -353,6 +353,7 @@ static void test_ooo_cap(void **state)
 static void test_flows(void **state)
 {
 	static struct capture one;
+	struct seg bad;
 	unsigned int messages = 0;
 
 	(void)state;
@@ -384,6 +385,14 @@ static void test_flows(void **state)
 	for (unsigned int i = 12; i < c.n; i++)
 		c.seg[i].us = 1000000 + (LIMIT_TAP_IDLE_S + 1) * 1000000ull + i;
 	assert_string_equal(play(&c), "");
+	assert_true(counters[CNT_tap_no_flow] > 5);
+	/* A segment that no receiver takes does not change that. */
+	bad = base.seg[12];
+	bad.bad_checksum = true;
+	bad.us = 1000000 + (LIMIT_TAP_IDLE_S - 1) * 1000000ull;
+	insert(&c, 12, &bad);
+	play(&c);
+	assert_int_equal(counters[CNT_tap_bad_checksum], 1);
 	assert_true(counters[CNT_tap_no_flow] > 5);
 }
 

@@ -476,6 +476,7 @@ enum observed_unjudged {
 	UNJUDGED_RULES,     /* control's own: scanned by rules that are gone, or it found no memory */
 	UNJUDGED_STOPPING,  /* the same: it ends, or the dataplane did */
 	UNJUDGED_MALFORMED, /* the same: the header is malformed or oversized */
+	UNJUDGED_TIMEOUT,   /* it took too long: data_total_timeout_s, or its rules went */
 	UNJUDGED_COUNT
 };
 

@@ -123,6 +123,7 @@
 #define LIMIT_TAP_MBUFS 65536          /* packets a worker holds until they are acknowledged */
 #define DEFAULT_TAP_MBUFS 16384        /* the same, without --rx-mbufs */
 #define LIMIT_TAP_SHARE 50             /* percent of the arena, where a gateway shares it */
+#define LIMIT_TAP_OLD_RULES_S 60       /* a message is kept on for rules that are not the current */
 #define LIMIT_TAP_JOURNAL 64           /* copies under way at once */
 
 /* Flows of a cable that are not terminated */

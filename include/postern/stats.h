@@ -123,6 +123,7 @@
 	X(tap_unjudged_arena, D, "messages of tap ports not judged: no room in the arena") \
 	X(tap_unjudged_size, D, "messages of tap ports not judged: over max-message") \
 	X(tap_unjudged_ring, D, "messages of tap ports not judged: the ring to control is full") \
+	X(tap_unjudged_timeout, D, "messages of tap ports not judged: they took too long") \
 	X(tap_copied_low, C, "segments of tap ports copied, not held: receive buffers low") \
 	/* inline */ \
 	X(inline_bridged_packets, C, "frames taken from one end of a cable to the other as they are") \
