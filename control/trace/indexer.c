@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -32,6 +33,9 @@
 #define STOP_S 1
 #define GATHER_MS 100
 #define PRUNE_S 10
+/* A file system with less free may be what is full, and forgetting does not help it. */
+#define DISK_FREE (32u << 20)
+#define BATCH_GROWTH 50u
 #define SHARES_S 300
 #define SHARES_SPAN_S 3600
 
@@ -155,6 +159,13 @@ static bool settle(struct indexer *x, int rc)
 	return false;
 }
 
+static bool disk_has_room(const struct indexer *x)
+{
+	struct statvfs fs;
+
+	return !statvfs(x->database, &fs) && (uint64_t)fs.f_bavail * fs.f_frsize >= DISK_FREE;
+}
+
 static bool prune(struct indexer *x)
 {
 	uint64_t n, all = 0;
@@ -162,12 +173,25 @@ static bool prune(struct indexer *x)
 	int rc = 0;
 
 	for (int i = 0; more && !rc && i < 1000 && !stopping(x); i++, all += n)
-		rc = trace_index_prune(x->index, horizon_ms(x), &n, &more);
+		rc = trace_index_prune(x->index, horizon_ms(x), false, &n, &more);
 	pthread_mutex_lock(&x->lock);
 	x->stats.pruned += all;
 	x->stats.bytes = rc ? x->stats.bytes : trace_index_bytes(x->index);
 	pthread_mutex_unlock(&x->lock);
 	return settle(x, rc);
+}
+
+/* Not even the smallest batch found room, whatever the counts of pages say. */
+static void make_room(struct indexer *x)
+{
+	uint64_t n = 0;
+	bool more;
+
+	if (!disk_has_room(x) || trace_index_prune(x->index, horizon_ms(x), true, &n, &more))
+		return;
+	pthread_mutex_lock(&x->lock);
+	x->stats.pruned += n;
+	pthread_mutex_unlock(&x->lock);
 }
 
 static bool is_full(struct indexer *x)
@@ -228,9 +252,14 @@ static bool read_on(struct indexer *x)
 {
 	int rc;
 
-	while ((rc = batch(x)) == 0)
+	while ((rc = batch(x)) == 0 || (rc == -ENOSPC && x->reader.batch > 1)) {
+		/* What prune() leaves free holds a small batch, and not any. */
+		x->reader.batch = rc ? x->reader.batch / 2 : x->reader.batch + BATCH_GROWTH;
+		if (x->reader.batch > READER_BATCH)
+			x->reader.batch = READER_BATCH;
 		if (stopping(x))
 			return false;
+	}
 	if (rc == -ENODATA)
 		return true;
 	/* Not of the database: the file cannot be read. */
@@ -238,7 +267,10 @@ static bool read_on(struct indexer *x)
 		failed(x, "a file of the log cannot be read");
 		return false;
 	}
-	return settle(x, rc);
+	settle(x, rc);
+	if (rc == -ENOSPC)
+		make_room(x);
+	return false;
 }
 
 /* All files, oldest first; the tip is left open. */
@@ -313,13 +345,14 @@ static bool serve(struct indexer *x, bool rebuild)
 		x->rebuild = false;
 		pthread_mutex_unlock(&x->lock);
 	}
-	if (!step(x))
-		return false;
+	/* Before reading, which may fail for want of what this makes free. */
 	if (now_s() >= x->pruned_s + PRUNE_S) {
 		x->pruned_s = now_s();
 		if (!prune(x))
 			return false;
 	}
+	if (!step(x))
+		return false;
 	if (now_s() >= x->shares_s + SHARES_S) {
 		x->shares_s = now_s();
 		look_at_shares(x);
