@@ -107,7 +107,7 @@ int trace_index_errno(int rc)
 
 const char *trace_index_why(const struct trace_index *x)
 {
-	return sqlite3_errmsg(x->db);
+	return x->why[0] ? x->why : sqlite3_errmsg(x->db);
 }
 
 /* The first number that a statement gives; -1: it gives none. */
@@ -311,6 +311,7 @@ static int run(struct trace_index *x, int which)
 
 int trace_index_begin(struct trace_index *x)
 {
+	x->why[0] = '\0';
 	ready(x, INDEX_BEGIN);
 	return run(x, INDEX_BEGIN);
 }
@@ -321,9 +322,12 @@ int trace_index_commit(struct trace_index *x)
 	return run(x, INDEX_COMMIT);
 }
 
-/* SQLite may have taken it back by itself. */
+/* SQLite may have taken it back by itself. Taking it back has no error, and what had is to be told. */
 void trace_index_rollback(struct trace_index *x)
 {
+	x->why[0] = '\0';
+	if (trace_index_errno(sqlite3_errcode(x->db)))
+		snprintf(x->why, sizeof(x->why), "%s", sqlite3_errmsg(x->db));
 	if (sqlite3_get_autocommit(x->db))
 		return;
 	ready(x, INDEX_ROLLBACK);

@@ -28,6 +28,7 @@ int trace_index_open(struct trace_index **out, const char *path, uint64_t size, 
 /* To look only; a running writer does not mind, and none is needed. */
 int trace_index_read(struct trace_index **out, const char *path, char *err, size_t err_len);
 void trace_index_close(struct trace_index *x);
+/* Of what failed last. Until the next call. */
 const char *trace_index_why(const struct trace_index *x);
 
 /* A batch is a transaction. -EBUSY: somebody else writes; -ENOSPC; -EBADMSG: damaged; -EIO. */

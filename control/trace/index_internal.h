@@ -19,6 +19,7 @@ struct trace_index {
 	sqlite3_stmt *stmt[INDEX_STATEMENTS];
 	uint64_t size;               /* bound; 0: of a reader */
 	uint32_t page;
+	char why[256];               /* of the batch that was taken back last; "": SQLite knows */
 };
 
 /* Of a result code of SQLite. */

@@ -148,13 +148,17 @@ static int open_index(struct indexer *x, char *err, size_t err_len)
 /* False: it did not work out, and is tried again later. */
 static bool settle(struct indexer *x, int rc)
 {
+	char why[256];
+
 	if (!rc)
 		return true;
+	/* A copy: the database's goes with it. */
+	snprintf(why, sizeof(why), "%s", rc == -ENOMEM ? "out of memory" : trace_index_why(x->index));
 	if (rc == -EBADMSG && was_database(x->database)) {
-		set_aside(x, trace_index_why(x->index));
+		set_aside(x, why);
 		reader_close(&x->reader);
 	} else if (rc != -EAGAIN) {
-		failed(x, trace_index_why(x->index));
+		failed(x, why);
 	}
 	return false;
 }

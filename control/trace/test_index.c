@@ -291,6 +291,8 @@ static int fill_with_events(int64_t ms, int step)
 	}
 	trace_index_rollback(x);
 	assert_int_equal(rc, -ENOSPC);
+	/* and what is told is not of the rollback */
+	assert_non_null(strstr(trace_index_why(x), "full"));
 	return n;
 }
 

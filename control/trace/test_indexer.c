@@ -362,6 +362,36 @@ static void damaged(void **state)
 	has(3001);
 }
 
+/* Under a process that has it open. */
+static void damaged_meanwhile(void **state)
+{
+	sqlite3 *db;
+	FILE *f;
+
+	(void)state;
+	start();
+	write_n(0, 3000);
+	settle();
+	assert_int_equal(sqlite3_open(db_path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, "PRAGMA wal_checkpoint(TRUNCATE); CREATE TABLE other (a);"
+				      "PRAGMA wal_checkpoint(TRUNCATE);", NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(db);
+	f = fopen(db_path, "r+");
+	assert_non_null(f);
+	fseek(f, 100, SEEK_SET);
+	for (int i = 0; i < 60000; i++)
+		fputc(0xa5, f);
+	fclose(f);
+	write_n(3000, 3001);
+	for (int i = 0; i < 1000 && !counters[CTL_trace_index_rebuilt]; i++) {
+		usleep(10000);
+		trace_second(t, alert);
+	}
+	assert_non_null(strstr(alerted, "malformed"));
+	settle();
+	has(3001);
+}
+
 /* A file that somebody named by mistake stays as it is. */
 static void mistaken(void **state)
 {
@@ -445,6 +475,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(torn, setup, teardown),
 		cmocka_unit_test_setup_teardown(locked, setup, teardown),
 		cmocka_unit_test_setup_teardown(damaged, setup, teardown),
+		cmocka_unit_test_setup_teardown(damaged_meanwhile, setup, teardown),
 		cmocka_unit_test_setup_teardown(mistaken, setup, teardown),
 		cmocka_unit_test_setup_teardown(old, setup, teardown),
 		cmocka_unit_test_setup_teardown(full, setup, teardown),
