@@ -183,7 +183,7 @@ static json_t *from_index(const struct cli *cli, struct trace_source *s, const s
 	int rc = trace_index_search(s->index, &a->q, &found, &next, err, sizeof(err));
 
 	if (rc) {
-		fprintf(stderr, "posternctl trace: %s\n", err);
+		fprintf(stderr, "posternctl trace: %s\n", show_plain(err));
 		*code = rc == -EINVAL ? CLI_USAGE : CLI_UNREACHABLE;
 		json_decref(found);
 		json_decref(records);
@@ -274,7 +274,7 @@ static int shares(const struct cli *cli, int argc, char **argv)
 	if (!a.q.since_ms)
 		a.q.since_ms = trace_time(SHARES_DEFAULT, trace_now_ms());
 	if (shares_of(s.index, a.q.since_ms, &answer)) {
-		fprintf(stderr, "posternctl trace: %s\n", trace_index_why(s.index));
+		fprintf(stderr, "posternctl trace: %s\n", show_plain(trace_index_why(s.index)));
 		rc = CLI_UNREACHABLE;
 	} else {
 		json_object_set_new(answer, "schema", json_string("postern.shares.1"));
@@ -343,7 +343,7 @@ static int reindex_files(const struct cli *cli, const struct trace_source *s)
 	int rc = files < 0 ? (int)files : trace_index_open(&x, s->database, UINT64_MAX / 2, err, sizeof(err));
 
 	if (rc) {
-		fprintf(stderr, "posternctl trace reindex: %s\n", files < 0 ? strerror((int)-files) : err);
+		fprintf(stderr, "posternctl trace reindex: %s\n", files < 0 ? strerror((int)-files) : show_plain(err));
 		if (files >= 0)
 			free(list);
 		return CLI_UNREACHABLE;
@@ -365,7 +365,7 @@ static int reindex_files(const struct cli *cli, const struct trace_source *s)
 		rc = rc == -ENODATA ? 0 : rc;
 	}
 	if (rc)
-		fprintf(stderr, "posternctl trace reindex: %s\n", trace_index_why(x));
+		fprintf(stderr, "posternctl trace reindex: %s\n", show_plain(trace_index_why(x)));
 	reader_close(&reader);
 	reader_free(&reader);
 	trace_index_close(x);
