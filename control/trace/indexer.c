@@ -33,6 +33,7 @@
 #define STOP_S 1
 #define GATHER_MS 100
 #define PRUNE_S 10
+#define GONE 64
 /* A file system with less free may be what is full, and forgetting does not help it. */
 #define DISK_FREE (32u << 20)
 #define BATCH_GROWTH 50u
@@ -51,6 +52,8 @@ struct indexer {
 	dev_t tip_dev;
 	ino_t tip_ino;
 	struct indexer_stats stats;
+	struct logfile gone[GONE];   /* deleted by rotation, not looked at yet */
+	size_t n_gone;
 
 	/* the thread's */
 	struct trace_index *index;   /* NULL: could not be opened yet */
@@ -99,6 +102,15 @@ static bool stopping(struct indexer *x)
 	if (stop && !x->stop_s)
 		x->stop_s = now_s();
 	return stop && now_s() > x->stop_s + STOP_S;
+}
+
+/* With the lock. More than that while the database does not answer: nobody read them. */
+static void keep_gone(struct indexer *x, const struct logfile *f)
+{
+	if (x->n_gone < GONE)
+		x->gone[x->n_gone++] = *f;
+	else
+		x->stats.dropped++;
 }
 
 /* ---- the database ------------------------------------------------------------------------------- */
@@ -303,15 +315,46 @@ static bool read_all(struct indexer *x)
 	return ok;
 }
 
-/* What was read last was deleted before its end: rotation was faster. */
+/* -EBUSY and others: not now. */
+static int is_lost(struct indexer *x, const struct logfile *f, bool *lost)
+{
+	int64_t segment;
+	uint64_t offset = 0;
+	int rc = trace_index_begin(x->index);
+
+	if (rc)
+		return rc;
+	rc = trace_index_place(x->index, f->key, &segment, &offset);
+	trace_index_rollback(x->index);
+	*lost = offset < f->size;
+	return rc;
+}
+
+/* Of the files that rotation deleted those that were not read to their end. The one that is open still is
+ * read on, whatever became of its name, and is looked at when it is closed. */
 static void count_lost(struct indexer *x)
 {
-	struct stat st;
+	struct logfile list[GONE];
+	size_t n, kept = 0;
+	uint64_t dropped = 0;
 
-	if (x->reader.fd < 0 || fstat(x->reader.fd, &st) || st.st_nlink || !reader_lag(&x->reader))
-		return;
 	pthread_mutex_lock(&x->lock);
-	x->stats.dropped++;
+	n = x->n_gone;
+	memcpy(list, x->gone, n * sizeof(list[0]));
+	x->n_gone = 0;
+	pthread_mutex_unlock(&x->lock);
+	for (size_t i = 0; i < n; i++) {
+		bool open = x->reader.fd >= 0 && x->reader.dev == list[i].dev && x->reader.ino == list[i].ino;
+		bool lost = false;
+
+		if (open || is_lost(x, &list[i], &lost))
+			list[kept++] = list[i];
+		dropped += lost;
+	}
+	pthread_mutex_lock(&x->lock);
+	for (size_t i = 0; i < kept; i++)
+		keep_gone(x, &list[i]);
+	x->stats.dropped += dropped;
 	pthread_mutex_unlock(&x->lock);
 }
 
@@ -325,10 +368,8 @@ static bool step(struct indexer *x)
 	/* Asked before reading: what was written until it ceased to be the tip is read. */
 	else if (is_tip(x))
 		return read_on(x);
-	else if (!read_on(x)) {
-		count_lost(x);
+	else if (!read_on(x))
 		return false;
-	}
 	reader_close(&x->reader);
 	return read_all(x);
 }
@@ -349,6 +390,7 @@ static bool serve(struct indexer *x, bool rebuild)
 		x->rebuild = false;
 		pthread_mutex_unlock(&x->lock);
 	}
+	count_lost(x);
 	/* Before reading, which may fail for want of what this makes free. */
 	if (now_s() >= x->pruned_s + PRUNE_S) {
 		x->pruned_s = now_s();
@@ -484,6 +526,13 @@ void indexer_tip(struct indexer *x, const struct stat *now)
 	x->kicked = true;
 	x->stats.caught_up = false;
 	pthread_cond_signal(&x->wake);
+	pthread_mutex_unlock(&x->lock);
+}
+
+void indexer_gone(struct indexer *x, const struct logfile *f)
+{
+	pthread_mutex_lock(&x->lock);
+	keep_gone(x, f);
 	pthread_mutex_unlock(&x->lock);
 }
 

@@ -330,6 +330,41 @@ static void locked(void **state)
 	assert_int_equal(counters[CTL_trace_index_lag_bytes], 0);
 }
 
+/* Files that rotation deleted meanwhile: each counts once, but for the one that is held open. */
+static void lost(void **state)
+{
+	uint64_t failed;
+	sqlite3 *db;
+
+	(void)state;
+	opt.file_size = 1000;
+	opt.files = 2;
+	start();
+	write_n(0, 1);
+	settle();
+	assert_int_equal(sqlite3_open(db_path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+	for (int i = 1; i < 1000 && counters[CTL_trace_rotated] < 10; i++) {
+		write_n(i * 20, i * 20 + 20);
+		usleep(5000);
+		trace_second(t, alert);
+	}
+	assert_true(counters[CTL_trace_rotated] >= 10);
+	failed = counters[CTL_trace_index_failed];
+	for (int i = 0; i < 1000 && counters[CTL_trace_index_failed] < failed + 3; i++) {
+		usleep(10000);
+		trace_second(t, alert);
+	}
+	assert_int_equal(counters[CTL_trace_index_dropped], 0);
+	assert_int_equal(sqlite3_exec(db, "COMMIT", NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(db);
+	settle();
+	trace_second(t, alert);
+	/* two are there, and the first was open */
+	assert_int_equal(counters[CTL_trace_index_dropped], counters[CTL_trace_rotated] - 3);
+	assert_int_equal(number("SELECT count(*) FROM record WHERE trace_id IN ('T000000', 'T000020')"), 2);
+}
+
 /* A database that is damaged is put aside; one that is gone is made again. */
 static void damaged(void **state)
 {
@@ -474,6 +509,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(truncated, setup, teardown),
 		cmocka_unit_test_setup_teardown(torn, setup, teardown),
 		cmocka_unit_test_setup_teardown(locked, setup, teardown),
+		cmocka_unit_test_setup_teardown(lost, setup, teardown),
 		cmocka_unit_test_setup_teardown(damaged, setup, teardown),
 		cmocka_unit_test_setup_teardown(damaged_meanwhile, setup, teardown),
 		cmocka_unit_test_setup_teardown(mistaken, setup, teardown),
