@@ -231,6 +231,28 @@ static void count_stores(struct loop *l)
 	l->counters[CTL_quarantine_released] = held.released;
 }
 
+/*
+ * Mail does not wait for those who watch it: without a place to listen on (taken, or an address that is not
+ * there yet) it is said each minute and tried again.
+ */
+static char *metrics_where;       /* until something listens there */
+static unsigned int metrics_in_s;
+
+static void try_metrics(struct loop *l)
+{
+	char err[256];
+
+	l->gauges = gauges_new(metrics_where, err, sizeof(err));
+	metrics_in_s = l->gauges ? 0 : LIMIT_ALERT_S;
+	if (!l->gauges) {
+		main_note("ALERT metrics: %s; mail goes on without metrics, tried again in %u s", err,
+			  metrics_in_s);
+		return;
+	}
+	free(metrics_where);
+	metrics_where = NULL;
+}
+
 static void on_second(evutil_socket_t fd, short what, void *arg)
 {
 	struct loop *l = arg;
@@ -244,6 +266,8 @@ static void on_second(evutil_socket_t fd, short what, void *arg)
 	persist_second(l);
 	trace_second(l->trace, on_trace_alert);
 	count_stores(l);
+	if (metrics_in_s && !--metrics_in_s)
+		try_metrics(l);
 	gauges_second(l);
 }
 
@@ -350,10 +374,11 @@ static int start(struct loop *l, const struct spf_helper *helper)
 	/* As the user that it will run as, who owns the directories. */
 	if (start_trace(l, c, err, sizeof(err)))
 		return die("trace", err);
-	if (c->metrics)
-		l->gauges = gauges_new(c->metrics, err, sizeof(err));
-	if (c->metrics && !l->gauges)
-		return die("metrics", err);
+	metrics_where = c->metrics ? strdup(c->metrics) : NULL;
+	if (c->metrics && !metrics_where)
+		return die("metrics", "out of memory");
+	if (metrics_where)
+		try_metrics(l);
 	l->indoubt = indoubt_open(c->indoubt_file, err, sizeof(err));
 	if (!l->indoubt)
 		return die("in-doubt table", err);
@@ -382,6 +407,7 @@ static void stop(struct loop *l)
 	ctl_link_free(l->link);
 	trace_free(l->trace);
 	gauges_free(l->gauges);
+	free(metrics_where);
 	spf_jail_free(l->spf);
 	dkim_keys_free(l->keys);
 	dns_free(l->dns);

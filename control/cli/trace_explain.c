@@ -184,7 +184,7 @@ int cmd_explain_trace(const struct cli *cli, int argc, char **argv)
 	if (rc)
 		return rc;
 	if (trace_index_search(src.index, &q, &found, &next, err, sizeof(err))) {
-		fprintf(stderr, "posternctl explain: %s\n", err);
+		fprintf(stderr, "posternctl explain: %s\n", show_plain(err));
 		json_decref(found);
 		trace_source_close(&src);
 		return CLI_UNREACHABLE;
@@ -201,7 +201,7 @@ int cmd_explain_trace(const struct cli *cli, int argc, char **argv)
 	if (cli->json)
 		print_json(answer);
 	else if (rc)
-		fprintf(stderr, "posternctl explain: no record of %s\n", q.trace_id);
+		fprintf(stderr, "posternctl explain: no record of %s\n", show_plain(q.trace_id));
 	else
 		print(answer);
 	json_decref(answer);

@@ -141,10 +141,10 @@ int trace_source_open(struct trace_source *s, const struct cli *cli, const struc
 		return CLI_OK;
 	if (memory && !said && client_try_is_there(cli)) {
 		fprintf(stderr, "posternctl trace: %s; these are the newest records of the running process\n",
-			err);
+			show_plain(err));
 		return CLI_OK;
 	}
-	fprintf(stderr, "posternctl trace: %s\n", err);
+	fprintf(stderr, "posternctl trace: %s\n", show_plain(err));
 	return CLI_UNREACHABLE;
 }
 

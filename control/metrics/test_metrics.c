@@ -218,6 +218,7 @@ static void http(void **state)
 	/* somebody listens: not to be taken away; and what is no socket is not to be removed */
 	second = metrics_new(where, err, sizeof(err));
 	assert_null(second);
+	assert_non_null(strstr(err, where));
 	metrics_free(m);
 	assert_int_not_equal(stat(path, &st), 0);
 	fclose(fopen(path, "w"));

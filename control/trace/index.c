@@ -19,6 +19,9 @@
 #define PRUNE_RECORDS 500
 #define BUSY_MS 200
 
+/* Younger than version 1, and older databases of it are given it when they are opened. */
+#define EVENT_INDEX "CREATE INDEX IF NOT EXISTS event_time ON event (time);"
+
 /*
  * id: see index.h. mail_from and rcpt stand as they came; *_key only where what is looked for is
  * something else. Addresses of the network are 16 octets, IPv4 mapped.
@@ -45,7 +48,7 @@ static const char schema[] =
 	"CREATE TABLE hit (rule INTEGER NOT NULL, record INTEGER NOT NULL,"
 	" PRIMARY KEY (rule, record)) STRICT, WITHOUT ROWID;"
 	"CREATE TABLE event (trace_id TEXT NOT NULL, time INTEGER NOT NULL, what TEXT NOT NULL,"
-	" PRIMARY KEY (trace_id, time, what)) STRICT, WITHOUT ROWID;"
+	" PRIMARY KEY (trace_id, time, what)) STRICT, WITHOUT ROWID;" EVENT_INDEX
 	"PRAGMA application_id = " STRINGIFY(APPLICATION) "; PRAGMA user_version = " STRINGIFY(VERSION) ";";
 
 static const char forget[] =
@@ -69,10 +72,16 @@ static const char *const sql[INDEX_STATEMENTS] = {
 	[INDEX_SET_OFFSET] = "UPDATE segment SET offset = ?2 WHERE id = ?1",
 	[INDEX_PAGES] = "SELECT (SELECT page_count FROM pragma_page_count)"
 			" - (SELECT freelist_count FROM pragma_freelist_count)",
-	[INDEX_OLDEST] = "SELECT id FROM record ORDER BY id LIMIT 1 OFFSET " STRINGIFY(PRUNE_RECORDS),
+	/* The first behind the oldest some hundred; of fewer than twice as many, behind their older half. */
+	[INDEX_OLDEST] = "SELECT id FROM record ORDER BY id LIMIT 1 OFFSET (SELECT (count(*) + 1) / 2 FROM"
+			 " (SELECT 1 FROM record LIMIT 2 * " STRINGIFY(PRUNE_RECORDS) "))",
+	[INDEX_OLDEST_EVENT] = "SELECT time FROM event ORDER BY time LIMIT 1 OFFSET (SELECT (count(*) + 1) / 2"
+			       " FROM (SELECT 1 FROM event LIMIT 2 * " STRINGIFY(PRUNE_RECORDS) "))",
 	[INDEX_EXPIRE] = "DELETE FROM record WHERE id < ?",
 	[INDEX_EXPIRE_HITS] = "DELETE FROM hit WHERE rule = ?1 AND record < ?2",
-	[INDEX_EXPIRE_EVENTS] = "DELETE FROM event WHERE time < ?",
+	/* Bounded, since any number of them may be of one millisecond. */
+	[INDEX_EXPIRE_EVENTS] = "DELETE FROM event WHERE (trace_id, time, what) IN (SELECT trace_id, time, what"
+				" FROM event WHERE time < ? ORDER BY time LIMIT 2 * " STRINGIFY(PRUNE_RECORDS) ")",
 };
 
 int trace_index_errno(int rc)
@@ -98,7 +107,7 @@ int trace_index_errno(int rc)
 
 const char *trace_index_why(const struct trace_index *x)
 {
-	return sqlite3_errmsg(x->db);
+	return x->why[0] ? x->why : sqlite3_errmsg(x->db);
 }
 
 /* The first number that a statement gives; -1: it gives none. */
@@ -162,6 +171,11 @@ static int prepare(struct trace_index *x)
 		rc = sqlite3_exec(x->db, schema, NULL, NULL, NULL);
 	else if (!rc && version != VERSION)
 		rc = SQLITE_MISMATCH;
+	else if (!rc)
+		rc = sqlite3_exec(x->db, EVENT_INDEX, NULL, NULL, NULL);
+	/* Without it they are found more slowly, and when some are gone there is room for it. */
+	if ((rc & 0xff) == SQLITE_FULL && version == VERSION)
+		rc = SQLITE_OK;
 	for (size_t i = 0; !rc && i < INDEX_STATEMENTS; i++)
 		rc = sqlite3_prepare_v3(x->db, sql[i], -1, SQLITE_PREPARE_PERSISTENT, &x->stmt[i], NULL);
 	return rc;
@@ -297,6 +311,7 @@ static int run(struct trace_index *x, int which)
 
 int trace_index_begin(struct trace_index *x)
 {
+	x->why[0] = '\0';
 	ready(x, INDEX_BEGIN);
 	return run(x, INDEX_BEGIN);
 }
@@ -307,9 +322,12 @@ int trace_index_commit(struct trace_index *x)
 	return run(x, INDEX_COMMIT);
 }
 
-/* SQLite may have taken it back by itself. */
+/* SQLite may have taken it back by itself. Taking it back has no error, and what had is to be told. */
 void trace_index_rollback(struct trace_index *x)
 {
+	x->why[0] = '\0';
+	if (trace_index_errno(sqlite3_errcode(x->db)))
+		snprintf(x->why, sizeof(x->why), "%s", sqlite3_errmsg(x->db));
 	if (sqlite3_get_autocommit(x->db))
 		return;
 	ready(x, INDEX_ROLLBACK);
@@ -510,25 +528,35 @@ static int expire(struct trace_index *x, int64_t below, uint64_t *gone)
 	return rc;
 }
 
-int trace_index_prune(struct trace_index *x, int64_t before_ms, uint64_t *pruned, bool *more)
+/*
+ * Records and events are forgotten by their own times, each bounds what goes with the other: a step takes
+ * the oldest some hundred of either and never all that there is, unless it is one.
+ */
+int trace_index_prune(struct trace_index *x, int64_t before_ms, bool force, uint64_t *pruned, bool *more)
 {
-	/* The first that is not of the oldest some hundred; with fewer than these all are of them. */
-	int64_t next = single(x, INDEX_OLDEST, INT64_MAX), old = before_ms << INDEX_SEQUENCE;
+	int64_t old = before_ms << INDEX_SEQUENCE, next = single(x, INDEX_OLDEST, INT64_MAX);
+	int64_t event = single(x, INDEX_OLDEST_EVENT, INT64_MAX >> INDEX_SEQUENCE);
 	int64_t first = number_of(x, "SELECT min(id) FROM record");
-	bool large = trace_index_bytes(x) > x->size / 16 * 15;
-	int64_t below = large || next < old ? next : old;
+	int64_t first_event = number_of(x, "SELECT min(time) FROM event");
+	bool large = force || trace_index_bytes(x) > x->size / 16 * 15, last;
+	int64_t below;
 	int rc;
 
 	*pruned = 0;
 	*more = false;
+	/* That millisecond as well, or nothing goes when all are of one. */
+	if (event < INT64_MAX >> INDEX_SEQUENCE && (event + 1) << INDEX_SEQUENCE < next)
+		next = (event + 1) << INDEX_SEQUENCE;
+	last = next == INT64_MAX;
+	below = large || next < old ? next : old;
 	/* min() of nothing is NULL, which is 0. */
-	if (first <= 0 || first >= below)
+	if ((first <= 0 || first >= below) && (first_event <= 0 || first_event >= below >> INDEX_SEQUENCE))
 		return 0;
 	rc = expire(x, below, pruned);
 	if (rc)
 		*pruned = 0;
 	else
-		*more = next < old || (large && next != INT64_MAX);
+		*more = next < old || (large && !force && !last);
 	return rc;
 }
 

@@ -28,6 +28,7 @@ int trace_index_open(struct trace_index **out, const char *path, uint64_t size, 
 /* To look only; a running writer does not mind, and none is needed. */
 int trace_index_read(struct trace_index **out, const char *path, char *err, size_t err_len);
 void trace_index_close(struct trace_index *x);
+/* Of what failed last. Until the next call. */
 const char *trace_index_why(const struct trace_index *x);
 
 /* A batch is a transaction. -EBUSY: somebody else writes; -ENOSPC; -EBADMSG: damaged; -EIO. */
@@ -39,9 +40,10 @@ int trace_index_place(struct trace_index *x, uint64_t key, int64_t *segment, uin
 int trace_index_placed(struct trace_index *x, int64_t segment, uint64_t offset);
 /* at, len: the line's octets in the file. */
 int trace_index_put(struct trace_index *x, const struct row *r, int64_t segment, uint64_t at, uint64_t len);
-/* Forgets what is older than that, and the oldest while it is too large; at most some thousand, *more:
- * there is more to do. A batch of its own. */
-int trace_index_prune(struct trace_index *x, int64_t before_ms, uint64_t *pruned, bool *more);
+/* Forgets what is older than that, and the oldest while it is too large, or once because the caller says
+ * that it is (force); at most some thousand, *more: there is more to do. *pruned: records, without
+ * events. A batch of its own. */
+int trace_index_prune(struct trace_index *x, int64_t before_ms, bool force, uint64_t *pruned, bool *more);
 /* Forgets everything. A batch of its own. */
 int trace_index_reset(struct trace_index *x);
 /* Octets that are in use. */

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -32,6 +33,10 @@
 #define STOP_S 1
 #define GATHER_MS 100
 #define PRUNE_S 10
+#define GONE 64
+/* A file system with less free may be what is full, and forgetting does not help it. */
+#define DISK_FREE (32u << 20)
+#define BATCH_GROWTH 50u
 #define SHARES_S 300
 #define SHARES_SPAN_S 3600
 
@@ -47,6 +52,8 @@ struct indexer {
 	dev_t tip_dev;
 	ino_t tip_ino;
 	struct indexer_stats stats;
+	struct logfile gone[GONE];   /* deleted by rotation, not looked at yet */
+	size_t n_gone;
 
 	/* the thread's */
 	struct trace_index *index;   /* NULL: could not be opened yet */
@@ -97,6 +104,15 @@ static bool stopping(struct indexer *x)
 	return stop && now_s() > x->stop_s + STOP_S;
 }
 
+/* With the lock. More than that while the database does not answer: nobody read them. */
+static void keep_gone(struct indexer *x, const struct logfile *f)
+{
+	if (x->n_gone < GONE)
+		x->gone[x->n_gone++] = *f;
+	else
+		x->stats.dropped++;
+}
+
 /* ---- the database ------------------------------------------------------------------------------- */
 
 /* Else it is no index of ours that was damaged, but a file that somebody named by mistake. */
@@ -144,15 +160,26 @@ static int open_index(struct indexer *x, char *err, size_t err_len)
 /* False: it did not work out, and is tried again later. */
 static bool settle(struct indexer *x, int rc)
 {
+	char why[256];
+
 	if (!rc)
 		return true;
+	/* A copy: the database's goes with it. */
+	snprintf(why, sizeof(why), "%s", rc == -ENOMEM ? "out of memory" : trace_index_why(x->index));
 	if (rc == -EBADMSG && was_database(x->database)) {
-		set_aside(x, trace_index_why(x->index));
+		set_aside(x, why);
 		reader_close(&x->reader);
 	} else if (rc != -EAGAIN) {
-		failed(x, trace_index_why(x->index));
+		failed(x, why);
 	}
 	return false;
+}
+
+static bool disk_has_room(const struct indexer *x)
+{
+	struct statvfs fs;
+
+	return !statvfs(x->database, &fs) && (uint64_t)fs.f_bavail * fs.f_frsize >= DISK_FREE;
 }
 
 static bool prune(struct indexer *x)
@@ -162,12 +189,25 @@ static bool prune(struct indexer *x)
 	int rc = 0;
 
 	for (int i = 0; more && !rc && i < 1000 && !stopping(x); i++, all += n)
-		rc = trace_index_prune(x->index, horizon_ms(x), &n, &more);
+		rc = trace_index_prune(x->index, horizon_ms(x), false, &n, &more);
 	pthread_mutex_lock(&x->lock);
 	x->stats.pruned += all;
 	x->stats.bytes = rc ? x->stats.bytes : trace_index_bytes(x->index);
 	pthread_mutex_unlock(&x->lock);
 	return settle(x, rc);
+}
+
+/* Not even the smallest batch found room, whatever the counts of pages say. */
+static void make_room(struct indexer *x)
+{
+	uint64_t n = 0;
+	bool more;
+
+	if (!disk_has_room(x) || trace_index_prune(x->index, horizon_ms(x), true, &n, &more))
+		return;
+	pthread_mutex_lock(&x->lock);
+	x->stats.pruned += n;
+	pthread_mutex_unlock(&x->lock);
 }
 
 static bool is_full(struct indexer *x)
@@ -228,9 +268,14 @@ static bool read_on(struct indexer *x)
 {
 	int rc;
 
-	while ((rc = batch(x)) == 0)
+	while ((rc = batch(x)) == 0 || (rc == -ENOSPC && x->reader.batch > 1)) {
+		/* What prune() leaves free holds a small batch, and not any. */
+		x->reader.batch = rc ? x->reader.batch / 2 : x->reader.batch + BATCH_GROWTH;
+		if (x->reader.batch > READER_BATCH)
+			x->reader.batch = READER_BATCH;
 		if (stopping(x))
 			return false;
+	}
 	if (rc == -ENODATA)
 		return true;
 	/* Not of the database: the file cannot be read. */
@@ -238,7 +283,10 @@ static bool read_on(struct indexer *x)
 		failed(x, "a file of the log cannot be read");
 		return false;
 	}
-	return settle(x, rc);
+	settle(x, rc);
+	if (rc == -ENOSPC)
+		make_room(x);
+	return false;
 }
 
 /* All files, oldest first; the tip is left open. */
@@ -267,15 +315,46 @@ static bool read_all(struct indexer *x)
 	return ok;
 }
 
-/* What was read last was deleted before its end: rotation was faster. */
+/* -EBUSY and others: not now. */
+static int is_lost(struct indexer *x, const struct logfile *f, bool *lost)
+{
+	int64_t segment;
+	uint64_t offset = 0;
+	int rc = trace_index_begin(x->index);
+
+	if (rc)
+		return rc;
+	rc = trace_index_place(x->index, f->key, &segment, &offset);
+	trace_index_rollback(x->index);
+	*lost = offset < f->size;
+	return rc;
+}
+
+/* Of the files that rotation deleted those that were not read to their end. The one that is open still is
+ * read on, whatever became of its name, and is looked at when it is closed. */
 static void count_lost(struct indexer *x)
 {
-	struct stat st;
+	struct logfile list[GONE];
+	size_t n, kept = 0;
+	uint64_t dropped = 0;
 
-	if (x->reader.fd < 0 || fstat(x->reader.fd, &st) || st.st_nlink || !reader_lag(&x->reader))
-		return;
 	pthread_mutex_lock(&x->lock);
-	x->stats.dropped++;
+	n = x->n_gone;
+	memcpy(list, x->gone, n * sizeof(list[0]));
+	x->n_gone = 0;
+	pthread_mutex_unlock(&x->lock);
+	for (size_t i = 0; i < n; i++) {
+		bool open = x->reader.fd >= 0 && x->reader.dev == list[i].dev && x->reader.ino == list[i].ino;
+		bool lost = false;
+
+		if (open || is_lost(x, &list[i], &lost))
+			list[kept++] = list[i];
+		dropped += lost;
+	}
+	pthread_mutex_lock(&x->lock);
+	for (size_t i = 0; i < kept; i++)
+		keep_gone(x, &list[i]);
+	x->stats.dropped += dropped;
 	pthread_mutex_unlock(&x->lock);
 }
 
@@ -289,10 +368,8 @@ static bool step(struct indexer *x)
 	/* Asked before reading: what was written until it ceased to be the tip is read. */
 	else if (is_tip(x))
 		return read_on(x);
-	else if (!read_on(x)) {
-		count_lost(x);
+	else if (!read_on(x))
 		return false;
-	}
 	reader_close(&x->reader);
 	return read_all(x);
 }
@@ -313,13 +390,15 @@ static bool serve(struct indexer *x, bool rebuild)
 		x->rebuild = false;
 		pthread_mutex_unlock(&x->lock);
 	}
-	if (!step(x))
-		return false;
+	count_lost(x);
+	/* Before reading, which may fail for want of what this makes free. */
 	if (now_s() >= x->pruned_s + PRUNE_S) {
 		x->pruned_s = now_s();
 		if (!prune(x))
 			return false;
 	}
+	if (!step(x))
+		return false;
 	if (now_s() >= x->shares_s + SHARES_S) {
 		x->shares_s = now_s();
 		look_at_shares(x);
@@ -447,6 +526,13 @@ void indexer_tip(struct indexer *x, const struct stat *now)
 	x->kicked = true;
 	x->stats.caught_up = false;
 	pthread_cond_signal(&x->wake);
+	pthread_mutex_unlock(&x->lock);
+}
+
+void indexer_gone(struct indexer *x, const struct logfile *f)
+{
+	pthread_mutex_lock(&x->lock);
+	keep_gone(x, f);
 	pthread_mutex_unlock(&x->lock);
 }
 

@@ -15,6 +15,8 @@
 #include <stdint.h>
 #include <sys/stat.h>
 
+#include "control/trace/logfiles.h"
+
 struct indexer;
 
 struct indexer_options {
@@ -46,5 +48,7 @@ void indexer_free(struct indexer *x);
  * now on nothing is written to the one before. */
 void indexer_kick(struct indexer *x);
 void indexer_tip(struct indexer *x, const struct stat *now);
+/* The writer's: rotation deleted that file. It counts as dropped if it was not read to its end. */
+void indexer_gone(struct indexer *x, const struct logfile *f);
 void indexer_rebuild(struct indexer *x);
 void indexer_stats(struct indexer *x, struct indexer_stats *out);

@@ -163,6 +163,18 @@ long logfiles_list(const char *path, struct logfile **list)
 	return (long)n;
 }
 
+bool logfiles_look(const char *path, struct logfile *f)
+{
+	char base[256], *line = malloc(LOGFILES_LINE);
+	int dir = line ? open_directory(path, base) : -ENOMEM;
+	bool ok = dir >= 0 && look(dir, base, line, f);
+
+	if (dir >= 0)
+		close(dir);
+	free(line);
+	return ok;
+}
+
 int logfiles_open(const char *path, const struct logfile *f)
 {
 	char base[256];

@@ -8,6 +8,7 @@
  * a trace id and never changes, whatever the file is called by then.
  */
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -26,6 +27,8 @@ struct logfile {
 /* Oldest first. Files without a whole first line are left out. How many, or -errno. *list is to be
  * freed. */
 long logfiles_list(const char *path, struct logfile **list);
+/* One of them, by its path alone. False: it is not there, or without a whole first line. */
+bool logfiles_look(const char *path, struct logfile *f);
 /* -errno: it is gone. */
 int logfiles_open(const char *path, const struct logfile *f);
 /* RFC 3339, UTC; 0: it is none. */

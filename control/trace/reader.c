@@ -15,7 +15,7 @@
 
 void reader_init(struct reader *r)
 {
-	*r = (struct reader){.fd = -1};
+	*r = (struct reader){.fd = -1, .batch = READER_BATCH};
 }
 
 void reader_open(struct reader *r, int fd, uint64_t key)
@@ -123,7 +123,7 @@ static int lines(struct reader *r, struct trace_index *x, int64_t segment, size_
 	int rc = 0;
 
 	*done = 0;
-	for (unsigned int i = 0; !rc && i < READER_BATCH && *done < n; i++) {
+	for (unsigned int i = 0; !rc && i < r->batch && *done < n; i++) {
 		const char *end = memchr(r->buf + *done, '\n', n - *done);
 		size_t len;
 

@@ -10,7 +10,7 @@
 
 #include "control/trace/index.h"
 
-#define READER_BATCH 1000u       /* lines a transaction */
+#define READER_BATCH 1000u       /* lines a transaction, at most */
 
 struct reader {
 	int fd;                      /* -1: none */
@@ -18,6 +18,7 @@ struct reader {
 	ino_t ino;
 	uint64_t key;                /* of its first line */
 	uint64_t at;                 /* everything before is in the index */
+	unsigned int batch;          /* lines of the next transaction */
 	char *buf;
 	size_t cap;
 };

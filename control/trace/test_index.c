@@ -239,7 +239,7 @@ static void bounds(void **state)
 		}
 		assert_int_equal(trace_index_commit(x), 0);
 		do {
-			assert_int_equal(trace_index_prune(x, 0, &n, &more), 0);
+			assert_int_equal(trace_index_prune(x, 0, false, &n, &more), 0);
 			pruned += n;
 		} while (more && trace_index_bytes(x) > (16 << 20) / 16 * 15);
 	}
@@ -253,10 +253,107 @@ static void bounds(void **state)
 	FOUND("", .until_ms = BASE + 1000, .rule = "R1");
 	/* by age */
 	do
-		assert_int_equal(trace_index_prune(x, BASE + 19990, &n, &more), 0);
+		assert_int_equal(trace_index_prune(x, BASE + 19990, false, &n, &more), 0);
 	while (more);
 	FOUND("B19999 B19998 B19997 B19996 B19995 B19994 B19993 B19992 B19991 B19990 ", .limit = 100);
 	FOUND("B19995 ", .rule = "R5", .limit = 100, .since_ms = BASE + 19995, .until_ms = BASE + 19996);
+}
+
+static int64_t number(const char *text)
+{
+	sqlite3 *db;
+	sqlite3_stmt *s;
+	int64_t v = -1;
+
+	assert_int_equal(sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
+	if (sqlite3_prepare_v2(db, text, -1, &s, NULL) == SQLITE_OK && sqlite3_step(s) == SQLITE_ROW)
+		v = sqlite3_column_int64(s, 0);
+	sqlite3_finalize(s);
+	sqlite3_close(db);
+	return v;
+}
+
+/* Until it is full. Returns how many are there. */
+static int fill_with_events(int64_t ms, int step)
+{
+	char rest[100];
+	int n = 0, rc = 0;
+
+	while (!rc) {
+		assert_int_equal(trace_index_begin(x), 0);
+		for (int i = 0; !rc && i < 2000; i++) {
+			snprintf(rest, sizeof(rest), "\"event\":\"reply-lost\",\"trace_id\":\"E%014d\"", n + i);
+			rc = put_at(ms + (int64_t)(n + i) * step, rest);
+		}
+		rc = rc ? rc : trace_index_commit(x);
+		n += rc ? 0 : 2000;
+		assert_true(n < 1000000);
+	}
+	trace_index_rollback(x);
+	assert_int_equal(rc, -ENOSPC);
+	/* and what is told is not of the rollback */
+	assert_non_null(strstr(trace_index_why(x), "full"));
+	return n;
+}
+
+/* Events have no record that they would go with: they are bounded by themselves. */
+static void events(void **state)
+{
+	uint64_t n;
+	bool more;
+	int all;
+
+	(void)state;
+	for (int step = 1; step >= 0; step--) {
+		all = fill_with_events(BASE, step);
+		assert_int_equal(number("SELECT count(*) FROM event"), all);
+		do
+			assert_int_equal(trace_index_prune(x, 0, false, &n, &more), 0);
+		while (more);
+		assert_true(trace_index_bytes(x) <= (16 << 20) / 16 * 15);
+		assert_true(number("SELECT count(*) FROM event") > all / 2);
+		put(BASE + INT64_C(86400000), "\"trace_id\":\"LAST\",\"outcome\":\"delivered\"");
+		/* a young record is no reason to keep old events */
+		do
+			assert_int_equal(trace_index_prune(x, BASE + INT64_C(86400000), false, &n, &more), 0);
+		while (more);
+		assert_int_equal(number("SELECT count(*) FROM event"), 0);
+		FOUND("LAST ", .limit = 1);
+	}
+}
+
+/* A step leaves half of few. */
+static void half(void **state)
+{
+	uint64_t n;
+	bool more;
+	char rest[100];
+
+	(void)state;
+	for (int k = 0; k < 5; k++) {
+		snprintf(rest, sizeof(rest), "\"trace_id\":\"H%d\",\"outcome\":\"delivered\"", k);
+		put(BASE + k, rest);
+	}
+	assert_int_equal(trace_index_prune(x, 0, false, &n, &more), 0);
+	assert_int_equal(n, 0);
+	assert_int_equal(trace_index_prune(x, 0, true, &n, &more), 0);
+	assert_int_equal(n, 3);
+	assert_false(more);
+	FOUND("H4 H3 ", .limit = 5);
+	assert_int_equal(trace_index_prune(x, 0, true, &n, &more), 0);
+	FOUND("H4 ", .limit = 5);
+	/* one of before the index of events had its own */
+	trace_index_close(x);
+	{
+		sqlite3 *db;
+
+		assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+		assert_int_equal(sqlite3_exec(db, "DROP INDEX event_time", NULL, NULL, NULL), SQLITE_OK);
+		sqlite3_close(db);
+	}
+	assert_int_equal(trace_index_open(&x, path, 16 << 20, err, sizeof(err)), 0);
+	assert_int_equal(number("SELECT count(*) FROM sqlite_schema WHERE name = 'event_time'"), 1);
+	FOUND("H4 ", .limit = 5);
 }
 
 static void reset(void **state)
@@ -359,6 +456,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(columns, setup, teardown),
 		cmocka_unit_test_setup_teardown(pages, setup, teardown),
 		cmocka_unit_test_setup_teardown(bounds, setup, teardown),
+		cmocka_unit_test_setup_teardown(events, setup, teardown),
+		cmocka_unit_test_setup_teardown(half, setup, teardown),
 		cmocka_unit_test_setup_teardown(reset, setup, teardown),
 		cmocka_unit_test_setup_teardown(readers, setup, teardown),
 		cmocka_unit_test(rows),

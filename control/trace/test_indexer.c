@@ -330,6 +330,41 @@ static void locked(void **state)
 	assert_int_equal(counters[CTL_trace_index_lag_bytes], 0);
 }
 
+/* Files that rotation deleted meanwhile: each counts once, but for the one that is held open. */
+static void lost(void **state)
+{
+	uint64_t failed;
+	sqlite3 *db;
+
+	(void)state;
+	opt.file_size = 1000;
+	opt.files = 2;
+	start();
+	write_n(0, 1);
+	settle();
+	assert_int_equal(sqlite3_open(db_path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+	for (int i = 1; i < 1000 && counters[CTL_trace_rotated] < 10; i++) {
+		write_n(i * 20, i * 20 + 20);
+		usleep(5000);
+		trace_second(t, alert);
+	}
+	assert_true(counters[CTL_trace_rotated] >= 10);
+	failed = counters[CTL_trace_index_failed];
+	for (int i = 0; i < 1000 && counters[CTL_trace_index_failed] < failed + 3; i++) {
+		usleep(10000);
+		trace_second(t, alert);
+	}
+	assert_int_equal(counters[CTL_trace_index_dropped], 0);
+	assert_int_equal(sqlite3_exec(db, "COMMIT", NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(db);
+	settle();
+	trace_second(t, alert);
+	/* two are there, and the first was open */
+	assert_int_equal(counters[CTL_trace_index_dropped], counters[CTL_trace_rotated] - 3);
+	assert_int_equal(number("SELECT count(*) FROM record WHERE trace_id IN ('T000000', 'T000020')"), 2);
+}
+
 /* A database that is damaged is put aside; one that is gone is made again. */
 static void damaged(void **state)
 {
@@ -358,6 +393,36 @@ static void damaged(void **state)
 	stop();
 	unlink(db_path);
 	start();
+	settle();
+	has(3001);
+}
+
+/* Under a process that has it open. */
+static void damaged_meanwhile(void **state)
+{
+	sqlite3 *db;
+	FILE *f;
+
+	(void)state;
+	start();
+	write_n(0, 3000);
+	settle();
+	assert_int_equal(sqlite3_open(db_path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, "PRAGMA wal_checkpoint(TRUNCATE); CREATE TABLE other (a);"
+				      "PRAGMA wal_checkpoint(TRUNCATE);", NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(db);
+	f = fopen(db_path, "r+");
+	assert_non_null(f);
+	fseek(f, 100, SEEK_SET);
+	for (int i = 0; i < 60000; i++)
+		fputc(0xa5, f);
+	fclose(f);
+	write_n(3000, 3001);
+	for (int i = 0; i < 1000 && !counters[CTL_trace_index_rebuilt]; i++) {
+		usleep(10000);
+		trace_second(t, alert);
+	}
+	assert_non_null(strstr(alerted, "malformed"));
 	settle();
 	has(3001);
 }
@@ -395,6 +460,32 @@ static void old(void **state)
 	has(5);
 }
 
+/* A batch is larger than what is kept free in a small database: it goes on all the same. */
+static void full(void **state)
+{
+	char id[32], text[1001];
+
+	(void)state;
+	memset(text, 'r', 1000);
+	text[1000] = '\0';
+	opt.index_size = 8 << 20;
+	start();
+	for (int i = 0; i < 3000; i++) {
+		snprintf(id, sizeof(id), "T%06d", i);
+		trace_write(t, json_pack("{s:s, s:s, s:s, s:s, s:s, s:{s:s}}", "trace_id", id, "outcome", "delivered",
+			"reply", text, "next_hop_reply", text, "subject", text, "judged", "reason", text));
+		if (i % 500 == 499)
+			usleep(20000);
+	}
+	settle();
+	trace_second(t, alert);
+	assert_int_equal(number("SELECT max(CAST(substr(trace_id, 2) AS INTEGER)) FROM record"), 2999);
+	assert_true(number("SELECT count(*) FROM record") > 500);
+	assert_int_equal(counters[CTL_trace_indexed], 3000);
+	assert_int_equal(counters[CTL_trace_index_lag_bytes], 0);
+	assert_int_equal(number("SELECT count(*) FROM pragma_integrity_check WHERE integrity_check != 'ok'"), 0);
+}
+
 static void times(void **state)
 {
 	(void)state;
@@ -418,9 +509,12 @@ int main(void)
 		cmocka_unit_test_setup_teardown(truncated, setup, teardown),
 		cmocka_unit_test_setup_teardown(torn, setup, teardown),
 		cmocka_unit_test_setup_teardown(locked, setup, teardown),
+		cmocka_unit_test_setup_teardown(lost, setup, teardown),
 		cmocka_unit_test_setup_teardown(damaged, setup, teardown),
+		cmocka_unit_test_setup_teardown(damaged_meanwhile, setup, teardown),
 		cmocka_unit_test_setup_teardown(mistaken, setup, teardown),
 		cmocka_unit_test_setup_teardown(old, setup, teardown),
+		cmocka_unit_test_setup_teardown(full, setup, teardown),
 		cmocka_unit_test(times),
 	};
 

@@ -151,16 +151,27 @@ static void name_of(const struct trace *t, unsigned int i, char *out, size_t cap
 static bool rotate(struct trace *t)
 {
 	char from[4200], to[4200];
+	struct logfile last;
+	bool had;
 	int fd;
 
+	/* What goes for good: the one that another takes the place of. */
+	name_of(t, t->opt.files, to, sizeof(to));
+	had = t->indexer && logfiles_look(to, &last);
 	for (unsigned int i = t->opt.files; i--;) {
 		name_of(t, i, from, sizeof(from));
 		name_of(t, i + 1, to, sizeof(to));
-		if (rename(from, to) && (errno != ENOENT || !i))
+		if (!rename(from, to)) {
+			if (had && i + 1 == t->opt.files)
+				indexer_gone(t->indexer, &last);
+		} else if (errno != ENOENT || !i) {
 			return false;
+		}
 	}
 	if (!t->opt.files && unlink(t->path))
 		return false;
+	if (!t->opt.files && had)
+		indexer_gone(t->indexer, &last);
 	fd = open_file(t->path);
 	if (fd < 0)
 		return false;
