@@ -6,11 +6,13 @@
 #include "control/cli/trace.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "control/trace/logfiles.h"
@@ -332,6 +334,28 @@ static int reindex_running(const struct cli *cli)
 	return a ? said(cli, records, 0) : code;
 }
 
+/* What root makes is for the process that writes the log, which is not root: SQLite's files beside it get
+ * the owner of the database. */
+static int make_database(const struct trace_source *s, char *err, size_t err_len)
+{
+	struct stat st;
+	int fd, rc = 0;
+
+	umask(0027);
+	if (geteuid() || stat(s->log, &st))
+		return 0;
+	fd = open(s->database, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0640);
+	if (fd < 0 && errno == EEXIST)
+		return 0;
+	if (fd < 0 || fchown(fd, st.st_uid, st.st_gid))
+		rc = -errno;
+	if (fd >= 0)
+		close(fd);
+	if (rc)
+		snprintf(err, err_len, "%.200s: %s", s->database, strerror(-rc));
+	return rc;
+}
+
 static int reindex_files(const struct cli *cli, const struct trace_source *s)
 {
 	struct reader_count n, all = {0};
@@ -340,8 +364,10 @@ static int reindex_files(const struct cli *cli, const struct trace_source *s)
 	struct logfile *list;
 	char err[512];
 	long files = logfiles_list(s->log, &list);
-	int rc = files < 0 ? (int)files : trace_index_open(&x, s->database, UINT64_MAX / 2, err, sizeof(err));
+	int rc = files < 0 ? (int)files : make_database(s, err, sizeof(err));
 
+	if (!rc)
+		rc = trace_index_open(&x, s->database, UINT64_MAX / 2, err, sizeof(err));
 	if (rc) {
 		fprintf(stderr, "posternctl trace reindex: %s\n", files < 0 ? strerror((int)-files) : show_plain(err));
 		if (files >= 0)
