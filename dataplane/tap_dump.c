@@ -189,7 +189,7 @@ static void start(void)
 	tap_feed_init(&d.feed);
 	if (tap_packet_init(&d.packet, d.counters, FRAGMENTS, SOCKET_ID_ANY))
 		die("no memory for fragments");
-	d.packet.low = MBUFS_SPARE / 2;
+	d.packet.low = n - mbufs - MBUFS_FRAGMENTS;
 	d.packet.ignore_checksums = d.args->tap_no_checksums;
 	make_report(mbufs);
 	for (unsigned int i = 0; i < d.args->n_ports; i++)

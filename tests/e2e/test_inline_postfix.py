@@ -80,7 +80,7 @@ route "{how}" {{ to = dialled; {route} }}
 dns {{ forwarders = ["{labs.DNS4}"]; timeout = 5s }}
 policy {{ allow-private-peer = true; allow = ["0.0.0.0/0", "::/0"] }}
 limits {{ max-message = {self.arena_mb // 8}m }}
-trace {{ file = "{self.dir}/trace.jsonl" }}
+trace {{ file = "{self.own}/trace.jsonl" }}
 in-doubt-file = "{self.own}/in-doubt"
 state-directory = "{self.own}/state"
 rules {{ cache = "{self.own}/rules" }}
