@@ -222,6 +222,7 @@ def main():
         lab.certificate()
         lab.own.mkdir()
         os.chown(lab.own, USER.pw_uid, USER.pw_gid)
+        (lab.dir / "trace.jsonl").symlink_to(lab.own / "trace.jsonl")
         try:
             lab.start()
             for how in ROUTE:
