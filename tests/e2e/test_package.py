@@ -67,8 +67,9 @@ class Root:
 class Manager:
     """What a process says to its service manager."""
 
-    def __init__(self, root):
-        self.path = "/run/notify"
+    def __init__(self, root, name):
+        self.path = f"/run/notify-{name}"
+        pathlib.Path(str(root.at) + self.path).unlink(missing_ok=True)
         self.s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.s.bind(str(root.at) + self.path)
         os.chmod(str(root.at) + self.path, 0o777)
@@ -104,7 +105,7 @@ def start(root, lab, name, ns):
     args = []
     for word in shlex.split(u["ExecStart"][0]):
         args += shlex.split(values[word[1:]]) if word.startswith("$") else [word]
-    manager = Manager(root)
+    manager = Manager(root, name)
     env["NOTIFY_SOCKET"] = manager.path
     log = open(lab.dir / f"{name}.log", "wb")
     p = subprocess.Popen(["ip", "netns", "exec", ns, "chroot", str(root.at), *args], env=env, stdout=log,
@@ -115,7 +116,6 @@ def start(root, lab, name, ns):
         return "READY=1" in manager.hear()
     labs.wait_for(f"{name} says READY=1", ready, 60)
     labs.wait_for(f"{name} feeds its watchdog", lambda: "WATCHDOG=1" in manager.hear(), 10)
-    (root.at / "run/notify").unlink()
     return p, manager
 
 
@@ -174,7 +174,7 @@ def main():
     out = pathlib.Path(tempfile.mkdtemp(prefix="postern-deb-"))
     source = pathlib.Path(os.environ.get("POSTERN_ROOT", pathlib.Path(__file__).resolve().parents[2]))
     start_s = time.monotonic()
-    deb = pathlib.Path(labs.run(source / "packaging/build-deb", out).stdout.splitlines()[-1])
+    deb = pathlib.Path(labs.run(source / "packaging/build-deb", out, timeout=1100).stdout.splitlines()[-1])
     print(f"{deb.name}: {deb.stat().st_size >> 10} KiB, built in {time.monotonic() - start_s:.0f} s")
     info = labs.run("dpkg-deb", "--info", deb).stdout
     for library in ("librte-eal", "libhyperscan5", "libssl3", "libspf2-2"):
@@ -186,9 +186,9 @@ def main():
         said = root.run("dpkg", "--install", "/tmp/postern.deb").stdout
         assert "copy /usr/share/doc/postern/examples/postern.conf" in said, said
         assert root.run("id", "-un", "postern").stdout.strip() == "postern"
-        for d, mode in (("run/postern", 0o750), ("var/lib/postern", 0o750), ("var/log/postern", 0o750), ("etc/postern", 0o750)):
+        for d, mode in (("run/postern", 0o770), ("var/lib/postern", 0o750), ("var/log/postern", 0o750), ("etc/postern", 0o750)):
             assert (root.at / d).stat().st_mode & 0o7777 == mode, d
-        assert "mx.example.net" in root.run("man", "-P", "cat", "-l", "/usr/share/man/man5/postern.conf.5.gz").stdout
+        assert "hostname" in root.run("man", "-P", "cat", "-l", "/usr/share/man/man5/postern.conf.5.gz").stdout
         units_are_sound(root)
         with labs.Lab("pspk") as lab:
             configure(root, lab)
@@ -197,7 +197,7 @@ def main():
             lab.start_sink()
             d = start(root, lab, "postern-dataplane", lab.ns["gw"])
             c = start(root, lab, "postern-control", lab.ns["gw"])
-            labs.wait_for("READY", lambda: root.run("posternctl", "show", "status", check=False).stdout.startswith("READY"), 20)
+            labs.wait_for("READY", lambda: root.run("posternctl", "show", "status", check=False).stdout.split("\n")[0].endswith("  READY"), 20)
             assert root.run("stat", "-c", "%U", f"/proc/{c[0].pid}", check=False).stdout.strip() in ("root", "postern")
             labs.run("ip", "netns", "exec", lab.ns["client"], "swaks", "--server", labs.GATEWAY4, "--from", "a@example.net",
                      "--to", "b@example.com", "--helo", "client.example.net")
