@@ -115,7 +115,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	rc = config_parse_found("fuzz", f.file[0].p, f.file[0].n, find, &f, &c, err, 4, &n);
 	if (rc && rc != -ENOMEM && (!n || !err[0].reason[0] || !err[0].file[0]))
 		abort();
-	if (!rc && (!c || !(c->n_listeners || c->n_inlines) || !c->n_routes ||
+	/* Who only watches takes no mail and gives none. */
+	if (!rc && (!c || !(c->n_listeners || c->n_inlines || c->dataplane.n_tap_ports) ||
+		    (!c->n_routes && (c->n_listeners || c->n_inlines)) ||
 		    c->dataplane.n_listeners > HANDOFF_MAX_LISTENERS || !cable_is_sound(c)))
 		abort();
 	config_unref(c);
