@@ -55,7 +55,7 @@ static uint8_t free_slot(struct tap_smtp_session *s)
 	for (uint16_t i = 0; i < s->asked; i++) {
 		uint8_t slot = s->question[(s->first + i) % LIMIT_TAP_PIPELINE].slot;
 
-		if (slot != TAP_NO_MESSAGE && s->message[slot]->ended) {
+		if (slot != TAP_NO_MESSAGE && s->message[slot] && s->message[slot]->ended) {
 			tap_message_over(s, slot);
 			return slot;
 		}
@@ -240,7 +240,7 @@ void tap_smtp_close(struct tap_smtp_session *s)
 	for (uint16_t i = 0; i < s->asked; i++) {
 		struct tap_question *q = &s->question[(s->first + i) % LIMIT_TAP_PIPELINE];
 
-		if (q->slot != TAP_NO_MESSAGE && s->message[q->slot]->ended)
+		if (q->slot != TAP_NO_MESSAGE && s->message[q->slot] && s->message[q->slot]->ended)
 			tap_message_over(s, q->slot);
 	}
 	tap_message_abort(s);

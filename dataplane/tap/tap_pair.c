@@ -60,7 +60,7 @@ static void give_up_question(struct tap_smtp_session *s)
 {
 	struct tap_question q = tap_pop(s);
 
-	if (q.slot != TAP_NO_MESSAGE && s->message[q.slot]->ended)
+	if (q.slot != TAP_NO_MESSAGE && s->message[q.slot] && s->message[q.slot]->ended)
 		tap_message_over(s, q.slot);
 }
 

@@ -113,7 +113,9 @@ static void reply_to_rcpt(struct tap_smtp_session *s, const struct tap_question 
 
 	if (!taken)
 		tap_smtp_count(s, CNT_tap_rcpt_refused);
-	if (q->slot == TAP_NO_MESSAGE || q->rcpt == UINT16_MAX)
+	/* The message may be over by now: given up for the room. */
+	if (q->slot == TAP_NO_MESSAGE || q->rcpt == UINT16_MAX || !s->message[q->slot] ||
+	    q->rcpt >= s->message[q->slot]->n_rcpts)
 		return;
 	s->message[q->slot]->rcpt[q->rcpt].code = (uint16_t)code;
 	s->message[q->slot]->rcpt[q->rcpt].state = taken ? TAP_RCPT_TAKEN : TAP_RCPT_REFUSED;
