@@ -18,6 +18,8 @@ struct tap_session {
 	struct tap_smtp_session *smtp;
 	struct tcp_tuple tuple; /* local: the server */
 	uint64_t connected_ns;
+	uint16_t listener;
+	bool left; /* behind a gap: not looked at any more */
 };
 
 /* One message; at the index of its struct tap_message. */
@@ -121,8 +123,7 @@ static void put_flow(const struct tap_session *s, struct dp_msg *msg)
 	memcpy(rec->via_peer, s->tuple.remote, 16);
 	rec->peer_port = rec->via_port = s->tuple.remote_port;
 	rec->local_port = s->tuple.local_port;
-	rec->listener = all->opt.listener ? all->opt.listener(all->opt.listener_ctx, &s->tuple)
-					  : HANDOFF_LISTENER_TAP;
+	rec->listener = s->listener;
 	rec->proto = tap_smtp_esmtp(s->smtp) ? PROTO_ESMTP : PROTO_SMTP;
 	rec->flags |= RECORD_F_OBSERVED;
 	message_trace_id_new(w, rec->data_done_ns, rec->trace_id);
@@ -363,43 +364,76 @@ static bool track_full(void *ctx)
 	return !all->free_session || tap_smtp_full(all->smtp);
 }
 
+/* What the configuration says of a flow like this one; without one: the default. */
+static enum handoff_action exception(const struct tap_session *s, enum handoff_cause cause)
+{
+	const struct generation *g = s->all->opt.worker->current;
+	enum handoff_port_mode mode = s->listener == HANDOFF_LISTENER_TAP ? PORT_MODE_TAP : PORT_MODE_INLINE;
+
+	return g ? (enum handoff_action)g->config.exception[mode][cause] : ACT_DEFAULT;
+}
+
 static void *track_open(void *ctx, const struct tap_flow_info *info)
 {
 	struct tap_sessions *all = ctx;
+	struct worker *w = all->opt.worker;
 	struct tap_session *s = all->free_session;
 
 	if (!s) {
-		worker_count(all->opt.worker, CNT_tap_no_session);
+		worker_count(w, CNT_tap_no_session);
+		return NULL;
+	}
+	s->tuple = info->tuple;
+	s->connected_ns = now_ns(all, info->time_us);
+	s->listener = all->opt.listener ? all->opt.listener(all->opt.listener_ctx, &s->tuple)
+					: HANDOFF_LISTENER_TAP;
+	s->left = false;
+	/* In a cable who is watched then was decided at the SYN. */
+	if (!w->up && s->listener == HANDOFF_LISTENER_TAP && exception(s, CAUSE_CONTROL_DOWN) == ACT_BYPASS) {
+		worker_count(w, CNT_tap_bypassed);
 		return NULL;
 	}
 	s->smtp = tap_smtp_open(all->smtp, info, s);
 	if (!s->smtp)
 		return NULL;
 	all->free_session = s->next;
-	s->tuple = info->tuple;
-	s->connected_ns = now_ns(all, info->time_us);
-	return s->smtp;
+	return s;
 }
 
 static size_t track_data(void *app, enum tap_side side, const uint8_t *p, size_t n,
 			 unsigned int how)
 {
-	return tap_smtp_data(app, side, p, n, how);
+	struct tap_session *s = app;
+
+	return s->left ? n : tap_smtp_data(s->smtp, side, p, n, how);
 }
 
 static void track_gap(void *app, enum tap_side side, uint32_t octets, enum tap_cause cause)
 {
-	tap_smtp_gap(app, side, octets, cause);
+	struct tap_session *s = app;
+
+	if (s->left)
+		return;
+	tap_smtp_gap(s->smtp, side, octets, cause);
+	if (exception(s, CAUSE_GAP) == ACT_BYPASS) {
+		s->left = true;
+		worker_count(s->all->opt.worker, CNT_tap_bypassed);
+	}
 }
 
 static void track_anomaly(void *app, enum tap_anomaly what)
 {
-	tap_smtp_anomaly(app, what);
+	struct tap_session *s = app;
+
+	if (!s->left)
+		tap_smtp_anomaly(s->smtp, what);
 }
 
 static void track_closed(void *app)
 {
-	tap_smtp_close(app);
+	struct tap_session *s = app;
+
+	tap_smtp_close(s->smtp);
 }
 
 const struct tap_app tap_session_app = {.open = track_open,

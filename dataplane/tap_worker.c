@@ -277,6 +277,16 @@ static unsigned int add_observed(uint16_t port[TAP_MAX_PORTS], unsigned int n,
 	return n;
 }
 
+/* Are connections followed whose begin was not seen? The tap's own word, where there is one; else those
+ * of cables are, which pass to be watched. */
+static bool midstream(const struct tap_worker *t, const struct handoff_config *c)
+{
+	if (c->n_tap_ports)
+		return c->tap_midstream || c->exception[PORT_MODE_TAP][CAUSE_MIDSTREAM] == ACT_PASS_FLOW;
+	return t->given.midstream ||
+	       (c->n_inlines && c->exception[PORT_MODE_INLINE][CAUSE_MIDSTREAM] == ACT_PASS_FLOW);
+}
+
 void tap_worker_set_config(struct tap_worker *t, const struct handoff_config *c)
 {
 	uint16_t port[TAP_MAX_PORTS];
@@ -285,7 +295,7 @@ void tap_worker_set_config(struct tap_worker *t, const struct handoff_config *c)
 
 	memcpy(port, said ? c->tap_port : t->given.port, sizeof(port));
 	n = add_observed(port, n, c);
-	tap_set_ports(t->tap, port, n, said ? c->tap_midstream : t->given.midstream);
+	tap_set_ports(t->tap, port, n, midstream(t, c));
 	t->packet.ignore_checksums = said ? c->tap_ignore_checksums : t->given.ignore_checksums;
 }
 

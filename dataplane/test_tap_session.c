@@ -249,6 +249,47 @@ static void incomplete(void **state)
 	assert_int_equal(r->listener, HANDOFF_LISTENER_INLINE | 4);
 }
 
+/* exceptions: gap = bypass. The message is told as it was, and nothing that follows is. */
+static void left_behind_a_gap(void **state)
+{
+	const struct handoff_record *r;
+
+	(void)state;
+	t.generation->config.exception[PORT_MODE_TAP][CAUSE_GAP] = ACT_BYPASS;
+	open_flow(25);
+	begin();
+	client(STR("Subject: x\r\n\r\nhalf"));
+	tap_session_app.gap(t.flow, TAP_CLIENT, 1000, TAP_CAUSE_never_seen);
+	client(STR("rest\r\n.\r\n"));
+	server("250 ok\r\n");
+	assert_int_equal(t.n_descs, 0);
+	assert_int_equal(t.counters[CNT_tap_bypassed], 1);
+	begin();
+	client(STR("another\r\n.\r\n"));
+	server("250 ok\r\n");
+	tap_session_app.closed(t.flow);
+	t.flow = NULL;
+	r = last();
+	assert_int_equal(r->observed_whole, OBSERVED_GAP);
+	assert_int_equal(r->observed_reply.len, 0);
+	assert_int_equal(t.counters[CNT_tap_bypassed], 1);
+}
+
+/* exceptions: control-down = bypass. */
+static void not_followed_without_control(void **state)
+{
+	const struct tap_flow_info info = {.tuple = {.remote_port = 4000, .local_port = 25}};
+
+	(void)state;
+	t.w.up = false;
+	t.generation->config.exception[PORT_MODE_TAP][CAUSE_CONTROL_DOWN] = ACT_BYPASS;
+	assert_null(tap_session_app.open(t.all, &info));
+	assert_int_equal(t.counters[CNT_tap_bypassed], 1);
+	t.w.up = true;
+	open_flow(25);
+	assert_int_equal(t.counters[CNT_tap_bypassed], 1);
+}
+
 /* The ring is full: counted, and all of it is given back. */
 static void ring_full(void **state)
 {
@@ -543,7 +584,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(message), T(incomplete), T(ring_full), T(control_down), T(too_large),
 		T(no_room), T(encrypted),  T(odd_texts), T(verdicts),     T(sessions_full),
-		T(too_slow), T(old_rules),
+		T(too_slow), T(old_rules), T(left_behind_a_gap), T(not_followed_without_control),
 		cmocka_unit_test_setup_teardown(large, setup_shared, teardown),
 	};
 

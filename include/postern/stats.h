@@ -111,6 +111,7 @@
 	X(tap_nested_mail, C, "MAIL inside a transaction") \
 	X(tap_starttls_injection, C, "clear text behind STARTTLS") \
 	X(tap_cut, C, "envelopes longer than is told") \
+	X(tap_bypassed, D, "observed connections not followed, or no further: exceptions control-down and gap") \
 	X(tap_no_session, D, "flows not followed: no session left") \
 	X(tap_no_message, D, "messages not followed: no message left") \
 	X(tap_messages, C, "messages seen on tap ports") \
