@@ -151,7 +151,8 @@ static void reply_to_data(struct tap_smtp_session *s, unsigned int code, bool co
 static void reply_to_starttls(struct tap_smtp_session *s, unsigned int code)
 {
 	if (code != 220) {
-		go_on(s);
+		if (s->wait == TAP_ASKED_STARTTLS)
+			go_on(s);
 		return;
 	}
 	s->wait = 0;
@@ -167,12 +168,13 @@ static void reply_to_mail(struct tap_smtp_session *s, const struct tap_question 
 {
 	struct tap_message *m = q->slot == TAP_NO_MESSAGE ? NULL : s->message[q->slot];
 
-	if (s->wait == TAP_ASKED_MAIL) {
+	/* What waits was asked last: the reply of a MAIL before it is not its. */
+	if (s->wait == TAP_ASKED_MAIL && !s->asked) {
 		s->nested = TAP_NO_MESSAGE;
 		if (code / 100 == 2) {
 			/* A second MAIL that the server took in place of the first. */
 			tap_message_abort(s);
-			s->slot = q->slot;
+			s->slot = m ? q->slot : TAP_NO_MESSAGE;
 		} else if (m) {
 			tap_message_over(s, q->slot);
 		}
@@ -186,7 +188,8 @@ static void reply_to_mail(struct tap_smtp_session *s, const struct tap_question 
 static void reply_to_auth(struct tap_smtp_session *s, unsigned int code)
 {
 	if (code != 334) {
-		go_on(s);
+		if (s->wait == TAP_ASKED_AUTH)
+			go_on(s);
 		return;
 	}
 	/* A gap took the response, or its begin; what follows has its reply. */

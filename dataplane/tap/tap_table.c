@@ -141,20 +141,22 @@ struct tap_flow *tap_flow_new(struct tap *t, const struct tcp_tuple *tuple, enum
 	return f;
 }
 
-/* A session of the application for f, if none is left and another flow can be missed better. */
+/* A session of the application for f, if none is left and another flow can be missed better. Only one
+ * that has a session gives any; and the end of one that has none would want one, for what it holds. */
 static void make_session(struct tap *t, const struct tap_flow *f)
 {
-	static const enum tap_list order[] = {TAP_LIST_CLOSED, TAP_LIST_ENDING, TAP_LIST_ONE_SIDE};
+	static const enum tap_list order[] = {TAP_LIST_ENDING, TAP_LIST_ONE_SIDE};
 
 	for (unsigned int i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
-		while (t->env.app->full(t->env.ctx)) {
-			struct tap_flow *old = TAILQ_FIRST(&t->list[order[i]]);
+		struct tap_flow *old = TAILQ_FIRST(&t->list[order[i]]), *next;
 
-			if (!old || old == f)
-				break;
-			if (old->app)
+		for (unsigned int n = 0; old && n < LIMIT_TAP_LOOK && t->env.app->full(t->env.ctx); n++) {
+			next = TAILQ_NEXT(old, order);
+			if (old != f && old->app) {
 				TAP_COUNT(t, tap_flow_evicted);
-			tap_flow_end(t, old);
+				tap_flow_end(t, old);
+			}
+			old = next;
 		}
 	}
 }

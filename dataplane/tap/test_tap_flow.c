@@ -273,6 +273,55 @@ static void test_no_connection(void **state)
 	assert_int_equal(counters[CNT_tap_no_session], 0);
 }
 
+static void append(uint16_t port)
+{
+	one.port = port;
+	for (unsigned int k = 0; k < one.n; k++) {
+		struct seg s = one.seg[k];
+
+		s.port = port;
+		insert(&c, c.n, &s);
+	}
+}
+
+/* All sessions are open ones'. What holds octets and has none asks for one when it ends, and must not
+ * end others for it, nor they it. */
+static void test_sessions_out(void **state)
+{
+	(void)state;
+	track_options.flows = 64;
+	for (unsigned int one_sided = 0; one_sided < 2; one_sided++) {
+		memset(&c, 0, sizeof(c));
+		for (uint16_t i = 0; i < 8; i++) {
+			memset(&one, 0, sizeof(one));
+			handshake(&one, i, i);
+			say(&one, TAP_SERVER, "220 x\r\n");
+			say(&one, TAP_CLIENT, "EHLO x\r\n");
+			append((uint16_t)(1000 + i));
+		}
+		/* An RST that came before the greeting was acknowledged; the server's own end before one. */
+		for (uint16_t i = 0; i < 6; i++) {
+			memset(&one, 0, sizeof(one));
+			handshake(&one, i, i);
+			talk(&one, TAP_SERVER, "421 x\r\n", 7);
+			if (i % 2)
+				add(&one, TAP_SERVER, FIN | ACK, NULL, 0);
+			add(&one, TAP_CLIENT, RST, NULL, 0);
+			append((uint16_t)(2000 + i));
+		}
+		memset(&one, 0, sizeof(one));
+		handshake(&one, 7, 7);
+		if (one_sided)
+			talk(&one, TAP_CLIENT, "EHLO y\r\n", 8);
+		else
+			say(&one, TAP_CLIENT, "EHLO y\r\n");
+		append(3000);
+		play(&c);
+		assert_true(one_sided || counters[CNT_tap_no_session] > 0);
+		assert_int_equal(counters[CNT_tap_flow_evicted], 0);
+	}
+}
+
 /* An exact RST, or a FIN, that its receiver never saw; the connection is silent, then goes on. */
 static void test_false_end(void **state)
 {
@@ -324,6 +373,7 @@ int main(void)
 		cmocka_unit_test_setup(test_lost_window, setup),
 		cmocka_unit_test_setup(test_false_far, setup),
 		cmocka_unit_test_setup(test_no_connection, setup),
+		cmocka_unit_test_setup(test_sessions_out, setup),
 		cmocka_unit_test_setup(test_false_end, setup),
 	};
 

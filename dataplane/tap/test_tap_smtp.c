@@ -81,6 +81,20 @@ static void test_reset(void **state)
 		"C: MAIL FROM:<z@example.org>\nS: 250 x\nC: RCPT TO:<y@example.net>\nS: 250 x\n"
 		"C: DATA\nS: 354 go\nC: hello\nC: .\nS: 250 b\n" BYE),
 	    "\"mail_from\":\"z@example.org\",\"rcpt_to\":[\"y@example.net\"]");
+	/* The same without waiting for the first one's reply. */
+	one(run(HELLO "C: MAIL FROM:<a@example.org>\nC: MAIL FROM:<z@example.org>\nS: 250 x\nS: 503 x\n"
+		"C: RCPT TO:<b@example.net>\nS: 250 x\nC: DATA\nS: 354 go\nC: hello\nC: .\nS: 250 b\n" BYE),
+	    FROM_A HELLO_TEXT "\"bdat\":false,\"reply\":\"250 b\",\"anomalies\":[\"nested_mail\"]");
+	for (unsigned int pairs = 1; pairs < 2 * LIMIT_TAP_OPEN_MESSAGES; pairs++) {
+		static char text[8192];
+		size_t n = (size_t)sprintf(text, "%s", HELLO);
+
+		for (unsigned int i = 0; i < pairs; i++)
+			n += (size_t)sprintf(text + n, "C: MAIL FROM:<a@example.org>\nC: MAIL FROM:<z@example.org>\n"
+						       "S: 250 x\nS: 250 x\nC: RSET\nS: 250 x\n");
+		sprintf(text + n, "%s%s", ENVELOPE "C: DATA\nS: 354 go\nC: hello\nC: .\nS: 250 b\n", BYE);
+		one(run(text), FROM_A HELLO_TEXT);
+	}
 }
 
 static void test_bdat(void **state)

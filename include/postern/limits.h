@@ -109,6 +109,7 @@
 #define LIMIT_TAP_FAR_ONE_WAY 32       /* the same without the other side */
 #define LIMIT_TAP_HALF_S 30            /* a SYN alone is kept */
 #define LIMIT_TAP_IDLE_S 900           /* RFC 5321 4.5.3.2.6: ten minutes for the final reply */
+#define LIMIT_TAP_LOOK 16              /* ours: flows that are asked for a session, of a kind */
 #define LIMIT_TAP_LINGER_S 15          /* a closed flow, for what comes late */
 #define LIMIT_TAP_TTL_SLACK 5          /* hops: routes change by less */
 #define LIMIT_TAP_TINY 4               /* octets; a command has 6 */
