@@ -38,6 +38,7 @@ TAILQ_HEAD(tap_txn_list, tap_txn);
 struct tap_sessions {
 	struct tap_session_options opt;
 	struct tap_smtp *smtp;
+	bool midstream, midstream_cable;
 	struct tap_session *session, *free_session;
 	struct tap_txn *txn;
 	struct tap_txn_list open; /* by their begin */
@@ -314,14 +315,17 @@ static void encrypted(void *owner)
 	struct dp_msg msg = {0};
 	struct handoff_record *rec;
 
-	if (!w->up || !w->current || dp_msg_observe(w->arena, &msg, s->all->opt.share))
+	if (!w->up || !w->current || dp_msg_observe(w->arena, &msg, s->all->opt.share)) {
+		worker_count(w, CNT_tap_encrypted_untold);
 		return;
+	}
 	put_flow(s, &msg);
 	rec = dp_msg_record(w->arena, &msg);
 	put_text(w, &msg, tap_smtp_helo(s->smtp), &rec->helo);
 	rec->observed = OBSERVED_ENCRYPTED;
 	rec->scan_generation = (uint32_t)w->current->config.generation;
-	(void)submit(s->all, &msg);
+	if (submit(s->all, &msg))
+		worker_count(w, CNT_tap_encrypted_untold);
 }
 
 /* Told with the next message, and counted by the tracker. */
@@ -388,6 +392,8 @@ static void *track_open(void *ctx, const struct tap_flow_info *info)
 	s->listener = all->opt.listener ? all->opt.listener(all->opt.listener_ctx, &s->tuple)
 					: HANDOFF_LISTENER_TAP;
 	s->left = false;
+	if (info->midstream && !(s->listener == HANDOFF_LISTENER_TAP ? all->midstream : all->midstream_cable))
+		return NULL;
 	/* In a cable who is watched then was decided at the SYN. */
 	if (!w->up && s->listener == HANDOFF_LISTENER_TAP && exception(s, CAUSE_CONTROL_DOWN) == ACT_BYPASS) {
 		worker_count(w, CNT_tap_bypassed);
@@ -442,6 +448,12 @@ const struct tap_app tap_session_app = {.open = track_open,
 					.anomaly = track_anomaly,
 					.closed = track_closed,
 					.full = track_full};
+
+void tap_sessions_midstream(struct tap_sessions *all, bool tap, bool cable)
+{
+	all->midstream = tap;
+	all->midstream_cable = cable;
+}
 
 bool tap_session_verdict(const struct dp_verdict *v)
 {

@@ -32,6 +32,9 @@ struct tap_session_options {
 /* NULL: no memory. */
 struct tap_sessions *tap_sessions_new(const struct tap_session_options *opt);
 void tap_sessions_free(struct tap_sessions *all);
+/* Whether connections are followed whose begin was not seen: of tap ports, and of those that pass a
+ * cable. Neither at first. */
+void tap_sessions_midstream(struct tap_sessions *all, bool tap, bool cable);
 /* For tap_env; its ctx is the struct tap_sessions. */
 extern const struct tap_app tap_session_app;
 /* Now and then: gives up messages whose content takes too long, so that they hold neither memory nor

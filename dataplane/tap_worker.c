@@ -215,12 +215,6 @@ void tap_worker_steered(void *ctx, struct rte_mbuf *m)
 	tap_packet_steered(&t->packet, m);
 }
 
-void tap_worker_input(struct tap_worker *t, struct rte_mbuf *m)
-{
-	set_clock(t, t->packet.now_us);
-	tap_packet_input(&t->packet, m);
-}
-
 void tap_worker_segment(struct tap_worker *t, struct rte_mbuf *m, const struct net_head *h,
 			const uint8_t *head)
 {
@@ -277,25 +271,19 @@ static unsigned int add_observed(uint16_t port[TAP_MAX_PORTS], unsigned int n,
 	return n;
 }
 
-/* Are connections followed whose begin was not seen? The tap's own word, where there is one; else those
- * of cables are, which pass to be watched. */
-static bool midstream(const struct tap_worker *t, const struct handoff_config *c)
-{
-	if (c->n_tap_ports)
-		return c->tap_midstream || c->exception[PORT_MODE_TAP][CAUSE_MIDSTREAM] == ACT_PASS_FLOW;
-	return t->given.midstream ||
-	       (c->n_inlines && c->exception[PORT_MODE_INLINE][CAUSE_MIDSTREAM] == ACT_PASS_FLOW);
-}
-
 void tap_worker_set_config(struct tap_worker *t, const struct handoff_config *c)
 {
 	uint16_t port[TAP_MAX_PORTS];
 	bool said = c->n_tap_ports != 0;
+	bool tap = said ? c->tap_midstream : t->given.midstream;
+	bool cable = c->n_inlines && c->exception[PORT_MODE_INLINE][CAUSE_MIDSTREAM] == ACT_PASS_FLOW;
 	unsigned int n = said ? c->n_tap_ports : t->given.n_ports;
 
+	tap |= c->exception[PORT_MODE_TAP][CAUSE_MIDSTREAM] == ACT_PASS_FLOW;
+	tap_sessions_midstream(t->sessions, tap, cable);
 	memcpy(port, said ? c->tap_port : t->given.port, sizeof(port));
 	n = add_observed(port, n, c);
-	tap_set_ports(t->tap, port, n, midstream(t, c));
+	tap_set_ports(t->tap, port, n, tap || cable);
 	t->packet.ignore_checksums = said ? c->tap_ignore_checksums : t->given.ignore_checksums;
 }
 
@@ -380,6 +368,7 @@ struct tap_worker *tap_worker_new(const struct tap_worker_options *opt)
 		tap_worker_free(t);
 		return NULL;
 	}
+	tap_sessions_midstream(t->sessions, opt->midstream, false);
 	t->packet.low = opt->low;
 	t->packet.ignore_checksums = t->given.ignore_checksums = opt->ignore_checksums;
 	memcpy(t->given.port, opt->tap_port, sizeof(t->given.port));

@@ -68,8 +68,6 @@ void tap_worker_set_config(struct tap_worker *t, const struct handoff_config *c)
 unsigned int tap_worker_poll(struct tap_worker *t);
 /* A packet of a tap port that another worker received (net_options.foreign). Takes m. */
 void tap_worker_steered(void *t, struct rte_mbuf *m);
-/* A whole packet to be watched, as a tap port gives it; takes m. */
-void tap_worker_input(struct tap_worker *t, struct rte_mbuf *m);
 /*
  * One TCP segment of a port of another role, parsed by the caller, who sees to it that both
  * directions of a flow come here. m stays the caller's, who must not write into it any more: what

@@ -275,6 +275,37 @@ static void left_behind_a_gap(void **state)
 	assert_int_equal(t.counters[CNT_tap_bypassed], 1);
 }
 
+/* midstream: of a tap port and of a cable, each by its own word. */
+static void by_its_port(void **state)
+{
+	(void)state;
+	for (unsigned int word = 0; word < 4; word++) {
+		tap_sessions_midstream(t.all, word & 1, word & 2);
+		for (unsigned int cable = 0; cable < 2; cable++) {
+			struct tap_flow_info info = {.tuple = {.remote_port = 4000, .local_port = cable ? 2525 : 25},
+						     .midstream = true};
+			void *flow = tap_session_app.open(t.all, &info);
+
+			assert_int_equal(flow != NULL, (word >> cable) & 1);
+			if (flow)
+				tap_session_app.closed(flow);
+		}
+	}
+}
+
+/* Gone to TLS while nobody is there to be told. */
+static void encrypted_untold(void **state)
+{
+	(void)state;
+	open_flow(25);
+	t.w.up = false;
+	client(STR("STARTTLS\r\n"));
+	server("220 go\r\n");
+	assert_int_equal(t.n_descs, 0);
+	assert_int_equal(t.counters[CNT_tap_encrypted_untold], 1);
+	t.w.up = true;
+}
+
 /* exceptions: control-down = bypass. */
 static void not_followed_without_control(void **state)
 {
@@ -584,7 +615,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(message), T(incomplete), T(ring_full), T(control_down), T(too_large),
 		T(no_room), T(encrypted),  T(odd_texts), T(verdicts),     T(sessions_full),
-		T(too_slow), T(old_rules), T(left_behind_a_gap), T(not_followed_without_control),
+		T(too_slow), T(old_rules), T(left_behind_a_gap), T(not_followed_without_control), T(encrypted_untold), T(by_its_port),
 		cmocka_unit_test_setup_teardown(large, setup_shared, teardown),
 	};
 

@@ -288,6 +288,7 @@ static void check_connector(struct doctor *d, const json_t *o, bool *found)
 /* Windows PowerShell writes UTF-16 where it is not told otherwise. */
 static int load(const char *file, json_t **out)
 {
+	char clean[sizeof(((json_error_t *)0)->text)];
 	json_error_t error;
 	uint8_t *p = NULL;
 	size_t n = 0;
@@ -308,7 +309,7 @@ static int load(const char *file, json_t **out)
 		*out = json_loadb((const char *)p + bom, n - bom, 0, &error);
 		if (!*out)
 			fprintf(stderr, "posternctl doctor: %s:%d: %s\n", file, error.line,
-				error.text);
+				look_clean(str_c(error.text), clean, sizeof(clean)));
 	} else {
 		fprintf(stderr, "posternctl doctor: %s: %s\n", file, why);
 	}

@@ -14,11 +14,6 @@ static const char *const level_name[] = {[FINDINGS_OK] = "ok",
 					 [FINDINGS_FAIL] = "FAIL",
 					 [FINDINGS_UNKNOWN] = "unknown"};
 
-const char *findings_level_name(enum findings_level level)
-{
-	return level_name[level];
-}
-
 /* Parts of it come from messages, certificates and the DNS. */
 static void __attribute__((format(printf, 2, 0))) write_text(char *out, const char *fmt, va_list ap)
 {

@@ -14,8 +14,6 @@ enum findings_level {
 	FINDINGS_FAIL,
 	FINDINGS_UNKNOWN, /* could not be looked at */
 };
-/* "ok" "warning" "FAIL" "unknown" */
-const char *findings_level_name(enum findings_level level);
 
 #define FINDINGS_TEXT 768
 

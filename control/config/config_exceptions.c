@@ -85,8 +85,10 @@ static void read_action(struct config_reader *r, const struct config_node *n, co
 	read_choice(r, n, k, &action);
 	if (action == ACT_COUNT)
 		return;
-	if (action == ACT_DEFAULT)
-		action = rules[mode][cause].usual;
+	if (action == ACT_DEFAULT) {
+		*at = rules[mode][cause].usual;
+		return;
+	}
 	if (rules[mode][cause].possible & 1u << action)
 		*at = action;
 	else

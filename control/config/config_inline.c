@@ -270,6 +270,35 @@ static void check_routes(struct config_reader *r, const struct config_node *root
 	}
 }
 
+/* The tracker follows so many TCP ports: those of the tap section, or 25, are among them. */
+static void check_observed(struct config_reader *r, const struct config_node *root)
+{
+	const struct handoff_config *d = &r->out->dataplane;
+	uint16_t port[HANDOFF_MAX_TAP_PORTS] = {25};
+	size_t n = 1;
+
+	if (d->n_tap_ports) {
+		n = d->n_tap_ports;
+		memcpy(port, d->tap_port, sizeof(port));
+	}
+	for (size_t i = 0; i < r->out->n_inlines; i++) {
+		const struct config_inline *s = &r->out->inlined[i];
+		size_t k = 0;
+
+		while (k < n && port[k] != s->port)
+			k++;
+		if (s->mode != INLINE_OBSERVE || k < n)
+			continue;
+		if (n == HANDOFF_MAX_TAP_PORTS) {
+			config_fail(r->c, config_child(server_node(root, s->name), "port"), NULL,
+				    "servers that are observed, and tap.ports, have more than %u ports in all",
+				    HANDOFF_MAX_TAP_PORTS);
+			return;
+		}
+		port[n++] = s->port;
+	}
+}
+
 void config_check_inline(struct config_reader *r, const struct config_node *root)
 {
 	struct config *c = r->out;
@@ -285,6 +314,7 @@ void config_check_inline(struct config_reader *r, const struct config_node *root
 	}
 	check_nets(r, root);
 	check_names(r, root);
+	check_observed(r, root);
 	if (!r->c->n_errors)
 		check_routes(r, root);
 }

@@ -357,6 +357,35 @@ static void exceptions(void **state)
 	config_unref(c);
 }
 
+/* The tracker follows sixteen ports, 25 among them. */
+static void ports_that_are_observed(void **state)
+{
+	struct config_error err[2];
+	struct config *c;
+	char text[4096];
+
+	(void)state;
+	for (unsigned int servers = 15; servers < 17; servers++) {
+		size_t at = (size_t)snprintf(text, sizeof(text), "%s", H XROUTE
+					      "inline {\nserver s { addresses = [\"192.0.2.25\"]; route = r; "
+					      CLEAR " }"), n = 0;
+
+		for (unsigned int i = 0; i < servers; i++)
+			at += (size_t)snprintf(text + at, sizeof(text) - at, "\nserver o%u { addresses = "
+					       "[\"198.51.100.%u\"]; mode = observe; port = %u }", i, i + 1, 2525 + i);
+		snprintf(text + at, sizeof(text) - at, " }\n");
+		if (!load(text, &c, err, &n)) {
+			assert_int_equal(servers, 15);
+			config_unref(c);
+			continue;
+		}
+		assert_int_equal(servers, 16);
+		assert_int_equal(n, 1);
+		assert_string_equal(err[0].key, "inline.server.o15.port");
+		assert_non_null(strstr(err[0].reason, "more than 16 ports"));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -366,6 +395,7 @@ int main(void)
 		cmocka_unit_test(gateway_routes_are_others),
 		cmocka_unit_test(bad_files),
 		cmocka_unit_test(exceptions),
+		cmocka_unit_test(ports_that_are_observed),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -339,18 +339,22 @@ static int remove_stale(const struct sockaddr_un *addr)
 static int open_listener(struct dp_link *l)
 {
 	int rc = remove_stale(&l->addr);
+	mode_t mask;
 
 	if (rc)
 		return rc;
 	l->listen_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (l->listen_fd < 0)
 		return -errno;
-	if (bind(l->listen_fd, (const struct sockaddr *)&l->addr, sizeof(l->addr)) < 0)
-		return -errno;
-	/* Before listen(): until then nobody can connect, whatever the umask was. */
-	if (chmod(l->addr.sun_path, 0660) < 0)
-		return -errno;
-	if (l->opts.group >= 0 && chown(l->addr.sun_path, (uid_t)-1, (gid_t)l->opts.group) < 0)
+	/* Its directory may be one that control writes: nothing is done to a name that may by now be a
+	 * link to something else. */
+	mask = umask(0117);
+	rc = bind(l->listen_fd, (const struct sockaddr *)&l->addr, sizeof(l->addr)) < 0 ? -errno : 0;
+	umask(mask);
+	if (rc)
+		return rc;
+	/* Before listen(): until then nobody can connect. */
+	if (l->opts.group >= 0 && lchown(l->addr.sun_path, (uid_t)-1, (gid_t)l->opts.group) < 0)
 		return -errno;
 	return listen(l->listen_fd, 8) < 0 ? -errno : 0;
 }

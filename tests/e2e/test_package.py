@@ -186,7 +186,7 @@ def main():
         said = root.run("dpkg", "--install", "/tmp/postern.deb").stdout
         assert "copy /usr/share/doc/postern/examples/postern.conf" in said, said
         assert root.run("id", "-un", "postern").stdout.strip() == "postern"
-        for d, mode in (("run/postern", 0o770), ("var/lib/postern", 0o750), ("var/log/postern", 0o750), ("etc/postern", 0o750)):
+        for d, mode in (("run/postern", 0o1770), ("var/lib/postern", 0o750), ("var/log/postern", 0o750), ("etc/postern", 0o750)):
             assert (root.at / d).stat().st_mode & 0o7777 == mode, d
         assert "hostname" in root.run("man", "-P", "cat", "-l", "/usr/share/man/man5/postern.conf.5.gz").stdout
         units_are_sound(root)
