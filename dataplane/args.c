@@ -15,7 +15,7 @@
 enum {
 	OPT_SOCKET_GID = 256, OPT_CONTROL_UID, OPT_HALF_OPEN, OPT_TIME_WAIT, OPT_BLOCKS, OPT_STREAMS, OPT_LINES, OPT_REPLIES,
 	OPT_MAX_TLS, OPT_TLS_THREADS, OPT_TLS_CPUS, OPT_RX_MBUFS, OPT_RX_DESC, OPT_MBUF_SIZE, OPT_IDLE, OPT_MTU, OPT_NO_OFFLOADS, OPT_KEEP_PRIVILEGES,
-	OPT_INLINE_FLOWS, OPT_TAP_DUMP, OPT_TAP_PORTS, OPT_TAP_MIDSTREAM, OPT_TAP_NO_CHECKSUMS,
+	OPT_INLINE_FLOWS, OPT_TAP_DUMP, OPT_TAP_PORTS, OPT_TAP_MIDSTREAM, OPT_TAP_NO_CHECKSUMS, OPT_TAP_WHOLE,
 	OPT_ANSWER, OPT_RULES, OPT_LISTEN, OPT_STATS
 };
 
@@ -54,6 +54,8 @@ static const struct argp_option options[] = {
 	{"tap-midstream", OPT_TAP_MIDSTREAM, NULL, 0, "watch connections as well whose begin was not seen", 4},
 	{"tap-ignore-checksums", OPT_TAP_NO_CHECKSUMS, NULL, 0, "believe packets with a bad checksum: the "
 	 "capture was made where the NIC fills them in", 4},
+	{"tap-whole-queues", OPT_TAP_WHOLE, NULL, 0, "each receive queue of a tap port has both directions of its "
+	 "connections: workers hand nothing to each other", 4},
 	{"answer", OPT_ANSWER, "accept", 0, "for benches: workers accept every message themselves and THROW IT "
 	 "AWAY; no control, nothing is delivered", 5},
 	{"listen", OPT_LISTEN, "N=ADDRESS/LENGTH[:PORT]", 0, "with --answer: an address of ethdev port N, IPv6 in "
@@ -275,6 +277,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case OPT_TAP_PORTS: parse_tap_ports(a, arg, state); break;
 	case OPT_TAP_MIDSTREAM: a->tap_midstream = true; break;
 	case OPT_TAP_NO_CHECKSUMS: a->tap_no_checksums = true; break;
+	case OPT_TAP_WHOLE: a->tap_whole_queues = true; break;
 	case OPT_ANSWER:
 		if (strcmp(arg, "accept") != 0)
 			argp_error(state, "--answer=%s: accept is all there is", arg);

@@ -40,6 +40,7 @@ struct args {
 	bool tap_dump;             /* watch, print, end: no control, no workers */
 	bool tap_midstream;        /* flows without a SYN as well */
 	bool tap_no_checksums;     /* of IP and TCP: not looked at */
+	bool tap_whole_queues;     /* both directions of a flow come in one queue */
 	uint16_t tap_port[TAP_MAX_PORTS]; /* TCP ports of servers that are watched */
 	unsigned int n_tap_ports;
 	bool has_control;          /* something was said of its socket */

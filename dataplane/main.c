@@ -428,7 +428,8 @@ static void make_stacks(struct worker *w, unsigned int i, uint64_t now_us)
 		.steer = dp.n_workers > 1 ? dp.steer : NULL,
 		.tx_pool = dp.tx_pool[i],
 		.rx_pool = dp.rx_pool[i],
-		.rx_reserve = dp.args.rx_mbufs / 4,
+		/* Of what the started ports left: some drivers keep far more than descriptors. */
+		.rx_reserve = RTE_MIN(dp.args.rx_mbufs, rte_mempool_avail_count(dp.rx_pool[i])) / 4,
 		.now_us = now_us,
 		.inline_flows = dp.args.inline_flows,
 		.kernel = dp.kernel,

@@ -94,6 +94,7 @@ int tap_watch_worker(struct worker *w, const struct args *args, const struct por
 		.n_tap_ports = args->n_tap_ports,
 		.midstream = args->tap_midstream,
 		.ignore_checksums = args->tap_no_checksums,
+		.whole_queues = args->tap_whole_queues,
 	};
 
 	if (!is_wanted(args))

@@ -23,6 +23,7 @@
 #define PREFETCH_AHEAD 4
 #define FRAGMENTS      256     /* datagrams in reassembly, 8 mbufs each */
 #define CAPTURE_END_US 1000000 /* without a packet: no file has any more */
+#define STALL_US       5000    /* that another worker may take for its packets until they are dropped */
 
 struct tap_worker {
 	struct worker *w;
@@ -35,6 +36,7 @@ struct tap_worker {
 	uint8_t share;        /* of the arena */
 	bool ended;
 	uint64_t last_us; /* worker.now_us at the last packet of a capture */
+	uint64_t full_us; /* worker.now_us when another worker's ring was found full; 0: has room */
 	unsigned int n_workers;
 	uint32_t one_queue;          /* mask of tap ports with one: all fragments come in there */
 	const struct port_info *rss; /* any tap port, where RSS of all of them can be believed */
@@ -195,12 +197,35 @@ static unsigned int poll_queue(struct tap_worker *t, const struct tap_feed_queue
 	return n;
 }
 
+/*
+ * Another worker is behind: what this one received for it would be dropped, while the queue of the NIC
+ * still has room. Who stays behind does not stop us: its ring has to be half empty before it is waited
+ * for again.
+ */
+static bool another_is_behind(struct tap_worker *t)
+{
+	unsigned int room;
+
+	if (!t->packet.elsewhere)
+		return false;
+	room = net_steer_room(t->net);
+	if (room >= NET_STEER_RING / 2)
+		t->full_us = 0;
+	if (room >= BURST)
+		return false;
+	if (!t->full_us)
+		t->full_us = t->w->now_us;
+	return t->w->now_us - t->full_us < STALL_US;
+}
+
 unsigned int tap_worker_poll(struct tap_worker *t)
 {
 	unsigned int n = 0;
 
 	if (t->capture)
 		return poll_capture(t);
+	if (another_is_behind(t))
+		return 0;
 	set_clock(t, 0);
 	for (unsigned int i = 0; i < t->feed.n_queues; i++)
 		n += poll_queue(t, &t->feed.queue[i]);
@@ -375,7 +400,7 @@ struct tap_worker *tap_worker_new(const struct tap_worker_options *opt)
 	t->given.n_ports = opt->n_tap_ports;
 	t->given.midstream = opt->midstream;
 	t->packet.ctx = t;
-	if (opt->n_workers > 1)
+	if (opt->n_workers > 1 && !opt->whole_queues)
 		t->packet.elsewhere = elsewhere;
 	return t;
 }

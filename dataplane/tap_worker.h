@@ -50,6 +50,7 @@ struct tap_worker_options {
 	uint16_t tap_port[TAP_MAX_PORTS];
 	unsigned int n_tap_ports;
 	bool midstream, ignore_checksums;
+	bool whole_queues; /* both directions of a flow, and its fragments, come in one queue */
 	uint8_t hash_key[16]; /* the same for all workers: whose a flow is */
 	/* handoff_record.listener of a flow; NULL: HANDOFF_LISTENER_TAP. */
 	uint16_t (*listener)(void *ctx, const struct tcp_tuple *tuple);

@@ -128,7 +128,8 @@ static void lay_out(const struct builder *b, struct literals_head *h)
 	h->bucket_bits = bits_for(b->n * 2, LITERALS_MAX_BITS);
 	h->filter_off = (uint32_t)end;
 	h->bucket_off = (uint32_t)aligned(h->filter_off + ((size_t)1 << h->filter_bits));
-	h->entry_off = (uint32_t)aligned(h->bucket_off + (((size_t)1 << h->bucket_bits) + 1) * 4);
+	h->tag_off = (uint32_t)aligned(h->bucket_off + (((size_t)1 << h->bucket_bits) + 1) * 4);
+	h->entry_off = (uint32_t)aligned(h->tag_off + b->n * 2);
 	h->id_off = (uint32_t)aligned(h->entry_off + b->n * sizeof(struct literals_entry));
 	h->size = (uint32_t)aligned(h->id_off + b->n_gates * 4);
 }
@@ -146,9 +147,11 @@ static void fill_filter(const struct literals_head *h, const struct literals_ent
 }
 
 /* Entries in order of their buckets. */
-static void fill_entries(const struct builder *b, const struct literals_head *h, uint32_t *bucket,
-			 struct literals_entry *to)
+static void fill_entries(const struct builder *b, const struct literals_head *h, uint8_t *blob)
 {
+	uint32_t *bucket = (uint32_t *)(void *)(blob + h->bucket_off);
+	uint16_t *tag = (uint16_t *)(void *)(blob + h->tag_off);
+	struct literals_entry *to = (struct literals_entry *)(void *)(blob + h->entry_off);
 	size_t n_buckets = (size_t)1 << h->bucket_bits;
 	unsigned int shift = 64 - h->bucket_bits;
 
@@ -161,6 +164,8 @@ static void fill_entries(const struct builder *b, const struct literals_head *h,
 		to[--bucket[(literals_hash(b->entry[i].gram) >> shift) + 1]] = b->entry[i];
 	memmove(bucket, bucket + 1, n_buckets * 4);
 	bucket[n_buckets] = (uint32_t)b->n;
+	for (size_t i = 0; i < b->n; i++)
+		tag[i] = literals_tag(literals_hash(to[i].gram));
 }
 
 static int make(const struct builder *b, void **out, size_t *len)
@@ -177,8 +182,7 @@ static int make(const struct builder *b, void **out, size_t *len)
 	memcpy(blob, &h, sizeof(h));
 	for (size_t i = 0; i < b->n; i++)
 		fill_filter(&h, &b->entry[i], blob + h.filter_off);
-	fill_entries(b, &h, (uint32_t *)(void *)(blob + h.bucket_off),
-		     (struct literals_entry *)(void *)(blob + h.entry_off));
+	fill_entries(b, &h, blob);
 	memcpy(blob + h.id_off, b->id, b->n_gates * 4);
 	*out = blob;
 	*len = h.size;

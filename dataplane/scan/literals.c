@@ -25,6 +25,7 @@ static const char *check_head(const struct literals_head *h, size_t len)
 		return "literals: bad sizes";
 	if (!inside(h->filter_off, (uint64_t)1 << h->filter_bits, len) ||
 	    !inside(h->bucket_off, (((uint64_t)1 << h->bucket_bits) + 1) * 4, len) ||
+	    !inside(h->tag_off, (uint64_t)h->n_entries * 2, len) ||
 	    !inside(h->entry_off, (uint64_t)h->n_entries * sizeof(struct literals_entry), len) ||
 	    !inside(h->id_off, (uint64_t)h->n_gates * 4, len))
 		return "literals: tables out of bounds";
@@ -62,6 +63,7 @@ const char *literals_open(const void *blob, size_t len, uint32_t ids, struct lit
 	*out = (struct literals){
 		.head = h, .filter = at + h->filter_off,
 		.bucket = (const uint32_t *)(const void *)(at + h->bucket_off),
+		.tag = (const uint16_t *)(const void *)(at + h->tag_off),
 		.entry = (const struct literals_entry *)(const void *)(at + h->entry_off),
 		.id = (const uint32_t *)(const void *)(at + h->id_off),
 	};
@@ -116,16 +118,19 @@ static bool equal(const struct literals_entry *e, const uint8_t *p)
 static __attribute__((noinline)) bool compare(struct look *k, uint64_t gram, size_t at)
 {
 	const struct literals *l = k->l;
-	const uint32_t *b = l->bucket + (literals_hash(gram) >> (64 - l->head->bucket_bits));
-	const struct literals_entry *e = l->entry + b[0], *end = l->entry + b[1];
+	const uint64_t hash = literals_hash(gram);
+	const uint32_t *b = l->bucket + (hash >> (64 - l->head->bucket_bits));
+	const uint16_t tag = literals_tag(hash);
 
-	for (; e < end; e++) {
+	for (uint32_t i = b[0]; i < b[1]; i++) {
+		const struct literals_entry *e = l->entry + i;
+
 		if (!k->steps) {
 			give_up(k, at + 1);
 			return false;
 		}
 		k->steps--;
-		if (e->gram != gram)
+		if (l->tag[i] != tag || e->gram != gram)
 			continue;
 		if (k->told[e->gate] <= GATE_PLACES && at >= e->at &&
 		    e->len <= k->n - (at - e->at) && equal(e, k->p + at - e->at))

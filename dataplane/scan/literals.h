@@ -15,6 +15,7 @@
  *   struct literals_head
  *   uint8_t  filter[1 << filter_bits]
  *   uint32_t bucket[(1 << bucket_bits) + 1]     by the same hash: offsets into entry
+ *   uint16_t tag[n_entries]                     by other bits of the hash, so that few entries are read
  *   struct literals_entry entry[n_entries]
  *   uint32_t id[n_gates]                        what a gate stands for
  */
@@ -56,7 +57,7 @@ struct literals_head {
 	uint32_t n_entries, n_gates;
 	uint32_t kind;            /* in literals_kind */
 	uint32_t filter_bits, bucket_bits;
-	uint32_t filter_off, bucket_off, entry_off, id_off; /* from the head; 64-byte aligned */
+	uint32_t filter_off, bucket_off, tag_off, entry_off, id_off; /* from the head; 64-byte aligned */
 };
 
 struct literals_entry {
@@ -72,6 +73,7 @@ struct literals {
 	const struct literals_head *head;
 	const uint8_t *filter;
 	const uint32_t *bucket;
+	const uint16_t *tag;
 	const struct literals_entry *entry;
 	const uint32_t *id;
 };
@@ -100,6 +102,11 @@ static inline uint64_t literals_hash(uint64_t gram)
 static inline unsigned int literals_bit(uint64_t hash)
 {
 	return hash >> 36 & 7;
+}
+/* Of those octets of a gram of eight too that are not in the bits above only. */
+static inline uint16_t literals_tag(uint64_t hash)
+{
+	return (uint16_t)(hash >> 30);
 }
 
 /* NULL, or what is wrong with it. ids: all are below it. The memory stays the caller's and must

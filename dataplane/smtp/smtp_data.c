@@ -7,6 +7,7 @@
 #include <emmintrin.h>
 #endif
 
+#include "dataplane/smtp/smtp_lines.h"
 #include "postern/handoff.h"
 #include "postern/limits.h"
 
@@ -39,10 +40,7 @@ void smtp_data_init_passive(struct smtp_data *d, bool bdat)
 	d->passive = true;
 }
 
-/*
- * Octets before the first CR, LF or NUL. *high gets a bit if one of them has its top bit set. This
- * is where the time goes: everything else runs once a line.
- */
+/* Octets before the first CR, LF or NUL. *high gets a bit if one of them has its top bit set. */
 static size_t span_plain(const uint8_t *p, size_t n, unsigned int *high)
 {
 	size_t i = 0;
@@ -138,6 +136,27 @@ static void end_line(struct smtp_data *d)
 	check_line(d);
 	d->line_len = 0;
 	d->state = SMTP_DATA_BOL;
+}
+
+/* In front of a line or within it. This is where the time goes: the rest is for what is odd. */
+static void take_lines(struct feed *f, size_t allowed)
+{
+	struct smtp_data *d = f->d;
+	struct smtp_lines l = {.line_len = d->line_len,
+			       .longest = LIMIT_TEXT_LINE,
+			       .begin = d->state == SMTP_DATA_BOL};
+	size_t k;
+
+	if (d->max_line && d->max_line < l.longest)
+		l.longest = d->max_line;
+	k = smtp_lines_take(f->p + f->at, allowed, &l);
+	if (!k)
+		return;
+	f->at += k;
+	d->line_len = l.line_len;
+	d->state = l.begin ? SMTP_DATA_BOL : SMTP_DATA_TEXT;
+	if (l.high)
+		d->flags |= RECORD_F_8BIT;
 }
 
 /* Within a line, at least one octet allowed: plain octets and the one that ends their run. */
@@ -265,9 +284,16 @@ size_t smtp_data_feed(struct smtp_data *d, const uint8_t *p, size_t n, size_t ro
 	struct feed f = {.d = d, .p = p, .n = n, .room = room, .sink = sink, .ctx = ctx};
 
 	while (f.at < n && d->state != SMTP_DATA_END) {
-		uint8_t c = p[f.at];
 		size_t allowed = allowance(&f);
+		uint8_t c;
 
+		if (allowed >= SMTP_LINES_BLOCK && d->state <= SMTP_DATA_TEXT) {
+			take_lines(&f, allowed);
+			if (f.at == n)
+				break;
+			allowed = allowance(&f);
+		}
+		c = p[f.at];
 		if (!allowed && needs_room(d, c))
 			break;
 		if (d->state != SMTP_DATA_TEXT && take_special(&f, c))

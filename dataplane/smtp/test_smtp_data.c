@@ -8,11 +8,13 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
 
 #include "dataplane/smtp/smtp_data.h"
+#include "dataplane/smtp/smtp_lines.h"
 #include "dataplane/smtp/smtp_naive.h"
 
 struct out {
@@ -297,6 +299,81 @@ static void test_random(void **state)
 	}
 }
 
+static uint32_t draw(uint64_t *seed, uint32_t below)
+{
+	*seed = *seed * 6364136223846793005ull + 1442695040888963407ull;
+	return (uint32_t)(*seed >> 33) % below;
+}
+
+/* Lines, and now and then what none has; oddities at every place of a block of 64. */
+static size_t draw_lines(uint64_t *seed, uint8_t *buf, size_t room)
+{
+	static const char *const odd[] = {"\r", "\n", "\r\r\n", ".", "\r\n.", "\r\n..", "\r\n.\r", "\r\n.\r\n", "\n.",
+					  "\xe4", NULL};
+	const unsigned int one_in = 1 + draw(seed, 400), longest = 1 + draw(seed, 200);
+	size_t n = 0;
+
+	while (n + 8 < room) {
+		if (!draw(seed, one_in)) {
+			const char *what = odd[draw(seed, sizeof(odd) / sizeof(odd[0]))];
+
+			if (!what)
+				buf[n++] = 0;
+			else
+				n += (size_t)snprintf((char *)buf + n, room - n, "%s", what);
+		}
+		for (uint32_t k = draw(seed, longest); k && n + 8 < room; k--)
+			buf[n++] = (uint8_t)('a' + k % 26);
+		buf[n++] = '\r';
+		buf[n++] = '\n';
+	}
+	return n;
+}
+
+/* Each way in which blocks of lines are looked at, against octet by octet. */
+static void test_blocks(void **state)
+{
+	uint64_t seed = 7;
+	uint8_t buf[700];
+
+	(void)state;
+	for (enum smtp_lines_level level = SMTP_LINES_NONE; level <= SMTP_LINES_AVX512; level++) {
+		if (smtp_lines_choose(level) != level) {
+			print_message("level %d: this CPU has it not\n", (int)level);
+			continue;
+		}
+		for (int round = 0; round < 300; round++) {
+			size_t n = draw_lines(&seed, buf, 65 + draw(&seed, sizeof(buf) - 65));
+
+			check(buf, n, round & 1);
+			check_bdat(buf, n, round & 1);
+		}
+		test_lines_and_size(NULL);
+	}
+}
+
+/* What blocks take of plain lines: all but what is less than one. */
+static void blocks_take(void **state)
+{
+	uint8_t buf[64 * 80];
+
+	(void)state;
+	memset(buf, 'x', sizeof(buf));
+	for (size_t i = 78; i + 2 <= sizeof(buf); i += 80)
+		memcpy(buf + i, "\r\n", 2);
+	for (enum smtp_lines_level level = SMTP_LINES_SSE2; level <= SMTP_LINES_AVX512; level++) {
+		struct smtp_lines l = {.longest = 80, .begin = true};
+
+		if (smtp_lines_choose(level) != level)
+			continue;
+		assert_in_range(smtp_lines_take(buf, sizeof(buf), &l), sizeof(buf) - 63, sizeof(buf));
+		assert_false(l.high);
+		l = (struct smtp_lines){.longest = 79, .begin = true};
+		assert_in_range(smtp_lines_take(buf, sizeof(buf), &l), 64, 79);
+	}
+	smtp_lines_choose(SMTP_LINES_AVX512);
+}
+
 /* Who only watches gets all of it, whatever is in it, at any split; and hears of what was odd. */
 static void test_passive(void **state)
 {
@@ -333,6 +410,8 @@ int main(void)
 		cmocka_unit_test(test_lines_and_size),
 		cmocka_unit_test(test_random),
 		cmocka_unit_test(test_passive),
+		cmocka_unit_test(test_blocks),
+		cmocka_unit_test(blocks_take),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
