@@ -22,7 +22,7 @@ static void greet(struct smtp_session *s, struct str extra)
 	extra = str_cut(str_trim(extra), sizeof(line) - n - 3);
 	if (extra.n)
 		line[n++] = ' ';
-	for (size_t i = 0; i < extra.n; i++)
+	for (size_t i = 0; i < extra.n && n < sizeof(line) - 2; i++)
 		line[n++] = extra.p[i] == ' ' || ascii_is_vchar(extra.p[i]) ? extra.p[i] : '?';
 	line[n++] = '\r';
 	line[n++] = '\n';
