@@ -15,6 +15,9 @@ enum {
 	O_ACTIVE,
 	O_MESSAGES,
 	O_SIZE,
+	O_RATE,
+	O_TEXT,
+	O_PIPELINE,
 	O_CHURN,
 	O_FLOOD,
 	O_FLOOD_SOURCES,
@@ -48,6 +51,11 @@ static const struct argp_option options[] = {
 	{"active", O_ACTIVE, "M", 0, "sessions that send one message after the other", 2},
 	{"messages", O_MESSAGES, "K", 0, "in all, then stop (0: until --seconds)", 2},
 	{"size", O_SIZE, "OCTETS", 0, "of a message (10000)", 2},
+	{"rate", O_RATE, "R", 0,
+	 "open loop: R messages a second are due, whether or not a session is free (0: none waits)",
+	 2},
+	{"text", O_TEXT, "FILE", 0, "lines that messages are made of (letters at random)", 2},
+	{"pipeline", O_PIPELINE, NULL, 0, "MAIL, RCPT and DATA at once", 2},
 	{"churn", O_CHURN, "C", OPTION_ARG_OPTIONAL,
 	 "sessions (256) that connect, read the banner, QUIT, and connect again", 2},
 	{"syn-flood", O_FLOOD, "RATE", 0, "SYNs a second from addresses that never answer", 2},
@@ -118,6 +126,12 @@ static error_t parse_run(int key, char *arg, struct argp_state *state, struct lo
 		break;
 	case O_SIZE:
 		o->size = (uint32_t)number(state, arg, 0, 64e6);
+		break;
+	case O_RATE:
+		o->rate = number(state, arg, 0, 1e7);
+		break;
+	case O_PIPELINE:
+		o->pipeline = true;
 		break;
 	case O_FLOOD:
 		o->flood = (uint64_t)number(state, arg, 1, 1e8);
@@ -194,6 +208,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		break;
 	case O_HELO:
 		o->helo = arg;
+		break;
+	case O_TEXT:
+		o->text = arg;
 		break;
 	case O_CORE:
 		o->core = (unsigned int)number(state, arg, 0, 1023);

@@ -14,6 +14,7 @@
  *     tcp.c      a client's TCP, 80 octets a connection
  *     timer.c    its timers
  *     smtp.c     the dialogue
+ *     pace.c     an open loop: when which message is due
  *     flood.c    SYNs from addresses that do not answer
  *     report.c   figures as text and JSON
  *
@@ -40,7 +41,7 @@ struct rte_mbuf;
 struct load_options {
 	const char *socket; /* of the memif */
 	unsigned int core, ring_log2;
-	bool huge, json, gate, ehlo, timestamps, probe, abandon;
+	bool huge, json, gate, ehlo, timestamps, probe, abandon, pipeline;
 	uint32_t to; /* gateway, host order */
 	uint16_t to_port;
 	uint32_t prefix; /* sources, host order */
@@ -51,6 +52,8 @@ struct load_options {
 	uint32_t window;   /* sessions being opened at once */
 	uint64_t messages; /* 0: as many as fit into `seconds` */
 	uint32_t size;
+	double rate;      /* messages a second are due; 0: as soon as one was answered */
+	const char *text; /* file that the body is taken of; NULL: letters at random */
 	uint64_t flood; /* SYNs a second */
 	double seconds;
 	uint32_t nap_us;
@@ -86,6 +89,7 @@ enum phase {
 #define F_OPENING  16 /* counted in `opening` */
 #define F_UP       32 /* counted in `up` */
 #define F_REFUSED  64 /* our QUIT answers a refusal */
+#define F_WAITING  128 /* on the list of pace.c */
 
 struct sess {
 	uint32_t snd_una, snd_nxt, snd_max; /* nxt falls back to una after a time-out */
@@ -101,7 +105,8 @@ struct sess {
 	uint8_t tcp, phase, flags, wscale;
 	uint8_t column; /* in the reply line, stays at 4 */
 	uint8_t retries, dup_acks, failures;
-	uint64_t since_us; /* begin of the connection or of the transaction */
+	uint64_t since_us; /* begin of the connection; when the message was due */
+	uint64_t said_us;  /* when the last octet of the unit was first sent */
 };
 
 _Static_assert(sizeof(struct sess) <= 80, "a million of them are kept");
@@ -130,6 +135,7 @@ struct figures {
 	uint64_t busy_cycles, total_cycles;
 	uint64_t flood_behind_us; /* time the flood could not keep its rate */
 	struct hist transaction, connect;
+	struct hist reply; /* final dot to final reply */
 };
 
 /* ---- the one instance ----------------------------------------------------------------------- */
@@ -149,6 +155,7 @@ struct load {
 	bool running, ending;
 	uint32_t run_active, run_churn; /* of this run */
 	uint64_t run_messages, messages_begun, messages_done;
+	double run_rate;
 	uint32_t message_serial;
 	uint64_t flood; /* SYNs a second now */
 	bool decoy;
@@ -280,6 +287,19 @@ void smtp_gone(struct sess *s, bool wanted);
 void smtp_reopen(struct sess *s);
 /* An idle session of `active` takes the next message, if there is one. */
 void smtp_next(struct sess *s);
+
+/* ---- pace.c --------------------------------------------------------------------------------- */
+
+/* A run begins in which `per_second` messages are due, at times as of a Poisson process. */
+int pace_start(double per_second);
+void pace_stop(void);
+/* Whether a message is due for a session that is free; *due_us: since when. If none is, the session
+ * is remembered until one is. */
+bool pace_take(struct sess *s, uint64_t *due_us);
+/* Gives what is due to the sessions that wait. Returns how many it gave. */
+unsigned int pace_turn(void);
+/* Messages that are due and that no session was free for. */
+uint64_t pace_late(void);
 
 /* ---- flood.c -------------------------------------------------------------------------------- */
 

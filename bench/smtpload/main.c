@@ -89,7 +89,9 @@ int main(int argc, char **argv)
 	args_parse(argc, argv, &load.opt);
 	lay_out();
 	if (smtp_start()) {
-		fputs("smtpload: no memory for the texts\n", stderr);
+		fputs("smtpload: the texts could not be made: no memory, or --text cannot be "
+		      "read\n",
+		      stderr);
 		return 1;
 	}
 	link_start();
@@ -104,6 +106,7 @@ int main(int argc, char **argv)
 	loop();
 	link_stop();
 	smtp_stop();
+	pace_stop();
 	free(load.sess);
 	return load.signalled ? 1 : 0;
 }

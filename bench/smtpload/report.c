@@ -74,9 +74,10 @@ static double per(uint64_t n, double seconds)
 
 static void json_hist(const char *name, const struct hist *h)
 {
-	printf("\"%s\":{\"n\":%" PRIu64 ",\"p50\":%" PRIu64 ",\"p99\":%" PRIu64 ",\"max\":%" PRIu64
-	       "},",
-	       name, h->n, hist_at(h, 0.5), hist_at(h, 0.99), h->max);
+	printf("\"%s\":{\"n\":%" PRIu64 ",\"p50\":%" PRIu64 ",\"p90\":%" PRIu64 ",\"p99\":%" PRIu64
+	       ",\"p999\":%" PRIu64 ",\"max\":%" PRIu64 "},",
+	       name, h->n, hist_at(h, 0.5), hist_at(h, 0.9), hist_at(h, 0.99), hist_at(h, 0.999),
+	       h->max);
 }
 
 static void json_refused(void)
@@ -152,7 +153,9 @@ static void json_run(double seconds)
 	       seconds, f->accepted, per(f->accepted, seconds), load.opt.size, f->churned,
 	       per(f->churned, seconds), load.flood, f->flood_offered, f->flood_taken,
 	       per(f->flood_taken, seconds), f->syn_ack, (double)f->flood_behind_us / 1e6);
+	printf("\"rate_wanted\":%.1f,\"late\":%" PRIu64 ",", load.run_rate, pace_late());
 	json_hist("transaction_us", &f->transaction);
+	json_hist("reply_us", &f->reply);
 	json_hist("connect_us", &f->connect);
 	json_common();
 }
@@ -170,10 +173,14 @@ void report_run(double seconds)
 	if (load.opt.active)
 		printf("  %" PRIu64
 		       " messages of %u octets: %.0f/s, MAIL to final reply p50 %" PRIu64
-		       " p99 %" PRIu64 " max %" PRIu64 " us\n",
+		       " p99 %" PRIu64 " max %" PRIu64 " us, final dot to it p50 %" PRIu64
+		       " p99 %" PRIu64 " us\n",
 		       f->accepted, load.opt.size, per(f->accepted, seconds),
 		       hist_at(&f->transaction, 0.5), hist_at(&f->transaction, 0.99),
-		       f->transaction.max);
+		       f->transaction.max, hist_at(&f->reply, 0.5), hist_at(&f->reply, 0.99));
+	if (load.run_rate > 0)
+		printf("  %.0f/s were due; none was free for %" PRIu64 " of them\n", load.run_rate,
+		       pace_late());
 	if (load.opt.churn)
 		printf("  %" PRIu64
 		       " connections from SYN to FIN: %.0f/s, SYN to banner p50 %" PRIu64

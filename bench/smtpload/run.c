@@ -5,7 +5,7 @@
  * What happens in which order: the gateway's MAC, the sessions, then runs. Without --gate one run
  * and the end. With it, lines on standard input say what is next, and a "ready" is printed when the
  * next line is waited for:
- *     run [seconds=S] [messages=K] [active=M] [churn=C] [flood=R] [decoy=R]
+ *     run [seconds=S] [messages=K] [active=M] [rate=R] [churn=C] [flood=R] [decoy=R]
  *     probe        a NOOP on each idle session
  *     end
  */
@@ -71,6 +71,11 @@ static void begin_run(void)
 	enter(S_RUN);
 	load.running = true;
 	load.messages_begun = load.messages_done = 0;
+	if (pace_start(load.run_rate)) {
+		fputs("smtpload: no memory for the sessions that wait\n", stderr);
+		load.signalled = 1;
+		return;
+	}
 	for (uint32_t i = load.opt.idle; i < load.n_sess; i++) {
 		struct sess *s = &load.sess[i];
 
@@ -98,6 +103,7 @@ static void set_run(void)
 	load.run_active = load.opt.active;
 	load.run_churn = load.opt.churn;
 	load.run_messages = load.opt.messages;
+	load.run_rate = load.opt.rate;
 	run_seconds = load.opt.seconds;
 	flood_rate(load.opt.flood, false);
 }
@@ -119,6 +125,8 @@ static void override(char *word)
 		load.run_messages = (uint64_t)n;
 	else if (strcmp(word, "active") == 0)
 		load.run_active = n < load.opt.active ? (uint32_t)n : load.opt.active;
+	else if (strcmp(word, "rate") == 0)
+		load.run_rate = n;
 	else if (strcmp(word, "churn") == 0)
 		load.run_churn = n < load.opt.churn ? (uint32_t)n : load.opt.churn;
 	else if (strcmp(word, "flood") == 0)
@@ -302,6 +310,7 @@ bool run_turn(unsigned int *work)
 		read_command();
 		break;
 	case S_RUN:
+		*work += pace_turn();
 		run_step();
 		break;
 	case S_DRAIN:

@@ -2,8 +2,9 @@
  * Copyright (c) 2026 The Postern Authors */
 
 /*
- * The dialogue, one command at a time. Texts are the same for all sessions and are made at start;
- * only eight hexadecimal digits of the Message-ID differ, written where the text is copied.
+ * The dialogue, one command at a time, or (--pipeline) the envelope at once. Texts are the same for
+ * all sessions and are made at start; only eight hexadecimal digits of the Message-ID differ,
+ * written where the text is copied.
  */
 
 #include <stdio.h>
@@ -13,9 +14,11 @@
 
 #include "bench/smtpload/load.h"
 
-#define REOPEN_MS    200u
-#define FAILURES_MAX 5
-#define DIGITS       8u
+#define REOPEN_MS       200u
+#define FAILURES_MAX    5
+#define DIGITS          8u
+#define TEXT_MAX        (64u << 20) /* octets of --text, as of the largest message */
+#define LINE_MAX_OCTETS 900u        /* RFC 5321 4.5.3.1.6 allows 998 */
 
 static struct {
 	uint8_t *p;
@@ -59,6 +62,54 @@ static void fill(uint8_t *p, uint32_t n)
 	p[n - 1] = '\n';
 }
 
+/* The same of the lines of a file, over and over; whatever is in it, the result is mail of ASCII.
+ */
+static void fill_of(uint8_t *p, uint32_t n, const uint8_t *text, size_t len)
+{
+	uint32_t column = 0;
+	size_t at = 0;
+
+	for (uint32_t i = 0; i + 2 < n; i++) {
+		uint8_t c = text[at++ % len];
+
+		if ((c == '\n' || column >= LINE_MAX_OCTETS) && n - i > 5) {
+			p[i++] = '\r';
+			p[i] = '\n';
+			column = 0;
+			continue;
+		}
+		if (c < ' ' || c > '~' || (!column && c == '.'))
+			c = ' ';
+		p[i] = c;
+		column++;
+	}
+	p[n - 2] = '\r';
+	p[n - 1] = '\n';
+}
+
+static int fill_body(uint8_t *p, uint32_t n)
+{
+	uint8_t *text = NULL;
+	size_t len = 0;
+	FILE *f;
+
+	if (!load.opt.text) {
+		fill(p, n);
+		return 0;
+	}
+	f = fopen(load.opt.text, "re");
+	if (f)
+		text = malloc(TEXT_MAX);
+	if (text)
+		len = fread(text, 1, TEXT_MAX, f);
+	if (len)
+		fill_of(p, n, text, len);
+	free(text);
+	if (f)
+		fclose(f);
+	return len ? 0 : -1;
+}
+
 static int make_body(uint32_t size)
 {
 	char head[1024], date[64];
@@ -83,18 +134,33 @@ static int make_body(uint32_t size)
 	if (!unit[P_BODY].p)
 		return -1;
 	memcpy(unit[P_BODY].p, head, n);
-	fill(unit[P_BODY].p + n, size - n);
+	if (fill_body(unit[P_BODY].p + n, size - n))
+		return -1;
 	memcpy(unit[P_BODY].p + size, ".\r\n", 3);
 	return 0;
+}
+
+/* Pipelined, all three phases are of one unit: their replies come one by one. */
+static int set_envelope(void)
+{
+	char all[1024];
+	int n = snprintf(all, sizeof(all), "MAIL FROM:<%s>\r\nRCPT TO:<%s>\r\nDATA\r\n",
+			 load.opt.from, load.opt.rcpt);
+
+	if (n < 0 || (size_t)n >= sizeof(all))
+		return -1;
+	if (load.opt.pipeline)
+		return set(P_MAIL, all, "", "") || set(P_RCPT, all, "", "") ||
+		       set(P_DATA, all, "", "");
+	return set(P_MAIL, "MAIL FROM:<", load.opt.from, ">\r\n") ||
+	       set(P_RCPT, "RCPT TO:<", load.opt.rcpt, ">\r\n") || set(P_DATA, "DATA\r\n", "", "");
 }
 
 int smtp_start(void)
 {
 	return set(P_EHLO, "EHLO ", load.opt.helo, "\r\n") || set(P_NOOP, "NOOP\r\n", "", "") ||
-	       set(P_MAIL, "MAIL FROM:<", load.opt.from, ">\r\n") ||
-	       set(P_RCPT, "RCPT TO:<", load.opt.rcpt, ">\r\n") ||
-	       set(P_DATA, "DATA\r\n", "", "") || set(P_RSET, "RSET\r\n", "", "") ||
-	       set(P_QUIT, "QUIT\r\n", "", "") || make_body(load.opt.size);
+	       set(P_RSET, "RSET\r\n", "", "") || set(P_QUIT, "QUIT\r\n", "", "") ||
+	       set_envelope() || make_body(load.opt.size);
 }
 
 void smtp_stop(void)
@@ -154,9 +220,10 @@ void smtp_next(struct sess *s)
 	if (!load.running || is_idle(s) || sess_index(s) - load.opt.idle >= load.run_active ||
 	    (load.run_messages && load.messages_begun >= load.run_messages))
 		return;
+	if (!pace_take(s, &s->since_us))
+		return;
 	load.messages_begun++;
 	s->message = load.message_serial++;
-	s->since_us = load.now_us;
 	tcp_say(s, P_MAIL);
 }
 
@@ -166,6 +233,7 @@ static void message_done(struct sess *s)
 	if (s->code == 250) {
 		load.f.accepted++;
 		hist_add(&load.f.transaction, load.now_us - s->since_us);
+		hist_add(&load.f.reply, load.now_us - s->said_us);
 	} else {
 		load.f.refused[s->code]++;
 	}
@@ -205,7 +273,15 @@ static void envelope(struct sess *s)
 	unsigned int want = s->phase == P_DATA ? 3 : 2;
 
 	if (s->code / 100 == want) {
-		tcp_say(s, s->phase + 1);
+		if (load.opt.pipeline && s->phase != P_DATA)
+			s->phase++;
+		else
+			tcp_say(s, s->phase + 1);
+		return;
+	}
+	if (load.opt.pipeline) { /* what was said behind it will be answered, too */
+		load.f.refused[s->code]++;
+		tcp_abort(s);
 		return;
 	}
 	message_done(s);

@@ -43,7 +43,7 @@ void tcp_open(struct sess *s)
 	s->incarnation++; /* the next port */
 	s->tcp = T_SYN_SENT;
 	s->phase = P_BANNER;
-	s->flags &= F_IN_WHEEL | F_OPENING;
+	s->flags &= F_IN_WHEEL | F_OPENING | F_WAITING;
 	s->snd_una = s->snd_nxt = new_iss(s);
 	s->snd_max = s->snd_nxt + 1;
 	s->unit_seq = s->snd_max;
@@ -99,8 +99,11 @@ static void output(struct sess *s)
 			break; /* no buffer: the timer is on */
 		s->flags &= (uint8_t)~F_ACK;
 		s->snd_nxt += n;
-		if (seq_lt(s->snd_max, s->snd_nxt))
-			s->snd_max = s->snd_nxt;
+		if (!seq_lt(s->snd_max, s->snd_nxt))
+			continue;
+		s->snd_max = s->snd_nxt;
+		if (last)
+			s->said_us = load.now_us;
 	}
 	if (!s->timer_at && seq_lt(s->snd_una, end))
 		timer_set(s, load.opt.rto_ms);

@@ -8,8 +8,10 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -46,7 +48,8 @@ static struct frame *queue;
 static uint32_t head, tail;
 static unsigned int loss; /* per cent, both ways */
 static uint32_t window, mss;
-static const char *final_reply;
+static const char *final_reply, *rcpt_reply;
+static unsigned int commands;
 static bool reset_in_data;
 static uint32_t random_state;
 
@@ -129,10 +132,13 @@ static void command(uint32_t i)
 {
 	struct peer *p = &peer[i];
 
+	commands++;
 	if (!strcmp(p->line, "EHLO h\r\n"))
 		say(i, "250-server\r\n250-SIZE\r\n250 PIPELINING\r\n");
 	else if (!strcmp(p->line, "DATA\r\n"))
 		say(i, "354 go on\r\n");
+	else if (!strncmp(p->line, "RCPT", 4))
+		say(i, rcpt_reply);
 	else if (!strcmp(p->line, "QUIT\r\n"))
 		say(i, "221 bye\r\n");
 	else
@@ -260,6 +266,8 @@ static int setup(void **state)
 	window = 16384;
 	mss = 1460;
 	final_reply = "250 taken\r\n";
+	rcpt_reply = "250 ok\r\n";
+	commands = 0;
 	reset_in_data = false;
 	random_state = 1;
 	assert_non_null(load.sess);
@@ -272,6 +280,7 @@ static int teardown(void **state)
 {
 	(void)state;
 	smtp_stop();
+	pace_stop();
 	free(load.sess);
 	free(queue);
 	return 0;
@@ -380,6 +389,116 @@ static void test_reset(void **state)
 	assert_true(load.f.opened >= 20);
 }
 
+/* MAIL, RCPT and DATA in one segment, their replies in another; with loss, each message once. */
+static void test_pipeline(void **state)
+{
+	(void)state;
+	load.opt.pipeline = true;
+	assert_true(send_messages(80, 10000));
+	assert_int_equal(load.f.accepted, 80);
+	assert_int_equal(mails(), 80);
+	assert_int_equal(load.f.retransmits, 0);
+	assert_int_equal(commands, 80 * 3 + SESSIONS);
+	teardown(NULL);
+	setup(NULL);
+	load.opt.pipeline = true;
+	loss = 10;
+	assert_true(send_messages(100, 600000));
+	assert_int_equal(load.f.accepted, 100);
+	assert_int_equal(load.f.lost, 0);
+}
+
+/* The reply to DATA is still to come when RCPT is refused: the session is given up, not the count.
+ */
+static void test_pipeline_refused(void **state)
+{
+	(void)state;
+	load.opt.pipeline = true;
+	rcpt_reply = "550 no\r\n";
+	assert_true(send_messages(8, 60000));
+	assert_int_equal(load.f.accepted, 0);
+	assert_int_equal(load.f.refused[550], load.messages_done);
+	assert_int_equal(load.f.lost, load.messages_done);
+}
+
+/* Fewer sessions are busy than there are, and as many messages go out as are due. */
+static void test_open_loop(void **state)
+{
+	(void)state;
+	load.run_rate = 200;
+	assert_int_equal(pace_start(load.run_rate), 0);
+	load.run_active = SESSIONS;
+	load.running = true;
+	assert_int_equal(smtp_start(), 0);
+	for (uint32_t i = 0; i < SESSIONS; i++)
+		tcp_open(&load.sess[i]);
+	for (uint32_t t = 0; t < 4000; t++) {
+		one_ms();
+		(void)pace_turn();
+	}
+	assert_in_range(load.messages_begun, 700, 900);
+	assert_in_range(load.f.accepted, load.messages_begun - SESSIONS, load.messages_begun);
+	assert_true(pace_late() < 20);
+	assert_int_equal(load.f.reply.n, load.f.accepted);
+	assert_true(hist_at(&load.f.reply, 0.5) <= hist_at(&load.f.transaction, 0.5));
+}
+
+/* More is due than goes: the latency counts from when a message was due, and what never went is
+ * told. */
+static void test_open_loop_past_the_knee(void **state)
+{
+	(void)state;
+	load.run_rate = 10000;
+	assert_int_equal(pace_start(load.run_rate), 0);
+	load.run_active = SESSIONS;
+	load.running = true;
+	assert_int_equal(smtp_start(), 0);
+	for (uint32_t i = 0; i < SESSIONS; i++)
+		tcp_open(&load.sess[i]);
+	for (uint32_t t = 0; t < 2000; t++) {
+		one_ms();
+		(void)pace_turn();
+	}
+	assert_in_range(load.messages_begun + pace_late(), 19300, 20700);
+	assert_true(pace_late() > 5000);
+	assert_true(load.f.transaction.max > 500000);
+	assert_true(load.f.reply.max < 100000);
+}
+
+static void test_text(void **state)
+{
+	static const char want[] = "\r\n\r\n one \r\ntwo   three\r\nxxx";
+	char name[] = "/tmp/smtpload-test-XXXXXX";
+	int fd = mkstemp(name);
+	FILE *f = fdopen(fd, "w");
+	struct sess *s = &load.sess[0];
+	uint8_t got[10003];
+
+	(void)state;
+	assert_non_null(f);
+	fputs(".one\r\ntwo \xff three\n", f);
+	for (unsigned int i = 0; i < 2000; i++)
+		putc('x', f);
+	fclose(f);
+	load.opt.text = name;
+	assert_int_equal(smtp_start(), 0);
+	unlink(name);
+	s->phase = P_BODY;
+	assert_int_equal(smtp_unit_len(s), sizeof(got));
+	smtp_copy(s, got, 0, sizeof(got));
+	assert_memory_equal(got + sizeof(got) - 5, "\r\n.\r\n", 5);
+	assert_non_null(memmem(got, sizeof(got), want, sizeof(want) - 1));
+	for (uint32_t i = 0, column = 0; i < sizeof(got); i++) {
+		column = got[i] == '\n' ? 0 : column + 1;
+		assert_true(column <= 998);
+		assert_true(got[i] < 0x80 && (got[i] != '\n' || got[i - 1] == '\r'));
+		assert_true(column != 1 || got[i] != '.' || i == sizeof(got) - 3);
+	}
+	smtp_stop();
+	load.opt.text = "/nonexistent";
+	assert_int_not_equal(smtp_start(), 0);
+}
+
 static void test_probe(void **state)
 {
 	struct seg keep_alive = {.flags = TH_ACK, .wnd = 16384};
@@ -441,6 +560,11 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_closed_window, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refusals, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_reset, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_pipeline, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_pipeline_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_open_loop, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_open_loop_past_the_knee, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_text, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_probe, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_old_connection, setup, teardown),
 		cmocka_unit_test(test_histogram),
