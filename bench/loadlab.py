@@ -11,20 +11,18 @@ smtp-sink and the dataplane's main thread share CPU 0.
 import json
 import os
 import pathlib
-import platform
 import re
-import statistics
 import subprocess
 import sys
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 os.environ.setdefault("POSTERN_BUILD", str(ROOT / "build" / "release"))
-sys.path.insert(0, str(ROOT / "tests" / "e2e"))
+sys.path[:0] = [str(ROOT / "bench"), str(ROOT / "tests" / "e2e")]
 import lab as labs  # noqa: E402
+from benchlib import cpu_of, machine, middle, output_of, prefer, spread, tree, worker_threads, write_json  # noqa: E402,F401
 
 LOAD4 = "198.18.0.25"
-TICK = os.sysconf("SC_CLK_TCK")
 # Every source has a name: a name that is not there is remembered for seconds only.
 ZONES = {"example.net": '@ IN TXT "v=spf1 ip4:10.0.0.0/8 ip4:%s -all"\nload IN A 10.0.0.1\n' % labs.CLIENT4,
          "10.in-addr.arpa": "* IN PTR load.example.net.\n"}
@@ -109,35 +107,33 @@ class LoadLab(labs.Lab):
 
     def worker_waited(self):
         """Seconds the worker stood ready and another process had its CPU."""
-        for t in pathlib.Path(f"/proc/{self.dataplane_pid()}/task").iterdir():
-            if (t / "comm").read_text().startswith(("lcore-worker", "rte-worker")):
-                return int((t / "schedstat").read_text().split()[1]) / 1e9
-        raise RuntimeError("the dataplane has no worker thread")
+        return int((worker_threads(self.dataplane_pid())[0] / "schedstat").read_text().split()[1]) / 1e9
 
     def dataplane_pid(self):
         return tree(self.procs["dataplane"].pid)[-1]
 
-    def memory(self, name):
-        """KiB: (Rss, Pss) of the process; of control with its children."""
-        rss = pss = 0
+    def memory(self, name, *what):
+        """KiB: (Rss, Pss) of the process, or what else smaps_rollup has; of control with its children."""
+        what = what or ("Rss", "Pss")
+        out = [0] * len(what)
         for pid in tree(self.procs[name].pid):
             try:
                 text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
             except (FileNotFoundError, ProcessLookupError):
                 continue
-            rss += int(re.search(r"^Rss:\s+(\d+)", text, re.M)[1])
-            pss += int(re.search(r"^Pss:\s+(\d+)", text, re.M)[1])
-        return rss, pss
+            for i, w in enumerate(what):
+                out[i] += int(re.search(rf"^{w}:\s+(\d+)", text, re.M)[1])
+        return tuple(out)
 
 
 class Smtpload:
-    """bench/smtpload behind its gate: run(), probe(), end()."""
+    """bench/smtpload behind its gate: run(), probe(), end(). lab: what has .memif, .dir, .other_cpu."""
 
     def __init__(self, lab, *args, nap_us=20, nice=-12):
         argv = [labs.build_dir() / "bench/smtpload/smtpload", "--socket", lab.memif,
                 "--to", f"{LOAD4}:25", "--core", lab.other_cpu, "--nap-us", nap_us, "--gate", "--json",
                 *args]
-        self.log = open(lab.dir / "smtpload.log", "ab")
+        self.log = open(pathlib.Path(lab.dir) / "smtpload.log", "ab")
         self.p = subprocess.Popen(list(map(str, argv)), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                   stderr=self.log, text=True, start_new_session=True)
         prefer(self.p.pid, nice)
@@ -189,45 +185,25 @@ class Smtpload:
             self.end()
 
 
-def prefer(pid, nice):
-    """nice(1) for a process that leads a session: with autogroups the session's weight counts."""
-    os.setpriority(os.PRIO_PROCESS, pid, nice)
-    f = pathlib.Path(f"/proc/{pid}/autogroup")
-    if f.exists():
-        f.write_text(str(nice))
+class Sink:
+    """bench/sink in the next hop's namespace: a next hop that takes everything and keeps books."""
 
+    def __init__(self, lab, port=25, books=None, *args):
+        argv = ["ip", "netns", "exec", lab.ns["hop"], labs.build_dir() / "bench/sink/sink", f"{labs.NEXTHOP4}:{port}",
+                *(("--books", books) if books else ()), *args]
+        cpu = ["taskset", "-c", lab.other_cpu] if hasattr(lab, "other_cpu") else []
+        self.p = subprocess.Popen(list(map(str, [*cpu, *argv])), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                                  start_new_session=True)
+        json.loads(self.p.stdout.readline())
 
-def tree(root):
-    """root and its descendants."""
-    children, out = {}, []
-    for d in pathlib.Path("/proc").glob("[0-9]*"):
-        try:
-            ppid = int((d / "stat").read_text().rsplit(")", 1)[1].split()[1])
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        children.setdefault(ppid, []).append(int(d.name))
-    todo = [root]
-    while todo:
-        pid = todo.pop()
-        out.append(pid)
-        todo += children.get(pid, [])
-    return out
+    def report(self, word="report"):
+        self.p.stdin.write(word + "\n")
+        self.p.stdin.flush()
+        return json.loads(self.p.stdout.readline())
 
-
-def cpu_of(pid):
-    """Seconds on a CPU, all threads; ended children in ticks."""
-    total = 0.0
-    for f in pathlib.Path(f"/proc/{pid}/task").glob("*/schedstat"):
-        try:
-            total += int(f.read_text().split()[0]) / 1e9
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-    try:
-        stat = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-        total += (int(stat[13]) + int(stat[14])) / TICK
-    except (FileNotFoundError, ProcessLookupError):
-        pass
-    return total
+    def end(self):
+        self.report("end")
+        self.p.wait(10)
 
 
 def undisturbed(run, limit, tries):
@@ -243,34 +219,3 @@ def undisturbed(run, limit, tries):
             break
     best["retaken"] = i
     return best
-
-
-def middle(values):
-    """{"median", "min", "max"}"""
-    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
-
-
-def spread(values, form="{:.0f}"):
-    m = middle(values)
-    return f"{form} ({form}–{form})".format(m["median"], m["min"], m["max"])
-
-
-def output_of(*argv):
-    try:
-        return labs.run(*argv, check=False).stdout.strip()
-    except OSError:
-        return "?"
-
-
-def machine():
-    cpu = next((x.split(":", 1)[1].strip() for x in open("/proc/cpuinfo") if x.startswith("model name")), "?")
-    dpdk = output_of("pkg-config", "--modversion", "libdpdk")
-    hs = output_of("pkg-config", "--modversion", "libhs")
-    commit = output_of("git", "-C", ROOT, "rev-parse", "--short", "HEAD")
-    return {"cpu": cpu, "cores": os.cpu_count(), "kernel": platform.release(), "dpdk": dpdk, "hyperscan": hs,
-            "commit": commit, "build": str(labs.build_dir().name)}
-
-
-def write_json(path, what):
-    if path:
-        pathlib.Path(path).write_text(json.dumps(what, indent=1) + "\n")

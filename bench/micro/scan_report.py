@@ -3,26 +3,19 @@
 """Rounds of bench/micro/scan → figures → tables."""
 
 import os
-import platform
-import statistics
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+import benchlib  # noqa: E402
+from benchlib import middle as spread  # noqa: E402
 
 VIEWS = ("body", "rawbody", "uri", "full", "attachment", "headers")
 TIERS = ("native and confirmed", "gated", "automaton")
 
 
 def machine(cpu, commit):
-    name = "unknown CPU"
-    with open("/proc/cpuinfo") as f:
-        for line in f:
-            if line.startswith("model name"):
-                name = line.split(":", 1)[1].strip()
-                break
-    return {"cpu": name, "cpus": os.cpu_count(), "pinned_to": cpu, "kernel": platform.release(), "commit": commit,
-            "load_before": os.getloadavg()[0]}
-
-
-def spread(values):
-    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
+    return {**benchlib.machine(), "cpus": os.cpu_count(), "pinned_to": cpu, "commit": commit, "load_before": os.getloadavg()[0]}
 
 
 def gb_s(c):
