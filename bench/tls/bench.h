@@ -69,3 +69,4 @@ _Noreturn void bench_die(const char *what);
 
 /* report.c */
 void bench_report(const struct bench_results *r, unsigned int reps);
+int bench_write_json(const struct bench_results *r, unsigned int reps, const char *path);

@@ -200,7 +200,7 @@ int main(int argc, char **argv)
 	struct bench_results *r;
 
 	if (reps < 1 || reps > MAX_REPS) {
-		fprintf(stderr, "usage: bench-tls [1..%d]\n", MAX_REPS);
+		fprintf(stderr, "usage: bench-tls [1..%d [FILE.json]]\n", MAX_REPS);
 		return 2;
 	}
 	r = mmap(NULL, sizeof(*r), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -217,5 +217,5 @@ int main(int argc, char **argv)
 				bench_die("a run failed");
 		}
 	bench_report(r, reps);
-	return 0;
+	return argc > 2 && bench_write_json(r, reps, argv[2]) ? 1 : 0;
 }

@@ -62,6 +62,38 @@ static void cpu_name(char *out, size_t size)
 		fclose(f);
 }
 
+/* One object a case and memory, with the figure of each run. */
+int bench_write_json(const struct bench_results *r, unsigned int reps, const char *path)
+{
+	static const char *const memory[] = {"slab", "malloc"};
+	static const char *const side[] = {[SIDE_OURS] = "ours", [SIDE_BARE] = "bare"};
+	FILE *f = fopen(path, "we");
+	const char *sep = "";
+
+	if (!f) {
+		perror(path);
+		return -1;
+	}
+	fputs("{\"bench\":\"tls\",\"cases\":[", f);
+	for (unsigned int c = 0; c < N_CASES; c++)
+		for (unsigned int m = 0; m < N_MEMORIES; m++) {
+			if (r->v[m][c][0][0] <= 0)
+				continue;
+			fprintf(f, "%s\n{\"name\":\"%s\",\"memory\":\"%s\",\"unit\":\"%s\"", sep, cases[c].name,
+				memory[m], cases[c].unit);
+			sep = ",";
+			for (unsigned int s = 0; s < N_SIDES; s++) {
+				fprintf(f, ",\"%s\":[", side[s]);
+				for (unsigned int i = 0; i < reps; i++)
+					fprintf(f, "%s%.6g", i ? "," : "", r->v[m][c][s][i] * cases[c].scale);
+				fputc(']', f);
+			}
+			fputc('}', f);
+		}
+	fputs("]}\n", f);
+	return fclose(f);
+}
+
 void bench_report(const struct bench_results *r, unsigned int reps)
 {
 	static const char *const memory[] = {"slab", "malloc"};
