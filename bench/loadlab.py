@@ -145,7 +145,8 @@ class Smtpload:
             x = json.loads(line)
             if x["event"] == event:
                 return x
-        raise RuntimeError(f"smtpload ended with {self.p.wait()} before it said {event}")
+        why = pathlib.Path(self.log.name).read_text(errors="replace")[-500:]
+        raise RuntimeError(f"smtpload ended with {self.p.wait()} before it said {event}: {why}")
 
     def start(self, **kw):
         self.p.stdin.write(" ".join(["run", *(f"{k}={v}" for k, v in kw.items())]) + "\n")
