@@ -109,6 +109,7 @@ class Compare(unittest.TestCase):
         rc, text = self.run_it(result(benchlib.row("lost", "n", "u", [0], better="lower")),
                                result(benchlib.row("lost", "n", "u", [1], better="lower")))
         self.assertEqual(rc, 1, text)
+        self.assertIn("1 rows have one run only", text)
 
     def test_other_machine(self):
         row = benchlib.row("a", "n", "u", [1])
