@@ -36,6 +36,8 @@ struct api_request {
 	struct client *client;     /* NULL: gone */
 	struct api *api;
 	json_t *body;
+	const struct api_stream_ops *stream; /* NULL: one answer */
+	void *stream_arg;
 	TAILQ_ENTRY(api_request) all;
 };
 
@@ -52,21 +54,27 @@ struct api {
 	TAILQ_HEAD(, api_request) requests;
 };
 
-static void client_free(struct client *c)
-{
-	if (c->open)
-		c->open->client = NULL;
-	TAILQ_REMOVE(&c->api->clients, c, all);
-	c->api->n_clients--;
-	bufferevent_free(c->bev);
-	free(c);
-}
-
 static void request_free(struct api_request *r)
 {
 	TAILQ_REMOVE(&r->api->requests, r, all);
 	json_decref(r->body);
 	free(r);
+}
+
+static void client_free(struct client *c)
+{
+	struct api_request *r = c->open;
+
+	if (r)
+		r->client = NULL;
+	TAILQ_REMOVE(&c->api->clients, c, all);
+	c->api->n_clients--;
+	bufferevent_free(c->bev);
+	free(c);
+	if (!r || !r->stream)
+		return; /* its owner answers, into the void */
+	r->stream->gone(r->stream_arg);
+	request_free(r);
 }
 
 static void read_next(struct client *c);
@@ -155,8 +163,24 @@ static void read_next(struct client *c)
 
 static void on_read(struct bufferevent *bev, void *arg)
 {
+	struct client *c = arg;
+
+	if (c->open && c->open->stream) {
+		struct evbuffer *in = bufferevent_get_input(bev);
+
+		evbuffer_drain(in, evbuffer_get_length(in));
+		return;
+	}
+	read_next(c);
+}
+
+static void on_written(struct bufferevent *bev, void *arg)
+{
+	const struct client *c = arg;
+
 	(void)bev;
-	read_next(arg);
+	if (c->open && c->open->stream)
+		c->open->stream->room(c->open->stream_arg);
 }
 
 static void on_event(struct bufferevent *bev, short what, void *arg)
@@ -164,6 +188,34 @@ static void on_event(struct bufferevent *bev, short what, void *arg)
 	(void)bev;
 	if (what & (BEV_EVENT_EOF | BEV_EVENT_ERROR | BEV_EVENT_TIMEOUT))
 		client_free(arg);
+}
+
+void api_stream(struct api_request *req, const struct api_stream_ops *ops, void *arg, size_t low,
+		unsigned int stuck_s)
+{
+	struct timeval stuck = {.tv_sec = stuck_s};
+	struct bufferevent *bev = req->client->bev;
+
+	req->stream = ops;
+	req->stream_arg = arg;
+	bufferevent_setcb(bev, on_read, on_written, on_event, req->client);
+	bufferevent_setwatermark(bev, EV_WRITE, low, 0);
+	bufferevent_set_timeouts(bev, NULL, &stuck); /* it has nothing to say */
+}
+
+size_t api_stream_queued(const struct api_request *req)
+{
+	return evbuffer_get_length(bufferevent_get_output(req->client->bev));
+}
+
+int api_stream_send(struct api_request *req, const char *line, size_t n)
+{
+	struct evbuffer *out = bufferevent_get_output(req->client->bev);
+
+	/* Both or neither: half a line would spoil the next one. */
+	if (evbuffer_expand(out, n + 1) || evbuffer_add(out, line, n))
+		return -ENOMEM;
+	return evbuffer_add(out, "\n", 1) ? -ENOMEM : 0;
 }
 
 static void on_accept(struct evconnlistener *l, evutil_socket_t fd, struct sockaddr *sa, int len, void *arg)

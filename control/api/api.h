@@ -35,5 +35,24 @@ void api_free(struct api *a);
 
 /* Takes the reference. The client may be gone: then it is dropped. */
 void api_reply(struct api_request *req, json_t *answer);
+/*
+ * A request that is answered by lines without an end, of an owner who sends them from now on. What the
+ * client says meanwhile is thrown away. What it does not take waits in memory, and how much that may be is
+ * for the owner to say: it looks before it sends.
+ */
+struct api_stream_ops {
+	/* No more than `low` octets wait. */
+	void (*room)(void *arg);
+	/* The client is gone, and the request with it. */
+	void (*gone)(void *arg);
+};
+/* Inside the handler. A client that takes nothing for stuck_s is cut. */
+void api_stream(struct api_request *req, const struct api_stream_ops *ops, void *arg, size_t low,
+		unsigned int stuck_s);
+/* Octets that wait. */
+size_t api_stream_queued(const struct api_request *req);
+/* A line, without its end; copied. Nobody is called back from within. -ENOMEM: none of it is sent. */
+int api_stream_send(struct api_request *req, const char *line, size_t n);
+
 void api_error(struct api_request *req, const char *code, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));

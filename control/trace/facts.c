@@ -66,7 +66,7 @@ static json_t *hex(const uint8_t *p, size_t n)
 	return json_stringn(buf, 2 * n);
 }
 
-static json_t *version(uint16_t v)
+json_t *trace_tls_version(uint16_t v)
 {
 	return v == 0x0304 ? json_string("TLSv1.3") : v == 0x0303 ? json_string("TLSv1.2")
 								     : json_sprintf("0x%04x", v);
@@ -76,7 +76,7 @@ static json_t *tls(const struct mail_envelope *e)
 {
 	bool client = e->tls_flags & TLS_F_CLIENT;
 
-	return json_pack("{s:o, s:o, s:b, s:o, s:o, s:b, s:o}", "version", version(e->tls_version),
+	return json_pack("{s:o, s:o, s:b, s:o, s:o, s:b, s:o}", "version", trace_tls_version(e->tls_version),
 			 "cipher", trace_text(e->tls_cipher), "resumed",
 			 (e->tls_flags & TLS_F_RESUMED) != 0, "sni", trace_text(e->tls_sni), "client",
 			 client ? trace_text(e->tls_client) : json_null(), "client_verified",

@@ -11,6 +11,8 @@
 /* New reference, or NULL without memory. JSON is UTF-8: what is not, or holds a NUL, which readers of
  * JSON refuse, is written with '?' for each octet outside printable ASCII, and cut. */
 json_t *trace_text(struct str s);
+/* "TLSv1.3" of a version as it is in octets of the protocol. */
+json_t *trace_tls_version(uint16_t v);
 /* A Subject as it stands in a header: unfolded, its encoded-words decoded (RFC 2047), at most TRACE_SUBJECT
  * octets. */
 #define TRACE_SUBJECT 512

@@ -41,6 +41,8 @@ struct trace {
 	size_t keep, next, n_kept;
 	struct indexer *indexer; /* NULL: there is no index */
 	uint64_t alerted_s, diverging_s;
+	trace_listener *listener; /* NULL: nobody */
+	void *listener_arg;
 
 	pthread_t writer;
 	pthread_mutex_t lock;  /* of all up to the blank line */
@@ -464,6 +466,8 @@ void trace_write(struct trace *t, json_t *record)
 	}
 	if (!json_object_get(record, "time"))
 		stamp(record);
+	if (t->listener)
+		t->listener(t->listener_arg, record);
 	line = json_dumps(record, JSON_COMPACT);
 	pthread_mutex_lock(&t->lock);
 	if (line)
@@ -479,6 +483,12 @@ void trace_write(struct trace *t, json_t *record)
 	t->next = (t->next + 1) % t->keep;
 	if (t->n_kept < t->keep)
 		t->n_kept++;
+}
+
+void trace_on_record(struct trace *t, trace_listener *cb, void *arg)
+{
+	t->listener = cb;
+	t->listener_arg = arg;
 }
 
 /* ---- query ---------------------------------------------------------------------------------------- */

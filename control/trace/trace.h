@@ -56,6 +56,10 @@ void trace_second(struct trace *t, trace_alert *alert);
  */
 void trace_write(struct trace *t, json_t *record);
 
+/* Is told of each record when it is written, by the thread that writes; the record is borrowed. */
+typedef void trace_listener(void *arg, const json_t *record);
+void trace_on_record(struct trace *t, trace_listener *cb, void *arg);
+
 /* Every string that is set must match: ids exactly (a trace id without case), addresses without
  * case, as a whole or as a domain ("@example.com"). Newest first, at most `limit`. New reference. */
 struct trace_query {
