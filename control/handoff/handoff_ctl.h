@@ -107,6 +107,12 @@ void ctl_loop_free(struct ctl_loop *l);
 struct ctl_epoch *ctl_loop_epoch(const struct ctl_loop *l);
 /* Verdicts that wait in memory because a ring is full. */
 size_t ctl_loop_queued(const struct ctl_loop *l);
+/* How full a worker's rings are: of HANDOFF_RING_SLOTS each. False: there is no such worker, or its rings
+ * are broken. */
+struct ctl_fill {
+	uint32_t submit, verdict;
+};
+bool ctl_loop_fill(const struct ctl_loop *l, uint32_t worker, struct ctl_fill *out);
 
 struct ctl_reply {
 	uint16_t code;        /* 2xx, 4xx, 5xx; CONNECT: 220 accepts */

@@ -327,6 +327,18 @@ size_t ctl_loop_queued(const struct ctl_loop *l)
 	return l->n_queued;
 }
 
+bool ctl_loop_fill(const struct ctl_loop *l, uint32_t worker, struct ctl_fill *out)
+{
+	const struct side *s = &l->side[worker < l->epoch->n_workers ? worker : 0];
+
+	if (worker >= l->epoch->n_workers || s->broken)
+		return false;
+	out->submit = atomic_load_explicit(&s->submit->ctl.head, memory_order_relaxed) - s->tail;
+	out->verdict = s->head - atomic_load_explicit(&s->verdict->ctl.tail, memory_order_relaxed);
+	/* The other side's indices are not checked here: nothing is read by them. */
+	return out->submit <= HANDOFF_RING_SLOTS && out->verdict <= HANDOFF_RING_SLOTS;
+}
+
 uint64_t *ctl_loop_counters(struct ctl_loop *l)
 {
 	return l->counters;

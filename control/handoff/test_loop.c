@@ -47,12 +47,15 @@ static void push(struct pair_fix *f, uint32_t question)
 static void test_descs(void **state)
 {
 	struct pair_fix *f = *state;
+	struct ctl_fill fill;
 
 	assert_true(asleep(f));
 	for (uint32_t i = 0; i < 10; i++)
 		push(f, i);
 	pair_run(f);
 	assert_int_equal(f->n_desc, 0); /* nobody rang */
+	assert_true(ctl_loop_fill(f->loop, 0, &fill));
+	assert_int_equal(fill.submit, 10);
 	dp_rings_flush(f->rings);
 	assert_false(asleep(f));
 	pair_run(f);
@@ -218,6 +221,7 @@ static void test_full_ring_queues(void **state)
 	struct pair_fix *f = *state;
 	struct handoff_desc d = {.kind = DESC_RCPT, .session = 5};
 	uint8_t text[100];
+	struct ctl_fill fill;
 	uint32_t n, next = 0;
 
 	memset(text, 't', sizeof(text));
@@ -228,12 +232,18 @@ static void test_full_ring_queues(void **state)
 		assert_int_equal(ctl_verdict_rcpt(f->loop, &d, &r), 0);
 	}
 	assert_true(ctl_loop_queued(f->loop) > 3000);
+	assert_true(ctl_loop_fill(f->loop, 0, &fill));
+	assert_true(fill.verdict > HANDOFF_RING_SLOTS - HANDOFF_VERDICT_SLOTS && fill.verdict <= HANDOFF_RING_SLOTS);
+	assert_int_equal(fill.submit, 0);
 	for (int i = 0; i < 10000 && next < n; i++) {
 		dp_rings_poll(f->rings, 500, in_order, &next);
 		event_base_loop(f->base, EVLOOP_ONCE);
 	}
 	assert_int_equal(next, n);
 	assert_int_equal(ctl_loop_queued(f->loop), 0);
+	assert_true(ctl_loop_fill(f->loop, 0, &fill));
+	assert_int_equal(fill.verdict, 0);
+	assert_false(ctl_loop_fill(f->loop, 1, &fill)); /* there is no such worker */
 	assert_int_equal(f->w->counters[CNT_handoff_invalid], 0);
 	/* What is still queued at the end goes with the loop. */
 	for (n = 0; n < HANDOFF_RING_SLOTS + 5; n++) {
@@ -249,6 +259,7 @@ static void test_tail_that_cannot_be(void **state)
 	struct pair_fix *f = *state;
 	struct handoff_desc d = {.kind = DESC_RCPT, .session = 5};
 	struct ctl_reply r = {.code = 250};
+	struct ctl_fill fill;
 
 	for (unsigned int i = 0; i < HANDOFF_RING_SLOTS; i++)
 		ctl_verdict_rcpt(f->loop, &d, &r);
@@ -256,6 +267,7 @@ static void test_tail_that_cannot_be(void **state)
 	assert_int_equal(ctl_verdict_rcpt(f->loop, &d, &r), 0);
 	assert_int_equal(f->counters[CTL_desc_invalid], 1);
 	assert_int_equal(ctl_loop_queued(f->loop), 1);
+	assert_false(ctl_loop_fill(f->loop, 0, &fill));
 }
 
 static void test_wakes_worker(void **state)
