@@ -10,6 +10,7 @@
 
 #include "control/loop.h"
 #include "control/reload.h"
+#include "control/watch/watch.h"
 
 #define MAX_HOSTS 256
 #define MAX_SESSIONS_SHOWN 5000
@@ -85,7 +86,7 @@ static json_t *inlines(const struct config *c)
 	return a;
 }
 
-static json_t *hosts(const struct loop *l)
+json_t *commands_hosts(const struct loop *l)
 {
 	static struct deliver_host_status h[MAX_HOSTS];
 	size_t n = deliver_status(l->deliver, h, MAX_HOSTS);
@@ -128,7 +129,7 @@ static void show_status(void *arg, struct api_request *req, const json_t *body)
 		c->path, "dataplane", dataplane(l), "sessions", (json_int_t)l->n_sessions,
 		"messages_in_flight", (json_int_t)l->n_messages, "listeners", listeners(c), "inline", inlines(c), "routes",
 		routes,
-		"hosts", hosts(l), "rules", (int)rules_count(l->active->rules), "reload",
+		"hosts", commands_hosts(l), "rules", (int)rules_count(l->active->rules), "reload",
 		reload_status(l->reload), "spf",
 		json_pack("{s:b, s:i, s:i, s:i, s:I, s:I, s:I}", "gone", spf.helper_gone, "idle",
 			  (int)spf.workers_idle, "busy", (int)spf.workers_busy, "waiting", (int)spf.waiting, "died",
@@ -306,6 +307,8 @@ static void drain(struct loop *l, struct api_request *req, bool on)
 {
 	int rc = ctl_link_drain(l->link, on);
 
+	if (!rc)
+		l->draining = on;
 	if (rc)
 		api_error(req, "failed", "the dataplane is not linked: %s", strerror(-rc));
 	else
@@ -322,6 +325,13 @@ static void undrain_command(void *arg, struct api_request *req, const json_t *bo
 {
 	(void)body;
 	drain(arg, req, false);
+}
+
+static void watch_command(void *arg, struct api_request *req, const json_t *body)
+{
+	struct loop *l = arg;
+
+	watch_request(l->watch, req, body);
 }
 
 static void config_reload(void *arg, struct api_request *req, const json_t *body)
@@ -348,6 +358,8 @@ const struct api_command commands[] = {
 	{"show ports", commands_show_ports},
 	{"show rules", commands_show_rules},
 	{"show config", commands_show_config},
+	{"show top", commands_show_top},
+	{"watch", watch_command},
 	{"breaker show", commands_show_breaker},
 	{"breaker ack", commands_ack_breaker},
 };

@@ -16,19 +16,23 @@ static json_t *one(const struct deliver_breaker_status *s)
 			 "base", s->base, "limit", s->limit, "samples", (json_int_t)s->samples);
 }
 
-void commands_show_breaker(void *arg, struct api_request *req, const json_t *body)
+json_t *commands_breakers(const struct loop *l)
 {
-	struct loop *l = arg;
 	const struct config *c = l->active->config;
 	struct deliver_breaker_status *s = calloc(c->n_routes, sizeof(*s));
 	json_t *a = json_array();
 	size_t n = s ? deliver_breakers(l->deliver, c, s, c->n_routes) : 0;
 
-	(void)body;
 	for (size_t i = 0; i < n; i++)
 		json_array_append_new(a, one(&s[i]));
 	free(s);
-	api_reply(req, json_pack("{s:o}", "breakers", a));
+	return a;
+}
+
+void commands_show_breaker(void *arg, struct api_request *req, const json_t *body)
+{
+	(void)body;
+	api_reply(req, json_pack("{s:o}", "breakers", commands_breakers(arg)));
 }
 
 void commands_ack_breaker(void *arg, struct api_request *req, const json_t *body)

@@ -39,17 +39,21 @@ static json_t *one(const struct deliver_load_status *s)
 		"refused_memory", (json_int_t)v->refused_memory);
 }
 
-void commands_show_routes(void *arg, struct api_request *req, const json_t *body)
+json_t *commands_routes(const struct loop *l)
 {
-	struct loop *l = arg;
 	const struct config *c = l->active->config;
 	struct deliver_load_status *s = calloc(c->n_routes, sizeof(*s));
 	json_t *a = json_array();
 	size_t n = s ? deliver_loads(l->deliver, c, s, c->n_routes) : 0;
 
-	(void)body;
 	for (size_t i = 0; i < n; i++)
 		json_array_append_new(a, one(&s[i]));
 	free(s);
-	api_reply(req, json_pack("{s:o}", "routes", a));
+	return a;
+}
+
+void commands_show_routes(void *arg, struct api_request *req, const json_t *body)
+{
+	(void)body;
+	api_reply(req, json_pack("{s:o}", "routes", commands_routes(arg)));
 }

@@ -6,8 +6,8 @@
  * One event loop and everything that lives on it. session.c answers the questions of a session,
  * session_rcpt.c those about recipients (access.c and grey.c: what policy says of them),
  * message.c takes a message from SUBMIT to its verdict, observe.c one that was only watched, hold.c into quarantine, redirect.c
- * to its mailbox, under_way.c finds one by its trace id, reload.c replaces the configuration, main.c makes the loop
- * and follows the link.
+ * to its mailbox, under_way.c finds one by its trace id, watched.c tells who watches of sessions, reload.c replaces the
+ * configuration, main.c makes the loop and follows the link.
  * Nothing here blocks.
  */
 
@@ -46,6 +46,8 @@ struct journal;
 struct message;
 struct redirect;
 struct session;
+struct top;
+struct watch;
 
 /* A recipient that is not answered yet. */
 struct session_question {
@@ -101,7 +103,8 @@ struct session {
 	uint16_t worker, peer_port;
 	uint16_t listener;
 	uint8_t via;                         /* enum handoff_via */
-	bool shed;                           /* it heard that a route takes no more at the moment */
+	bool shed : 1;                       /* it heard that a route takes no more at the moment */
+	bool greeted : 1, tls : 1;           /* a recipient was asked about; over TLS, as far as that shows */
 };
 _Static_assert(sizeof(struct session) <= 72, "a million of them are 72 MB");
 
@@ -163,6 +166,10 @@ struct loop {
 	struct { uint64_t second; unsigned int told; } refused; /* refused.c */
 	struct sources *sources;             /* NULL: nothing is limited by source */
 	struct api *api;
+	struct watch *watch;                 /* NULL in tests only */
+	struct top *top;                     /* commands_top.c: what it remembers; NULL: nobody has asked */
+	struct { uint64_t n, at_ns; char text[256]; } alerts; /* ALERT lines of the log, and the last one */
+	bool draining;                       /* the dataplane was told to */
 	struct api_request *ports_asked[LOOP_PORTS_ASKED]; /* commands_ports.c: oldest first */
 	unsigned int n_ports_asked;
 	uint64_t counters[POSTERN_CTL_COUNTER_COUNT];
@@ -264,8 +271,15 @@ void commands_ports_told(void *loop, struct str json);
 void commands_ports_lost(struct loop *l);
 /* commands_breaker.c */
 api_handler commands_show_breaker, commands_ack_breaker;
+json_t *commands_breakers(const struct loop *l);
 /* commands_routes.c */
 api_handler commands_show_routes;
+json_t *commands_routes(const struct loop *l);
+/* commands.c: next hops */
+json_t *commands_hosts(const struct loop *l);
+/* commands_top.c */
+api_handler commands_show_top;
+void commands_top_free(struct loop *l);
 /* commands_rules.c */
 api_handler commands_show_rules;
 /* commands_config.c */

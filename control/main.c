@@ -25,6 +25,7 @@
 #include "control/loop.h"
 #include "control/reload.h"
 #include "control/sandbox.h"
+#include "control/watch/watch.h"
 #include "postern/limits.h"
 #include "postern/notify.h"
 
@@ -38,12 +39,34 @@ static struct {
 
 static struct loop loop;
 
+static uint64_t realtime_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+/* For `show top`: whoever looks at the screen may not look at the log. */
+__attribute__((format(printf, 1, 0))) static void remember_alert(const char *fmt, va_list ap)
+{
+	loop.alerts.n++;
+	loop.alerts.at_ns = realtime_ns();
+	vsnprintf(loop.alerts.text, sizeof(loop.alerts.text), fmt, ap);
+}
+
 void main_note(const char *fmt, ...)
 {
 	time_t now = time(NULL);
 	struct tm tm;
 	char when[40];
 	va_list ap;
+
+	if (!strncmp(fmt, "ALERT ", 6)) {
+		va_start(ap, fmt);
+		remember_alert(fmt + 6, ap);
+		va_end(ap);
+	}
 
 	gmtime_r(&now, &tm);
 	strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm);
@@ -52,14 +75,6 @@ void main_note(const char *fmt, ...)
 	vfprintf(stderr, fmt, ap);
 	va_end(ap);
 	fputc('\n', stderr);
-}
-
-static uint64_t realtime_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
 struct quarantine_options main_quarantine_options(const struct config *c)
@@ -86,6 +101,7 @@ static void on_up(void *arg, struct ctl_epoch *e)
 		return;
 	}
 	l->linked_ns = realtime_ns();
+	l->draining = false; /* of another dataplane */
 	main_note("dataplane linked: epoch %llu, %u worker(s)", (unsigned long long)ctl_epoch_id(e),
 		  ctl_epoch_workers(e));
 	reload_link_up(l->reload);
@@ -321,6 +337,8 @@ static int start_trace(struct loop *l, const struct config *c, char *err, size_t
 	};
 
 	l->trace = trace_new(&opt, l->counters, err, err_len);
+	if (l->trace)
+		trace_on_record(l->trace, watch_record, l->watch);
 	return l->trace ? 0 : -1;
 }
 
@@ -355,6 +373,9 @@ static int start(struct loop *l, const struct spf_helper *helper)
 	l->sources = sources_new();
 	if (!l->sources)
 		return die("sources", "out of memory");
+	l->watch = watch_new(l->counters);
+	if (!l->watch)
+		return die("watch", "out of memory");
 	umask(0027);
 	l->api = api_new(l->base, c->api_socket, commands, n_commands, l, l->counters, err, sizeof(err));
 	if (!l->api)
@@ -406,6 +427,8 @@ static void stop(struct loop *l)
 		ctl_loop_free(l->rings);
 	ctl_link_free(l->link);
 	trace_free(l->trace);
+	watch_free(l->watch);
+	commands_top_free(l);
 	gauges_free(l->gauges);
 	free(metrics_where);
 	spf_jail_free(l->spf);

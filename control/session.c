@@ -17,6 +17,7 @@
 #include "control/loop.h"
 #include "control/refused.h"
 #include "control/replies.h"
+#include "control/watched.h"
 
 static uint64_t realtime_ns(void)
 {
@@ -102,6 +103,7 @@ static void session_free(struct session *s)
 
 void session_end_all(struct loop *l)
 {
+	watched_lost(l);
 	/* Few have work; the others go with their pages, without being looked at. */
 	while (!TAILQ_EMPTY(&l->works))
 		give_up_work(TAILQ_FIRST(&l->works)->session);
@@ -254,6 +256,7 @@ static void on_connect(struct loop *l, struct session *s, const struct handoff_d
 	if (r.code != 220)
 		refused_connect(l, s, &r, text);
 	ctl_verdict_connect(l->rings, d, &r, good);
+	watched_opened(l, s, &r);
 }
 
 /* ---- what became of a final reply --------------------------------------------------------------- */
@@ -361,6 +364,7 @@ void session_desc(struct loop *l, const struct handoff_desc *d)
 	case DESC_REPLY_LOST: on_reply(l, s, d); break;
 	case DESC_TXN_END: on_transaction_end(s); break;
 	case DESC_SESSION_END:
+		watched_closed(l, s, d);
 		sources_session_end(l, s, d);
 		session_free(s);
 		break;

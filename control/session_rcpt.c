@@ -35,6 +35,7 @@
 #include "control/grey.h"
 #include "control/loop.h"
 #include "control/refused.h"
+#include "control/watched.h"
 #include "postern/limits.h"
 
 /* The text is copied. */
@@ -420,6 +421,7 @@ void session_rcpt(struct loop *l, struct session *s, const struct handoff_desc *
 		busy(q);
 	} else {
 		memcpy(s->peer.a, asked.peer, 16);
+		watched_greeted(l, s, &asked);
 		judge(l, q, &asked);
 	}
 	advance(k);

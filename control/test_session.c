@@ -129,7 +129,10 @@ static void test_work(void **state)
 	assert_null(first()->work);
 	send_desc(DESC_SESSION_END, 0, 7, 8);
 	assert_null(first());
+	assert_string_equal(t.watched, "oggggc"); /* it came, asked about recipients, and went */
+	send_desc(DESC_CONNECT, 0, 8, 1);
 	session_end_all(&t.l);
+	assert_string_equal(t.watched, "oggggco1");
 	assert_int_equal(t.active.refs, 1);
 }
 

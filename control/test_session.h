@@ -17,6 +17,7 @@
 #include "control/grey.h"
 #include "control/loop.h"
 #include "control/refused.h"
+#include "control/watched.h"
 #include "postern/limits.h"
 
 #define N_CALLOUTS 128
@@ -55,6 +56,7 @@ static struct {
 	struct load load[2];          /* of the routes */
 	struct load_rules rules;
 	bool lasts;                   /* it has been shedding for long */
+	char watched[256];            /* what watched.c was told, a letter each */
 } t;
 
 /* ---- the neighbours -------------------------------------------------------------------------- */
@@ -334,6 +336,39 @@ void refused_rcpt(struct loop *l, const struct session *s, const struct ctl_rcpt
 	(void)route;
 	assert_true(r->code >= 400);
 	t.refused++;
+}
+
+static inline void watched(char c)
+{
+	size_t n = strlen(t.watched);
+
+	if (n + 1 < sizeof(t.watched))
+		t.watched[n] = c;
+}
+
+void watched_opened(struct loop *l, const struct session *s, const struct ctl_reply *r)
+{
+	assert_ptr_equal(s->loop, l);
+	watched(r->code == 220 ? 'o' : 'O');
+}
+
+void watched_greeted(struct loop *l, struct session *s, const struct ctl_rcpt_question *asked)
+{
+	(void)asked;
+	assert_ptr_equal(s->loop, l);
+	watched('g');
+}
+
+void watched_closed(struct loop *l, const struct session *s, const struct handoff_desc *d)
+{
+	assert_ptr_equal(s->loop, l);
+	assert_int_equal(d->kind, DESC_SESSION_END);
+	watched('c');
+}
+
+void watched_lost(struct loop *l)
+{
+	watched((char)('0' + l->n_sessions));
 }
 
 void trace_write(struct trace *tr, json_t *record)

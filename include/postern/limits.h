@@ -313,6 +313,12 @@
 #define LIMIT_TRACE_SEARCH 10000     /* ours: records of one page of a search */
 #define LIMIT_SHARES_ALERT_S 3600    /* ours: a line of the log while verdicts differ by way */
 #define LIMIT_TRACE_REFUSED 10       /* ours: records a second of refusals without a message */
+#define LIMIT_WATCHERS 8             /* ours: of `posternctl watch` at once */
+#define LIMIT_WATCH_QUEUE (256u * 1024) /* ours: octets that one of them has not read, some 500 events */
+#define LIMIT_WATCH_STUCK_S 600      /* ours: who reads nothing for so long is cut */
+#define LIMIT_WATCH_RULES 8          /* ours: names in an event, of the rules that hit */
+#define LIMIT_TOP_RULES 20           /* ours: of `show top`, by hits and by cost */
+#define LIMIT_TOP_RULES_S 5          /* ours: they are looked through no more often */
 #define LIMIT_QUARANTINE_LIST 1000   /* messages in one answer */
 #define LIMIT_QUARANTINE_BATCH 64    /* puts that share a sync */
 #define LIMIT_QUARANTINE_SWEEP_S 60  /* how often old messages are looked for */

@@ -525,6 +525,8 @@
 	X(trace_index_bytes, G, "octets of the trace index in use") \
 	X(trace_shares_diverging, G, "ways of a route whose verdicts differ from its others, last hour") \
 	X(api_requests, C, "requests on the control socket") \
+	X(watch_events, C, "events sent to those who watch") \
+	X(watch_left_out, D, "events not sent to them: they do not read") \
 	X(replies_acked, C, "final replies that the client's TCP acknowledged") \
 	X(replies_lost, C, "final replies that it did not") \
 	X(dataplane_lost, C, "times the dataplane went away")
