@@ -49,6 +49,8 @@ int cmd_config_diff(const struct cli *cli, int argc, char **argv);
 void config_hide(json_t *answer);
 int cmd_config_help(const struct cli *cli, int argc, char **argv);
 int cmd_quarantine(const struct cli *cli, int argc, char **argv);
+int cmd_top(const struct cli *cli, int argc, char **argv);   /* argv[0]: "top" */
+int cmd_watch(const struct cli *cli, int argc, char **argv); /* argv[0]: "watch" */
 int cmd_trace(const struct cli *cli, int argc, char **argv); /* argv[0]: "trace" */
 int cmd_show_rules(const struct cli *cli, int argc, char **argv);
 int cmd_rules_check(const struct cli *cli, int argc, char **argv); /* argv[0]: "check" */

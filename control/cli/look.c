@@ -340,20 +340,3 @@ const struct dmarc_verdict *look_dmarc(struct look *l, const struct spf_verdict 
 	dmarc_check_free(check);
 	return &l->dmarc;
 }
-
-const char *look_clean(struct str s, char *buf, size_t cap)
-{
-	size_t n = s.n < cap ? s.n : cap - 1;
-
-	for (size_t i = 0; i < n; i++)
-		buf[i] = ascii_is_vchar(s.p[i]) || s.p[i] == ' ' ? (char)s.p[i] : '?';
-	buf[n] = '\0';
-	return buf;
-}
-
-json_t *look_text(struct str s)
-{
-	char buf[1024];
-
-	return json_string(look_clean(s, buf, sizeof(buf)));
-}

@@ -21,6 +21,11 @@ static const char usage_text[] =
 	"  sources forgive ADDRESS                  forget its failures\n"
 	"  breaker show                             routes whose refusals are watched\n"
 	"  breaker ack ROUTE [--learn]              pass its 5xx on again; --learn: they are normal\n"
+	"  top [--interval S] [--sort COLUMN,...] [--once]\n"
+	"                                           rates, workers, routes and rules, live\n"
+	"  watch [sessions|messages|all] [--peer IP|NET] [--domain D] [--rule NAME] [--trace-id ID]\n"
+	"        [--route NAME] [--outcome WORD] [--limit N]\n"
+	"                                           sessions and messages as they happen\n"
 	"  trace [--trace-id ID] [--message-id ID] [--from ADDR] [--rcpt ADDR] [--origin IP]\n"
 	"        [--outcome WORD] [--rule NAME] [--route NAME] [--since TIME] [--until TIME]\n"
 	"        [--limit N] [--before N] [--long] [--csv] [--fields google|microsoft|postern]\n"
@@ -201,6 +206,10 @@ int main(int argc, char **argv)
 		return breaker(&cli, n - 1, a + 1);
 	if (is(n, a, "sources", "forgive") && n == 3)
 		return sources(&cli, "sources forgive", a[2]);
+	if (is(n, a, "top", NULL))
+		return cmd_top(&cli, n, a);
+	if (is(n, a, "watch", NULL))
+		return cmd_watch(&cli, n, a);
 	if (is(n, a, "trace", NULL))
 		return cmd_trace(&cli, n, a);
 	if ((is(n, a, "drain", NULL) || is(n, a, "undrain", NULL)) && n == 1)
