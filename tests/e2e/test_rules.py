@@ -3,11 +3,15 @@
 # Copyright (c) 2026 The Postern Authors
 """Rules over all views, lists and attachments through the whole gateway: small messages and messages of many runs, by
 DATA and BDAT, cut by the network as it likes; the hits of the trace are those of the texts, and `show rules` counts what was
-sent. A reload changes the set, and what is counted of a rule that stays goes on."""
+sent. A reload changes the set, and what is counted of a rule that stays goes on. At last it is looked at with `top` and
+`watch`: who watches sees what is to be seen and no more, and who watches without reading holds nobody."""
 import base64
 import json
 import pathlib
 import quopri
+import signal
+import socket
+import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
@@ -141,6 +145,118 @@ def check_counts(lab, n):
     return rules
 
 
+class Watch:
+    """posternctl watch --json, from its first line on."""
+
+    def __init__(self, lab, *words):
+        self.out = lab.dir / f"watch-{len(list(lab.dir.glob('watch-*')))}"
+        self.file = self.out.open("wb")
+        self.p = subprocess.Popen([labs.build_dir() / "control/cli/posternctl", "--socket", lab.dir / "control.sock", "--json", "watch",
+                                   *words], stdout=self.file)
+        labs.wait_for("watching", self.lines)
+
+    def lines(self):
+        return [json.loads(line) for line in self.out.read_text().split("\n")[:-1]]
+
+    def events(self, n):
+        """The first n, when they are there, without the first line."""
+        return labs.wait_for(f"{n} events", lambda: self.lines()[1:] if len(self.lines()) > n else None)
+
+    def end(self, how=signal.SIGTERM):
+        self.p.send_signal(how)
+        self.p.wait(10)
+        self.file.close()
+        return self.lines()[1:]
+
+
+def many(lab, messages, rcpts):
+    """So many records: more than a watcher's queue and its socket hold."""
+    s = labs.Smtp(lab)
+    assert s.cmd("EHLO client.example.net")[0] == 250
+    for _ in range(messages):
+        s.send("MAIL FROM:<a@example.net>\r\n" + "".join(f"RCPT TO:<{'long-' * 10}{i}@example.com>\r\n" for i in range(rcpts)))
+        assert [s.reply()[0] for _ in range(rcpts + 1)] == [250] * (rcpts + 1)
+        assert s.cmd("DATA")[0] == 354
+        s.send(head() + b"\r\nhello\r\n.\r\n")
+        assert s.reply()[0] == 250
+    s.cmd("QUIT")
+    s.close()
+
+
+def lazy_watcher(lab):
+    s = socket.socket(socket.AF_UNIX)
+    s.connect(str(lab.dir / "control.sock"))
+    s.sendall(b'{"command": "watch", "what": "messages"}\n')
+    first = json.loads(s.recv(4096))
+    assert first["event"] == "watching", first
+    return s
+
+
+def watched(lab):
+    """OTHER hits `hello`; the set before it is gone."""
+    everything, ruled = Watch(lab), Watch(lab, "messages", "--rule", "OTHER")
+    elsewhere = Watch(lab, "--peer", "203.0.113.0/24")
+    # A domain that is not ours: refused at RCPT, and seen as well.
+    s = labs.Smtp(lab)
+    for line, code in (("EHLO client.example.net", 250), ("MAIL FROM:<a@example.net>", 250), ("RCPT TO:<x@example.org>", 550)):
+        assert s.cmd(line)[0] == code
+    s.cmd("QUIT")
+    s.close()
+    everything.events(4)
+    send(lab, CASES["html"][0], False)
+    everything.events(8)
+    send(lab, CASES["nothing"][0], False)
+    got = everything.events(12)
+    assert [e["event"] for e in got] == ["opened", "greeted", "message", "closed"] * 3, got
+    opened, greeted, refused, closed = got[:4]
+    assert opened["accepted"] and opened["peer"] == labs.CLIENT4 and len({e["session"] for e in (opened, greeted, closed)}) == 1, got
+    assert (greeted["helo"], greeted["tls"], closed["tls"]) == ("client.example.net", None, False), got
+    assert (refused["outcome"], refused["rcpt"], refused["stage"]) == ("rejected", "x@example.org", "rcpt"), refused
+    assert refused["reply"].startswith("550 5.7.1"), refused
+    assert (closed["messages"], closed["rcpts_refused"]) == (0, 1) and got[7]["messages"] == 1, got
+    assert got[4]["session"] != opened["session"], got
+    m = got[6]
+    assert (m["outcome"], m["mail_from"], m["rcpt"], m["origin"]) == ("delivered", "a@example.net", "b@example.com", labs.CLIENT4), m
+    assert set(m["rules"]) == {"OTHER", "ALONE", "list.bad", "B_HELLO"} and m["rules_hit"] == 4 and m["reply"].startswith("250 "), m
+    assert ruled.end() == [m], (ruled.lines(), m)
+    assert elsewhere.end() == [], elsewhere.lines()
+    everything.end()
+    text = lab.ctl("watch", "--outcome", "lost", check=False)
+    assert text.returncode == 2 and "outcome: delivered" in text.stdout, text
+    # One that does not read: mail flows on, the others see all of it, and it hears how much it missed.
+    lazy, reads, rcpts, messages = lazy_watcher(lab), Watch(lab, "messages", "--rule", "OTHER"), 100, 20
+    many(lab, messages, rcpts)
+    seen = reads.events(messages * rcpts)
+    assert len(seen) == messages * rcpts and all(e["event"] == "message" for e in seen), len(seen)
+    control = {c["name"]: c["value"] for c in lab.stats()["control"]}
+    assert control["watch_left_out"] > 0, control
+    lazy.settimeout(10)
+    lines, missed, data = 0, 0, b""
+    while lines + missed < messages * rcpts:
+        more = lazy.recv(65536)
+        assert more, "the daemon cut it"
+        *whole, data = (data + more).split(b"\n")
+        for line in whole:
+            e = json.loads(line)
+            if e["event"] == "left-out":
+                missed += e["n"]
+            else:
+                assert e["trace_id"] == seen[lines + missed]["trace_id"] and e["rcpt"] == seen[lines + missed]["rcpt"], e
+                lines += 1
+    assert missed == control["watch_left_out"] and lines + missed == messages * rcpts, (lines, missed, control["watch_left_out"])
+    lazy.close()
+    reads.end()
+    view = json.loads(lab.ctl("--json", "top", "--once", "--interval", "0.2").stdout)
+    assert view["schema"] == "postern.top.1" and view["ready"] and view["linked"] and view["interval_s"] > 0.2, view
+    assert view["rates"]["messages"] == 0 and view["rates"]["rx_packets"] is not None and len(view["workers"]) == 1, view
+    assert 0 <= view["workers"][0]["busy"] <= 1 and 0 <= view["workers"][0]["arena"] < 1 and view["workers"][0]["sessions"] == 0, view
+    assert [(r["route"], r["breaker"], r["state"], len(r["hosts"])) for r in view["routes"]] == [("office", "closed", "ok", 1)], view
+    assert "OTHER" in [r["name"] for r in view["rules"]], view
+    text = lab.ctl("top", "--interval", "0.1").stdout
+    assert "READY" in text and "office" in text and "OTHER" in text and "\x1b" not in text, text
+    return messages
+
+
 def main():
     with labs.Lab("psru") as lab:
         d = lab.dir
@@ -197,6 +313,8 @@ attachment "tricks" {{ double-extension = yes; score = 0.1 }}
         answer, again = counted(lab)
         assert again["B_HELLO"]["hits"] == rules["B_HELLO"]["hits"] and again["ALONE"]["evaluated"] == 2, again
         assert answer["totals"]["messages"] == n, answer
+        n += 2 + watched(lab)
+        assert counted(lab)[0]["totals"]["messages"] == n
     print("ok")
 
 
