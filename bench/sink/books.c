@@ -45,6 +45,9 @@ static void head_line(struct sink_message *m)
 		m->in_header = false;
 		return;
 	}
+	for (unsigned int i = 0; i < options.n_look; i++)
+		if (memmem(m->head, n, options.look[i], strlen(options.look[i])))
+			m->found |= 1u << i;
 	if (m->id[0] || n <= at || strncasecmp(m->head, field, at) != 0)
 		return;
 	while (at < n && (m->head[at] == ' ' || m->head[at] == '\t'))
@@ -81,9 +84,9 @@ void books_message(const struct sink_conn *c, unsigned int code)
 		fprintf(file,
 			"{\"t_ns\": %" PRIu64 ", \"connection\": %" PRIu64 ", \"message\": %lu, "
 			"\"id\": \"%s\", \"octets\": %" PRIu64 ", \"took_us\": %" PRIu64
-			", \"reply\": %u}\n",
+			", \"found\": %u, \"reply\": %u}\n",
 			now, c->serial, c->messages, c->m.id, c->m.octets,
-			(now - c->m.begin_ns) / 1000, code);
+			(now - c->m.begin_ns) / 1000, c->m.found, code);
 }
 
 void books_report(void)

@@ -4,9 +4,11 @@
 /*
  *   sink ADDRESS:PORT [--tls CERT KEY] [--books FILE] [--no-pipelining] [--no-chunking]
  *        [--size N] [--delay STAGE=MS] [--refuse STAGE=CODE[:PER_MILLE]] [--max-messages N]
+ *        [--look WORD]...
  *
  * STAGE is connect, mail, rcpt, data or dot. A line "report" on standard input is answered by one
- * line of JSON with totals since the start; "end", or SIGTERM, ends it.
+ * line of JSON with totals since the start; "end", or SIGTERM, ends it. Bit i of "found" in the books: a
+ * line of the header has the WORD i (from 0) in its first 512 octets.
  */
 
 #include <errno.h>
@@ -36,7 +38,7 @@ static void usage(const char *what)
 	fprintf(stderr,
 		"sink: %s\nusage: sink ADDRESS:PORT [--tls CERT KEY] [--books FILE] [--no-pipelining]\n"
 		"  [--no-chunking] [--size N] [--delay STAGE=MS] [--refuse STAGE=CODE[:PER_MILLE]]\n"
-		"  [--max-messages N]\nSTAGE: connect mail rcpt data dot\n",
+		"  [--max-messages N] [--look WORD]...\nSTAGE: connect mail rcpt data dot\n",
 		what);
 	exit(2);
 }
@@ -110,6 +112,8 @@ static void read_arguments(int argc, char **argv)
 			options.size = strtoull(v, NULL, 10);
 		} else if (!strcmp(a, "--max-messages")) {
 			options.max_messages = strtoul(v, NULL, 10);
+		} else if (!strcmp(a, "--look") && options.n_look < SINK_LOOKS) {
+			options.look[options.n_look++] = v;
 		} else if (!strcmp(a, "--refuse")) {
 			set_refuse(v);
 		} else if (!strcmp(a, "--delay")) {

@@ -21,6 +21,8 @@
 #define SINK_IN (256u * 1024)
 #define SINK_OUT (16u * 1024)
 #define SINK_ID 128
+#define SINK_LINE 512 /* of a header line, what is looked at */
+#define SINK_LOOKS 8
 
 enum sink_stage { STAGE_CONNECT, STAGE_MAIL, STAGE_RCPT, STAGE_DATA, STAGE_DOT, STAGE_COUNT };
 
@@ -29,6 +31,8 @@ struct sink_options {
 	int port;
 	const char *cert, *key; /* NULL: no STARTTLS */
 	const char *books;      /* file; NULL: none */
+	const char *look[SINK_LOOKS]; /* words; the books say which of them a header has */
+	unsigned int n_look;
 	bool pipelining, chunking;
 	uint64_t size;                      /* announced; 0: not at all */
 	unsigned int delay_ms[STAGE_COUNT]; /* before the reply of the stage */
@@ -47,7 +51,8 @@ extern struct sink_books books;
 /* A message under way. */
 struct sink_message {
 	char id[SINK_ID];    /* of its Message-ID field, or "" */
-	char head[SINK_ID];  /* start of the line under way, while the header lasts */
+	char head[SINK_LINE]; /* start of the line under way, while the header lasts */
+	unsigned int found;  /* bit i: look[i] is in a line of the header */
 	size_t n_head;
 	bool in_header;
 	uint64_t octets;     /* as they came, dots and all */

@@ -48,7 +48,7 @@ def lines(f, n):
 
 def takes_and_books(directory):
     books = directory / "books"
-    k = Sink("--books", books)
+    k = Sink("--books", books, "--look", "Message-ID: <2", "--look", "From: a@")
     with smtplib.SMTP("127.0.0.1", k.port, timeout=10) as c:
         for i in range(3):
             c.sendmail("a@example.net", ["b@example.com"], MESSAGE % i)
@@ -69,6 +69,7 @@ def takes_and_books(directory):
     rows = [json.loads(x) for x in books.read_text().splitlines()]
     assert [x["id"] for x in rows] == [f"<{i}@example.net>" for i in range(5)], rows
     assert rows[3]["octets"] == len(MESSAGE % 3), rows
+    assert [x["found"] for x in rows] == [2, 2, 3, 2, 2], rows
 
 
 def refuses_and_closes():

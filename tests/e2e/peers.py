@@ -16,7 +16,8 @@ import lab as labs
 
 ARCH = sysconfig.get_config_var("MULTIARCH") or "x86_64-linux-gnu"
 CACHE = labs.ROOT / "build" / "peers"
-PACKAGES = {"exim": ["exim4-daemon-light", "exim4-base"], "opensmtpd": ["opensmtpd"]}
+PACKAGES = {"exim": ["exim4-daemon-light", "exim4-base"], "opensmtpd": ["opensmtpd"],
+            "opensmtpd-rspamd": ["opensmtpd", "opensmtpd-filter-rspamd"]}
 VMAIL = pwd.getpwnam("nobody")  # whoever may own mail
 UID = 64999  # of a peer's own users, in its own /etc/passwd
 
