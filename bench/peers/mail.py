@@ -59,7 +59,7 @@ def body(writer, size):
     """Prose in lines, of `size` octets."""
     lines, n = [], 0
     while n < size:
-        for line in [*scan_mail.wrap(writer.paragraph()), ""]:
+        for line in [*scan_mail.wrap(writer.paragraph()).split("\n"), ""]:
             lines.append(line)
             n += len(line) + 2
     return "\r\n".join(lines)[:size - 2].rstrip("\r\n. ").ljust(size - 2, "-") + "\r\n"
