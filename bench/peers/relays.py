@@ -29,6 +29,7 @@ CLIENT, ADDRESS = "203.0.113.10", "203.0.113.25"
 HOSTNAME = "mx.example.com"
 CORES = len(os.sched_getaffinity(0))
 HARAKA = labs.ROOT / "build/peers/haraka"
+RSPAMD_CACHE = labs.ROOT / "build/peers/rspamd"  # of what it compiles, which takes it many seconds
 
 
 class Missing(Exception):
@@ -132,11 +133,11 @@ class Postern(Relay):
         self.values["SEAL"] = "arc-seal = always" if self.sealing else ""
         lab.conf = lab.dir / "postern.conf"
         lab.conf.write_text(configuration("postern/postern.conf", self.values) + (arc if self.sealing else ""))
-        for f in lab.dir.glob("trace.*"):
-            f.unlink()
+        for f in (*lab.dir.glob("trace.*"), *lab.dir.glob("dataplane.log"), *lab.dir.glob("control.log")):
+            f.unlink()  # of the run before: "ready" is looked for in one of them
         lab.start_dataplane()
         lab.start_control()
-        lab.wait_ready(120)
+        lab.wait_ready(60)
         self.hz = self.tsc_hz()
 
     def stop(self):
@@ -186,18 +187,20 @@ class WithRspamd(Relay):
 
     def start_rspamd(self):
         d = self.values["DIR"] / "rspamd"
-        values = {**self.values, "DIR": d}
+        values = {**self.values, "DIR": d, "CACHE": RSPAMD_CACHE}
         d.mkdir(parents=True, exist_ok=True)
+        RSPAMD_CACHE.mkdir(parents=True, exist_ok=True)
         os.chmod(self.lab.dir, 0o755)
         (d / "literals.map").write_text("".join(f"/{hexed(s)}/i\n" for s in self.literals))
         values["WORKER"] = configuration(f"rspamd/{self.worker}.inc", values)
         values["ARC"] = configuration("rspamd/arc-seal.inc", values) if self.sealing else ""
+        shutil.copy(HERE / "rspamd/globals.lua", d)
         (d / "rspamd.conf").write_text(configuration("rspamd/rspamd.conf", values))
         self.lab.spawn("rspamd", "gw", ["rspamd", "-f", "-i", "-c", d / "rspamd.conf",
                                         *(f"--var={k}={d}" for k in ("DBDIR", "RUNDIR", "LOGDIR", "LOCAL_CONFDIR"))])
-        labs.wait_for("rspamd listens", lambda: self.lab._alive("rspamd") and self.listens(self.port), 60)
+        labs.wait_for("rspamd listens", lambda: self.lab._alive("rspamd") and self.listens(self.port), 300)
         # The map of literals as Hyperscan's database, which it keeps in a file: without, it would try one by one.
-        labs.wait_for("rspamd has compiled the literals", lambda: list(d.glob("*.hsmc")), 120)
+        labs.wait_for("rspamd has compiled the literals", lambda: list(RSPAMD_CACHE.glob("*.hsmc")), 120)
 
     def stop_rspamd(self):
         self.lab.stop("rspamd", timeout=20)
