@@ -294,7 +294,7 @@ class Haraka(Relay):
     def start(self):
         d = self.values["DIR"]
         shutil.rmtree(d, ignore_errors=True)
-        (d / "config").mkdir(parents=True)
+        shutil.copytree(HARAKA / "node_modules/haraka/config", d / "config")  # as haraka -i does
         (d / "node_modules").symlink_to(HARAKA / "node_modules")
         for f in (HERE / "haraka/config").iterdir():
             (d / "config" / f.name).write_text(figures.fill(f.read_text(), self.values))
