@@ -298,6 +298,7 @@ class Haraka(Relay):
         (d / "node_modules").symlink_to(HARAKA / "node_modules")
         for f in (HERE / "haraka/config").iterdir():
             (d / "config" / f.name).write_text(figures.fill(f.read_text(), self.values))
+        shutil.copytree(HERE / "haraka/plugins", d / "plugins")
         (d / "config/data.signatures").write_bytes(b"\n".join(self.literals) + b"\n")
         (d / "resolv.conf").write_text(f"nameserver {labs.DNS4}\n")
         # Node asks whom resolv.conf names.
