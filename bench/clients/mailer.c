@@ -2,21 +2,22 @@
  * Copyright (c) 2026 The Postern Authors */
 
 /*
- * Messages from files over many sessions at once, one thread, one connection each, over the kernel's
- * sockets: what smtp-source cannot send, since it makes its messages itself and a signature would not
- * fit them.
+ * Messages from files over many sessions at once, one thread, one connection each, over the
+ * kernel's sockets: what smtp-source cannot send, since it makes its messages itself and a
+ * signature would not fit them.
  *
  *   mailer ADDRESS:PORT --list FILE --messages N --rcpt ADDRESS --books FILE [--sessions N]
  *          [--per-session N] [--rate N] [--tag N] [--helo NAME] [--patience SECONDS]
  *
- * The list has a line a message: its file, a tab, its reverse-path. They are sent in turn. Sixteen zeros
- * of a Message-ID become the tag and the number of the message in hexadecimal, so that each that is
- * sent can be told from all others; the field must not be signed. --rate: messages begin so many a
- * second, if a session is free; without it as fast as they are answered. A session is as a sender's:
- * EHLO, MAIL, RCPT and DATA together if PIPELINING is offered, QUIT after --per-session messages.
+ * The list has a line a message: its file, a tab, its reverse-path. They are sent in turn. Sixteen
+ * zeros of a Message-ID become the tag and the number of the message in hexadecimal, so that each
+ * that is sent can be told from all others; the field must not be signed. --rate: messages begin so
+ * many a second, if a session is free; without it as fast as they are answered. A session is as a
+ * sender's: EHLO, MAIL, RCPT and DATA together if PIPELINING is offered, QUIT after --per-session
+ * messages.
  *
- * A line of the books: the id, the reply (0: none came), microseconds between the final dot was handed to the
- * kernel and the reply. A message is never sent twice.
+ * A line of the books: the id, the reply (0: none came), microseconds between the final dot was
+ * handed to the kernel and the reply. A message is never sent twice.
  */
 
 #include <arpa/inet.h>
@@ -59,8 +60,8 @@ struct session {
 	char in[2048];
 	size_t n_in;
 	char out[1024];
-	size_t n_out, out_at;   /* commands */
-	size_t text_at;         /* of the content, while it is on its way */
+	size_t n_out, out_at; /* commands */
+	size_t text_at;       /* of the content, while it is on its way */
 };
 
 static struct sockaddr_in to;
@@ -88,7 +89,8 @@ static void fail(const char *what, const char *why)
 	exit(1);
 }
 
-/* ---- messages ------------------------------------------------------------------------------------ */
+/* ---- messages
+ * ------------------------------------------------------------------------------------ */
 
 static char *whole_file(const char *path, size_t *n)
 {
@@ -159,7 +161,8 @@ static void read_list(const char *path)
 	free(text);
 }
 
-/* ---- sessions ------------------------------------------------------------------------------------ */
+/* ---- sessions
+ * ------------------------------------------------------------------------------------ */
 
 static void watch(struct session *s, bool writing, int op)
 {
@@ -176,7 +179,8 @@ static void connect_session(struct session *s)
 
 	memset(s, 0, sizeof(*s));
 	s->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-	if (s->fd < 0 || (connect(s->fd, (struct sockaddr *)&to, sizeof(to)) && errno != EINPROGRESS))
+	if (s->fd < 0 ||
+	    (connect(s->fd, (struct sockaddr *)&to, sizeof(to)) && errno != EINPROGRESS))
 		fail("connect", strerror(errno));
 	setsockopt(s->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	s->stage = CONNECTING;
@@ -228,7 +232,7 @@ static bool flush(struct session *s)
 			size_t gone = skip < size[i] ? skip : size[i];
 
 			v[i] = (struct iovec){.iov_base = (char *)(uintptr_t)part[i] + gone,
-				.iov_len = size[i] - gone};
+					      .iov_len = size[i] - gone};
 			skip -= gone;
 		}
 		k = writev(s->fd, v, 3);
@@ -245,8 +249,7 @@ static bool waits_to_write(const struct session *s)
 	return s->n_out || (s->stage == DOT && s->text_at < s->text->n);
 }
 
-static void put(struct session *s, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
+static void put(struct session *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 static void put(struct session *s, const char *format, ...)
 {
@@ -286,7 +289,8 @@ static void rest(struct session *s)
 
 static bool next_stage(struct session *s, int code)
 {
-	static const int good[] = {[BANNER] = 2, [EHLO] = 2, [MAIL] = 2, [RCPT] = 2, [DATA] = 3, [DOT] = 2};
+	static const int good[] = {
+		[BANNER] = 2, [EHLO] = 2, [MAIL] = 2, [RCPT] = 2, [DATA] = 3, [DOT] = 2};
 
 	if (s->stage == QUIT || s->stage == FREE)
 		return false;
@@ -340,7 +344,8 @@ static bool read_replies(struct session *s)
 
 		at = (size_t)(lf - s->in) + 1;
 		*lf = '\0';
-		if (s->stage == EHLO && strlen(line) >= 14 && !strncasecmp(line + 4, "PIPELINING", 10))
+		if (s->stage == EHLO && strlen(line) >= 14 &&
+		    !strncasecmp(line + 4, "PIPELINING", 10))
 			s->pipelining = true;
 		if (strlen(line) >= 3 && line[3] != '-' && !next_stage(s, atoi(line)))
 			return false;
@@ -368,7 +373,8 @@ static void event(struct session *s, uint32_t events)
 		watch(s, waits_to_write(s), EPOLL_CTL_MOD);
 }
 
-/* Starts what is due on sessions that are free. Milliseconds until the next is due, at most 1000. */
+/* Starts what is due on sessions that are free. Milliseconds until the next is due, at most 1000.
+ */
 static int start_due(void)
 {
 	double now = now_us();
@@ -422,13 +428,16 @@ static void run(void)
 static void usage(const char *what)
 {
 	fprintf(stderr,
-		"mailer: %s\nusage: mailer ADDRESS:PORT --list FILE --messages N --rcpt ADDRESS --books FILE\n"
-		"  [--sessions N] [--per-session N] [--rate N] [--tag N] [--helo NAME] [--patience SECONDS]\n",
+		"mailer: %s\nusage: mailer ADDRESS:PORT --list FILE --messages N --rcpt ADDRESS "
+		"--books FILE\n"
+		"  [--sessions N] [--per-session N] [--rate N] [--tag N] [--helo NAME] [--patience "
+		"SECONDS]\n",
 		what);
 	exit(2);
 }
 
-static unsigned long number(const char *option, const char *v, unsigned long least, unsigned long most)
+static unsigned long number(const char *option, const char *v, unsigned long least,
+			    unsigned long most)
 {
 	char *end;
 	unsigned long n = strtoul(v, &end, 10);
@@ -476,7 +485,7 @@ int main(int argc, char **argv)
 		usage("where to?");
 	*colon = '\0';
 	to = (struct sockaddr_in){.sin_family = AF_INET,
-		.sin_port = htons((uint16_t)number("port", colon + 1, 1, 65535))};
+				  .sin_port = htons((uint16_t)number("port", colon + 1, 1, 65535))};
 	if (inet_pton(AF_INET, argv[1], &to.sin_addr) != 1)
 		usage("an IPv4 address is wanted");
 	for (int i = 2; i < argc; i += 2) {
@@ -495,7 +504,8 @@ int main(int argc, char **argv)
 	run();
 	if (fclose(books))
 		fail("books", strerror(errno));
-	printf("{\"messages\": %lu, \"refused\": %lu, \"lost\": %lu, \"connections\": %lu, \"seconds\": %.6f}\n",
+	printf("{\"messages\": %lu, \"refused\": %lu, \"lost\": %lu, \"connections\": %lu, "
+	       "\"seconds\": %.6f}\n",
 	       messages, refused, lost, connections, (now_us() - start) / 1e6);
 	return 0;
 }

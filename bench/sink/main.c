@@ -7,8 +7,8 @@
  *        [--look WORD]...
  *
  * STAGE is connect, mail, rcpt, data or dot. A line "report" on standard input is answered by one
- * line of JSON with totals since the start; "end", or SIGTERM, ends it. Bit i of "found" in the books: a
- * line of the header has the WORD i (from 0) in its first 512 octets.
+ * line of JSON with totals since the start; "end", or SIGTERM, ends it. Bit i of "found" in the
+ * books: a line of the header has the WORD i (from 0) in its first 512 octets.
  */
 
 #include <errno.h>
