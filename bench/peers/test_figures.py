@@ -4,6 +4,7 @@
 """figures.py and mail.py, and mailer against sink on loopback: test_figures.py MAILER SINK"""
 import json
 import pathlib
+import socket
 import subprocess
 import sys
 import tempfile
@@ -89,7 +90,6 @@ class Client(unittest.TestCase):
                 (d / f"{i}.eml").write_bytes(mail.compose(i, 3000).replace(b"\r\n\r\n", b"\r\n\r\n.dot\r\n..\r\n", 1))
             (d / "list").write_text("".join(f"{d / str(i)}.eml\tsender@{mail.domain(i)}\n" for i in range(2)))
             # The sink tells its port only by taking one: the test of bench/sink does the same.
-            import socket
             with socket.socket() as s:
                 s.bind(("127.0.0.1", 0))
                 port = s.getsockname()[1]
