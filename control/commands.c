@@ -362,5 +362,6 @@ const struct api_command commands[] = {
 	{"watch", watch_command},
 	{"breaker show", commands_show_breaker},
 	{"breaker ack", commands_ack_breaker},
+	{"loglevel", commands_loglevel},
 };
 const size_t n_commands = sizeof(commands) / sizeof(commands[0]);

@@ -7,6 +7,7 @@
 
 #include "control/loop.h"
 #include "control/message.h"
+#include "control/note.h"
 
 struct hold {
 	struct quarantine_message message;
@@ -29,7 +30,7 @@ static void on_put(void *arg, const struct quarantine_answer *a)
 	m->holding = false;
 	if (a->error) {
 		c[CTL_quarantine_failed]++;
-		fprintf(stderr, "control: message %s: quarantine: %s\n",
+		note(NOTE_ERROR, "message %s: quarantine: %s",
 			m->sub->envelope.trace_id, a->why);
 		if (m->cancelled)
 			message_give_back(m);

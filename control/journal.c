@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "control/message.h"
+#include "control/note.h"
 #include "control/trace/facts.h"
 #include "postern/limits.h"
 
@@ -134,7 +135,7 @@ int journal_start(struct message *m)
 		l->n_journal--;
 		l->counters[CTL_journal_failed]++;
 		snprintf(j->said, sizeof(j->said), "not sent: %s", strerror(-rc));
-		fprintf(stderr, "control: observed message %s: journal: %s\n",
+		note(NOTE_ERROR, "observed message %s: journal: %s",
 			m->sub->envelope.trace_id, strerror(-rc));
 	}
 	return rc;

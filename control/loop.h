@@ -282,6 +282,8 @@ api_handler commands_show_top;
 void commands_top_free(struct loop *l);
 /* commands_rules.c */
 api_handler commands_show_rules;
+/* commands_log.c */
+api_handler commands_loglevel;
 /* commands_config.c */
 api_handler commands_show_config;
 /* persist.c */
@@ -289,5 +291,4 @@ int persist_start(struct loop *l, char *err, size_t err_len);
 void persist_second(struct loop *l);
 void persist_stop(struct loop *l);
 /* main.c */
-void main_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 struct quarantine_options main_quarantine_options(const struct config *c);

@@ -11,7 +11,6 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +22,7 @@
 #include "control/config/config_settings.h"
 #include "control/grey.h"
 #include "control/loop.h"
+#include "control/note.h"
 #include "control/reload.h"
 #include "control/sandbox.h"
 #include "control/watch/watch.h"
@@ -48,33 +48,11 @@ static uint64_t realtime_ns(void)
 }
 
 /* For `show top`: whoever looks at the screen may not look at the log. */
-__attribute__((format(printf, 1, 0))) static void remember_alert(const char *fmt, va_list ap)
+static void remember_alert(const char *text)
 {
 	loop.alerts.n++;
 	loop.alerts.at_ns = realtime_ns();
-	vsnprintf(loop.alerts.text, sizeof(loop.alerts.text), fmt, ap);
-}
-
-void main_note(const char *fmt, ...)
-{
-	time_t now = time(NULL);
-	struct tm tm;
-	char when[40];
-	va_list ap;
-
-	if (!strncmp(fmt, "ALERT ", 6)) {
-		va_start(ap, fmt);
-		remember_alert(fmt + 6, ap);
-		va_end(ap);
-	}
-
-	gmtime_r(&now, &tm);
-	strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm);
-	fprintf(stderr, "%s control: ", when);
-	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
-	va_end(ap);
-	fputc('\n', stderr);
+	snprintf(loop.alerts.text, sizeof(loop.alerts.text), "%s", text);
 }
 
 struct quarantine_options main_quarantine_options(const struct config *c)
@@ -97,12 +75,12 @@ static void on_up(void *arg, struct ctl_epoch *e)
 	int rc = ctl_loop_new(e, 0, l->base, l->counters, on_desc, l, &l->rings);
 
 	if (rc) {
-		main_note("rings: %s", strerror(-rc));
+		note(NOTE_ERROR, "rings: %s", strerror(-rc));
 		return;
 	}
 	l->linked_ns = realtime_ns();
 	l->draining = false; /* of another dataplane */
-	main_note("dataplane linked: epoch %llu, %u worker(s)", (unsigned long long)ctl_epoch_id(e),
+	note(NOTE_NOTICE, "dataplane linked: epoch %llu, %u worker(s)", (unsigned long long)ctl_epoch_id(e),
 		  ctl_epoch_workers(e));
 	reload_link_up(l->reload);
 }
@@ -119,7 +97,7 @@ static void on_down(void *arg, struct ctl_epoch *e)
 	if (l->rings)
 		ctl_loop_free(l->rings);
 	l->rings = NULL;
-	main_note("dataplane lost; %zu message(s) under way, those before their final dot are dropped",
+	note(NOTE_NOTICE, "dataplane lost; %zu message(s) under way, those before their final dot are dropped",
 		  l->n_messages);
 	message_abort_all(l);
 	reload_link_down(l->reload);
@@ -131,7 +109,7 @@ static void on_refused(void *arg, int error, const char *text)
 
 	(void)arg;
 	if (error != last) /* it tries on and on: say it once */
-		main_note("dataplane: %s%s%s", strerror(error), text && *text ? ": " : "",
+		note(NOTE_ERROR, "dataplane: %s%s%s", strerror(error), text && *text ? ": " : "",
 			  text ? text : "");
 	last = error;
 }
@@ -140,20 +118,20 @@ static void on_alert(void *arg, const struct deliver_alert *a)
 {
 	(void)arg;
 	if (a->over) {
-		main_note("route %s: %s", a->route, a->text);
+		note(NOTE_NOTICE, "route %s: %s", a->route, a->text);
 		return;
 	}
 	if (a->text && a->host) {
-		main_note("ALERT route %s: %s port %u, %s: %s (%llu more before, not told)", a->route,
+		note(NOTE_ALERT, "route %s: %s port %u, %s: %s (%llu more before, not told)", a->route,
 			  a->host, a->port, a->stage, a->text, (unsigned long long)a->untold);
 		return;
 	}
 	if (a->text) {
-		main_note("ALERT route %s: %s (%llu more before, not told)", a->route, a->text,
+		note(NOTE_ALERT, "route %s: %s (%llu more before, not told)", a->route, a->text,
 			  (unsigned long long)a->untold);
 		return;
 	}
-	main_note("ALERT route %s: %s port %u refused this relay at %s: %u %u.%u.%u %s (%llu more before, "
+	note(NOTE_ALERT, "route %s: %s port %u refused this relay at %s: %u %u.%u.%u %s (%llu more before, "
 		  "not told)", a->route, a->host, a->port, a->stage, a->said->code, a->said->enh_class,
 		  a->said->enh_subject, a->said->enh_detail, a->said->text, (unsigned long long)a->untold);
 }
@@ -184,7 +162,7 @@ static void on_stop(evutil_socket_t fd, short what, void *arg)
 		return;
 	}
 	l->stopping = true;
-	main_note("stopping: %zu message(s) under way are finished first", (size_t)l->n_messages);
+	note(NOTE_NOTICE, "stopping: %zu message(s) under way are finished first", (size_t)l->n_messages);
 	event_base_loopexit(l->base, &limit);
 }
 
@@ -196,7 +174,7 @@ static void on_hup(evutil_socket_t sig, short what, void *arg)
 	(void)sig;
 	(void)what;
 	if (rc)
-		main_note("trace file: %s", strerror(-rc));
+		note(NOTE_ERROR, "trace file: %s", strerror(-rc));
 	reload_begin(l->reload);
 }
 
@@ -211,7 +189,7 @@ static void count_authentication(struct loop *l)
 	l->counters[CTL_spf_cache_misses] = s.cache_misses;
 	l->counters[CTL_spf_helper_died] = s.helper_died + s.helper_gone;
 	if (s.helper_gone && !l->spf_gone)
-		main_note("SPF workers are gone and nobody is left to fork them: spf=temperror until a "
+		note(NOTE_ALERT, "SPF workers are gone and nobody is left to fork them: spf=temperror until a "
 			  "restart");
 	l->spf_gone = s.helper_gone;
 	dkim_keys_stats(l->keys, &keys);
@@ -221,7 +199,7 @@ static void count_authentication(struct loop *l)
 
 static void on_trace_alert(const char *text)
 {
-	main_note("ALERT %s", text);
+	note(NOTE_ALERT, "%s", text);
 }
 
 static void count_stores(struct loop *l)
@@ -261,7 +239,7 @@ static void try_metrics(struct loop *l)
 	l->gauges = gauges_new(metrics_where, err, sizeof(err));
 	metrics_in_s = l->gauges ? 0 : LIMIT_ALERT_S;
 	if (!l->gauges) {
-		main_note("ALERT metrics: %s; mail goes on without metrics, tried again in %u s", err,
+		note(NOTE_ALERT, "metrics: %s; mail goes on without metrics, tried again in %u s", err,
 			  metrics_in_s);
 		return;
 	}
@@ -477,6 +455,7 @@ int main(int argc, char **argv)
 
 	argp_parse(&argp, argc, argv, 0, NULL, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	note_on_alert(remember_alert);
 	TAILQ_INIT(&l->works);
 	TAILQ_INIT(&l->messages);
 	TAILQ_INIT(&l->releases);
@@ -492,7 +471,7 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	if (report.unsupported)
-		main_note("%zu rule(s) are of kinds that are not supported and left out; see posternctl "
+		note(NOTE_NOTICE, "%zu rule(s) are of kinds that are not supported and left out; see posternctl "
 			  "rules check", report.unsupported);
 	if (args.check) {
 		printf("%s: ok, %zu rule(s)\n", args.config, rules_count(first->rules));
@@ -517,11 +496,11 @@ int main(int argc, char **argv)
 	for (int i = 0; i < 3; i++)
 		event_add(sig[i], NULL);
 	event_add(stats, &second);
-	main_note("started, %zu route(s), %zu rule(s)", l->active->config->n_routes,
+	note(NOTE_NOTICE, "started, %zu route(s), %zu rule(s)", l->active->config->n_routes,
 		  rules_count(l->active->rules));
 	rc = notify_send("READY=1");
 	if (rc)
-		main_note("telling the service manager: %s", strerror(-rc));
+		note(NOTE_ERROR, "telling the service manager: %s", strerror(-rc));
 	event_base_dispatch(l->base);
 	for (int i = 0; i < 3; i++)
 		event_free(sig[i]);

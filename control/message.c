@@ -17,6 +17,7 @@
 
 #include "control/grey.h"
 #include "control/message.h"
+#include "control/note.h"
 #include "control/trace/facts.h"
 
 static uint64_t monotonic_us(void)
@@ -186,6 +187,7 @@ static void record(struct message *m, enum trace_outcome outcome, const struct c
 		json_object_set_new(common, "journal", journal_json(m->journal));
 	trace_facts(common, e);
 	trace_observed(common, e);
+	note(NOTE_DEBUG, "message %s: %s, %zu recipient(s)", e->trace_id, trace_outcome_name(outcome), e->n_rcpts);
 	said[0] = '\0';
 	if (r)
 		snprintf(said, sizeof(said), "%.*s", STR_FMT(r->text));
@@ -494,7 +496,7 @@ static void hold_it(struct message *m)
 
 	if (mailbox ? redirect_start(m) : !m->loop->quarantine || hold_start(m)) {
 		m->loop->counters[CTL_quarantine_failed]++;
-		fprintf(stderr, "control: message %s: cannot be held back: %s\n", m->sub->envelope.trace_id,
+		note(NOTE_ERROR, "message %s: cannot be held back: %s", m->sub->envelope.trace_id,
 			mailbox ? "no memory, or no route to the mailbox"
 			: m->loop->quarantine ? "no memory"
 					      : "the quarantine is opened at a restart only");
@@ -521,7 +523,7 @@ static void on_judged(void *arg, const struct judgement *j)
 		bool bad = j->error == -EBADMSG; /* its own fault: another try would meet the same */
 
 		r = control_reply(bad ? SAYS_BAD_HEADER : SAYS_NOT_JUDGED);
-		fprintf(stderr, "control: message %s: %s\n", m->sub->envelope.trace_id, j->error_text);
+		note(NOTE_ERROR, "message %s: %s", m->sub->envelope.trace_id, j->error_text);
 		if (loops)
 			r = control_reply(SAYS_LOOP);
 		m->loop->counters[loops ? CTL_loops : bad ? CTL_headers_malformed : CTL_not_judged]++;

@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #include "control/message.h"
+#include "control/note.h"
 #include "control/trace/facts.h"
 
 void observe_journaled(struct message *m)
@@ -55,7 +56,7 @@ static void on_judged(void *arg, const struct judgement *j)
 	struct message *m = arg;
 
 	if (j->error) {
-		fprintf(stderr, "control: observed message %s: %s\n", m->sub->envelope.trace_id,
+		note(NOTE_ERROR, "observed message %s: %s", m->sub->envelope.trace_id,
 			j->error_text);
 		unjudged(m, UNJUDGED_MALFORMED);
 		return;

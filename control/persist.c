@@ -15,6 +15,7 @@
 #include <time.h>
 
 #include "control/loop.h"
+#include "control/note.h"
 #include "postern/limits.h"
 
 static uint64_t real_s(void)
@@ -84,13 +85,13 @@ static void load_breakers(struct loop *l)
 		rc = deliver_breakers_load(l->deliver, l->active->config, j, real_s());
 	json_decref(j);
 	if (rc > 0)
-		fprintf(stderr, "control: ALERT %d breaker(s) are open, as before the restart: 5xx of these "
-			"routes become 451 until they are acknowledged (posternctl breaker)\n", rc);
+		note(NOTE_ALERT, "%d breaker(s) are open, as before the restart: 5xx of these "
+			"routes become 451 until they are acknowledged (posternctl breaker)", rc);
 	if (rc >= 0 || rc == -ENOENT)
 		return;
 	l->counters[CTL_state_damaged]++;
-	fprintf(stderr, "control: ALERT %s/%s: %s: nobody knows which breakers were open, so all are, "
-		"until they are acknowledged (posternctl breaker)\n", l->active->config->state_directory,
+	note(NOTE_ALERT, "%s/%s: %s: nobody knows which breakers were open, so all are, "
+		"until they are acknowledged (posternctl breaker)", l->active->config->state_directory,
 		state_name(STATE_BREAKERS), strerror(-rc));
 	deliver_breakers_doubt(l->deliver, l->active->config);
 	put_breakers(l);
@@ -107,7 +108,7 @@ static void load_sts(struct loop *l)
 	if (rc >= 0 || rc == -ENOENT)
 		return;
 	l->counters[CTL_state_damaged]++;
-	fprintf(stderr, "control: %s/%s: %s: MTA-STS policies are fetched anew\n",
+	note(NOTE_NOTICE, "%s/%s: %s: MTA-STS policies are fetched anew",
 		l->active->config->state_directory, state_name(STATE_STS), strerror(-rc));
 }
 

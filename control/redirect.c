@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "control/message.h"
+#include "control/note.h"
 #include "control/trace/facts.h"
 
 struct redirect {
@@ -60,8 +61,7 @@ static void on_delivered(void *arg, const struct deliver_result *res)
 	}
 	if (res->outcome != DELIVER_DELIVERED) {
 		c[CTL_quarantine_failed]++;
-		fprintf(stderr,
-			"control: message %s: quarantine mailbox %s by route %s: %s at %s: %s\n",
+		note(NOTE_ERROR, "message %s: quarantine mailbox %s by route %s: %s at %s: %s",
 			m->sub->envelope.trace_id, r->policy->quarantine_mailbox,
 			r->policy->quarantine_route->name, r->host, res->stage, r->said);
 		message_answer(m, &no, TRACE_DEFERRED);
@@ -114,7 +114,7 @@ int redirect_start(struct message *m)
 	r->rcpt = str_c(r->policy->quarantine_mailbox);
 	rc = redirect_block(m, judge_result(m->judge)->policy.reason, &r->out, &r->range);
 	if (rc) {
-		fprintf(stderr, "control: message %s: for the quarantine mailbox: %s\n",
+		note(NOTE_ERROR, "message %s: for the quarantine mailbox: %s",
 			e->trace_id, strerror(-rc));
 		return rc;
 	}

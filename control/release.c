@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "control/loop.h"
+#include "control/note.h"
 #include "control/trace/facts.h"
 
 struct release {
@@ -119,7 +120,7 @@ static void on_struck_off(void *arg, const struct quarantine_answer *a)
 	struct release *r = arg;
 
 	if (a->error && a->error != -ENOENT) {
-		fprintf(stderr, "control: quarantine: message %s was released and is still on the list: %s\n",
+		note(NOTE_ERROR, "quarantine: message %s was released and is still on the list: %s",
 			r->message->id, a->why);
 	}
 	next_group(r);

@@ -14,6 +14,7 @@
 #include "control/commands_config.h"
 #include "control/grey.h"
 #include "control/loop.h"
+#include "control/note.h"
 #include "control/trace/facts.h"
 
 /* Behind an activation nothing is forgotten for so long: a message may have left the dataplane and not
@@ -155,7 +156,7 @@ static void over(struct reload *r, const struct snapshot_report *report, const c
 
 static void not_taken_over(struct reload *r, const struct snapshot_report *report)
 {
-	main_note("configuration not taken over, the old one stays:");
+	note(NOTE_ERROR, "configuration not taken over, the old one stays:");
 	reload_print(report);
 	snapshot_unref(r->s);
 	r->s = NULL;
@@ -182,15 +183,15 @@ static void tell_discards(const struct snapshot *s)
 	const struct config *c = s->config;
 
 	if (c->policy.access.deny_action == CONFIG_DISCARD)
-		main_note("NOTICE policy.deny-action = discard: what its deny lists name is answered 250 and "
+		note(NOTE_NOTICE, "NOTICE policy.deny-action = discard: what its deny lists name is answered 250 and "
 			  "given to nobody");
 	for (size_t i = 0; i < c->n_routes; i++)
 		if (c->route[i].policy && c->route[i].policy->access.deny_action == CONFIG_DISCARD)
-			main_note("NOTICE route.%s.policy.deny-action = discard: what its deny lists name is "
+			note(NOTE_NOTICE, "NOTICE route.%s.policy.deny-action = discard: what its deny lists name is "
 				  "answered 250 and given to nobody", c->route[i].name);
 	for (size_t i = 0; i < rules_total(s->rules); i++)
 		if (rules_at(s->rules, i)->action == RULE_DISCARD)
-			main_note("NOTICE rule %s has action discard: what it hits is answered 250 and given "
+			note(NOTE_NOTICE, "NOTICE rule %s has action discard: what it hits is answered 250 and given "
 				  "to nobody", rules_at(s->rules, i)->name);
 }
 
@@ -204,7 +205,7 @@ static void activate(struct loop *l, struct snapshot *s)
 		tell_discards(s);
 	/* At the start it is opened as the user that owns it, and its want is fatal. */
 	if (l->base && !grey_open(l, s->config, err, sizeof(err)))
-		main_note("ALERT greylist: %s: nobody is greylisted until it can be opened", err);
+		note(NOTE_ALERT, "greylist: %s: nobody is greylisted until it can be opened", err);
 	if (l->greylist && !had_greylist)
 		settings_opened(l, s->config, "greylist-file");
 
@@ -231,7 +232,7 @@ static void tell_restarts(struct reload *r, const struct snapshot *s)
 	json_decref(r->restarts);
 	r->restarts = settings_restarts(r->l, s->config);
 	json_array_foreach(r->restarts, i, key)
-		main_note("%s changed: takes effect after a restart", json_string_value(key));
+		note(NOTE_NOTICE, "%s changed: takes effect after a restart", json_string_value(key));
 }
 
 /* ---- pushing --------------------------------------------------------------------------------- */
@@ -293,7 +294,7 @@ static void take_over(struct reload *r)
 	if (rc) {
 		snapshot_unref(l->pending);
 		l->pending = NULL;
-		main_note("configuration not pushed: %s", strerror(-rc));
+		note(NOTE_ERROR, "configuration not pushed: %s", strerror(-rc));
 		failed(r, "", "the dataplane could not be reached");
 	}
 }
@@ -312,13 +313,13 @@ void reload_acked(struct reload *r, uint64_t generation, int error, struct str t
 	l->push_error[0] = '\0';
 	if (error) {
 		snprintf(l->push_error, sizeof(l->push_error), "%.*s", STR_FMT(text));
-		main_note("the dataplane refused configuration %llu: %s", (unsigned long long)generation,
+		note(NOTE_ERROR, "the dataplane refused configuration %llu: %s", (unsigned long long)generation,
 			  l->push_error);
 		snapshot_unref(s);
 	} else {
 		activate(l, s);
 		l->ready = true;
-		main_note("configuration %llu in force", (unsigned long long)generation);
+		note(NOTE_NOTICE, "configuration %llu in force", (unsigned long long)generation);
 	}
 	/* Else it was the one in force, for a new link. */
 	if (r->stage == PUSHING && error)
@@ -347,7 +348,7 @@ void reload_link_up(struct reload *r)
 		/* Nothing was sent, and nothing will be answered: reload_second() tries again. */
 		snapshot_unref(l->pending);
 		l->pending = NULL;
-		main_note("configuration not pushed: %s", strerror(-rc));
+		note(NOTE_ERROR, "configuration not pushed: %s", strerror(-rc));
 	}
 }
 
@@ -551,7 +552,7 @@ void reload_second(struct reload *r)
 	if (!compiler_is_gone(r->compiler) || r->gone_told)
 		return;
 	r->gone_told = true;
-	main_note("ALERT rules: %s; what is in force goes on, but until then no reload has an effect where "
+	note(NOTE_ALERT, "rules: %s; what is in force goes on, but until then no reload has an effect where "
 		  "rules are configured: restart postern-control", COMPILER_GONE_TEXT);
 }
 

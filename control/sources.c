@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 The Postern Authors */
 
+#include "control/note.h"
 #include "control/sources.h"
 
 #include <stdio.h>
@@ -120,7 +121,7 @@ static void tell(struct sources *s, const struct admission_verdict *v)
 		s->untold++;
 		return;
 	}
-	fprintf(stderr, "control: source %s: limit %s %s: %u, at most %u (%u others before, not told)\n",
+	note(NOTE_INFO, "source %s: limit %s %s: %u, at most %u (%u others before, not told)",
 		source_text(&v->source, source, sizeof(source)), admission_limit_name(v->by),
 		v->barred ? "enforced" : "observed", v->is, v->max, s->untold);
 	s->untold = 0;

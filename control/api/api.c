@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "control/api/api.h"
+#include "control/note.h"
 #include "postern/stats.h"
 
 #define REQUEST_MAX (64u * 1024)
@@ -120,6 +121,7 @@ static void run(struct api_request *req)
 	}
 	for (size_t i = 0; i < a->n_commands; i++)
 		if (!strcmp(a->command[i].name, name)) {
+			note(NOTE_DEBUG, "an operator asks: %s", name);
 			a->command[i].handler(a->arg, req, req->body);
 			return;
 		}

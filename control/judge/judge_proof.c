@@ -16,6 +16,7 @@
 
 #include "control/hash/siphash.h"
 #include "control/judge/judge_internal.h"
+#include "control/note.h"
 #include "postern/stats.h"
 
 static bool any_passed(const struct judgement *r)
@@ -63,9 +64,8 @@ static void on_reverified(void *arg, const struct reverify_result *v)
 	c[CTL_reverify_unsettled] += v->unsettled;
 	c[CTL_signatures_broken] += v->broken;
 	if (v->broken)
-		fprintf(stderr,
-			"control: ALERT message %s: a signature verified on arrival and does not "
-			"on departure: %s\n",
+		note(NOTE_ALERT, "message %s: a signature verified on arrival and does not "
+			"on departure: %s",
 			j->req.env->trace_id, v->text);
 	reverify_free(j->reverify);
 	j->reverify = NULL;

@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "control/note.h"
 #include "postern/limits.h"
 
 #define MAGIC "postern-state 1 "
@@ -116,7 +117,7 @@ static enum state_doc next(const struct state *s)
 static void keep_failed(struct state *s, enum state_doc which, const struct doc *d, int rc)
 {
 	if (!s->failed++)
-		fprintf(stderr, "control: state: %s cannot be written: %s\n", state_name(which),
+		note(NOTE_ERROR, "state: %s cannot be written: %s", state_name(which),
 			strerror(-rc));
 	if (s->waiting[which].text || s->stopping || rc == -EFBIG)
 		free(d->text);
