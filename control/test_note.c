@@ -99,6 +99,27 @@ static void levels(void **state)
 	note_set_level(NOTE_INFO);
 }
 
+static char alerts[64];
+
+static void on_alert(const char *text)
+{
+	snprintf(alerts + strlen(alerts), sizeof(alerts) - strlen(alerts), "[%s]", text);
+}
+
+static void alerts_are_heard(void **state)
+{
+	(void)state;
+	note_set_level(NOTE_ERROR);
+	note_on_alert(on_alert);
+	listen_to();
+	say_all();
+	note(NOTE_ALERT, "again");
+	free(said());
+	note_on_alert(NULL);
+	note_set_level(NOTE_INFO);
+	assert_string_equal(alerts, "[one 1][again]");
+}
+
 static void names(void **state)
 {
 	enum note_level level;
@@ -189,9 +210,8 @@ static void loglevel(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(levels),
-		cmocka_unit_test(names),
-		cmocka_unit_test(lines_are_not_mixed),
+		cmocka_unit_test(levels),   cmocka_unit_test(alerts_are_heard),
+		cmocka_unit_test(names),    cmocka_unit_test(lines_are_not_mixed),
 		cmocka_unit_test(loglevel),
 	};
 

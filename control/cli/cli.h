@@ -12,6 +12,7 @@ enum cli_exit { CLI_OK = 0, CLI_FINDING = 1, CLI_USAGE = 2, CLI_UNREACHABLE = 3 
 struct cli {
 	const char *socket;
 	bool json;
+	bool shell; /* in the shell or a batch */
 };
 
 /* client.c: one request, one answer (new reference). NULL: said why on stderr, *exit_code set. */
@@ -21,6 +22,8 @@ json_t *client_status(const struct cli *cli);
 /* The same of any request, at once, and nothing is said of an error. */
 json_t *client_try(const struct cli *cli, json_t *request);
 bool client_try_is_there(const struct cli *cli);
+/* As client_try(), within a second: somebody waits for his Tab. */
+json_t *client_quick(const struct cli *cli, json_t *request);
 
 /* show.c: prints the answer to a command as a table. */
 void show_answer(const char *command, const json_t *answer);
@@ -39,6 +42,7 @@ bool show_progress(const json_t *reload, char *buf, size_t cap);
 int cmd_scan(const struct cli *cli, int argc, char **argv);
 int cmd_replay(const struct cli *cli, int argc, char **argv); /* argv[0]: "replay" */
 int cmd_explain(const struct cli *cli, int argc, char **argv);
+int cmd_explain_any(const struct cli *cli, int argc, char **argv); /* a file, or a trace id */
 int cmd_simulate(const struct cli *cli, int argc, char **argv);
 int cmd_doctor(const struct cli *cli, int argc, char **argv);
 int cmd_keys(const struct cli *cli, int argc, char **argv); /* argv[0]: "keys" */
@@ -56,5 +60,10 @@ int cmd_show_rules(const struct cli *cli, int argc, char **argv);
 int cmd_rules_check(const struct cli *cli, int argc, char **argv); /* argv[0]: "check" */
 int cmd_rules_test(const struct cli *cli, int argc, char **argv);  /* argv[0]: "test" */
 int cmd_rules_compile(const struct cli *cli, int argc, char **argv); /* argv[0]: "compile" */
+int cmd_help(const struct cli *cli, int argc, char **argv);
+int cmd_shell(const struct cli *cli, int argc, char **argv);
+int cmd_completion_bash(const struct cli *cli, int argc, char **argv);
+int cmd_completion_zsh(const struct cli *cli, int argc, char **argv);
+int cmd_completion_words(const struct cli *cli, int argc, char **argv);
 /* The value of --score-set; false: said why on stderr. */
 bool cli_score_set(const char *who, const char *text, unsigned int *set);

@@ -16,6 +16,7 @@
 #define ANSWER_MAX (256u * 1024 * 1024)
 #define TIMEOUT_S 30
 #define STATUS_S 5
+#define QUICK_S 1
 #define CLIENT_WAITING_MS 500
 #define RELOAD_S 290 /* rules are compiled; control cuts who waits for 300 s */
 
@@ -128,16 +129,26 @@ json_t *client_status(const struct cli *cli)
 	return ask(cli->socket, json_pack("{s:s}", "command", "show status"), STATUS_S, NULL, NULL, &error);
 }
 
-json_t *client_try(const struct cli *cli, json_t *request)
+static json_t *try_within(const struct cli *cli, json_t *request, int timeout_s)
 {
 	int error;
-	json_t *a = ask(cli->socket, request, STATUS_S, NULL, NULL, &error);
+	json_t *a = ask(cli->socket, request, timeout_s, NULL, NULL, &error);
 
 	if (json_object_get(a, "error")) {
 		json_decref(a);
 		return NULL;
 	}
 	return a;
+}
+
+json_t *client_try(const struct cli *cli, json_t *request)
+{
+	return try_within(cli, request, STATUS_S);
+}
+
+json_t *client_quick(const struct cli *cli, json_t *request)
+{
+	return try_within(cli, request, QUICK_S);
 }
 
 bool client_try_is_there(const struct cli *cli)

@@ -506,6 +506,8 @@ void show_answer(const char *command, const json_t *answer)
 	else if (!strcmp(command, "breaker ack"))
 		printf("route %s: its 5xx are passed on again%s\n", s(answer, "route"),
 		       json_is_true(json_object_get(answer, "learned")) ? ", and are normal from now on" : "");
+	else if (!strcmp(command, "loglevel"))
+		puts(s(answer, "level"));
 	else if (!strcmp(command, "sources forgive"))
 		printf("%lld source(s) forgiven\n", n(answer, "forgiven"));
 	else if (!strcmp(command, "show stats") || !strcmp(command, "show drops"))

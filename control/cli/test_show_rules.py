@@ -94,7 +94,7 @@ with tempfile.TemporaryDirectory() as tmp:
                        (("--limit", "0"), "--limit: a number from 1 to 20000"), (("--limit", "-1"), "--limit: a number"),
                        (("--limit", "20001"), "--limit: a number"), (("--limit", "9" * 40), "--limit: a number"),
                        (("--limit", "1x"), "--limit: a number"), (("--limit", ""), "--limit: a number"),
-                       (("--all",), "unknown option"), (("A", "B"), "one pattern of names"),
+                       (("--all",), "unknown option"), (("A", "B"), "\"B\" is one too many"),
                        ((b"\xff\xfe",), "no UTF-8")):
         out, err = run("show", "rules", *words, code=2)
         assert not out and why in err, (words, out, err)

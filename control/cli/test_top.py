@@ -234,7 +234,7 @@ def once(path):
     rows = [line.split()[0] for line in lines if line.startswith(("RULE_", "route-"))]
     assert rows == ["route-2", "route-1", "route-0", "RULE_4", "RULE_3", "RULE_2", "RULE_1", "RULE_0"], rows
     for words, says in ((("--interval", "0"), "from 0.1 to 3600"), (("--interval", "x"), "from 0.1"), (("--interval", "nan"), "from 0.1"),
-                        (("--sort", "size"), "failing"), (("stray",), "--once only"), (("--what",), "")):
+                        (("--sort", "size"), "failing"), (("stray",), "takes no argument"), (("--what",), "unknown option")):
         assert says in run(*words, code=2)[1], words
     assert "posternctl:" in subprocess.run([CTL, "--socket", path + "x", "top", "--once"], stderr=subprocess.PIPE, check=False,
                                            timeout=60).stderr.decode()

@@ -319,6 +319,10 @@
 #define LIMIT_WATCH_RULES 8          /* ours: names in an event, of the rules that hit */
 #define LIMIT_TOP_RULES 20           /* ours: of `show top`, by hits and by cost */
 #define LIMIT_TOP_RULES_S 5          /* ours: they are looked through no more often */
+#define LIMIT_CLI_LINE 65536         /* ours: octets of a line of posternctl's shell or of a batch */
+#define LIMIT_CLI_WORDS 1024         /* ours: words of one */
+#define LIMIT_CLI_HISTORY 1000       /* ours: lines of the shell that are kept */
+#define LIMIT_CLI_HISTORY_LINE 4096  /* ours: octets of one; a longer one is not kept */
 #define LIMIT_QUARANTINE_LIST 1000   /* messages in one answer */
 #define LIMIT_QUARANTINE_BATCH 64    /* puts that share a sync */
 #define LIMIT_QUARANTINE_SWEEP_S 60  /* how often old messages are looked for */

@@ -177,7 +177,7 @@ def main():
     deb = pathlib.Path(labs.run(source / "packaging/build-deb", out, timeout=1100).stdout.splitlines()[-1])
     print(f"{deb.name}: {deb.stat().st_size >> 10} KiB, built in {time.monotonic() - start_s:.0f} s")
     info = labs.run("dpkg-deb", "--info", deb).stdout
-    for library in ("librte-eal", "libhyperscan5", "libssl3", "libspf2-2"):
+    for library in ("librte-eal", "libhyperscan5", "libssl3", "libspf2-2", "libedit2"):
         assert library in info, (library, info)
     root = Root()
     try:
@@ -190,6 +190,10 @@ def main():
             assert (root.at / d).stat().st_mode & 0o7777 == mode, d
         assert "hostname" in root.run("man", "-P", "cat", "-l", "/usr/share/man/man5/postern.conf.5.gz").stdout
         units_are_sound(root)
+        assert "complete -F _posternctl posternctl" in (root.at / "usr/share/bash-completion/completions/posternctl").read_text()
+        assert (root.at / "usr/share/zsh/vendor-completions/_posternctl").read_text().startswith("#compdef posternctl\n")
+        root.run("bash", "-c", ". /usr/share/bash-completion/completions/posternctl; COMP_WORDS=(posternctl show dro); COMP_CWORD=2; "
+                 "_posternctl; [ \"${COMPREPLY[*]}\" = drops ]")
         with labs.Lab("pspk") as lab:
             configure(root, lab)
             print(root.run("posternctl", "config", "check").stdout.strip())

@@ -3,7 +3,9 @@
 # Copyright (c) 2026 The Postern Authors
 """SIGTERM to control while a message is with the next hop: it is seen to its end, and its client hears
 250; what comes meanwhile is told 451. A second SIGTERM does not wait."""
+import json
 import os
+import re
 import signal
 import sys
 import threading
@@ -49,6 +51,27 @@ def with_next_hop(lab, sender):
     return t
 
 
+def log_levels(lab):
+    """What control says of a message, at each level; it says that its level changes, whatever that is."""
+    def said_of(sender):
+        before = len(lab.log("control"))
+        assert send(lab, sender)[0] == 250
+        return lab.log("control")[before:]
+    assert lab.ctl("loglevel").stdout == "info\n"
+    assert "message" not in said_of("info")
+    assert lab.ctl("loglevel", "debug").stdout == "debug\n"
+    text = said_of("debug")
+    assert re.search(r"control: message [0-9A-Z]+: delivered, 1 recipient", text), text
+    assert json.loads(lab.ctl("--json", "loglevel", "error").stdout) == {"level": "error", "before": "debug"}
+    assert said_of("error") == ""
+    r = lab.ctl("loglevel", "loud", check=False)
+    assert r.returncode == 2 and "error, notice, info or debug" in r.stdout, r
+    assert lab.ctl("loglevel", "info").stdout == "info\n"
+    changes = re.findall(r"log level (\w+), was (\w+)", lab.log("control"))
+    assert changes == [("debug", "info"), ("error", "debug"), ("info", "error")], changes
+    print("log levels: ok")
+
+
 def main():
     labs.need_root()
     with labs.Lab("pst7") as lab:
@@ -58,6 +81,7 @@ def main():
         lab.start_dataplane()
         lab.start_control()
         lab.wait_ready()
+        log_levels(lab)
         t = with_next_hop(lab, "slow")
         control = lab.procs["control"]
         os.kill(control.pid, signal.SIGTERM)

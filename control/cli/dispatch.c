@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The Postern Authors */
+
+#include "control/cli/dispatch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <locale.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "control/cli/grammar.h"
+#include "control/cli/trace.h"
+
+#define HELP_WIDTH_MIN 40
+#define HELP_WIDTH_MAX 110
+
+int dispatch_globals(struct cli *cli, int argc, char **argv)
+{
+	int n = 0, i = 0;
+
+	for (; i < argc && strcmp(argv[i], "--"); i++) {
+		if (!strcmp(argv[i], "--json")) {
+			cli->json = true;
+		} else if (!strncmp(argv[i], "--socket=", 9)) {
+			cli->socket = argv[i] + 9;
+		} else if (!strcmp(argv[i], "--socket")) {
+			if (i + 1 == argc) {
+				fputs("posternctl: --socket without its value, a path\n", stderr);
+				return -1;
+			}
+			cli->socket = argv[++i];
+		} else {
+			argv[n++] = argv[i];
+		}
+	}
+	while (i < argc)
+		argv[n++] = argv[i++];
+	argv[n] = NULL;
+	return n;
+}
+
+/* ---- what the daemon is asked ---- */
+
+static int ask(const struct cli *cli, const struct grammar_call *call)
+{
+	const char *command = call->command->words;
+	json_t *request = json_pack("{s:s}", "command", command), *answer;
+	int code = CLI_OK;
+
+	for (size_t i = 0; i < call->n_items; i++) {
+		const struct grammar_item *item = &call->item[i];
+		const char *member = item->option ? item->option->name + 2 : call->command->request;
+
+		if (json_object_set_new(request, member,
+					item->value ? json_string(item->value) : json_true())) {
+			fprintf(stderr, "posternctl %s: no UTF-8\n", command);
+			json_decref(request);
+			return CLI_USAGE;
+		}
+	}
+	answer = client_ask(cli, request, &code);
+	if (!answer)
+		return code;
+	if (!strcmp(command, "show config"))
+		config_hide(answer);
+	if (cli->json)
+		print_json(answer);
+	else
+		show_answer(command, answer);
+	if (!strcmp(command, "show status") && !json_is_true(json_object_get(answer, "ready")))
+		code = CLI_FINDING;
+	if (json_is_false(json_object_get(answer, "ok")))
+		code = CLI_FINDING;
+	json_decref(answer);
+	return code;
+}
+
+/* ---- help ---- */
+
+static unsigned int width(void)
+{
+	struct winsize w;
+
+	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) || w.ws_col < HELP_WIDTH_MIN)
+		return 80;
+	return w.ws_col < HELP_WIDTH_MAX ? w.ws_col : HELP_WIDTH_MAX;
+}
+
+int cmd_help(const struct cli *cli, int argc, char **argv)
+{
+	struct grammar_place p;
+	char why[GRAMMAR_WHY];
+
+	if (!argc && cli->shell)
+		grammar_list(stdout, "", true);
+	else if (!argc)
+		grammar_usage(stdout);
+	if (!argc)
+		return CLI_OK;
+	if (!grammar_find(&p, argc, argv, cli->shell, why) && p.used < argc)
+		snprintf(why, sizeof(why), "help %s: \"%.64s\" is no word of a command", p.words,
+			 show_plain(argv[p.used]));
+	if (*why) {
+		fprintf(stderr, "posternctl: %s\n", why);
+		return CLI_USAGE;
+	}
+	if (p.command)
+		grammar_help(stdout, p.command, width());
+	if (!grammar_named(p.words))
+		grammar_list(stdout, p.words, cli->shell);
+	return CLI_OK;
+}
+
+/* "COMMAND --help" */
+static bool asks_help(int argc, char **argv)
+{
+	for (int i = 0; i < argc && strcmp(argv[i], "--"); i++)
+		if (!strcmp(argv[i], "--help"))
+			return true;
+	return false;
+}
+
+static int help_of(const struct cli *cli, int argc, char **argv)
+{
+	struct grammar_place p;
+	char why[GRAMMAR_WHY];
+
+	if (grammar_find(&p, argc, argv, cli->shell, why)) {
+		fprintf(stderr, "posternctl: %s\n", why);
+		return CLI_USAGE;
+	}
+	return cmd_help(cli, p.used, argv);
+}
+
+/* ---- running ---- */
+
+/* A trace id among the arguments that is no file of that name. */
+static bool names_trace(int argc, char **argv)
+{
+	for (int i = 1; i < argc; i++)
+		if (trace_is_id(argv[i]) && access(argv[i], F_OK))
+			return true;
+	return false;
+}
+
+int cmd_explain_any(const struct cli *cli, int argc, char **argv)
+{
+	return names_trace(argc, argv) ? cmd_explain_trace(cli, argc, argv)
+				       : cmd_explain(cli, argc, argv);
+}
+
+int dispatch(const struct cli *cli, int argc, char **argv)
+{
+	struct grammar_call call;
+	char why[GRAMMAR_WHY];
+	int code;
+
+	if (asks_help(argc, argv))
+		return help_of(cli, argc, argv);
+	if (grammar_parse(&call, argc, argv, cli->shell, why)) {
+		fprintf(stderr, "posternctl: %s\n", why);
+		return CLI_USAGE;
+	}
+	if (call.command->flags & GRAMMAR_SHELL)
+		code = CLI_OK; /* dispatch_ends() was asked before */
+	else if (call.command->run)
+		code = call.command->run(cli, call.argc, call.argv);
+	else
+		code = ask(cli, &call);
+	grammar_call_free(&call);
+	return code;
+}
+
+bool dispatch_ends(const struct cli *cli, int argc, char **argv)
+{
+	struct grammar_call call;
+	char why[GRAMMAR_WHY];
+	bool ends = false;
+
+	if (asks_help(argc, argv) || grammar_parse(&call, argc, argv, cli->shell, why))
+		return false;
+	ends = call.command->flags & GRAMMAR_SHELL;
+	grammar_call_free(&call);
+	return ends;
+}
+
+_Noreturn static void child(const struct cli *outer, int argc, char **argv, bool quiet)
+{
+	struct cli cli = *outer;
+	int code, n, null;
+
+	signal(SIGINT, SIG_DFL);
+	signal(SIGQUIT, SIG_DFL);
+	signal(SIGWINCH, SIG_DFL);
+	setlocale(LC_CTYPE,
+		  "C"); /* the shell reads the terminal's characters; commands know UTF-8 */
+	null = quiet ? open("/dev/null", O_RDONLY | O_CLOEXEC) : -1;
+	if (quiet && (null < 0 || dup2(null, STDIN_FILENO) < 0)) {
+		perror("posternctl: /dev/null");
+		_exit(CLI_USAGE);
+	}
+	n = dispatch_globals(&cli, argc, argv);
+	code = n < 0 ? CLI_USAGE : dispatch(&cli, n, argv);
+	if (fflush(stdout) && code == CLI_OK) {
+		perror("posternctl: standard output");
+		code = CLI_FINDING;
+	}
+	exit(code);
+}
+
+int dispatch_apart(const struct cli *cli, int argc, char **argv, bool quiet)
+{
+	void (*interrupt)(int), (*quit)(int);
+	int status = 0;
+	pid_t pid;
+
+	fflush(NULL);
+	/* ^C reaches both of us, and ends the command only. */
+	interrupt = signal(SIGINT, SIG_IGN);
+	quit = signal(SIGQUIT, SIG_IGN);
+	pid = fork();
+	if (!pid)
+		child(cli, argc, argv, quiet);
+	if (pid < 0)
+		perror("posternctl: fork");
+	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	signal(SIGINT, interrupt);
+	signal(SIGQUIT, quit);
+	if (pid < 0)
+		return CLI_UNREACHABLE;
+	if (WIFSIGNALED(status)) {
+		if (WTERMSIG(status) != SIGINT)
+			fprintf(stderr, "posternctl: the command was ended by signal %d\n",
+				WTERMSIG(status));
+		return 128 + WTERMSIG(status);
+	}
+	return WEXITSTATUS(status);
+}

@@ -1,0 +1,131 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026 The Postern Authors
+"""posternctl -f: what runs, where it stops, what it says, its exit code. And what one command says of a line that is wrong."""
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import fake_control  # noqa: E402
+
+CTL = sys.argv[1]
+
+
+def run(*words, stdin=b"", code=0):
+    p = subprocess.run([CTL, "--socket", PATH, *words], input=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+    assert p.returncode == code, (words, p.returncode, p.stdout.decode(), p.stderr.decode())
+    return p.stdout.decode(), p.stderr.decode()
+
+
+def batch(text, *options, code=0):
+    name = os.path.join(TMP, "b")
+    with open(name, "wb") as f:
+        f.write(text if isinstance(text, bytes) else text.encode())
+    out, err = run(*options, "-f", name, code=code)
+    return out, err.replace(name, "FILE")
+
+
+def asked():
+    got = [a["command"] for a in control.asked]
+    control.asked.clear()
+    return got
+
+
+def documents(text):
+    decoder, at, out = json.JSONDecoder(), 0, []
+    while at < len(text.rstrip()):
+        value, at = decoder.raw_decode(text, at + (len(text[at:]) - len(text[at:].lstrip())))
+        out.append(value)
+    return out
+
+
+def good():
+    out, err = batch("# a comment\n\nloglevel\n  loglevel debug   # and another\r\nsho w\nloglevel", code=1)
+    assert out.splitlines()[:2] == ["info", "debug"] and asked() == ["loglevel", "loglevel", "show workers"], (out, err)
+    out, _ = batch("loglevel info\nloglevel 'debug'\nbreaker show\n", "--json")
+    assert [d.get("level") for d in documents(out)] == ["info", "debug", None], out
+    asked()
+    # From standard input, of which no command eats.
+    for options in ((), ("--keep-going",)):
+        out, err = run(*options, "-f", "-", stdin=b"loglevel\nscan -\nloglevel\n")
+        assert out.splitlines()[0] == out.splitlines()[-1] == "debug" and "From: no From field" in out, (out, err)
+    assert "standard input:2: exit code 1, a finding: show routes" in run("-f", "-", stdin=b"loglevel\nshow routes\n", code=1)[1]
+    # Lines that are larger than what is read at once, and a last one without its end.
+    out, _ = batch("# " + "x" * 40000 + "\n" + "loglevel\n" * 40 + "loglevel")
+    assert out == "debug\n" * 41
+    asked()
+    assert batch("") == ("", "") and batch("exit\nfrobnicate\n") == ("", "")
+    assert batch("loglevel\nquit\nloglevel\n")[0] == "debug\n" and asked() == ["loglevel"]
+
+
+def failing():
+    for text, line, why, code in (("loglevel\nfrobnicate\nloglevel\n", 2, "no command \"frobnicate\"", 2),
+                                  ("loglevel\n\n'loglevel\nloglevel\n", 3, "column 1: ' without its end", 2),
+                                  ("loglevel\nshow drops --lal\n", 2, "did you mean --all?", 2),
+                                  ("loglevel\nshow routes\nloglevel\n", 2, "exit code 1, a finding: show routes", 1),
+                                  ("loglevel\n--socket /nonexistent/x show status\n", 2, "exit code 3, not reached", 3),
+                                  ("loglevel\nshell\n", 2, "no command", 2),
+                                  ("loglevel\n-f x\n", 2, "\"-f\": options stand behind", 2),
+                                  (b"loglevel\nshow \x00\n", 2, "control character", 2),
+                                  ("loglevel\n" + "x " * 40000 + "\nloglevel\n", 2, "the line is too long", 2)):
+        out, err = batch(text, code=code)
+        assert out in ("info\n", "debug\n") and f"FILE:{line}: " in err and why in err, (text[:80], out, err)
+        assert asked()[0] == "loglevel"
+    # The first that failed says the code, whatever comes behind it.
+    out, err = batch("show routes\nloglevel\nfrobnicate\n", "--keep-going", code=1)
+    assert out == "debug\n" and "FILE:1: " in err and "FILE:3: " in err, (out, err)
+    control.ready = False
+    out, err = batch("show status\nloglevel\n", code=1)
+    assert "NOT READY" in out and "FILE:1: exit code 1, a finding: show status" in err
+    control.ready = True
+    # What is not there, and what cannot be.
+    assert "No such file" in run("-f", "/nonexistent/file", code=2)[1]
+    assert "Is a directory" in run("-f", TMP, code=2)[1]
+    assert "which file?" in run("-f", code=2)[1]
+    assert "the commands are in the file" in run("-f", "x", "show", "status", code=2)[1]
+    assert "--keep-going: with -f only" in run("--keep-going", "show", "status", code=2)[1]
+    # Standard output is gone: nobody shall think that it was told.
+    with open("/dev/full", "wb") as full:
+        p = subprocess.run([CTL, "--socket", PATH, "-f", "-"], input=b"loglevel\n", stdout=full, stderr=subprocess.PIPE, check=False)
+        assert p.returncode == 1 and b"standard output" in p.stderr, p
+
+
+def one_shot():
+    asked()
+    for words, want in ((["show", "status"], ["show status"]), (["drain"], ["drain"]), (["show", "w"], ["show workers"])):
+        subprocess.run([CTL, "--socket", PATH, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+        assert asked() == want, words
+    # Words of what changes something are written out, or nothing is asked.
+    for words in (["dra"], ["undr"], ["q", "delete", "x"], ["quarantine", "d", "x"], ["config", "r"]):
+        run(*words, code=2)
+    assert "no command \"xyzzy\"" in run("xyzzy", code=2)[1]
+    assert "--socket without its value" in run("--socket", code=2)[1]
+    assert not asked()
+    # Without a terminal, and without a command: usage.
+    out, err = run(code=2)
+    assert not out and "no command" in err and "show drops [--all]" in err
+    assert "no terminal" in run("shell", code=2)[1]
+    assert run("--version")[0].startswith("posternctl ")
+    out, _ = run("help")
+    assert out == run("--help")[0] and "exit codes: 0 ok" in out
+    out, _ = run("help", "trace")
+    assert "--message-id ID" in out and out == run("trace", "--help")[0]
+    assert "shares" in run("help", "tr", "sh")[0]
+    assert "show workers" in run("help", "show")[0] and run("show", "--help") == run("help", "show")
+    assert "did you mean status?" in run("help", "show", "stautus", code=2)[1]
+    assert "is no word of a command" in run("help", "drain", "now", code=2)[1]
+    # An argument that is no UTF-8 goes nowhere.
+    assert "no UTF-8" in run("show", "sources", b"\xff", code=2)[1]
+
+
+with tempfile.TemporaryDirectory() as TMP:
+    PATH = os.path.join(TMP, "s")
+    control = fake_control.Control(PATH)
+    good()
+    failing()
+    one_shot()
+print("ok")
