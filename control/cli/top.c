@@ -292,6 +292,17 @@ static bool key(struct top_run *r, char c)
 	return true;
 }
 
+/* The last octet of an arrow and its like (ECMA-48 5.4), whose letters are no keys; what was typed behind
+ * it is. */
+static ssize_t behind_sequence(const char *c, ssize_t n, ssize_t i)
+{
+	if (i + 1 == n || (c[i + 1] != '[' && c[i + 1] != 'O'))
+		return i;
+	for (i += 2; i < n && (c[i] < 0x40 || c[i] > 0x7e); i++)
+		;
+	return i;
+}
+
 static bool read_keys(struct top_run *r, short what, int *fd)
 {
 	char c[64];
@@ -300,9 +311,9 @@ static bool read_keys(struct top_run *r, short what, int *fd)
 	if ((n < 0 && errno != EAGAIN && errno != EINTR) || (n <= 0 && what & ~POLLIN))
 		*fd = -1; /* hung up */
 	for (ssize_t i = 0; i < n; i++) {
-		if (c[i] == 27) /* an arrow and its like: the rest of it are no keys */
-			break;
-		if (!key(r, c[i]))
+		if (c[i] == 27)
+			i = behind_sequence(c, n, i);
+		else if (!key(r, c[i]))
 			return false;
 	}
 	return true;
