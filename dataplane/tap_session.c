@@ -22,15 +22,19 @@ struct tap_session {
 	bool left; /* behind a gap: not looked at any more */
 };
 
+struct tap_moment {
+	uint64_t us, packet_us; /* of the worker's clock, and of the packets' */
+};
+
 /* One message; at the index of its struct tap_message. */
 struct tap_txn {
 	struct dp_msg msg;
 	struct message_scan scan;
 	struct handoff_ref helo;
 	uint8_t unjudged; /* enum observed_unjudged */
-	/* In tap_sessions.open while it is scanned. */
-	uint64_t begun_us, begun_packet_us; /* of the worker's clock, and of the packets' */
-	TAILQ_ENTRY(tap_txn) order;
+	/* In tap_sessions.open and .silent while it is scanned. */
+	struct tap_moment begun, heard;
+	TAILQ_ENTRY(tap_txn) order, quiet;
 };
 
 TAILQ_HEAD(tap_txn_list, tap_txn);
@@ -41,7 +45,8 @@ struct tap_sessions {
 	bool midstream, midstream_cable;
 	struct tap_session *session, *free_session;
 	struct tap_txn *txn;
-	struct tap_txn_list open; /* by their begin */
+	struct tap_txn_list open;   /* by their begin */
+	struct tap_txn_list silent; /* by their last octets, to LIMIT_TAP_HEARD_MS */
 	uint32_t serial;
 };
 
@@ -182,6 +187,51 @@ static int submit(struct tap_sessions *all, struct dp_msg *msg)
 
 /* ---- of the parser ---- */
 
+static struct tap_moment now(const struct tap_sessions *all)
+{
+	return (struct tap_moment){all->opt.worker->now_us, *all->opt.now_us};
+}
+
+/* A capture may wait for control, and may be read faster than it was made: neither makes a message
+ * old. */
+static uint64_t since_us(const struct tap_sessions *all, const struct tap_moment *m)
+{
+	uint64_t us = all->opt.worker->now_us - m->us, packet_us = *all->opt.now_us - m->packet_us;
+
+	return packet_us < us ? packet_us : us;
+}
+
+static void forget(struct tap_sessions *all, struct tap_txn *t)
+{
+	TAILQ_REMOVE(&all->open, t, order);
+	TAILQ_REMOVE(&all->silent, t, quiet);
+}
+
+/* Its record goes as well: the reply may be long in coming, and at the end there may be another. */
+static void give_up(struct tap_sessions *all, struct tap_txn *t, enum observed_unjudged why)
+{
+	struct worker *w = all->opt.worker;
+
+	t->unjudged = (uint8_t)why;
+	forget(all, t);
+	message_scan_drop(w, &t->scan);
+	dp_msg_free(w->arena, &t->msg);
+	t->helo = (struct handoff_ref){0};
+}
+
+/* The arena is short: who has been silent for the longest gives way, where that is long. Such a client
+ * may well be gone, and would have its memory until the flow is forgotten. */
+static bool give_way(struct tap_sessions *all)
+{
+	struct tap_txn *t = TAILQ_FIRST(&all->silent);
+
+	if (!t || since_us(all, &t->heard) < LIMIT_TAP_SILENT_S * 1000000ull)
+		return false;
+	worker_count(all->opt.worker, CNT_tap_gave_way);
+	give_up(all, t, UNJUDGED_ARENA);
+	return true;
+}
+
 static void begin(void *owner, struct tap_message *m)
 {
 	struct tap_session *s = owner;
@@ -193,38 +243,17 @@ static void begin(void *owner, struct tap_message *m)
 		t->unjudged = UNJUDGED_CONTROL;
 		return;
 	}
-	if (dp_msg_observe(w->arena, &t->msg, s->all->opt.share)) {
-		t->unjudged = UNJUDGED_ARENA;
-		return;
-	}
+	while (dp_msg_observe(w->arena, &t->msg, s->all->opt.share))
+		if (!give_way(s->all)) {
+			t->unjudged = UNJUDGED_ARENA;
+			return;
+		}
 	/* A later EHLO is not this message's. */
 	put_text(w, &t->msg, tap_smtp_helo(s->smtp), &t->helo);
 	message_scan_begin(w, &t->scan, &t->msg);
-	t->begun_us = w->now_us;
-	t->begun_packet_us = *s->all->opt.now_us;
+	t->begun = t->heard = now(s->all);
 	TAILQ_INSERT_TAIL(&s->all->open, t, order);
-}
-
-/* Its record goes as well: the reply may be long in coming, and at the end there may be another. */
-static void give_up(struct tap_sessions *all, struct tap_txn *t, enum observed_unjudged why)
-{
-	struct worker *w = all->opt.worker;
-
-	t->unjudged = (uint8_t)why;
-	TAILQ_REMOVE(&all->open, t, order);
-	message_scan_drop(w, &t->scan);
-	dp_msg_free(w->arena, &t->msg);
-	t->helo = (struct handoff_ref){0};
-}
-
-/* A capture may wait for control, and may be read faster than it was made: neither makes a message
- * old. */
-static uint64_t age_us(const struct tap_sessions *all, const struct tap_txn *t)
-{
-	uint64_t age = all->opt.worker->now_us - t->begun_us;
-	uint64_t packet = *all->opt.now_us - t->begun_packet_us;
-
-	return packet < age ? packet : age;
+	TAILQ_INSERT_TAIL(&s->all->silent, t, quiet);
 }
 
 static bool too_old(const struct tap_sessions *all, const struct tap_txn *t)
@@ -234,7 +263,7 @@ static bool too_old(const struct tap_sessions *all, const struct tap_txn *t)
 
 	if (g != all->opt.worker->current && limit_s > LIMIT_TAP_OLD_RULES_S)
 		limit_s = LIMIT_TAP_OLD_RULES_S;
-	return age_us(all, t) >= limit_s * 1000000;
+	return since_us(all, &t->begun) >= limit_s * 1000000;
 }
 
 void tap_sessions_expire(struct tap_sessions *all)
@@ -246,6 +275,19 @@ void tap_sessions_expire(struct tap_sessions *all)
 		give_up(all, t, UNJUDGED_TIMEOUT);
 }
 
+/* Not at each segment: the list is one of seconds. */
+static void heard(struct tap_sessions *all, struct tap_txn *t)
+{
+	struct tap_moment m = now(all);
+
+	if (m.us - t->heard.us < LIMIT_TAP_HEARD_MS * 1000 &&
+	    m.packet_us - t->heard.packet_us < LIMIT_TAP_HEARD_MS * 1000)
+		return;
+	t->heard = m;
+	TAILQ_REMOVE(&all->silent, t, quiet);
+	TAILQ_INSERT_TAIL(&all->silent, t, quiet);
+}
+
 static void content(void *owner, struct tap_message *m, const uint8_t *p, size_t n)
 {
 	struct tap_session *s = owner;
@@ -254,12 +296,17 @@ static void content(void *owner, struct tap_message *m, const uint8_t *p, size_t
 
 	if (t->unjudged)
 		return;
-	if (t->msg.size + n > t->scan.generation->config.max_message)
+	heard(s->all, t);
+	if (t->msg.size + n > t->scan.generation->config.max_message) {
 		give_up(s->all, t, UNJUDGED_SIZE);
-	else if (dp_msg_append(w->arena, &t->msg, p, n))
-		give_up(s->all, t, UNJUDGED_ARENA);
-	else
-		message_scan_feed(w, &t->scan, &t->msg, p, n);
+		return;
+	}
+	while (dp_msg_append(w->arena, &t->msg, p, n))
+		if (!give_way(s->all)) {
+			give_up(s->all, t, UNJUDGED_ARENA);
+			return;
+		}
+	message_scan_feed(w, &t->scan, &t->msg, p, n);
 }
 
 static void count_unjudged(struct worker *w, unsigned int why)
@@ -299,7 +346,7 @@ static void message(void *owner, struct tap_message *m)
 	rec->observed = t->unjudged ? OBSERVED_UNJUDGED : OBSERVED_MESSAGE;
 	rec->observed_unjudged = t->unjudged;
 	if (!t->unjudged) {
-		TAILQ_REMOVE(&s->all->open, t, order);
+		forget(s->all, t);
 		message_scan_finish(w, &t->scan, &t->msg);
 	}
 	rc = submit(s->all, &t->msg);
@@ -468,6 +515,7 @@ struct tap_sessions *tap_sessions_new(const struct tap_session_options *opt)
 		return NULL;
 	all->opt = *opt;
 	TAILQ_INIT(&all->open);
+	TAILQ_INIT(&all->silent);
 	all->smtp = tap_smtp_new(opt->sessions, &smtp_ops, opt->worker->counters);
 	all->session = calloc(opt->sessions, sizeof(*all->session));
 	all->txn = all->smtp ? calloc(tap_smtp_messages(all->smtp), sizeof(*all->txn)) : NULL;

@@ -364,7 +364,7 @@ static void defaults(struct config_reader *r, struct config *c)
 	config_read_defaults(r, &config_of_sources, &c->sources);
 	config_read_defaults(r, &config_of_tap, c);
 	config_policy_defaults(r, &c->policy);
-	config_exceptions_defaults(&c->dataplane);
+	config_exceptions_defaults(r);
 }
 
 static char *beside(struct config_mem *mem, const char *path, const char *name)

@@ -131,7 +131,7 @@ void config_route_transparent(struct config_reader *r, const struct config_node 
 
 /* config_inline.c, config_exceptions.c */
 config_read read_inline, read_exceptions; /* field: struct config */
-void config_exceptions_defaults(struct handoff_config *d);
+void config_exceptions_defaults(struct config_reader *r);
 void config_check_inline(struct config_reader *r, const struct config_node *root);
 void config_inline_handoff(const struct config *c, struct handoff_config *d);
 

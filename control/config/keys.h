@@ -73,6 +73,9 @@ struct config_info {
 	.name = name_, .type = KEY_LIST, .min = min_, .max = max_, .form = form_
 #define OF(type_, name_) .name = name_, .type = KEY_##type_
 
+/* By enum handoff_action, of which no key of the exceptions section has all. */
+extern const char *const config_actions[];
+
 struct config_section_info {
 	const char *path; /* "", "limits", "route", "route.policy" */
 	const struct config_info *key;

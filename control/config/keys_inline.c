@@ -40,39 +40,55 @@ static const struct config_info keys_exceptions[] = {
 	{OF(SECTION, "tap"), .text = "Ports that only receive."},
 };
 
-static const char *const action_words[] = {
+const char *const config_actions[ACT_COUNT] = {
 	[ACT_DEFAULT] = "default", [ACT_DROP_FLOW] = "drop-flow", [ACT_PASS_FLOW] = "pass-flow",
-	[ACT_BYPASS] = "bypass", [ACT_REJECT] = "reject", [ACT_IGNORE] = "ignore", NULL};
+	[ACT_BYPASS] = "bypass", [ACT_REJECT] = "reject", [ACT_IGNORE] = "ignore"};
 
-#define CAUSE(name_, def_, text_) {CHOICE(name_, action_words, def_), .text = text_}
+/* Of a cause: "" is what cannot be had there. */
+#define WORDS(drop, pass, bypass, reject, ignore)                                                  \
+	{[ACT_DEFAULT] = "default", [ACT_DROP_FLOW] = drop, [ACT_PASS_FLOW] = pass,                \
+	 [ACT_BYPASS] = bypass, [ACT_REJECT] = reject, [ACT_IGNORE] = ignore, [ACT_COUNT] = NULL}
+
+static const char *const ignored[] = WORDS("", "", "", "", "ignore");
+static const char *const ignored_or_bypassed[] = WORDS("", "", "bypass", "", "ignore");
+static const char *const bypassed[] = WORDS("", "", "bypass", "", "");
+static const char *const watched_or_bypassed[] = WORDS("", "pass-flow", "bypass", "", "");
+static const char *const cable_control[] = WORDS("drop-flow", "pass-flow", "bypass", "reject", "");
+static const char *const cable_memory[] = WORDS("drop-flow", "", "bypass", "reject", "");
+static const char *const cable_midstream[] = WORDS("drop-flow", "pass-flow", "bypass", "", "");
+
+#define CAUSE(name_, words_, def_, text_) {CHOICE(name_, words_, def_), .text = text_}
 
 static const struct config_info keys_exceptions_gateway[] = {
-	CAUSE("control-down", "ignore", "Control is away: `when-control-is-down` says what is heard."),
-	CAUSE("no-memory", "ignore", "No session, no buffers: docs/smtp.md."),
-	CAUSE("midstream", "ignore", "A segment of no connection gets a RST."),
-	CAUSE("fragment", "ignore", "IP fragments are put together."),
-	CAUSE("malformed", "ignore", "Headers of IP or TCP that cannot be are dropped."),
-	CAUSE("gap", "default", "There are none."),
+	CAUSE("control-down", ignored, "ignore",
+	      "Control is away: `when-control-is-down` says what is heard."),
+	CAUSE("no-memory", ignored, "ignore", "No session, no buffers: docs/smtp.md."),
+	CAUSE("midstream", ignored, "ignore", "A segment of no connection gets a RST."),
+	CAUSE("fragment", ignored, "ignore", "IP fragments are put together."),
+	CAUSE("malformed", ignored, "ignore", "Headers of IP or TCP that cannot be are dropped."),
 };
 
 static const struct config_info keys_exceptions_inline[] = {
-	CAUSE("control-down", "reject",
-	      "Control is away, and a new flow. `reject`: 451 or 421; `bypass` is fail-open; also "
-	      "`pass-flow`, `drop-flow`."),
-	CAUSE("no-memory", "reject", "No session, no buffers: RST; `bypass`, `drop-flow`."),
-	CAUSE("midstream", "pass-flow", "Its begin was not seen: watched; `bypass`, `drop-flow`."),
-	CAUSE("fragment", "ignore", "IP fragments for servers are put together, or let by (`bypass`)."),
-	CAUSE("malformed", "ignore", "Headers that cannot be are dropped, or let by (`bypass`)."),
-	CAUSE("gap", "pass-flow", "Octets that the watcher missed: it goes on; `bypass`."),
+	CAUSE("control-down", cable_control, "reject",
+	      "Control is away, and a new flow. `reject`: 451 or 421; `bypass` is fail-open."),
+	CAUSE("no-memory", cable_memory, "reject", "No session, no buffers. `reject`: RST."),
+	CAUSE("midstream", cable_midstream, "pass-flow", "Its begin was not seen. `pass-flow`: watched."),
+	CAUSE("fragment", ignored_or_bypassed, "ignore",
+	      "IP fragments for servers are put together, or let by (`bypass`)."),
+	CAUSE("malformed", ignored_or_bypassed, "ignore",
+	      "Headers that cannot be are dropped, or let by (`bypass`)."),
+	CAUSE("gap", watched_or_bypassed, "pass-flow",
+	      "Octets that the watcher missed. `pass-flow`: it goes on watching."),
 };
 
 static const struct config_info keys_exceptions_tap[] = {
-	CAUSE("control-down", "ignore", "Watched and not told; `bypass`."),
-	CAUSE("no-memory", "bypass", "A new flow is not watched."),
-	CAUSE("midstream", "bypass", "Its begin was not seen; `pass-flow`."),
-	CAUSE("fragment", "ignore", "IP fragments are put together."),
-	CAUSE("malformed", "ignore", "Headers that cannot be are counted."),
-	CAUSE("gap", "pass-flow", "Octets that the watcher missed: it goes on; `bypass`."),
+	CAUSE("control-down", ignored_or_bypassed, "ignore", "`ignore`: watched and not told."),
+	CAUSE("no-memory", bypassed, "bypass", "A new flow is not watched."),
+	CAUSE("midstream", watched_or_bypassed, "bypass", "Its begin was not seen."),
+	CAUSE("fragment", ignored, "ignore", "IP fragments are put together."),
+	CAUSE("malformed", ignored, "ignore", "Headers that cannot be are counted."),
+	CAUSE("gap", watched_or_bypassed, "pass-flow",
+	      "Octets that the watcher missed. `pass-flow`: it goes on watching."),
 };
 
 #define SECTION(name_, path_, ...)                                                                 \
@@ -87,7 +103,8 @@ SECTION(inline, "inline", .about = "Servers in a cable (port role inline of `pos
 SECTION(inline_server, "inline.server");
 SECTION(exceptions, "exceptions",
 	.about = "What is done with a flow that cannot be treated as the mode of its port says, by "
-		 "cause. Not every action is possible everywhere: docs/inline.md has the table.");
+		 "cause (docs/inline.md). Where one action alone is possible the key changes nothing: it "
+		 "is there so that a file can say what holds.");
 SECTION(exceptions_gateway, "exceptions.gateway");
 SECTION(exceptions_inline, "exceptions.inline");
 SECTION(exceptions_tap, "exceptions.tap");

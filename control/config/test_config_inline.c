@@ -19,6 +19,7 @@
 #include <openssl/x509v3.h>
 
 #include "control/config/config.h"
+#include "control/config/keys.h"
 #include "postern/limits.h"
 
 #define H "hostname = gw.example.net\n"
@@ -303,8 +304,9 @@ static const struct bad {
 	{GOOD "exceptions { tap { gap = drop-flow } }", 5, "exceptions.tap.gap", "nothing is sent"},
 	{GOOD "exceptions { gateway { no-memory = bypass } }", 5, "exceptions.gateway.no-memory",
 	 "nobody else to whom"},
-	{GOOD "exceptions { gateway { gap = ignore } }", 5, "exceptions.gateway.gap", "no gaps"},
-	{GOOD "exceptions { inline { gap = fail } }", 5, "exceptions.inline.gap", "\"drop-flow\""},
+	{GOOD "exceptions { gateway { gap = ignore } }", 5, "exceptions.gateway.gap", "unknown key"},
+	{GOOD "exceptions { inline { gap = fail } }", 5, "exceptions.inline.gap",
+	 "expected \"default\" or \"pass-flow\" or \"bypass\", found"},
 	{GOOD "exceptions { cable { } }", 5, "exceptions.cable", "unknown key"},
 };
 
@@ -386,6 +388,57 @@ static void ports_that_are_observed(void **state)
 	}
 }
 
+/* Says why, and names nothing that would be refused as well. */
+static bool is_reason(const char *reason, const struct config_info *info, const char *action)
+{
+	const char *why = strstr(reason, ": ");
+
+	if (!why || strncmp(reason, action, strlen(action)) || strstr(reason, "expected"))
+		return false;
+	for (unsigned int a = 0; a < ACT_COUNT; a++)
+		if (!info->words[a][0] && strstr(why, config_actions[a]))
+			return false;
+	return strlen(why) > 20;
+}
+
+/* A word of the key is taken; any other action is refused, with the reason and not with a list. */
+static void each_key_its_words(void **state)
+{
+	static const char *const modes[] = {"gateway", "inline", "tap"};
+	unsigned int n_taken = 0, n_refused = 0;
+	char path[64], text[1024];
+
+	(void)state;
+	for (size_t mode = 0; mode < 3; mode++) {
+		const struct config_section_info *s;
+
+		snprintf(path, sizeof(path), "exceptions.%s", modes[mode]);
+		s = config_section_info(path);
+		for (size_t k = 0; k < s->n; k++)
+			for (unsigned int a = 0; a < ACT_COUNT; a++) {
+				struct config_error err[2];
+				struct config *c = NULL;
+				size_t n = 0;
+				bool is_word = s->key[k].words[a][0];
+
+				snprintf(text, sizeof(text), GOOD "exceptions { %s { %s = %s } }", modes[mode],
+					 s->key[k].name, config_actions[a]);
+				if (!load(text, &c, err, &n) != is_word)
+					fail_msg("%s", text);
+				if (!is_word &&
+				    (n != 1 || !is_reason(err[0].reason, &s->key[k], config_actions[a])))
+					fail_msg("%s: %s", text, err[0].reason);
+				n_taken += is_word;
+				n_refused += !is_word;
+				if (c)
+					config_unref(c);
+			}
+	}
+	/* The table of docs/inline.md: 17 times `default`, and 30 words of causes. */
+	assert_int_equal(n_taken, 17 + 30);
+	assert_int_equal(n_taken + n_refused, 17 * ACT_COUNT);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -396,6 +449,7 @@ int main(void)
 		cmocka_unit_test(bad_files),
 		cmocka_unit_test(exceptions),
 		cmocka_unit_test(ports_that_are_observed),
+		cmocka_unit_test(each_key_its_words),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

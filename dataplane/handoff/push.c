@@ -61,6 +61,31 @@ static bool modes_fit(const struct handoff_config *c)
 	       c->arena_share_mode <= MODE_OFF && c->arena_share <= 100;
 }
 
+/* What a gateway port does is TCP's and SMTP's, and much of what a tap does is settled as well:
+ * nothing looks these cells up, so they must say what is done. ACT_DEFAULT: any may be asked for. */
+static const uint8_t only[PORT_MODE_COUNT][CAUSE_COUNT] = {
+	[PORT_MODE_GATEWAY] = {[CAUSE_CONTROL_DOWN] = ACT_IGNORE, [CAUSE_NO_MEMORY] = ACT_IGNORE,
+			       [CAUSE_MIDSTREAM] = ACT_IGNORE,	  [CAUSE_FRAGMENT] = ACT_IGNORE,
+			       [CAUSE_MALFORMED] = ACT_IGNORE},
+	[PORT_MODE_TAP] = {[CAUSE_NO_MEMORY] = ACT_BYPASS,
+			   [CAUSE_FRAGMENT] = ACT_IGNORE,
+			   [CAUSE_MALFORMED] = ACT_IGNORE},
+};
+
+static int check_exceptions(const struct handoff_config *c, char *text, size_t cap)
+{
+	for (unsigned int mode = 0; mode < PORT_MODE_COUNT; mode++)
+		for (unsigned int cause = 0; cause < CAUSE_COUNT; cause++) {
+			uint8_t action = c->exception[mode][cause];
+
+			if (action >= ACT_COUNT)
+				return say(text, cap, EINVAL, "an exception's action is unknown");
+			if (action && only[mode][cause] && action != only[mode][cause])
+				return say(text, cap, EINVAL, "an exception asks for what is not done there");
+		}
+	return 0;
+}
+
 static int check_inline(const struct handoff_config *c, char *text, size_t cap)
 {
 	if (c->n_inlines > HANDOFF_MAX_INLINE || c->n_inline_own > HANDOFF_MAX_INLINE_OWN ||
@@ -84,13 +109,9 @@ static int check_inline(const struct handoff_config *c, char *text, size_t cap)
 	for (uint32_t i = 0; i < c->n_inline_own; i++)
 		if (c->inline_own[i].prefix_len > 128)
 			return say(text, cap, EINVAL, "a prefix of own sources is wrong");
-	for (unsigned int mode = 0; mode < PORT_MODE_COUNT; mode++)
-		for (unsigned int cause = 0; cause < CAUSE_COUNT; cause++)
-			if (c->exception[mode][cause] >= ACT_COUNT)
-				return say(text, cap, EINVAL, "an exception's action is unknown");
 	if (c->bypass > 1)
 		return say(text, cap, EINVAL, "bypass out of range");
-	return 0;
+	return check_exceptions(c, text, cap);
 }
 
 int dp_config_check(const struct handoff_config *c, uint64_t max_message, char *text, size_t cap)

@@ -95,6 +95,9 @@ static void test_inline_check(void **state)
 	good.n_inline_names = 1;
 	strcpy(good.inline_name[0], "mail.example.org");
 	good.exception[PORT_MODE_INLINE][CAUSE_GAP] = ACT_COUNT - 1;
+	good.exception[PORT_MODE_GATEWAY][CAUSE_MALFORMED] = ACT_IGNORE;
+	good.exception[PORT_MODE_TAP][CAUSE_NO_MEMORY] = ACT_BYPASS;
+	good.exception[PORT_MODE_TAP][CAUSE_GAP] = ACT_BYPASS;
 	good.bypass = 1;
 	assert_int_equal(dp_config_check(&good, 100000, text, sizeof(text)), 0);
 #define BAD_INLINE(field, value) \
@@ -121,6 +124,9 @@ static void test_inline_check(void **state)
 	BAD_INLINE(inline_name[0][4], '\r');
 	BAD_INLINE(inline_own[0].prefix_len, 129);
 	BAD_INLINE(exception[PORT_MODE_GATEWAY][0], ACT_COUNT);
+	BAD_INLINE(exception[PORT_MODE_GATEWAY][CAUSE_MALFORMED], ACT_BYPASS);
+	BAD_INLINE(exception[PORT_MODE_TAP][CAUSE_FRAGMENT], ACT_BYPASS);
+	BAD_INLINE(exception[PORT_MODE_TAP][CAUSE_NO_MEMORY], ACT_IGNORE);
 	BAD_INLINE(exception[PORT_MODE_TAP][CAUSE_COUNT - 1], UINT8_MAX);
 	BAD_INLINE(bypass, 2);
 	c = good;

@@ -125,6 +125,8 @@
 #define DEFAULT_TAP_MBUFS 16384        /* the same, without --rx-mbufs */
 #define LIMIT_TAP_SHARE 50             /* percent of the arena, where a gateway shares it */
 #define LIMIT_TAP_OLD_RULES_S 60       /* a message is kept on for rules that are not the current */
+#define LIMIT_TAP_SILENT_S 60          /* a message without new octets, then it gives way where the arena is short */
+#define LIMIT_TAP_HEARD_MS 1000        /* so exactly is it known when there were some */
 #define LIMIT_TAP_JOURNAL 64           /* copies under way at once */
 
 /* Flows of a cable that are not terminated */

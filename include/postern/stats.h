@@ -113,6 +113,7 @@
 	X(tap_cut, C, "envelopes longer than is told") \
 	X(tap_bypassed, D, "observed connections not followed, or no further: exceptions control-down and gap") \
 	X(tap_encrypted_untold, D, "observed sessions gone to TLS that have no record: no control, arena, or ring full") \
+	X(tap_gave_way, D, "observed messages given up for others: silent for a minute, and the arena was short") \
 	X(tap_no_session, D, "flows not followed: no session left") \
 	X(tap_no_message, D, "messages not followed: no message left") \
 	X(tap_messages, C, "messages seen on tap ports") \

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (c) 2026 The Postern Authors
-"""A cable in network namespaces: client | dataplane | server, two af_packet ports; and a wire of the
-same kind without anything in it, for comparison.
+"""A cable in network namespaces: client | dataplane | server, two af_packet ports; and a wire without
+anything in it, for comparison.
 
     client ns                gateway ns                            server ns
     192.0.2.10   ── veth ──  DPDK port 0 ═ DPDK port 1  ── veth ── 192.0.2.80, 192.0.2.81
@@ -29,6 +29,10 @@ class CableLab(labs.Lab):
         n = self.name
         self._veth("gw", f"{n}g2", "hop", f"{n}s0")
         self.sysctl("gw", f"net.ipv6.conf.{n}g2.disable_ipv6=1")
+        return self.server_end()
+
+    def server_end(self):
+        n = self.name
         self.addr("hop", f"{n}s0", f"{SERVER4}/24", f"{OTHER4}/24", f"{SERVER6}/64")
         # One kernel has both interfaces of the server: it answers ARP where it was asked.
         self.sysctl("hop", "net.ipv4.conf.all.arp_ignore=1", "net.ipv4.conf.all.rp_filter=0",
@@ -61,6 +65,18 @@ class CableLab(labs.Lab):
         self.addr(ns, dev, *(a for a in addresses if not a.startswith("fe80")))
 
 
+class WireLab(CableLab):
+    """The same two ends with nothing between them: one veth pair, in place of two and the dataplane."""
+
+    def up(self):
+        labs.Lab.up(self)
+        n = self.name
+        labs.run("ip", "-n", self.ns["client"], "link", "del", f"{n}c0")
+        self._veth("client", f"{n}c0", "hop", f"{n}s0")
+        self.addr("client", f"{n}c0", f"{labs.CLIENT4}/24", f"{labs.CLIENT6}/64")
+        return self.server_end()
+
+
 class Raw:
     """A packet socket: frames as they are."""
 
@@ -76,7 +92,10 @@ class Raw:
         self.sock.send(frame)
 
     def recv(self):
-        """A frame with its outer tag put back."""
+        return self.take()[0]
+
+    def take(self):
+        """A frame with its outer tag put back; did it go out?"""
         data, anc, _, who = self.sock.recvmsg(65536, 256)
         for level, kind, aux in anc:
             if level != 263 or kind != 8:
@@ -84,7 +103,11 @@ class Raw:
             status, _, _, _, _, tci, tpid = struct.unpack("=IIIHHHH", aux[:20])
             if status & 0x10:  # TP_STATUS_VLAN_VALID
                 data = data[:12] + struct.pack("!HH", tpid if status & 0x40 else 0x8100, tci) + data[12:]
-        return data
+        return data, who[2] == socket.PACKET_OUTGOING
+
+    def missed(self):
+        """Frames that this socket had no room for, since the last question."""
+        return struct.unpack("=II", self.sock.getsockopt(263, 6, 8))[1]  # PACKET_STATISTICS
 
     def expect(self, frame, what):
         """Frames of the kernels on both sides go by; this one has to come."""

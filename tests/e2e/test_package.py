@@ -52,12 +52,13 @@ class Root:
         shutil.rmtree(self.base, ignore_errors=True)
 
     def files(self):
-        """What the layer holds, but what dpkg itself keeps; whiteouts (character devices) are what was deleted."""
+        """Files and directories of the layer, but what dpkg itself keeps. Whiteouts (character devices) are what was
+        deleted, and a directory that the machine has too is there for what is in it."""
         upper = self.base / "upper"
         out = set()
         for f in upper.rglob("*"):
             name = "/" + str(f.relative_to(upper))
-            if f.is_dir() and not f.is_symlink() or f.is_char_device():
+            if f.is_char_device() or f.is_dir() and not f.is_symlink() and os.path.isdir(name):
                 continue
             if not name.startswith(("/var/lib/dpkg/", "/var/cache/", "/etc/ld.so.cache")):
                 out.add(name)
@@ -125,6 +126,46 @@ def stop(name, p, manager):
     assert "STOPPING=1" in manager.hear(), manager.heard
 
 
+def threads(pid):
+    """Of each thread: name -> value in its /proc/PID/status, which is the machine's."""
+    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        yield dict(line.split(":\t", 1) for line in (task / "status").read_text().splitlines())
+
+
+def without_privileges(root, control, dataplane):
+    """control is its user and nothing more; the dataplane stays root, of whom nothing is left but the right to end a
+    control that hangs."""
+    uid = root.run("id", "-u", "postern").stdout.strip()
+    gid = root.run("id", "-g", "postern").stdout.strip()
+    assert uid not in ("", "0"), uid
+    for t in threads(control.pid):
+        assert t["Uid"].split() == [uid] * 4 and t["Gid"].split() == [gid] * 4, (t["Name"], t["Uid"], t["Gid"])
+        assert set(t["Groups"].split()) <= {gid}, (t["Name"], t["Groups"])
+        assert int(t["CapEff"], 16) == int(t["CapPrm"], 16) == 0, (t["Name"], t["CapEff"], t["CapPrm"])
+        assert t["NoNewPrivs"] == "1" and t["Seccomp"] == "2", (t["Name"], t["NoNewPrivs"], t["Seccomp"])
+    for t in threads(dataplane.pid):
+        assert int(t["CapEff"], 16) == int(t["CapPrm"], 16) == 1 << 5, (t["Name"], t["CapEff"], t["CapPrm"])  # CAP_KILL
+        assert t["NoNewPrivs"] == "1", (t["Name"], t["NoNewPrivs"])
+
+
+def rotated(root, control):
+    """By logrotate as its file says, but for the signal, which goes by way of systemd."""
+    log = root.at / "var/log/postern"
+    root.run("logrotate", "--force", "--state", "/tmp/logrotate.state", "/etc/logrotate.d/postern")
+    old, = log.glob("trace.jsonl-*")
+    new = (log / "trace.jsonl").stat()
+    assert "b@example.com" in old.read_text() and new.st_size == 0, (old, new)
+    assert new.st_mode & 0o7777 == 0o640 and new.st_uid == (log.stat().st_uid), new
+    control.send_signal(signal.SIGHUP)
+
+    def opened():
+        """Who reads it for the index has it open as well, but not to append."""
+        fds = pathlib.Path(f"/proc/{control.pid}/fd")
+        return {f.stat().st_ino for f in fds.iterdir() if os.readlink(f).find("trace.jsonl") >= 0 and
+                int(re.search(r"flags:\s*(\d+)", (fds.parent / "fdinfo" / f.name).read_text())[1], 8) & os.O_APPEND} == {new.st_ino}
+    labs.wait_for("control writes into the new one", opened, 10)
+
+
 def configure(root, lab):
     n = lab.name
     default = root.at / "etc/default/postern"
@@ -165,8 +206,8 @@ def units_are_sound(root):
         u = unit(root, name)
         assert u["Type"] == ["notify"] and u["NoNewPrivileges"] == ["yes"] and u["ProtectSystem"] == ["strict"], u
         assert (root.at / u["ExecStart"][0].split()[0].lstrip("/")).exists()
-    r = root.run("logrotate", "--debug", "/etc/logrotate.d/postern", check=False) if shutil.which("logrotate") else None
-    assert not r or "error" not in r.stdout.lower(), r.stdout
+    said = root.run("logrotate", "--debug", "/etc/logrotate.d/postern").stdout
+    assert "error" not in said.lower(), said
 
 
 def main():
@@ -202,7 +243,7 @@ def main():
             d = start(root, lab, "postern-dataplane", lab.ns["gw"])
             c = start(root, lab, "postern-control", lab.ns["gw"])
             labs.wait_for("READY", lambda: root.run("posternctl", "show", "status", check=False).stdout.split("\n")[0].endswith("  READY"), 20)
-            assert root.run("stat", "-c", "%U", f"/proc/{c[0].pid}", check=False).stdout.strip() in ("root", "postern")
+            without_privileges(root, c[0], d[0])
             labs.run("ip", "netns", "exec", lab.ns["client"], "swaks", "--server", labs.GATEWAY4, "--from", "a@example.net",
                      "--to", "b@example.com", "--helo", "client.example.net")
             got = labs.wait_for("the message", lab.inbox, 10)
@@ -210,6 +251,7 @@ def main():
             assert "spf=pass" in text and "by mx.example.net (Postern)" in text, text[:2000]
             trace = (root.at / "var/log/postern/trace.jsonl")
             labs.wait_for("its record", lambda: trace.exists() and "b@example.com" in trace.read_text(), 10)
+            rotated(root, c[0])
             # Killed by the manager's rules: a new control is ready again, and says so.
             c[0].kill()
             c[0].wait()
@@ -219,8 +261,10 @@ def main():
         root.run("dpkg", "--remove", "postern")
         assert (root.at / "etc/default/postern").exists() and not (root.at / "usr/sbin/postern-control").exists()
         root.run("dpkg", "--purge", "postern")
-        left = {f for f in root.files() - before if not f.startswith(("/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow",
-                                                                      "/etc/.pwd.lock", "/var/log/"))}
+        # Its user stays, as files of that owner may; dpkg and systemd-sysusers write down what they did.
+        kept = tuple(f"/etc/{f}{end}" for f in ("passwd", "group", "shadow", "gshadow") for end in ("", "-"))
+        left = root.files() - before - {*kept, "/etc/.pwd.lock", "/var/log/dpkg.log"}
+        left |= {f"/run/{f.name}" for f in (root.at / "run").glob("postern*")}
         assert not left, sorted(left)
     finally:
         root.close()

@@ -28,6 +28,7 @@ import postfix  # noqa: E402
 
 SERVER = "192.0.2.26"
 JOURNAL = "journal@example.org"
+MOST = 64  # LIMIT_TAP_JOURNAL
 RULES = ("full     LOTTERY  /you have won the lottery/i\ndescribe LOTTERY A prize\nscore LOTTERY 6.5\n"
          "body     DEEP     /needle in a large message/i\ndescribe DEEP A needle\nscore DEEP 1\n")
 
@@ -72,7 +73,7 @@ tap {{
 	{'journal-route = "journal"' if journal else ''}
 	{mailbox}
 }}
-route "journal" {{ domains = ["example.org"]; hosts = ["{labs.NEXTHOP4}:25"]; verify = "none" }}
+route "journal" {{ domains = ["example.org"]; hosts = ["{labs.NEXTHOP4}:25"]; verify = "none"; overload-wait = 2min }}
 dns {{ forwarders = ["{labs.DNS4}"]; timeout = 5s }}
 rules {{ files = ["{self.dir}/tap.cf"] }}
 policy {{ allow-private-peer = true; reject-score = 6 }}
@@ -157,6 +158,34 @@ def scanned(lab, private):
     print("scanned: ok")
 
 
+def too_many(lab):
+    """The next hop stands still: so many copies are under way, and no more; it goes on, and has these."""
+    hop = lab.procs["nexthop"].pid
+    os.kill(hop, signal.SIGSTOP)
+    try:
+        c = labs.Smtp(lab, SERVER)
+        c.cmd("EHLO mail.example.net")
+        for i in range(MOST + 2):
+            for line in ("MAIL FROM:<alice@example.net>", "RCPT TO:<bob@example.com>", "DATA"):
+                assert c.cmd(line)[0] in (250, 354), line
+            c.send(f"Message-ID: <many{i}@example.net>\r\nFrom: alice@example.net\r\n\r\nOne of many.\r\n.\r\n")
+            assert c.reply()[0] == 250
+        c.close()
+
+        def records():
+            return {r["message_id"]: r for r in lab.trace() if str(r.get("message_id")).startswith("<many")}
+        # Those without a copy are told at once.
+        told = labs.wait_for("those that are too many", lambda: len(t := records()) == 2 and t, 30)
+        assert all(r["outcome"] == "observed" and "journal" not in r for r in told.values()), told
+    finally:
+        os.kill(hop, signal.SIGCONT)
+    told = labs.wait_for("all records", lambda: len(t := records()) == MOST + 2 and t, 60)
+    assert sum(r.get("journal", {}).get("taken") is True for r in told.values()) == MOST, told
+    kept = sum(b"\r\nOne of many.\r\n" in p.read_bytes() for p in lab.inbox())
+    control = {c["name"]: c["value"] for c in lab.stats()["control"]}
+    assert kept == MOST and (control["journal_full"], control["journal_failed"]) == (2, 0), (kept, control)
+
+
 def journaled(lab, private):
     """What Postfix took is copied: our block, and below it every octet as it came."""
     def copies(text):
@@ -183,13 +212,24 @@ def journaled(lab, private):
     copy, = copies(b"<kept@example.net>")
     assert copy.read_bytes().endswith(data) and b"bob@example.com" in copy.read_bytes()[:-len(data)]
     assert envelope(copy) == ["MAIL FROM:<>", f"RCPT TO:<{JOURNAL}>"], envelope(copy)
+    # What comes by again, or was delivered from here, is not copied: it has our name.
+    send(lab, b"Received: from a (a [192.0.2.1]) by mx.example.com (Postern) with SMTP id 1; Mon, 02 Nov 2026 10:00:00 +0000\r\n" +
+         signed(private, "ours", b"Back again.\r\n"))
+    r = lab.outcome("ours")[0]
+    assert r["outcome"] == "observed" and "journal" not in r, r
+    send(lab, b"Received: from a (a [192.0.2.1]) by mx.example.org with SMTP id 1; Mon, 02 Nov 2026 10:00:00 +0000\r\n" +
+         signed(private, "theirs", b"Another's.\r\n"))
+    assert lab.outcome("theirs")[0]["journal"]["taken"]
+    control = {c["name"]: c["value"] for c in lab.stats()["control"]}
+    assert (control["journal_own"], control["journal_full"], control["journal_failed"]) == (1, 0, 0), control
+    too_many(lab)
     # A next hop that is gone is counted, and holds up nothing.
     lab.stop("nexthop", signal.SIGKILL)
     send(lab, signed(private, "uncopied", b"Nobody takes it.\r\n"))
     r = lab.outcome("uncopied")[0]
     assert r["outcome"] == "observed" and not r["journal"]["taken"], r
     control = {c["name"]: c["value"] for c in lab.stats()["control"]}
-    assert control["journal_failed"] == 1 and control["journaled"] >= 6, control
+    assert control["journal_failed"] == 1 and control["journaled"] >= 6 + MOST, control
     print("journaled: ok")
 
 
