@@ -112,6 +112,15 @@ static json_t *dataplane(const struct loop *l)
 			 (json_int_t)(e ? ctl_epoch_max_message(e) : 0), "error", l->push_error);
 }
 
+/* Null: none are asked for. */
+static json_t *metrics_status(const struct loop *l)
+{
+	if (!l->gauges && !l->metrics_error[0])
+		return json_null();
+	return json_pack("{s:b, s:o}", "open", l->gauges != NULL, "error",
+			 l->metrics_error[0] ? json_string(l->metrics_error) : json_null());
+}
+
 static void show_status(void *arg, struct api_request *req, const json_t *body)
 {
 	struct loop *l = arg;
@@ -123,14 +132,14 @@ static void show_status(void *arg, struct api_request *req, const json_t *body)
 	spf_jail_stats(l->spf, &spf);
 	for (size_t i = 0; i < c->n_routes; i++)
 		json_array_append_new(routes, json_string(c->route[i].name));
-	api_reply(req, json_pack("{s:b, s:s, s:s, s:f, s:I, s:s, s:o, s:I, s:I, s:o, s:o, s:o, s:o, s:i, s:o, s:o}",
+	api_reply(req, json_pack("{s:b, s:s, s:s, s:f, s:I, s:s, s:o, s:I, s:I, s:o, s:o, s:o, s:o, s:i, s:o, s:o, s:o, s:o}",
 		"ready", l->ready, "version", POSTERN_VERSION, "hostname", c->hostname, "uptime_s",
 		seconds_since(l->started_ns), "generation", (json_int_t)l->active->generation, "config",
 		c->path, "dataplane", dataplane(l), "sessions", (json_int_t)l->n_sessions,
 		"messages_in_flight", (json_int_t)l->n_messages, "listeners", listeners(c), "inline", inlines(c), "routes",
 		routes,
 		"hosts", commands_hosts(l), "rules", (int)rules_count(l->active->rules), "reload",
-		reload_status(l->reload), "spf",
+		reload_status(l->reload), "metrics", metrics_status(l), "trace", trace_status(l->trace), "spf",
 		json_pack("{s:b, s:i, s:i, s:i, s:I, s:I, s:I}", "gone", spf.helper_gone, "idle",
 			  (int)spf.workers_idle, "busy", (int)spf.workers_busy, "waiting", (int)spf.waiting, "died",
 			  (json_int_t)spf.worker_died, "killed", (json_int_t)spf.worker_killed,
@@ -288,7 +297,8 @@ static void trace_status_command(void *arg, struct api_request *req, const json_
 {
 	struct loop *l = arg;
 
-	(void)body;
+	if (json_is_true(json_object_get(body, "hurry")))
+		trace_hurry(l->trace);
 	api_reply(req, trace_status(l->trace));
 }
 

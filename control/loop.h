@@ -158,6 +158,7 @@ struct loop {
 	struct deliver *deliver;
 	struct trace *trace;
 	struct gauges *gauges;               /* NULL: no metrics */
+	char metrics_error[256];             /* why nothing listens for them; "": it does, or is not to */
 	struct quarantine *quarantine;       /* NULL: there is none */
 	struct indoubt *indoubt;             /* NULL in tests only */
 	struct state *state;                 /* persist.c */

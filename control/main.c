@@ -234,15 +234,17 @@ static unsigned int metrics_in_s;
 
 static void try_metrics(struct loop *l)
 {
-	char err[256];
+	char *err = l->metrics_error;
 
-	l->gauges = gauges_new(metrics_where, err, sizeof(err));
+	err[0] = '\0';
+	l->gauges = gauges_new(metrics_where, err, sizeof(l->metrics_error));
 	metrics_in_s = l->gauges ? 0 : LIMIT_ALERT_S;
 	if (!l->gauges) {
 		note(NOTE_ALERT, "metrics: %s; mail goes on without metrics, tried again in %u s", err,
 			  metrics_in_s);
 		return;
 	}
+	err[0] = '\0';
 	free(metrics_where);
 	metrics_where = NULL;
 }
@@ -332,7 +334,7 @@ static int start(struct loop *l, const struct spf_helper *helper)
 		.ops = {.on_up = on_up, .on_down = on_down, .on_refused = on_refused,
 			.on_push_ack = on_push_ack, .on_ports = commands_ports_told},
 	};
-	char err[256];
+	char err[512];
 	int rc;
 
 	l->dns = dns_new(l->base, &c->dns, err, sizeof(err));

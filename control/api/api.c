@@ -80,10 +80,29 @@ static void client_free(struct client *c)
 
 static void read_next(struct client *c);
 
+/* "show status" is postern.show-status.1: docs/schemas has one of that name. A command whose answer becomes another
+ * one names its schema itself. */
+static void name_schema(const struct api_request *req, json_t *answer)
+{
+	const char *command = json_string_value(json_object_get(req->body, "command"));
+	char name[80];
+
+	if (!command || !answer || json_object_get(answer, "error") || json_object_get(answer, "schema"))
+		return;
+	snprintf(name, sizeof(name), "postern.%.60s.1", command);
+	for (char *p = name; *p; p++)
+		if (*p == ' ')
+			*p = '-';
+	json_object_set_new(answer, "schema", json_string(name));
+}
+
 void api_reply(struct api_request *req, json_t *answer)
 {
 	struct client *c = req->client;
-	char *text = answer ? json_dumps(answer, JSON_COMPACT) : NULL;
+	char *text;
+
+	name_schema(req, answer);
+	text = answer ? json_dumps(answer, JSON_COMPACT) : NULL;
 
 	json_decref(answer);
 	if (!text)

@@ -167,6 +167,7 @@ int cmd_explain(const struct cli *cli, int argc, char **argv)
 	if (cli->json) {
 		json_t *o = explain_json(e);
 
+		json_object_set_new(o, "schema", json_string("postern.explain.1"));
 		print_json(o);
 		json_decref(o);
 	} else {

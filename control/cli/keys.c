@@ -272,6 +272,7 @@ static void print_all(const struct cli *cli, const struct keys *k, json_t *o)
 	size_t i;
 
 	if (cli->json) {
+		json_object_set_new(o, "schema", json_string("postern.keys.1"));
 		print_json(o);
 		return;
 	}

@@ -132,7 +132,7 @@ static void tell(const struct cli *cli, const struct wish *w, const char *record
 		keys_print_record(w->selector, w->domain, record);
 		return;
 	}
-	o = json_pack("{s:s, s:s, s:s, s:s, s:i, s:s}", "file", w->file, "domain", w->domain,
+	o = json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:s}", "schema", "postern.keys-generate.1", "file", w->file, "domain", w->domain,
 		      "selector", w->selector, "type", w->bits ? "rsa" : "ed25519", "bits",
 		      w->bits ? (int)w->bits : 256, "record", record);
 	print_json(o);

@@ -300,8 +300,10 @@ bool replay_line(struct replay_lines *r, const char *p, size_t n)
 		return fault(r, o ? "a line that is no object" : "a line that is no JSON");
 	}
 	ok = take(r, o);
-	if (ok && r->json)
+	if (ok && r->json) {
+		json_object_set_new(o, "schema", json_string("postern.replay.1"));
 		pass_on(o);
+	}
 	json_decref(o);
 	return ok && !ferror(stdout);
 }

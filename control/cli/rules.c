@@ -73,7 +73,7 @@ static json_t *counts_json(const struct check *c)
 
 static void print_as_json(const struct check *c, int rc)
 {
-	json_t *o = json_pack("{s:b, s:I, s:o, s:o}", "ok", !rc, "rules", (json_int_t)rules_count(c->r),
+	json_t *o = json_pack("{s:s, s:b, s:I, s:o, s:o}", "schema", "postern.rules-check.1", "ok", !rc, "rules", (json_int_t)rules_count(c->r),
 			      "counts", counts_json(c), "issues", issues_json(c));
 
 	if (c->explain) {

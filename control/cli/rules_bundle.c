@@ -109,7 +109,7 @@ static void report(const struct bundle *b, const struct cli *cli, const void *p,
 	for (size_t i = 0; i < sizeof(head.rules_sha256); i++)
 		snprintf(sum + 2 * i, 3, "%02x", head.rules_sha256[i]);
 	if (cli->json) {
-		json_t *o = json_pack("{s:b, s:I, s:I, s:I, s:s, s:s}", "ok", 1, "octets", (json_int_t)n,
+		json_t *o = json_pack("{s:s, s:b, s:I, s:I, s:I, s:s, s:s}", "schema", "postern.rules-compile.1", "ok", 1, "octets", (json_int_t)n,
 				      "rules", (json_int_t)rules_count(b->offline.rules), "texts",
 				      (json_int_t)head.n_slots, "rules_sha256", sum, "hyperscan",
 				      head.hs_version);

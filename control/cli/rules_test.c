@@ -334,7 +334,7 @@ static int test_all(struct test *t, char **file, size_t n)
 		rc = one > rc ? one : rc;
 	}
 	if (t->cli->json && rc != CLI_USAGE) {
-		json_t *o = json_pack("{s:b, s:O}", "ok", rc == CLI_OK, "messages", t->list);
+		json_t *o = json_pack("{s:s, s:b, s:O}", "schema", "postern.rules-test.1", "ok", rc == CLI_OK, "messages", t->list);
 
 		print_json(o);
 		json_decref(o);

@@ -200,6 +200,7 @@ static int report(const struct cli *cli, const struct scan *s, const struct judg
 	if (cli->json) {
 		json_t *o = judge_json(j);
 
+		json_object_set_new(o, "schema", json_string("postern.scan.1"));
 		print_json(o);
 		json_decref(o);
 	} else {

@@ -127,6 +127,19 @@ static void reloads(const json_t *r)
 		       s(last, "key"), *s(last, "key") ? ": " : "", s(last, "reason"));
 }
 
+/* What mail does not wait for, and whoever looks after it must know. */
+static void watchers(const json_t *a)
+{
+	const json_t *trace = json_object_get(a, "trace");
+
+	if (*s(json_object_get(a, "metrics"), "error"))
+		printf("  metrics     NOT OPEN: %s\n", s(json_object_get(a, "metrics"), "error"));
+	if (*s(trace, "file_error"))
+		printf("  trace       NO RECORDS: %s\n", s(trace, "file_error"));
+	if (*s(trace, "index_error"))
+		printf("  trace       index is %lld octets behind: %s\n", n(trace, "lag_bytes"), s(trace, "index_error"));
+}
+
 static void status(const json_t *a)
 {
 	const json_t *dp = json_object_get(a, "dataplane"), *v;
@@ -147,6 +160,7 @@ static void status(const json_t *a)
 	if (*s(dp, "error"))
 		printf("  refused     %s\n", s(dp, "error"));
 	reloads(json_object_get(a, "reload"));
+	watchers(a);
 	printf("  now         %lld session(s), %lld message(s) in flight\n", n(a, "sessions"),
 	       n(a, "messages_in_flight"));
 	json_array_foreach(json_object_get(a, "listeners"), i, v) {
@@ -508,6 +522,9 @@ void show_answer(const char *command, const json_t *answer)
 		       json_is_true(json_object_get(answer, "learned")) ? ", and are normal from now on" : "");
 	else if (!strcmp(command, "loglevel"))
 		puts(s(answer, "level"));
+	else if (!strcmp(command, "drain") || !strcmp(command, "undrain"))
+		puts(json_is_true(json_object_get(answer, "draining")) ? "draining: new connections are answered with 421"
+								       : "not draining: new connections are taken");
 	else if (!strcmp(command, "sources forgive"))
 		printf("%lld source(s) forgiven\n", n(answer, "forgiven"));
 	else if (!strcmp(command, "show stats") || !strcmp(command, "show drops"))

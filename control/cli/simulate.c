@@ -252,6 +252,7 @@ int cmd_simulate(const struct cli *cli, int argc, char **argv)
 	if (cli->json) {
 		json_t *o = simulation_json(s);
 
+		json_object_set_new(o, "schema", json_string("postern.simulate.1"));
 		print_json(o);
 		json_decref(o);
 	} else {

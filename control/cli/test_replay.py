@@ -185,7 +185,8 @@ def options(lab):
     lab.lines({**MESSAGE, "mail_from": "\u202e@example.org"}, SUMMARY)
     p = subprocess.run([CTL, "--json", "replay", "--dataplane", lab.fake, lab.pcap], capture_output=True, check=True)
     got = [json.loads(x) for x in p.stdout.decode("ascii").splitlines()]
-    assert got == [{**MESSAGE, "mail_from": "\u202e@example.org"}, SUMMARY], got
+    name = {"schema": "postern.replay.1"}
+    assert got == [{**MESSAGE, "mail_from": "\u202e@example.org", **name}, {**SUMMARY, **name}], got
 
 
 def main():

@@ -375,7 +375,7 @@ static int reindex_files(const struct cli *cli, const struct trace_source *s)
 		return CLI_UNREACHABLE;
 	}
 	reader_init(&reader);
-	rc = trace_index_reset(x);
+	rc = trace_index_reset(x, true);
 	for (long i = 0; !rc && i < files; i++) {
 		int fd = logfiles_open(s->log, &list[i]);
 
@@ -390,6 +390,8 @@ static int reindex_files(const struct cli *cli, const struct trace_source *s)
 		} while (!rc);
 		rc = rc == -ENODATA ? 0 : rc;
 	}
+	if (!rc)
+		rc = trace_index_complete(x);
 	if (rc)
 		fprintf(stderr, "posternctl trace reindex: %s\n", show_plain(trace_index_why(x)));
 	reader_close(&reader);
@@ -423,7 +425,10 @@ static int status(const struct cli *cli)
 	if (cli->json) {
 		print_json(a);
 	} else {
-		printf("log        %s\nindex      %s\n", show_text(a, "file"),
+		printf("log        %s\n", show_text(a, "file"));
+		if (*show_text(a, "file_error"))
+			printf("           %s\n", show_text(a, "file_error"));
+		printf("index      %s\n",
 		       *show_text(a, "index") ? show_text(a, "index") : "none");
 		if (*show_text(a, "index"))
 			printf("           %lld octets, %lld record(s) since the start, %s (%lld octets behind)\n",
@@ -434,7 +439,7 @@ static int status(const struct cli *cli)
 		if (*show_text(a, "index_error"))
 			printf("           %s\n", show_text(a, "index_error"));
 	}
-	if (*show_text(a, "index_error"))
+	if (*show_text(a, "index_error") || *show_text(a, "file_error"))
 		code = CLI_FINDING;
 	json_decref(a);
 	return code;

@@ -22,6 +22,23 @@
 /* Younger than version 1, and older databases of it are given it when they are opened. */
 #define EVENT_INDEX "CREATE INDEX IF NOT EXISTS event_time ON event (time);"
 
+/* Some are younger as well, but it takes each record to make them: trace_index_complete(). */
+static const struct {
+	const char *name, *on;
+} indexes[] = {
+	{"by_trace_id", "trace_id"},
+	{"by_message_id", "message_id) WHERE (message_id IS NOT NULL"},
+	{"by_sender", "ifnull(sender_key, mail_from)"},
+	{"by_sender_domain", "sender_domain"},
+	{"by_rcpt", "ifnull(rcpt_key, rcpt)"},
+	{"by_rcpt_domain", "rcpt_domain"},
+	{"by_origin", "origin"},
+	{"by_outcome", "outcome"},
+	{"by_route", "route"},
+	{"by_way", "route, egress, local, outcome"},
+};
+#define N_INDEXES (sizeof(indexes) / sizeof(indexes[0]))
+
 /*
  * id: see index.h. mail_from and rcpt stand as they came; *_key only where what is looked for is
  * something else. Addresses of the network are 16 octets, IPv4 mapped.
@@ -36,14 +53,6 @@ static const char schema[] =
 	" spf TEXT, dkim TEXT, dmarc TEXT, arc TEXT, size INTEGER, us INTEGER, judge_us INTEGER,"
 	" subject TEXT, how TEXT, segment INTEGER NOT NULL, offset INTEGER NOT NULL,"
 	" length INTEGER NOT NULL) STRICT;"
-	"CREATE INDEX by_trace_id ON record (trace_id);"
-	"CREATE INDEX by_message_id ON record (message_id) WHERE message_id IS NOT NULL;"
-	"CREATE INDEX by_sender ON record (ifnull(sender_key, mail_from));"
-	"CREATE INDEX by_sender_domain ON record (sender_domain);"
-	"CREATE INDEX by_rcpt ON record (ifnull(rcpt_key, rcpt));"
-	"CREATE INDEX by_rcpt_domain ON record (rcpt_domain);"
-	"CREATE INDEX by_origin ON record (origin);"
-	"CREATE INDEX by_outcome ON record (outcome);"
 	"CREATE TABLE rule (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;"
 	"CREATE TABLE hit (rule INTEGER NOT NULL, record INTEGER NOT NULL,"
 	" PRIMARY KEY (rule, record)) STRICT, WITHOUT ROWID;"
@@ -86,6 +95,8 @@ static const char *const sql[INDEX_STATEMENTS] = {
 
 int trace_index_errno(int rc)
 {
+	if (rc == SQLITE_AUTH)
+		return -EEXIST;
 	switch (rc & 0xff) {
 	case SQLITE_OK:
 	case SQLITE_DONE:
@@ -99,8 +110,7 @@ int trace_index_errno(int rc)
 	case SQLITE_MISMATCH: return -EBADMSG;
 	case SQLITE_CANTOPEN: return -ENOENT;
 	case SQLITE_READONLY:
-	case SQLITE_PERM:
-	case SQLITE_AUTH: return -EACCES;
+	case SQLITE_PERM: return -EACCES;
 	default: return -EIO;
 	}
 }
@@ -108,6 +118,20 @@ int trace_index_errno(int rc)
 const char *trace_index_why(const struct trace_index *x)
 {
 	return x->why[0] ? x->why : sqlite3_errmsg(x->db);
+}
+
+bool trace_index_has(struct trace_index *x, const char *index)
+{
+	sqlite3_stmt *s;
+	bool has = false;
+
+	if (sqlite3_prepare_v2(x->db, "SELECT 1 FROM sqlite_schema WHERE type = 'index' AND name = ?", -1, &s, NULL) ==
+	    SQLITE_OK) {
+		sqlite3_bind_text(s, 1, index, -1, SQLITE_STATIC);
+		has = sqlite3_step(s) == SQLITE_ROW;
+	}
+	sqlite3_finalize(s);
+	return has;
 }
 
 /* The first number that a statement gives; -1: it gives none. */
@@ -130,6 +154,30 @@ static int distrust(struct trace_index *x)
 	sqlite3_db_config(x->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
 	sqlite3_db_config(x->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
 	return sqlite3_exec(x->db, "PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0;", NULL, NULL, NULL);
+}
+
+static int make_indexes(struct trace_index *x)
+{
+	char text[200];
+	int rc = SQLITE_OK;
+
+	for (size_t i = 0; rc == SQLITE_OK && i < N_INDEXES; i++) {
+		snprintf(text, sizeof(text), "CREATE INDEX IF NOT EXISTS %s ON record (%s)", indexes[i].name, indexes[i].on);
+		rc = sqlite3_exec(x->db, text, NULL, NULL, NULL);
+	}
+	return rc;
+}
+
+static int make_all(struct trace_index *x)
+{
+	int rc = sqlite3_exec(x->db, schema, NULL, NULL, NULL);
+
+	return rc == SQLITE_OK ? make_indexes(x) : rc;
+}
+
+int trace_index_complete(struct trace_index *x)
+{
+	return trace_index_errno(make_indexes(x));
 }
 
 static int bound(struct trace_index *x)
@@ -168,7 +216,7 @@ static int prepare(struct trace_index *x)
 		rc = bound(x);
 	version = rc ? -1 : number_of(x, "PRAGMA user_version");
 	if (!rc && version == 0)
-		rc = sqlite3_exec(x->db, schema, NULL, NULL, NULL);
+		rc = make_all(x);
 	else if (!rc && version != VERSION)
 		rc = SQLITE_MISMATCH;
 	else if (!rc)
@@ -560,7 +608,7 @@ int trace_index_prune(struct trace_index *x, int64_t before_ms, bool force, uint
 	return rc;
 }
 
-int trace_index_reset(struct trace_index *x)
+int trace_index_reset(struct trace_index *x, bool bare)
 {
 	int rc;
 
@@ -569,7 +617,7 @@ int trace_index_reset(struct trace_index *x)
 		sqlite3_reset(x->stmt[i]);
 	rc = sqlite3_exec(x->db, forget, NULL, NULL, NULL);
 	if (rc == SQLITE_OK)
-		rc = sqlite3_exec(x->db, schema, NULL, NULL, NULL);
+		rc = bare ? sqlite3_exec(x->db, schema, NULL, NULL, NULL) : make_all(x);
 	if (rc == SQLITE_OK)
 		rc = sqlite3_exec(x->db, "COMMIT", NULL, NULL, NULL);
 	if (rc != SQLITE_OK)

@@ -23,10 +23,13 @@
 struct trace_index;
 
 /* size: octets that it may take, beside its write-ahead log. -EBADMSG: it is damaged, or no database;
- * else -errno. err (>= 256) says why. */
+ * -EEXIST: another program's; else -errno. err (>= 256) says why. */
 int trace_index_open(struct trace_index **out, const char *path, uint64_t size, char *err, size_t err_len);
 /* To look only; a running writer does not mind, and none is needed. */
 int trace_index_read(struct trace_index **out, const char *path, char *err, size_t err_len);
+/* A writer's: gives a database that an older version of this program made, or that was reset bare, the indexes that
+ * it lacks, which takes some seconds for a million records. -ENOSPC: there is no room for them; without them searches are slower. */
+int trace_index_complete(struct trace_index *x);
 void trace_index_close(struct trace_index *x);
 /* Of what failed last. Until the next call. */
 const char *trace_index_why(const struct trace_index *x);
@@ -44,8 +47,9 @@ int trace_index_put(struct trace_index *x, const struct row *r, int64_t segment,
  * that it is (force); at most some thousand, *more: there is more to do. *pruned: records, without
  * events. A batch of its own. */
 int trace_index_prune(struct trace_index *x, int64_t before_ms, bool force, uint64_t *pruned, bool *more);
-/* Forgets everything. A batch of its own. */
-int trace_index_reset(struct trace_index *x);
+/* Forgets everything. A batch of its own. bare: without indexes, which trace_index_complete() makes much faster
+ * when all records are there than as they come. */
+int trace_index_reset(struct trace_index *x, bool bare);
 /* Octets that are in use. */
 uint64_t trace_index_bytes(struct trace_index *x);
 

@@ -2,7 +2,7 @@
  * Copyright (c) 2026 The Postern Authors */
 #pragma once
 
-/* Private to index.c (the writer), index_query.c (searches) and shares.c. */
+/* Private to index.c (the writer), index_query.c and index_find.c (searches), and shares.c. */
 
 #include <sqlite3.h>
 
@@ -24,3 +24,36 @@ struct trace_index {
 
 /* Of a result code of SQLite. */
 int trace_index_errno(int rc);
+/* Whether the database has that index: one that an older version made may lack it. */
+bool trace_index_has(struct trace_index *x, const char *index);
+
+/* ---- index_find.c: numbers of the newest records of which all of that is true ------------------- */
+
+#define INDEX_TERMS  12u
+#define INDEX_VALUES 20u
+
+struct index_value {
+	const void *p;               /* borrowed; NULL: number */
+	size_t n;
+	bool blob;
+	int64_t number;
+};
+
+/* A condition, in names of columns of `record`; ?N: its values, from 1 on. */
+struct index_term {
+	char text[128];
+	const char *index;           /* that has it; NULL: none */
+	bool unordered;              /* what the index gives is not in order of time */
+};
+
+struct index_find {
+	struct index_term term[INDEX_TERMS];
+	size_t n_terms;
+	struct index_value value[INDEX_VALUES];
+	size_t n_values;
+	const char *rule;            /* that hit; NULL: any or none */
+	int64_t from, below;         /* numbers; 0: any */
+};
+
+/* id: room for `limit`; newest first. *n: how many. A result code of SQLite: SQLITE_DONE, or why not. */
+int trace_index_find(struct trace_index *x, const struct index_find *f, int64_t *id, size_t limit, size_t *n);

@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 The Postern Authors */
 
-/*
- * Searches. Each index ends in the record's number, so that the newest of those that it finds are read
- * first and the rest not at all. Which index is taken is said here and not guessed by SQLite, which
- * knows nothing of how many records a sender has and a domain of ours has.
- */
+/* Searches: what is asked becomes conditions, index_find.c finds the numbers, and of those the records are read. */
 
 #include <errno.h>
 #include <stdio.h>
@@ -14,8 +10,6 @@
 #include <time.h>
 
 #include "control/trace/index_internal.h"
-
-#define MAX_TERMS 16
 
 enum column {
 	C_ID, C_TRACE_ID, C_OUTCOME, C_ORIGIN, C_PEER, C_LOCAL, C_EGRESS, C_SCORE, C_SIZE, C_US, C_JUDGE_US, C_SEGMENT,
@@ -29,199 +23,147 @@ static const char *const texts[] = {"message_id", "mail_from", "rcpt", "subject"
 				    "dmarc", "arc", "how"};
 #define N_TEXTS (sizeof(texts) / sizeof(texts[0]))
 
-/* A statement under construction: conditions, and what is bound to them in order. */
+/* What is looked for, and the octets of it that are not the caller's. */
 struct query {
-	char where[1024];
-	const char *index;           /* to be taken; NULL: by number */
-	const char *from;
-	struct {
-		const void *p;       /* NULL: number */
-		size_t n;
-		bool blob;
-		int64_t number;
-	} bind[MAX_TERMS];
-	size_t n;
+	struct index_find find;
 	char sender[ROW_KEY], rcpt[ROW_KEY];
 	char trace_id[64], message_id[1100];
 	struct ip_addr first, last;
 };
 
-static void term(struct query *q, const char *condition)
+static size_t value(struct query *q, struct index_value v)
 {
-	size_t at = strlen(q->where);
-
-	snprintf(q->where + at, sizeof(q->where) - at, "%s%s", at ? " AND " : "", condition);
+	q->find.value[q->find.n_values++] = v;
+	return q->find.n_values;
 }
 
-static void with_text(struct query *q, const char *condition, const char *value)
+static size_t text_value(struct query *q, const char *text)
 {
-	term(q, condition);
-	q->bind[q->n].p = value;
-	q->bind[q->n++].n = strlen(value);
+	return value(q, (struct index_value){.p = text, .n = strlen(text)});
 }
 
-static void with_number(struct query *q, const char *condition, int64_t v)
+static size_t ip_value(struct query *q, const struct ip_addr *ip)
 {
-	term(q, condition);
-	q->bind[q->n++].number = v;
+	return value(q, (struct index_value){.p = ip->a, .n = sizeof(ip->a), .blob = true});
 }
 
-static void with_ip(struct query *q, const char *condition, const struct ip_addr *ip)
+/* An index that the database does not have is not taken. */
+static struct index_term *term(struct trace_index *x, struct query *q, const char *index)
 {
-	term(q, condition);
-	q->bind[q->n].p = ip->a;
-	q->bind[q->n].blob = true;
-	q->bind[q->n++].n = sizeof(ip->a);
+	struct index_term *t = &q->find.term[q->find.n_terms++];
+
+	t->index = trace_index_has(x, index) ? index : NULL;
+	return t;
 }
 
-/* The first that is asked for wins: callers go from what is rare to what is common. */
-static void prefer(struct query *q, const char *index)
+static void with_text(struct trace_index *x, struct query *q, const char *index, const char *column,
+		      const char *text)
 {
-	if (!q->index && !q->from)
-		q->index = index;
+	struct index_term *t = term(x, q, index);
+
+	snprintf(t->text, sizeof(t->text), "%s = ?%zu", column, text_value(q, text));
 }
 
-static void with_message_id(struct query *q, const char *id)
+static void with_trace_id(struct trace_index *x, struct query *q, const char *id)
 {
-	size_t n = strlen(id);
+	/* As they are made: upper case. */
+	for (size_t i = 0; i < sizeof(q->trace_id) - 1 && id[i]; i++)
+		q->trace_id[i] = (char)(id[i] >= 'a' && id[i] <= 'z' ? id[i] - 32 : id[i]);
+	with_text(x, q, "by_trace_id", "trace_id", q->trace_id);
+}
+
+static void with_message_id(struct trace_index *x, struct query *q, const char *id)
+{
+	struct index_term *t = term(x, q, "by_message_id");
+	size_t n = strlen(id), bare = text_value(q, id);
 
 	if (n > sizeof(q->message_id) - 3)
 		n = sizeof(q->message_id) - 3;
 	/* As it stands in the message, or without its brackets as other logs have it. */
 	snprintf(q->message_id, sizeof(q->message_id), "<%.*s>", (int)n, id);
-	with_text(q, "r.message_id IN (?", id);
-	strcat(q->where, ", ?)");
-	q->bind[q->n].p = q->message_id;
-	q->bind[q->n++].n = strlen(q->message_id);
-	prefer(q, "by_message_id");
+	snprintf(t->text, sizeof(t->text), "message_id IN (?%zu, ?%zu)", bare, text_value(q, q->message_id));
+	t->unordered = true;
 }
 
-static void with_address(struct query *q, bool sender, const char *address)
+static void with_address(struct trace_index *x, struct query *q, bool sender, const char *address)
 {
 	char *key = sender ? q->sender : q->rcpt;
 	const char *domain = row_key(address, strlen(address), key);
 
-	if (address[0] == '@') {
-		with_text(q, sender ? "r.sender_domain = ?" : "r.rcpt_domain = ?",
-			  *domain ? domain : key + 1);
-		return;
-	}
-	with_text(q, sender ? "ifnull(r.sender_key, r.mail_from) = ?" : "ifnull(r.rcpt_key, r.rcpt) = ?", key);
-	prefer(q, sender ? "by_sender" : "by_rcpt");
+	if (address[0] == '@')
+		with_text(x, q, sender ? "by_sender_domain" : "by_rcpt_domain",
+			  sender ? "sender_domain" : "rcpt_domain", *domain ? domain : key + 1);
+	else
+		with_text(x, q, sender ? "by_sender" : "by_rcpt",
+			  sender ? "ifnull(sender_key, mail_from)" : "ifnull(rcpt_key, rcpt)", key);
 }
 
-static int with_origin(struct query *q, const char *text, char *err, size_t err_len)
+static int with_origin(struct trace_index *x, struct query *q, const char *text, char *err, size_t err_len)
 {
+	struct index_term *t;
 	struct ip_net net;
-	unsigned int bits;
+	size_t first;
 
 	if (!ip_net_parse(str_c(text), &net)) {
 		snprintf(err, err_len, "%.60s is no address or network", text);
 		return -EINVAL;
 	}
 	q->first = q->last = net.addr;
-	bits = net.prefix;
-	for (unsigned int i = bits; i < 128; i++) {
+	for (unsigned int i = net.prefix; i < 128; i++) {
 		q->first.a[i / 8] &= (uint8_t)~(0x80u >> i % 8);
 		q->last.a[i / 8] |= (uint8_t)(0x80u >> i % 8);
 	}
-	if (bits == 128) {
-		with_ip(q, "r.origin = ?", &q->first);
-	} else {
-		with_ip(q, "r.origin >= ?", &q->first);
-		with_ip(q, "r.origin <= ?", &q->last);
-	}
-	prefer(q, "by_origin");
+	t = term(x, q, "by_origin");
+	first = ip_value(q, &q->first);
+	t->unordered = net.prefix < 128;
+	if (t->unordered)
+		snprintf(t->text, sizeof(t->text), "origin >= ?%zu AND origin <= ?%zu", first, ip_value(q, &q->last));
+	else
+		snprintf(t->text, sizeof(t->text), "origin = ?%zu", first);
 	return 0;
 }
 
-static int with_outcome(struct query *q, const char *text, char *err, size_t err_len)
+static int with_outcome(struct trace_index *x, struct query *q, const char *text, char *err, size_t err_len)
 {
 	enum trace_outcome o = trace_outcome_of(text);
+	struct index_term *t;
 
 	if (o == TRACE_OUTCOMES) {
 		snprintf(err, err_len, "%.60s is no outcome: delivered, rejected, deferred, quarantined, "
 			 "discarded, aborted, observed or unjudged", text);
 		return -EINVAL;
 	}
-	with_number(q, "r.outcome = ?", o);
-	/* Most are. */
-	if (o != TRACE_DELIVERED)
-		prefer(q, "by_outcome");
+	t = term(x, q, "by_outcome");
+	snprintf(t->text, sizeof(t->text), "outcome = ?%zu", value(q, (struct index_value){.number = o}));
 	return 0;
 }
 
-static int build(struct query *q, const struct trace_search *s, char *err, size_t err_len)
+/* What is rare comes first: that way is the first to be tried. */
+static int build(struct trace_index *x, struct query *q, const struct trace_search *s, char *err, size_t err_len)
 {
+	struct index_find *f = &q->find;
 	int rc = 0;
 
-	if (s->trace_id) {
-		/* As they are made: upper case. */
-		for (size_t i = 0; i < sizeof(q->trace_id) - 1 && s->trace_id[i]; i++)
-			q->trace_id[i] = (char)(s->trace_id[i] >= 'a' && s->trace_id[i] <= 'z' ?
-						s->trace_id[i] - 32 : s->trace_id[i]);
-		with_text(q, "r.trace_id = ?", q->trace_id);
-		prefer(q, "by_trace_id");
-	}
+	if (s->trace_id)
+		with_trace_id(x, q, s->trace_id);
 	if (s->message_id)
-		with_message_id(q, s->message_id);
+		with_message_id(x, q, s->message_id);
 	if (s->mail_from)
-		with_address(q, true, s->mail_from);
+		with_address(x, q, true, s->mail_from);
 	if (s->rcpt)
-		with_address(q, false, s->rcpt);
+		with_address(x, q, false, s->rcpt);
 	if (s->origin)
-		rc = with_origin(q, s->origin, err, err_len);
-	if (!rc && s->rule && !q->index) {
-		q->from = "rule n CROSS JOIN hit h ON h.rule = n.id CROSS JOIN record r ON r.id = h.record";
-		with_text(q, "n.name = ?", s->rule);
-	} else if (!rc && s->rule) {
-		with_text(q, "EXISTS (SELECT 1 FROM hit h JOIN rule n ON n.id = h.rule WHERE n.name = ?"
-			     " AND h.record = r.id)", s->rule);
-	}
-	if (!rc && s->mail_from && s->mail_from[0] == '@')
-		prefer(q, "by_sender_domain");
+		rc = with_origin(x, q, s->origin, err, err_len);
 	if (!rc && s->outcome)
-		rc = with_outcome(q, s->outcome, err, err_len);
-	if (!rc && s->rcpt && s->rcpt[0] == '@')
-		prefer(q, "by_rcpt_domain");
-	if (!rc && s->route)
-		with_text(q, "r.route = ?", s->route);
-	if (s->since_ms)
-		with_number(q, q->from ? "h.record >= ?" : "r.id >= ?", s->since_ms << INDEX_SEQUENCE);
-	if (s->until_ms)
-		with_number(q, q->from ? "h.record < ?" : "r.id < ?", s->until_ms << INDEX_SEQUENCE);
-	if (s->before)
-		with_number(q, q->from ? "h.record < ?" : "r.id < ?", s->before);
+		rc = with_outcome(x, q, s->outcome, err, err_len);
+	if (s->route)
+		with_text(x, q, "by_route", "route", s->route);
+	f->rule = s->rule;
+	f->from = s->since_ms << INDEX_SEQUENCE;
+	f->below = s->until_ms << INDEX_SEQUENCE;
+	if (s->before && (!f->below || s->before < f->below))
+		f->below = s->before;
 	return rc;
-}
-
-static sqlite3_stmt *compile(struct trace_index *x, const struct query *q, int *rc)
-{
-	sqlite3_stmt *s = NULL;
-	char text[4096], from[128] = "record r NOT INDEXED";
-	size_t at;
-
-	if (q->index)
-		snprintf(from, sizeof(from), "record r INDEXED BY %s", q->index);
-	at = (size_t)snprintf(text, sizeof(text), "SELECT " COLUMNS);
-	for (size_t i = 0; i < N_TEXTS; i++)
-		at += (size_t)snprintf(text + at, sizeof(text) - at, ", r.%s", texts[i]);
-	snprintf(text + at, sizeof(text) - at, " FROM %s%s%s ORDER BY %s DESC LIMIT ?", q->from ? q->from : from,
-		 q->where[0] ? " WHERE " : "", q->where, q->from ? "h.record" : "r.id");
-	*rc = sqlite3_prepare_v2(x->db, text, -1, &s, NULL);
-	if (*rc != SQLITE_OK)
-		return NULL;
-	for (size_t i = 0; i < q->n; i++) {
-		int k = (int)i + 1;
-
-		if (!q->bind[i].p)
-			sqlite3_bind_int64(s, k, q->bind[i].number);
-		else if (q->bind[i].blob)
-			sqlite3_bind_blob64(s, k, q->bind[i].p, q->bind[i].n, SQLITE_STATIC);
-		else
-			sqlite3_bind_text64(s, k, q->bind[i].p, q->bind[i].n, SQLITE_STATIC, SQLITE_UTF8);
-	}
-	return s;
 }
 
 /* ---- rows -------------------------------------------------------------------------------------- */
@@ -291,13 +233,58 @@ static json_t *row(sqlite3_stmt *s)
 	return o;
 }
 
+static int read_rows(struct trace_index *x, const int64_t *id, size_t n, json_t *records)
+{
+	sqlite3_stmt *s = NULL;
+	char text[1024];
+	size_t at = (size_t)snprintf(text, sizeof(text), "SELECT " COLUMNS);
+	int rc;
+
+	for (size_t i = 0; i < N_TEXTS; i++)
+		at += (size_t)snprintf(text + at, sizeof(text) - at, ", r.%s", texts[i]);
+	snprintf(text + at, sizeof(text) - at, " FROM record r WHERE r.id = ?");
+	rc = sqlite3_prepare_v2(x->db, text, -1, &s, NULL);
+	for (size_t i = 0; rc == SQLITE_OK && i < n; i++) {
+		sqlite3_bind_int64(s, 1, id[i]);
+		rc = sqlite3_step(s);
+		if (rc == SQLITE_ROW)
+			json_array_append_new(records, row(s));
+		rc = rc == SQLITE_ROW || rc == SQLITE_DONE ? sqlite3_reset(s) : rc;
+	}
+	sqlite3_finalize(s);
+	return rc;
+}
+
+/* Within a transaction: numbers and records are of one moment. */
+static int look(struct trace_index *x, struct query *q, size_t limit, json_t *records, int64_t *next)
+{
+	/* One more says whether there is a next page. */
+	int64_t *id = calloc(limit + 1, sizeof(*id));
+	size_t n = 0;
+	int rc;
+
+	if (!id)
+		return SQLITE_NOMEM;
+	rc = sqlite3_exec(x->db, "BEGIN", NULL, NULL, NULL);
+	if (rc == SQLITE_OK)
+		rc = trace_index_find(x, &q->find, id, limit + 1, &n);
+	if (n > limit) {
+		n = limit;
+		*next = id[n - 1];
+	}
+	if (rc == SQLITE_ROW || rc == SQLITE_DONE)
+		rc = read_rows(x, id, n, records);
+	/* Nothing was written, and its error would hide the one that there was. */
+	if (rc == SQLITE_OK)
+		rc = sqlite3_exec(x->db, "COMMIT", NULL, NULL, NULL);
+	free(id);
+	return rc;
+}
+
 int trace_index_search(struct trace_index *x, const struct trace_search *search, json_t **records, int64_t *next,
 		       char *err, size_t err_len)
 {
 	struct query *q = calloc(1, sizeof(*q));
-	sqlite3_stmt *s = NULL;
-	int64_t last = 0;
-	size_t n = 0;
 	int rc;
 
 	*records = json_array();
@@ -307,27 +294,16 @@ int trace_index_search(struct trace_index *x, const struct trace_search *search,
 		snprintf(err, err_len, "out of memory");
 		return -ENOMEM;
 	}
-	rc = build(q, search, err, err_len);
+	rc = build(x, q, search, err, err_len);
 	*next = 0; /* it may be the caller's search->before */
-	if (rc)
-		goto out;
-	s = compile(x, q, &rc);
-	if (s)
-		/* One more says whether there is a next page. */
-		sqlite3_bind_int64(s, (int)q->n + 1, (sqlite3_int64)search->limit + 1);
-	while (s && (rc = sqlite3_step(s)) == SQLITE_ROW) {
-		if (n++ == search->limit) {
-			*next = last;
-			break;
-		}
-		last = sqlite3_column_int64(s, C_ID);
-		json_array_append_new(*records, row(s));
+	if (!rc) {
+		rc = look(x, q, search->limit, *records, next);
+		if (rc != SQLITE_OK)
+			snprintf(err, err_len, "%s", sqlite3_errmsg(x->db));
+		if (!sqlite3_get_autocommit(x->db))
+			sqlite3_exec(x->db, "ROLLBACK", NULL, NULL, NULL);
+		rc = trace_index_errno(rc);
 	}
-	if (rc != SQLITE_ROW && rc != SQLITE_DONE)
-		snprintf(err, err_len, "%s", sqlite3_errmsg(x->db));
-	rc = trace_index_errno(rc);
-out:
-	sqlite3_finalize(s);
 	free(q);
 	return rc;
 }

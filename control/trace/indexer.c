@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "control/trace/logfiles.h"
+#include "control/trace/owner.h"
 #include "control/trace/reader.h"
 #include "control/trace/shares.h"
 #include "postern/limits.h"
@@ -48,7 +49,7 @@ struct indexer {
 
 	pthread_mutex_t lock; /* of all up to the blank line */
 	pthread_cond_t wake;
-	bool stop, kicked, rebuild;
+	bool stop, kicked, rebuild, hurry;
 	dev_t tip_dev;
 	ino_t tip_ino;
 	struct indexer_stats stats;
@@ -58,7 +59,7 @@ struct indexer {
 	/* the thread's */
 	struct trace_index *index;   /* NULL: could not be opened yet */
 	struct reader reader;
-	bool tip_gone;               /* the file being read is not the tip any more */
+	bool complete;               /* the index has been given what an older version left out */
 	time_t pruned_s, shares_s, stop_s;
 };
 
@@ -90,6 +91,20 @@ static void failed(struct indexer *x, const char *why)
 	x->stats.failed++;
 	snprintf(x->stats.why, sizeof(x->stats.why), "%.*s", (int)sizeof(x->stats.why) - 1, why);
 	pthread_mutex_unlock(&x->lock);
+}
+
+/* Which of its files it is, if it is for the owner of one. */
+static void failed_to_open(struct indexer *x, const char *why)
+{
+	static const char *const suffix[] = {"", "-wal", "-shm"};
+	char path[4200], owner[400] = "", text[800];
+
+	for (size_t i = 0; !owner[0] && i < sizeof(suffix) / sizeof(suffix[0]); i++) {
+		snprintf(path, sizeof(path), "%s%s", x->database, suffix[i]);
+		owner_text(path, owner, sizeof(owner));
+	}
+	snprintf(text, sizeof(text), "%.390s%s", why, owner);
+	failed(x, text);
 }
 
 static bool stopping(struct indexer *x)
@@ -374,17 +389,28 @@ static bool step(struct indexer *x)
 	return read_all(x);
 }
 
+/* Once; what there is no room for now is there after a start with more. */
+static bool complete(struct indexer *x)
+{
+	int rc = x->complete ? 0 : trace_index_complete(x->index);
+
+	x->complete = rc != -EBUSY && rc != -EBADMSG;
+	return x->complete || settle(x, rc);
+}
+
 static bool serve(struct indexer *x, bool rebuild)
 {
 	char err[256];
 
 	if (!x->index && open_index(x, err, sizeof(err))) {
-		failed(x, err);
+		failed_to_open(x, err);
 		return false;
 	}
+	if (!complete(x))
+		return false;
 	if (rebuild) {
 		reader_close(&x->reader);
-		if (!settle(x, trace_index_reset(x->index)))
+		if (!settle(x, trace_index_reset(x->index, false)))
 			return false;
 		pthread_mutex_lock(&x->lock);
 		x->rebuild = false;
@@ -416,6 +442,7 @@ static void *work(void *arg)
 	pthread_mutex_lock(&x->lock);
 	for (;;) {
 		bool rebuild;
+		uint64_t begun;
 		struct timespec until;
 
 		clock_gettime(CLOCK_REALTIME, &until);
@@ -428,21 +455,24 @@ static void *work(void *arg)
 		until.tv_nsec += GATHER_MS * 1000000L;
 		until.tv_sec += until.tv_nsec / 1000000000L;
 		until.tv_nsec %= 1000000000L;
-		while (!x->stop && ok)
+		while (!x->stop && ok && !x->hurry)
 			if (pthread_cond_timedwait(&x->wake, &x->lock, &until) == ETIMEDOUT)
 				break;
 		/* One that did not succeed a second ago is not tried at the end. */
 		if (x->stop && (!ok || !x->kicked))
 			break;
-		x->kicked = false;
+		x->kicked = x->hurry = false;
 		x->stats.caught_up = false;
+		begun = x->stats.written;
 		rebuild = x->rebuild;
 		pthread_mutex_unlock(&x->lock);
 		ok = serve(x, rebuild);
 		pthread_mutex_lock(&x->lock);
 		x->stats.caught_up = ok && !x->kicked;
-		if (ok)
+		if (ok) {
 			x->stats.why[0] = '\0';
+			x->stats.read = begun;
+		}
 	}
 	pthread_mutex_unlock(&x->lock);
 	return NULL;
@@ -479,15 +509,17 @@ struct indexer *indexer_new(const struct indexer_options *opt, char *err, size_t
 	x->database = strdup(opt->database);
 	x->shares_s = now_s();
 	x->kicked = true;
+	x->stats.written = 1; /* what earlier processes wrote */
 	reader_init(&x->reader);
 	if (!x->log || !x->database)
 		goto fail;
 	rc = open_index(x, err, err_len);
-	/* Locked, or no room: the log goes on, and so may we later. Anything else is a mistake. */
-	if (rc == -EBUSY || rc == -ENOSPC)
-		failed(x, err);
-	else if (rc)
+	/* Locked, no room, somebody else's: the log goes on, and so may we later. What is no index of ours is a mistake
+	 * in the configuration. */
+	if (rc == -EBADMSG || rc == -EEXIST || rc == -ENOMEM)
 		goto fail;
+	if (rc)
+		failed_to_open(x, err);
 	rc = pthread_create(&x->thread, NULL, work, x);
 	if (!rc)
 		return x;
@@ -513,7 +545,16 @@ void indexer_kick(struct indexer *x)
 {
 	pthread_mutex_lock(&x->lock);
 	x->kicked = true;
+	x->stats.written++;
 	x->stats.caught_up = false;
+	pthread_cond_signal(&x->wake);
+	pthread_mutex_unlock(&x->lock);
+}
+
+void indexer_hurry(struct indexer *x)
+{
+	pthread_mutex_lock(&x->lock);
+	x->hurry = true;
 	pthread_cond_signal(&x->wake);
 	pthread_mutex_unlock(&x->lock);
 }
@@ -540,6 +581,7 @@ void indexer_rebuild(struct indexer *x)
 {
 	pthread_mutex_lock(&x->lock);
 	x->rebuild = true;
+	x->stats.written++;
 	x->stats.caught_up = false;
 	pthread_cond_signal(&x->wake);
 	pthread_mutex_unlock(&x->lock);

@@ -35,12 +35,14 @@ struct indexer_stats {
 	uint64_t lag;                /* octets of the log that wait; gauge */
 	uint64_t bytes;              /* of the database that are in use; gauge */
 	unsigned int diverging;      /* findings of shares.h over the last hour; gauge */
-	char why[200];               /* of the last failure; "": it is over */
+	char why[800];               /* of the last failure; "": it is over */
 	char finding[300];           /* the first of those that diverge */
 	bool caught_up;
+	uint64_t written, read;      /* how often there was more to read, and of these how often all of it was */
 };
 
-/* The database is made if it is not there. NULL: err (>= 256) says why. */
+/* The database is made if it is not there; one that cannot be opened now is tried again by the thread. NULL, err
+ * (>= 512) says why: it is no database, or another program's. */
 struct indexer *indexer_new(const struct indexer_options *opt, char *err, size_t err_len);
 /* Reads on to the end of the log for a second at most. */
 void indexer_free(struct indexer *x);
@@ -48,6 +50,8 @@ void indexer_free(struct indexer *x);
  * now on nothing is written to the one before. */
 void indexer_kick(struct indexer *x);
 void indexer_tip(struct indexer *x, const struct stat *now);
+/* Somebody waits for what was written a moment ago: no more of it is gathered first. */
+void indexer_hurry(struct indexer *x);
 /* The writer's: rotation deleted that file. It counts as dropped if it was not read to its end. */
 void indexer_gone(struct indexer *x, const struct logfile *f);
 void indexer_rebuild(struct indexer *x);

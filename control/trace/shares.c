@@ -37,8 +37,21 @@ static bool address(sqlite3_stmt *s, int at, char out[48])
 	return true;
 }
 
-int trace_index_shares(struct trace_index *x, int64_t since_ms,
-		       void (*one)(void *arg, const struct trace_share_row *r), void *arg)
+static void tell(sqlite3_stmt *s, uint64_t n, void (*one)(void *arg, const struct trace_share_row *r), void *arg)
+{
+	char egress[48], local[48];
+	int64_t outcome = sqlite3_column_int64(s, 3);
+	const char *route = (const char *)sqlite3_column_text(s, 0);
+
+	address(s, 1, egress);
+	address(s, 2, local);
+	if (n && outcome >= 0 && outcome < TRACE_OUTCOMES)
+		one(arg, &(struct trace_share_row){route ? route : "", egress, local, (enum trace_outcome)outcome, n});
+}
+
+/* Of a database without by_way: an older version's that has no room for it. */
+static int count_all(struct trace_index *x, int64_t from, void (*one)(void *arg, const struct trace_share_row *r),
+		     void *arg)
 {
 	static const char text[] = "SELECT route, egress, local, outcome, count(*) FROM record NOT INDEXED"
 				   " WHERE id >= ? GROUP BY 1, 2, 3, 4";
@@ -46,22 +59,136 @@ int trace_index_shares(struct trace_index *x, int64_t since_ms,
 	int rc = sqlite3_prepare_v2(x->db, text, -1, &s, NULL);
 
 	if (rc != SQLITE_OK)
-		return trace_index_errno(rc);
-	sqlite3_bind_int64(s, 1, since_ms << INDEX_SEQUENCE);
-	while ((rc = sqlite3_step(s)) == SQLITE_ROW) {
-		char egress[48], local[48];
-		int64_t outcome = sqlite3_column_int64(s, 3);
-		const char *route = (const char *)sqlite3_column_text(s, 0);
-
-		address(s, 1, egress);
-		address(s, 2, local);
-		if (outcome < 0 || outcome >= TRACE_OUTCOMES)
-			continue;
-		one(arg, &(struct trace_share_row){route ? route : "", egress, local,
-						   (enum trace_outcome)outcome,
-						   (uint64_t)sqlite3_column_int64(s, 4)});
-	}
+		return rc;
+	sqlite3_bind_int64(s, 1, from);
+	while ((rc = sqlite3_step(s)) == SQLITE_ROW)
+		tell(s, (uint64_t)sqlite3_column_int64(s, 4), one, arg);
 	sqlite3_finalize(s);
+	return rc;
+}
+
+/*
+ * There are millions of records and a handful of ways: from each way and outcome the index is asked for the next,
+ * and of each only the records since then are counted, which lie side by side. The next one differs in the last
+ * column, or, if there is none, in the one before, and so on. NULL comes before everything, and IS finds it.
+ */
+#define WAY_COLUMNS 4
+#define WAY_SELECT "SELECT route, egress, local, outcome FROM record INDEXED BY by_way"
+#define WAY_NEXT   " ORDER BY route, egress, local, outcome LIMIT 1"
+
+struct walk {
+	sqlite3_stmt *next[WAY_COLUMNS][2]; /* [1]: where the column is NULL */
+	sqlite3_stmt *count;
+	sqlite3_value *at[WAY_COLUMNS];
+};
+
+static int prepare(struct trace_index *x, struct walk *w)
+{
+	static const char *const column[WAY_COLUMNS] = {"route", "egress", "local", "outcome"};
+	char text[512], same[256] = "";
+	int rc = SQLITE_OK;
+
+	for (int i = 0; rc == SQLITE_OK && i < WAY_COLUMNS; i++) {
+		size_t n = strlen(same);
+
+		snprintf(text, sizeof(text), WAY_SELECT " WHERE %s%s > ?%d" WAY_NEXT, same, column[i], i + 1);
+		rc = sqlite3_prepare_v2(x->db, text, -1, &w->next[i][0], NULL);
+		snprintf(text, sizeof(text), WAY_SELECT " WHERE %s%s IS NOT NULL" WAY_NEXT, same, column[i]);
+		if (rc == SQLITE_OK)
+			rc = sqlite3_prepare_v2(x->db, text, -1, &w->next[i][1], NULL);
+		snprintf(same + n, sizeof(same) - n, "%s IS ?%d AND ", column[i], i + 1);
+	}
+	snprintf(text, sizeof(text), "SELECT count(*) FROM record INDEXED BY by_way WHERE %sid >= ?%d", same,
+		 WAY_COLUMNS + 1);
+	return rc == SQLITE_OK ? sqlite3_prepare_v2(x->db, text, -1, &w->count, NULL) : rc;
+}
+
+static void forget(struct walk *w)
+{
+	for (int i = 0; i < WAY_COLUMNS; i++) {
+		sqlite3_finalize(w->next[i][0]);
+		sqlite3_finalize(w->next[i][1]);
+		sqlite3_value_free(w->at[i]);
+	}
+	sqlite3_finalize(w->count);
+}
+
+static void bind_way(sqlite3_stmt *s, const struct walk *w, int n)
+{
+	sqlite3_reset(s);
+	for (int i = 0; i < n; i++)
+		sqlite3_bind_value(s, i + 1, w->at[i]);
+}
+
+/* The statement that has the next way as its row; NULL: *rc is SQLITE_DONE, or why not. */
+static sqlite3_stmt *following(struct walk *w, int *rc)
+{
+	for (int i = WAY_COLUMNS; i--;) {
+		bool null = sqlite3_value_type(w->at[i]) == SQLITE_NULL;
+		sqlite3_stmt *s = w->next[i][null];
+
+		bind_way(s, w, null ? i : i + 1);
+		*rc = sqlite3_step(s);
+		if (*rc == SQLITE_ROW)
+			return s;
+		if (*rc != SQLITE_DONE)
+			return NULL;
+	}
+	return NULL;
+}
+
+static int take(struct walk *w, sqlite3_stmt *s)
+{
+	for (int i = 0; i < WAY_COLUMNS; i++) {
+		sqlite3_value *v = sqlite3_value_dup(sqlite3_column_value(s, i));
+
+		if (!v)
+			return SQLITE_NOMEM;
+		sqlite3_value_free(w->at[i]);
+		w->at[i] = v;
+	}
+	return SQLITE_OK;
+}
+
+static int count_ways(struct trace_index *x, struct walk *w, int64_t from,
+		      void (*one)(void *arg, const struct trace_share_row *r), void *arg)
+{
+	sqlite3_stmt *first = NULL, *s;
+	int rc = sqlite3_prepare_v2(x->db, WAY_SELECT WAY_NEXT, -1, &first, NULL);
+
+	s = first;
+	if (rc == SQLITE_OK)
+		rc = sqlite3_step(s);
+	while (rc == SQLITE_ROW) {
+		rc = take(w, s);
+		if (rc != SQLITE_OK)
+			break;
+		bind_way(w->count, w, WAY_COLUMNS);
+		sqlite3_bind_int64(w->count, WAY_COLUMNS + 1, from);
+		rc = sqlite3_step(w->count);
+		if (rc != SQLITE_ROW)
+			break;
+		tell(s, (uint64_t)sqlite3_column_int64(w->count, 0), one, arg);
+		sqlite3_reset(w->count);
+		s = following(w, &rc);
+	}
+	sqlite3_finalize(first);
+	return rc;
+}
+
+int trace_index_shares(struct trace_index *x, int64_t since_ms,
+		       void (*one)(void *arg, const struct trace_share_row *r), void *arg)
+{
+	int64_t from = since_ms << INDEX_SEQUENCE;
+	struct walk w = {.count = NULL};
+	int rc;
+
+	if (!trace_index_has(x, "by_way"))
+		return trace_index_errno(count_all(x, from, one, arg));
+	rc = prepare(x, &w);
+	if (rc == SQLITE_OK)
+		rc = count_ways(x, &w, from, one, arg);
+	forget(&w);
 	return trace_index_errno(rc);
 }
 

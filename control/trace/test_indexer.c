@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <errno.h>
 #include <signal.h>
 #include <sqlite3.h>
 
@@ -264,6 +265,7 @@ static void torn(void **state)
 /* Nothing but the log is left of the last of them. */
 static void killed(void **state)
 {
+	struct stat st;
 	pid_t pid;
 	int status;
 
@@ -279,7 +281,9 @@ static void killed(void **state)
 			}
 			_exit(1);
 		}
-		usleep(400000);
+		/* In the middle of writing, however slow the machine is. */
+		for (int i = 0; i < 3000 && (stat(log_path, &st) || st.st_size < (round + 1) * 16000); i++)
+			usleep(10000);
 		kill(pid, SIGKILL);
 		assert_int_equal(waitpid(pid, &status, 0), pid);
 		assert_true(WIFSIGNALED(status));
@@ -442,9 +446,58 @@ static void mistaken(void **state)
 	assert_non_null(fgets(text, sizeof(text), f));
 	fclose(f);
 	assert_string_equal(text, "not to be touched, whatever it is\n");
-	opt.index = "/nonexistent/trace.db";
-	assert_null(trace_new(&opt, counters, err, sizeof(err)));
-	assert_non_null(strstr(err, "/nonexistent/trace.db"));
+}
+
+static char alerts[2048];
+
+static void gather(const char *text)
+{
+	strncat(alerts, text, sizeof(alerts) - strlen(alerts) - 1);
+	strncat(alerts, "\n", sizeof(alerts) - strlen(alerts) - 1);
+}
+
+/* Neither log nor database can be opened: it is said of each, counted, and mended without a restart. */
+static void missing(void **state)
+{
+	char away[80], path[2][120];
+	json_t *s;
+
+	(void)state;
+	snprintf(away, sizeof(away), "%s/away", dir);
+	snprintf(path[0], sizeof(path[0]), "%s/trace.jsonl", away);
+	snprintf(path[1], sizeof(path[1]), "%s/trace.db", away);
+	opt.file = path[0];
+	opt.index = path[1];
+	start();
+	alerts[0] = '\0';
+	for (int i = 0; i < 500 && !strstr(alerts, "index: "); i++) {
+		trace_second(t, gather);
+		usleep(10000);
+	}
+	assert_non_null(strstr(alerts, "/away/trace.jsonl cannot be opened: No such file or directory; mail goes on"));
+	assert_non_null(strstr(alerts, "/away/trace.db: unable to open"));
+	write_n(0, 3);
+	for (int i = 0; i < 500 && counters[CTL_trace_failed] < 3; i++) {
+		trace_second(t, alert);
+		usleep(10000);
+	}
+	assert_int_equal(counters[CTL_trace_failed], 3);
+	s = trace_status(t);
+	assert_non_null(strstr(json_string_value(json_object_get(s, "file_error")), "cannot be opened"));
+	json_decref(s);
+	assert_int_equal(trace_reopen(t), -ENOENT);
+	assert_int_equal(mkdir(away, 0700), 0);
+	assert_int_equal(trace_reopen(t), 0);
+	snprintf(db_path, sizeof(db_path), "%.95s", path[1]);
+	write_n(0, 5);
+	for (int i = 0; i < 500 && access(db_path, F_OK); i++)
+		usleep(10000);
+	settle();
+	has(5);
+	s = trace_status(t);
+	assert_true(json_is_null(json_object_get(s, "file_error")) && json_is_null(json_object_get(s, "index_error")));
+	json_decref(s);
+	assert_int_equal(counters[CTL_trace_failed], 3);
 }
 
 static void old(void **state)
@@ -513,6 +566,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(damaged, setup, teardown),
 		cmocka_unit_test_setup_teardown(damaged_meanwhile, setup, teardown),
 		cmocka_unit_test_setup_teardown(mistaken, setup, teardown),
+		cmocka_unit_test_setup_teardown(missing, setup, teardown),
 		cmocka_unit_test_setup_teardown(old, setup, teardown),
 		cmocka_unit_test_setup_teardown(full, setup, teardown),
 		cmocka_unit_test(times),

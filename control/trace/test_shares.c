@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "control/trace/index_internal.h"
 #include "control/trace/shares.h"
 
 static struct trace_index *x;
@@ -107,11 +108,72 @@ static void alike(void **state)
 	json_decref(o);
 }
 
+/* ---- each way is found, once, by the index and by the records ------------------------------------ */
+
+static void count(void *arg, const struct trace_share_row *r)
+{
+	char key[200];
+
+	snprintf(key, sizeof(key), "%s|%s|%s|%d", r->route, r->egress, r->local, (int)r->outcome);
+	/* A route that is "" and none at all are one to whoever asks. */
+	json_object_set_new(arg, key, json_integer((json_int_t)r->n + json_integer_value(json_object_get(arg, key))));
+}
+
+static json_t *counted(int64_t since_ms)
+{
+	json_t *o = json_object();
+
+	assert_int_equal(trace_index_shares(x, since_ms, count, o), 0);
+	return o;
+}
+
+/* Members that may be missing, and values that are the least of their kind. */
+static void put_one(unsigned int i)
+{
+	static const char *const routes[] = {"", ",\"route\":\"\"", ",\"route\":\"a\"", ",\"route\":\"b\""};
+	static const char *const egress[] = {"", ",\"egress\":\"::\"", ",\"egress\":\"192.0.2.1\""};
+	static const char *const local[] = {"", ",\"local\":\"::\"", ",\"local\":\"2001:db8::1\""};
+	char line[512];
+	struct row r;
+	json_t *json;
+
+	snprintf(line, sizeof(line), "{\"trace_id\":\"A\",\"time\":\"2026-01-01T00:00:%02u.000Z\",\"outcome\":\"%s\"%s%s%s}",
+		 i * 7 % 60, trace_outcome_name((enum trace_outcome)(i * i % 5)), routes[i % 4], egress[i / 4 % 3],
+		 local[i / 12 % 3]);
+	assert_true(row_read(&r, line, strlen(line), &json));
+	assert_int_equal(trace_index_put(x, &r, 1, 0, 0), 0);
+	json_decref(json);
+}
+
+static void ways_are_whole(void **state)
+{
+	static const int64_t since[] = {0, 1767225600000LL, 1767225630000LL, 1767225659000LL, 1767225700000LL};
+	json_t *fast[5], *slow;
+
+	(void)state;
+	assert_int_equal(trace_index_reset(x, false), 0);
+	assert_int_equal(trace_index_begin(x), 0);
+	for (unsigned int i = 0; i < 700; i++)
+		put_one(i);
+	assert_int_equal(trace_index_commit(x), 0);
+	for (size_t i = 0; i < 5; i++)
+		fast[i] = counted(since[i]);
+	assert_true(json_object_size(fast[0]) > 36);
+	assert_int_equal(sqlite3_exec(x->db, "DROP INDEX by_way", NULL, NULL, NULL), SQLITE_OK);
+	for (size_t i = 0; i < 5; i++) {
+		slow = counted(since[i]);
+		assert_true(json_equal(fast[i], slow));
+		json_decref(slow);
+		json_decref(fast[i]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(differs, setup, teardown),
 		cmocka_unit_test_setup_teardown(alike, setup, teardown),
+		cmocka_unit_test_setup_teardown(ways_are_whole, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -20,6 +20,7 @@
 
 #include "control/mail/mail.h"
 #include "control/trace/indexer.h"
+#include "control/trace/owner.h"
 #include "control/trace/trace.h"
 #include "postern/limits.h"
 #include "postern/stats.h"
@@ -40,7 +41,9 @@ struct trace {
 	json_t **kept;         /* ring; [next - 1] is the newest */
 	size_t keep, next, n_kept;
 	struct indexer *indexer; /* NULL: there is no index */
-	uint64_t alerted_s, diverging_s;
+	uint64_t alerted_s, index_alerted_s, diverging_s, retry_s;
+	bool missing;          /* no file could be opened yet */
+	int missing_why;       /* an errno; not written to by anybody once the writer runs */
 	trace_listener *listener; /* NULL: nobody */
 	void *listener_arg;
 
@@ -75,6 +78,14 @@ enum trace_outcome trace_outcome_of(const char *name)
 	while (o < TRACE_OUTCOMES && (!name || strcmp(name, trace_outcome_name((enum trace_outcome)o))))
 		o++;
 	return (enum trace_outcome)o;
+}
+
+static uint64_t monotonic_s(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec;
 }
 
 /* ---- the writer --------------------------------------------------------------------------------- */
@@ -125,6 +136,9 @@ static size_t write_buffer(struct trace *t, const struct buffer *b, int *error)
 	size_t done, whole, lost = b->records;
 	struct stat st;
 
+	*error = t->missing_why;
+	if (t->fd < 0)
+		return lost;
 	/* Somebody may have emptied it meanwhile. */
 	if (!fstat(t->fd, &st))
 		t->size = (uint64_t)st.st_size;
@@ -207,7 +221,8 @@ static void *writer(void *arg)
 		t->writing = true;
 		pthread_mutex_unlock(&t->lock);
 		if (fd >= 0) {
-			close(t->fd);
+			if (t->fd >= 0)
+				close(t->fd);
 			take_file(t, fd);
 		}
 		lost = b.len ? write_buffer(t, &b, &error) : (error = 0);
@@ -279,14 +294,16 @@ struct trace *trace_new(const struct trace_options *opt, uint64_t *counters, cha
 	if (!t->path || !t->kept || (opt->index && !t->index_path))
 		goto fail;
 	fd = open_file(t->path);
-	if (fd < 0) {
-		snprintf(err, err_len, "%.200s: %s", t->path, strerror(-fd));
-		goto fail;
-	}
-	t->fd = fd;
+	/* Mail goes before its trace: what belongs to somebody else, or lies in a directory that is not there, is told
+	 * of and tried again. */
+	t->missing = fd < 0;
+	t->missing_why = t->error = fd < 0 ? -fd : 0;
+	t->retry_s = monotonic_s() + LIMIT_ALERT_S;
+	t->fd = fd < 0 ? -1 : fd;
 	if (!start_index(t, err, err_len))
 		goto fail;
-	take_file(t, fd);
+	if (fd >= 0)
+		take_file(t, fd);
 	rc = pthread_create(&t->writer, NULL, writer, t);
 	if (!rc)
 		return t;
@@ -318,8 +335,11 @@ int trace_reopen(struct trace *t)
 	/* The writer goes over between two of its writes, so that no line is torn. */
 	old = t->next_fd;
 	t->next_fd = fd;
+	if (t->missing)
+		t->error = 0;
 	pthread_cond_signal(&t->wake);
 	pthread_mutex_unlock(&t->lock);
+	t->missing = false;
 	if (old >= 0)
 		close(old);
 	return 0;
@@ -327,12 +347,21 @@ int trace_reopen(struct trace *t)
 
 /* ---- what is told of it ------------------------------------------------------------------------- */
 
-static uint64_t monotonic_s(void)
+/* Why records are not written, "" if they are. */
+static void file_error(struct trace *t, char *out, size_t cap)
 {
-	struct timespec ts;
+	char owner[512];
+	int error;
 
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec;
+	pthread_mutex_lock(&t->lock);
+	error = t->error;
+	pthread_mutex_unlock(&t->lock);
+	out[0] = '\0';
+	if (!error)
+		return;
+	owner_text(t->path, owner, sizeof(owner));
+	snprintf(out, cap, "%.400s cannot be %s: %s%s", t->path, t->missing ? "opened" : "written", strerror(error),
+		 t->missing ? owner : "");
 }
 
 static void count_index(struct trace *t, const struct indexer_stats *s)
@@ -348,13 +377,24 @@ static void count_index(struct trace *t, const struct indexer_stats *s)
 	t->counters[CTL_trace_shares_diverging] = s->diverging;
 }
 
+static bool due(uint64_t *last_s, uint64_t now, uint64_t every_s)
+{
+	if (*last_s && now < *last_s + every_s)
+		return false;
+	*last_s = now;
+	return true;
+}
+
 void trace_second(struct trace *t, trace_alert *alert)
 {
 	struct indexer_stats s = {0};
 	uint64_t now = monotonic_s();
-	char text[512];
-	int error;
+	char text[2048], file[1024];
 
+	if (t->missing && now >= t->retry_s) {
+		t->retry_s = now + LIMIT_ALERT_S;
+		(void)trace_reopen(t);
+	}
 	if (t->indexer) {
 		indexer_stats(t->indexer, &s);
 		count_index(t, &s);
@@ -364,44 +404,54 @@ void trace_second(struct trace *t, trace_alert *alert)
 	t->failed = 0;
 	t->counters[CTL_trace_rotated] = t->rotated;
 	t->counters[CTL_trace_rotate_failed] = t->rotate_failed;
-	error = t->error;
 	pthread_mutex_unlock(&t->lock);
-	if ((error || s.why[0]) && (!t->alerted_s || now >= t->alerted_s + LIMIT_ALERT_S)) {
-		if (error)
-			snprintf(text, sizeof(text), "trace: %s cannot be written: %s; mail goes on without "
-				 "records", t->path, strerror(error));
-		else
-			snprintf(text, sizeof(text), "trace: index: %s; it is behind its log by %llu octets, "
-				 "and mail goes on", s.why, (unsigned long long)s.lag);
+	file_error(t, file, sizeof(file));
+	if (file[0] && due(&t->alerted_s, now, LIMIT_ALERT_S)) {
+		snprintf(text, sizeof(text), "trace: %s; mail goes on without records", file);
 		alert(text);
-		t->alerted_s = now;
 	}
-	if (s.finding[0] && (!t->diverging_s || now >= t->diverging_s + LIMIT_SHARES_ALERT_S)) {
+	if (s.why[0] && due(&t->index_alerted_s, now, LIMIT_ALERT_S)) {
+		snprintf(text, sizeof(text), "trace: index: %s; it is behind its log by %llu octets, and mail goes on",
+			 s.why, (unsigned long long)s.lag);
+		alert(text);
+	}
+	if (s.finding[0] && due(&t->diverging_s, now, LIMIT_SHARES_ALERT_S)) {
 		snprintf(text, sizeof(text), "verdicts differ by the way that mail goes: %s (posternctl trace "
 			 "shares)", s.finding);
 		alert(text);
-		t->diverging_s = now;
 	}
 }
 
 json_t *trace_status(struct trace *t)
 {
 	struct indexer_stats s = {0};
-	json_t *o = json_pack("{s:s, s:s?}", "file", t->path, "index", t->index_path);
-	bool pending;
+	char file[1024];
+	json_t *o;
+	unsigned int pending;
 
+	file_error(t, file, sizeof(file));
+	o = json_pack("{s:s, s:o, s:s?}", "file", t->path, "file_error", file[0] ? json_string(file) : json_null(),
+		      "index", t->index_path);
 	if (!t->indexer)
 		return o;
 	pthread_mutex_lock(&t->lock);
-	pending = t->filling.len || t->writing;
+	/* Each is told the index when it is in the file. Looked at first: one time too many is caught up with. */
+	pending = (t->filling.len != 0) + t->writing;
 	pthread_mutex_unlock(&t->lock);
 	indexer_stats(t->indexer, &s);
-	json_object_update_new(o, json_pack("{s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "caught_up",
-		s.caught_up && !pending, "records", (json_int_t)s.records, "lag_bytes", (json_int_t)s.lag, "bytes",
+	json_object_update_new(o, json_pack("{s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "caught_up",
+		s.caught_up && !pending, "written", (json_int_t)(s.written + pending), "read", (json_int_t)s.read,
+		"records", (json_int_t)s.records, "lag_bytes", (json_int_t)s.lag, "bytes",
 		(json_int_t)s.bytes, "failed", (json_int_t)s.failed, "dropped", (json_int_t)s.dropped, "pruned",
 		(json_int_t)s.pruned, "rebuilt", (json_int_t)s.rebuilt, "index_error", s.why[0] ?
 		json_string(s.why) : json_null()));
 	return o;
+}
+
+void trace_hurry(struct trace *t)
+{
+	if (t->indexer)
+		indexer_hurry(t->indexer);
 }
 
 int trace_reindex(struct trace *t)

@@ -36,7 +36,9 @@ struct trace_options {
 	size_t keep;                 /* newest records in memory; 0: 1000 */
 };
 
-/* Opens (appends, mode 0640, O_CLOEXEC). `counters`: CTL_trace_*. NULL: err (>= 256) says why. */
+/* Opens (appends, mode 0640, O_CLOEXEC). A file or a database that cannot be opened is told of by trace_second() and
+ * tried again, and records are lost meanwhile; one that is no database of ours is an error. `counters`: CTL_trace_*.
+ * NULL: err (>= 512) says why. */
 struct trace *trace_new(const struct trace_options *opt, uint64_t *counters, char *err,
 			size_t err_len);
 /* Writes what is buffered, then closes. What the index lacks then it reads at the next start. */
@@ -71,6 +73,8 @@ json_t *trace_find(struct trace *t, const struct trace_query *q);
 
 /* Where file and index are, and how far the index is; see docs/api.md. New reference. */
 json_t *trace_status(struct trace *t);
+/* Somebody waits for the index to have what was written up to now. */
+void trace_hurry(struct trace *t);
 /* Forgets the index and reads it anew out of the files that are there, in its thread. -ENOENT: there
  * is no index. */
 int trace_reindex(struct trace *t);

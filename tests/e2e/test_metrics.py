@@ -202,6 +202,27 @@ def without_dataplane(lab, path):
     print("without the dataplane, and with a loop that stands still: ok", flush=True)
 
 
+def taken(lab, path):
+    """Somebody else listens there: mail goes on, and status says that there are no metrics, and why."""
+    assert json.loads(lab.ctl("show", "status", "--json").stdout)["metrics"] == {"open": True, "error": None}
+    assert "metrics" not in lab.ctl("show", "status").stdout
+    lab.stop("control")
+    path.unlink(missing_ok=True)
+    other = socket.socket(socket.AF_UNIX)
+    other.bind(str(path))
+    other.listen()
+    lab.start_control()
+    lab.wait_ready()
+    told = json.loads(lab.ctl("show", "status", "--json").stdout)["metrics"]
+    assert not told["open"] and str(path) in told["error"], told
+    text = lab.ctl("show", "status").stdout
+    assert f"metrics     NOT OPEN: {told['error']}" in text, text
+    assert f"ALERT metrics: {told['error']}" in lab.log("control")
+    assert send(lab, 2) == [250] * 2
+    other.close()
+    print("an address that is taken is told by status: ok", flush=True)
+
+
 def main():
     labs.need_root()
     with labs.Lab("ptm", arena_mb=64) as lab:
@@ -214,8 +235,15 @@ def main():
         lab.start_dataplane(telemetry=True, env={"XDG_RUNTIME_DIR": str(run), "RUNTIME_DIRECTORY": str(run)})
         lab.start_control()
         lab.wait_ready()
+        labs.wait_for("a first snapshot", lambda: http(path)[0] == 200)
         forms(lab, path, books(lab, path))
         telemetry(lab, run)
+        taken(lab, path)
+        path.unlink()
+        lab.stop("control")
+        lab.start_control()
+        lab.wait_ready()
+        labs.wait_for("a first snapshot", lambda: http(path)[0] == 200)
         without_dataplane(lab, path)
 
 

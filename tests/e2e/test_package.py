@@ -230,6 +230,8 @@ def main():
         for d, mode in (("run/postern", 0o1770), ("var/lib/postern", 0o750), ("var/log/postern", 0o750), ("etc/postern", 0o750)):
             assert (root.at / d).stat().st_mode & 0o7777 == mode, d
         assert "hostname" in root.run("man", "-P", "cat", "-l", "/usr/share/man/man5/postern.conf.5.gz").stdout
+        assert "rawbody" in root.run("man", "-P", "cat", "-l", "/usr/share/man/man5/postern-rules.5.gz").stdout
+        assert (root.at / "usr/share/doc/postern/schemas/postern.trace.1.json").exists()
         units_are_sound(root)
         assert "complete -F _posternctl posternctl" in (root.at / "usr/share/bash-completion/completions/posternctl").read_text()
         assert (root.at / "usr/share/zsh/vendor-completions/_posternctl").read_text().startswith("#compdef posternctl\n")

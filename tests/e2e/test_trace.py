@@ -4,12 +4,15 @@
 """The trace and its index: every message is found by each of its keys, also without the daemon; control is
 killed, the log rotated, the database locked, and mail does not notice; what comes back is complete."""
 import collections
+import contextlib
 import csv
 import io
 import json
 import os
+import re
 import signal
 import sqlite3
+import subprocess
 import sys
 import threading
 import time
@@ -152,10 +155,10 @@ def offline(lab):
     print("searched and made anew without the daemon: ok", flush=True)
 
 
-def complete(lab, torn=0):
+def complete(lab, torn=0, log=None, index=None):
     """The index has each record of the log, once, and no other; at most so many lines of the log are none."""
     want, bad = [], 0
-    for p in lab.dir.iterdir():
+    for p in (log or lab.dir).iterdir():
         if not p.name.startswith("trace.jsonl"):
             continue
         for line in filter(None, p.read_text(errors="replace").split("\n")):
@@ -169,7 +172,7 @@ def complete(lab, torn=0):
     assert bad <= torn, f"{bad} lines of the log are no records"
     labs.wait_for("the index has caught up", lambda: json.loads(
         lab.ctl("--json", "trace", "status", check=False).stdout)["caught_up"], 30)
-    db = sqlite3.connect(f"file:{lab.dir}/trace.db?mode=ro", uri=True)
+    db = sqlite3.connect(f"file:{index or lab.dir}/trace.db?mode=ro", uri=True)
     got = db.execute("SELECT trace_id, rcpt FROM record").fetchall()
     assert db.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
     db.close()
@@ -296,6 +299,110 @@ def locked(lab):
     print(f"locked for 41 messages: none refused, each in the index once, {total} records: ok", flush=True)
 
 
+def counts(lab):
+    return {x["name"]: x["value"] for x in lab.stats()["control"]}
+
+
+def status(lab):
+    return json.loads(lab.ctl("--json", "trace", "status", check=False).stdout)
+
+
+def fill(disk):
+    """To the last octet."""
+    with open(disk / "filler", "ab", buffering=0) as f:
+        with contextlib.suppress(OSError):
+            while f.write(bytes(65536)):
+                pass
+        with contextlib.suppress(OSError):
+            while f.write(b"\0"):
+                pass
+
+
+def full(lab):
+    """Log and index each on a disk of their own that is full: mail flows, an alert says which, what is not recorded is counted;
+    with room again all goes on, and the index has each record of the log."""
+    lab.stop("control")
+    text = lab.conf.read_text()
+    disks = {name: lab.dir / f"disk-{name}" for name in ("log", "index")}
+    for d in disks.values():
+        d.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "none", d], check=True)
+    try:
+        rewrite(lab, (f"{lab.dir}/trace.jsonl", f"{disks['log']}/trace.jsonl"), ("subjects = true", f'subjects = true; index = "{disks["index"]}/trace.db"'))
+        lab.start_control()
+        lab.wait_ready()
+        c = Client(lab)
+        before = counts(lab)
+        assert c.send(500) == 250
+        labs.wait_for("the first record", lambda: ids(lab, "--from", "s500@example.net"))
+
+        fill(disks["log"])
+        sent = [c.send(n) for n in range(510, 530)]
+        assert sent == [250] * 20, sent
+        labs.wait_for("it counts", lambda: counts(lab)["trace_failed"] > before["trace_failed"])
+        labs.wait_for("an alert", lambda: "trace.jsonl cannot be written: No space left on device; mail goes on without records" in lab.log("control"))
+        assert "No space left" in status(lab)["file_error"] and lab.ctl("trace", "status", check=False).returncode == 1
+        assert "NO RECORDS" in lab.ctl("show", "status").stdout
+        (disks["log"] / "filler").unlink()
+        assert c.send(530) == 250
+        labs.wait_for("a record again", lambda: ids(lab, "--from", "s530@example.net"))
+        assert status(lab)["file_error"] is None
+        lost = counts(lab)["trace_failed"] - before["trace_failed"]
+        have = complete(lab, 1, disks["log"], disks["index"])
+        assert 1 <= lost <= 20 and have == 22 - lost, (lost, have)
+
+        fill(disks["index"])
+        n = 540
+        while not counts(lab)["trace_index_failed"] > before["trace_index_failed"]:
+            assert c.send(n) == 250 and n < 900
+            n += 1
+        labs.wait_for("an alert of the index", lambda: re.search(r"ALERT trace: index: .*full", lab.log("control")), 90)
+        told = status(lab)
+        assert told["index_error"] and told["lag_bytes"] and told["file_error"] is None, told
+        assert c.send(n) == 250 and counts(lab)["trace_failed"] - before["trace_failed"] == lost
+        c.close()
+        (disks["index"] / "filler").unlink()
+        labs.wait_for("the index has caught up", lambda: status(lab)["caught_up"], 30)
+        have = complete(lab, 1, disks["log"], disks["index"])
+        assert have == 22 - lost + n - 539 and len(ids(lab, "--from", f"s{n}@example.net")) == 1, (have, lost, n)
+        print(f"disks full: mail flowed, {lost} records counted as lost, none of {n - 539} with the index full: ok", flush=True)
+    finally:
+        lab.stop("control")
+        for d in disks.values():
+            subprocess.run(["umount", "-l", d], check=False)
+        lab.conf.write_text(text)
+
+
+def of_others(lab):
+    """Log and database belong to somebody else, as after an upgrade, and control may not touch them: it starts, mail flows, and it
+    is said what is to be done. Then that is done."""
+    db, log = lab.dir / "trace.db", lab.dir / "trace.jsonl"
+    at = log.stat().st_size
+    for f in lab.dir.glob("trace.*"):
+        os.chown(f, 4711, 4711)
+        f.chmod(0o640)
+    lab.start_control()
+    lab.wait_ready()
+    c = Client(lab)
+    assert c.send(600) == 250
+    cure = f"belongs to uid 4711, mode 0640, and this runs as uid {os.getuid()}: chown {os.getuid()}:{os.getgid()} "
+    labs.wait_for("an alert", lambda: f"ALERT trace: {log} cannot be opened: Permission denied; {log} {cure}{log}; mail goes on" in lab.log("control"))
+    told = status(lab)
+    assert cure + str(log) in told["file_error"] and cure + str(db) in told["index_error"], told
+    shown = lab.ctl("show", "status").stdout
+    assert "NO RECORDS" in shown and cure + str(log) in shown, shown
+    labs.wait_for("it counts", lambda: counts(lab)["trace_failed"] == 1)
+    assert log.stat().st_size == at
+    for f in lab.dir.glob("trace.*"):
+        os.chown(f, os.getuid(), os.getgid())
+    os.kill(lab.procs["control"].pid, signal.SIGHUP)
+    labs.wait_for("the log is open", lambda: status(lab)["file_error"] is None)
+    assert c.send(601) == 250
+    c.close()
+    labs.wait_for("its record", lambda: ids(lab, "--from", "s601@example.net") and not ids(lab, "--from", "s600@example.net"))
+    print("files of others: mail flowed, the cure is told, and it cures: ok", flush=True)
+
+
 def bounded(lab):
     """The least size there is; a damaged database."""
     lab.stop("control")
@@ -348,6 +455,8 @@ def main():
         rotated(lab)
         locked(lab)
         bounded(lab)
+        full(lab)
+        of_others(lab)
 
 
 if __name__ == "__main__":
