@@ -18,9 +18,12 @@ static const struct grammar_option globals[GLOBALS] = {
 
 static void offer(struct grammar_next *next, const char *text, const char *help, const char *typed)
 {
-	if (strncmp(text, typed, strlen(typed)) != 0 || next->n == GRAMMAR_NEXT)
+	size_t n = strlen(text) + 1;
+
+	if (strncmp(text, typed, strlen(typed)) != 0 || next->n == GRAMMAR_NEXT ||
+	    n > sizeof(next->c[0].text))
 		return;
-	snprintf(next->c[next->n].text, sizeof(next->c[0].text), "%s", text);
+	memcpy(next->c[next->n].text, text, n);
 	next->c[next->n++].help = help;
 }
 
