@@ -87,6 +87,28 @@ def shows(w):
     c.close()
 
 
+def followed(w):
+    """What goes on and on: a document a line."""
+    lab = w.lab
+    w.both("postern.top.1", "top", "--once")
+    p = subprocess.Popen([labs.build_dir() / "control/cli/posternctl", "--socket", lab.dir / "control.sock", "--json", "watch", "all"],
+                         stdout=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL)
+    try:
+        events = [json.loads(p.stdout.readline())]
+        c, codes = send(lab, (["user@example.com"], "a red herring"), (["later@example.com"], "x"), (["user@example.com"], "very bad"))
+        assert codes == [250, 450, 550], codes
+        c.cmd("QUIT")
+        c.close()
+        while events[-1]["event"] != "closed":
+            events.append(json.loads(p.stdout.readline()))
+    finally:
+        p.kill()
+        p.wait()
+    for e in events:
+        assert w.schemas.check(e) == "postern.watch.1"
+    assert {e["event"] for e in events} == {"watching", "opened", "greeted", "message", "closed"}, events
+
+
 def traces(w):
     found = w.both("postern.trace.1", "trace", "--limit", "50")
     assert {r["outcome"] for r in found["records"]} == {"delivered", "rejected", "deferred", "quarantined"}, found
@@ -202,7 +224,7 @@ arc {{ key "k" {{ domain = "example.com"; selector = "s"; file = "{lab.dir}/arc.
         lab.start_dataplane()
         lab.start_control()
         lab.wait_ready()
-        for step in (shows, traces, held, configured, files, replayed, from_memory):
+        for step in (followed, shows, traces, held, configured, files, replayed, from_memory):
             step(w)
             print(f"{step.__name__}: ok", flush=True)
         unused = set(files_of) - w.schemas.used
