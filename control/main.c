@@ -10,6 +10,7 @@
 #include <argp.h>
 #include <errno.h>
 #include <event2/event.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -442,6 +443,17 @@ static int first_snapshot(int compiler, struct snapshot **out, struct snapshot_r
 	return rc;
 }
 
+/*
+ * What a message is judged in is some 100 KiB that come and go with it. By default glibc gives the end
+ * of the heap back each time, and each message pays for the pages anew.
+ */
+static void keep_memory(void)
+{
+	(void)mallopt(M_TRIM_THRESHOLD, 16 << 20);
+	(void)mallopt(M_TOP_PAD, 1 << 20);
+	(void)mallopt(M_MMAP_THRESHOLD, 1 << 20);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct argp argp = {.options = options, .parser = parse,
@@ -455,6 +467,7 @@ int main(int argc, char **argv)
 	struct loop *l = &loop;
 	int rc, compiler = -1;
 
+	keep_memory();
 	argp_parse(&argp, argc, argv, 0, NULL, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	note_on_alert(remember_alert);

@@ -255,17 +255,19 @@ static int read_rows(struct trace_index *x, const int64_t *id, size_t n, json_t 
 	return rc;
 }
 
-/* Within a transaction: numbers and records are of one moment. */
+/* Within a transaction, the caller's batch or one of its own: numbers and records are of one moment. */
 static int look(struct trace_index *x, struct query *q, size_t limit, json_t *records, int64_t *next)
 {
 	/* One more says whether there is a next page. */
 	int64_t *id = calloc(limit + 1, sizeof(*id));
+	bool own = sqlite3_get_autocommit(x->db);
+	int rc = SQLITE_OK;
 	size_t n = 0;
-	int rc;
 
 	if (!id)
 		return SQLITE_NOMEM;
-	rc = sqlite3_exec(x->db, "BEGIN", NULL, NULL, NULL);
+	if (own)
+		rc = sqlite3_exec(x->db, "BEGIN", NULL, NULL, NULL);
 	if (rc == SQLITE_OK)
 		rc = trace_index_find(x, &q->find, id, limit + 1, &n);
 	if (n > limit) {
@@ -275,7 +277,7 @@ static int look(struct trace_index *x, struct query *q, size_t limit, json_t *re
 	if (rc == SQLITE_ROW || rc == SQLITE_DONE)
 		rc = read_rows(x, id, n, records);
 	/* Nothing was written, and its error would hide the one that there was. */
-	if (rc == SQLITE_OK)
+	if (own && rc == SQLITE_OK)
 		rc = sqlite3_exec(x->db, "COMMIT", NULL, NULL, NULL);
 	free(id);
 	return rc;
@@ -285,6 +287,7 @@ int trace_index_search(struct trace_index *x, const struct trace_search *search,
 		       char *err, size_t err_len)
 {
 	struct query *q = calloc(1, sizeof(*q));
+	bool own = sqlite3_get_autocommit(x->db);
 	int rc;
 
 	*records = json_array();
@@ -300,7 +303,7 @@ int trace_index_search(struct trace_index *x, const struct trace_search *search,
 		rc = look(x, q, search->limit, *records, next);
 		if (rc != SQLITE_OK)
 			snprintf(err, err_len, "%s", sqlite3_errmsg(x->db));
-		if (!sqlite3_get_autocommit(x->db))
+		if (own && !sqlite3_get_autocommit(x->db))
 			sqlite3_exec(x->db, "ROLLBACK", NULL, NULL, NULL);
 		rc = trace_index_errno(rc);
 	}

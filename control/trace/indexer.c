@@ -544,10 +544,12 @@ void indexer_free(struct indexer *x)
 void indexer_kick(struct indexer *x)
 {
 	pthread_mutex_lock(&x->lock);
+	/* Who gathers is not woken for each record. */
+	if (!x->kicked)
+		pthread_cond_signal(&x->wake);
 	x->kicked = true;
 	x->stats.written++;
 	x->stats.caught_up = false;
-	pthread_cond_signal(&x->wake);
 	pthread_mutex_unlock(&x->lock);
 }
 
