@@ -315,7 +315,7 @@ def recorded(lab):
                   for r, rcpts in messages.values()), [r for r, _ in messages.values()]
 
 
-def captured(lab, workers, options, seed):
+def captured(lab, workers, options, seed, whole=False):
     """A file waits for control, and the live role says of it what --tap-dump says."""
     pcap = lab.dir / f"{seed}.pcap"
     labs.run(labs.build_dir() / "bench/pcapgen/pcapgen", "-o", pcap, "-b", lab.dir / f"{seed}.book", "--sessions", "150",
@@ -325,7 +325,7 @@ def captured(lab, workers, options, seed):
     lab.stop("dataplane")
     lab.dir.joinpath("trace.jsonl").unlink()
     lab.workers = workers
-    lab.start_dataplane(role="tap", vdev=f"net_pcap0,rx_pcap={pcap}")
+    lab.start_dataplane(["--tap-whole-queues"] if whole else [], role="tap", vdev=f"net_pcap0,rx_pcap={pcap}")
     lab.configure(journal=False)
     time.sleep(1)
     lab.start_control()
@@ -339,8 +339,11 @@ def captured(lab, workers, options, seed):
     assert any(not r["complete"] for r in records) and any(r["complete"] for r in records)
     counters = lab.counters()
     assert counters["tap_messages"] == len(want), (counters["tap_messages"], len(want))
-    assert workers == 1 or counters["steer_in"] > 100, "both workers had flows"
-    print(f"captured, {workers} worker(s), {len(want)} messages: ok")
+    if whole:
+        assert counters["steer_in"] == counters["steer_out"] == 0, "whose queue it is, watches"
+    else:
+        assert workers == 1 or counters["steer_in"] > 100, "both workers had flows"
+    print(f"captured, {workers} worker(s){', whole queues' if whole else ''}, {len(want)} messages: ok")
 
 
 def beside_a_gateway():
@@ -402,6 +405,7 @@ def main():
         assert lab.sent_by_tap() == 0, "a tap port sent something"
         captured(lab, 1, ["--plant", "all"], 7)
         captured(lab, 2, ["--plant", "lost=5,reorder=10,tiny=5,fragments=5", "--with", "bdat=30,qinq=20"], 9)
+        captured(lab, 2, ["--plant", "lost=5,fragments=5"], 11, whole=True)
     print("tap: ok")
 
 
