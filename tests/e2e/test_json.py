@@ -81,6 +81,8 @@ def shows(w):
     w.both("postern.show-sources.1", "show", "sources")
     assert w.both("postern.show-sources.1", "show", "sources", labs.CLIENT4)["sources"]
     w.both("postern.sources-forgive.1", "sources", "forgive", labs.CLIENT4)
+    w.both("postern.loglevel.1", "loglevel")
+    w.json("postern.loglevel.1", "loglevel", "info")
     w.both("postern.drain.1", "drain")
     w.both("postern.undrain.1", "undrain")
     c.cmd("QUIT")

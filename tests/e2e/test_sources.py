@@ -132,7 +132,7 @@ def lists(lab):
     assert counter(lab, "source_denied") == 1
     assert all(code == 550 for code, _ in guess(lab, SPARED))
     assert banner(lab, SPARED)[0] == 220
-    assert sources(lab, SPARED) == {"listed": "allow", "sources": []}, sources(lab, SPARED)
+    assert sources(lab, SPARED) == {"schema": "postern.show-sources.1", "listed": "allow", "sources": []}, sources(lab, SPARED)
 
 
 def observing(lab):

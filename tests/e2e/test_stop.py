@@ -62,7 +62,7 @@ def log_levels(lab):
     assert lab.ctl("loglevel", "debug").stdout == "debug\n"
     text = said_of("debug")
     assert re.search(r"control: message [0-9A-Z]+: delivered, 1 recipient", text), text
-    assert json.loads(lab.ctl("--json", "loglevel", "error").stdout) == {"level": "error", "before": "debug"}
+    assert json.loads(lab.ctl("--json", "loglevel", "error").stdout) == {"schema": "postern.loglevel.1", "level": "error", "before": "debug"}
     assert said_of("error") == ""
     r = lab.ctl("loglevel", "loud", check=False)
     assert r.returncode == 2 and "error, notice, info or debug" in r.stdout, r

@@ -421,7 +421,8 @@ def bounded(lab):
     lab.stop("control")
     rewrite(lab, ("file-size = 20k; files = 90", "index-size = 16mb"))
     db = lab.dir / "trace.db"
-    line = max((p for p in lab.dir.glob("trace.jsonl*")), key=lambda p: p.stat().st_mtime).read_text().splitlines()[-1]
+    # The newest may be empty: it was rotated a moment ago.
+    line = max((p for p in lab.dir.glob("trace.jsonl*") if p.stat().st_size), key=lambda p: p.stat().st_mtime).read_text().splitlines()[-1]
     r = json.loads(line)
     now = time.time()
     with open(lab.dir / "trace.jsonl.4711", "w") as f:
