@@ -206,7 +206,8 @@ static bool another_is_behind(struct tap_worker *t)
 {
 	unsigned int room;
 
-	if (!t->packet.elsewhere)
+	/* Where RSS places flows hardly anything is handed over, and the rings are others' memory. */
+	if (!t->packet.elsewhere || t->rss)
 		return false;
 	room = net_steer_room(t->net);
 	if (room >= NET_STEER_RING / 2)

@@ -27,7 +27,7 @@
 
 #include "dataplane/scan/gate.h"
 
-#define LITERALS_MAGIC 0x50534c54u /* "PSLT" */
+#define LITERALS_MAGIC 0x50534c32u /* "PSL2" */
 #define LITERALS_LEN 24u           /* octets of one, at most */
 #define LITERALS_MAX_GATES 4096u
 #define LITERALS_MAX_ENTRIES (1u << 20)

@@ -287,7 +287,8 @@ size_t smtp_data_feed(struct smtp_data *d, const uint8_t *p, size_t n, size_t ro
 		size_t allowed = allowance(&f);
 		uint8_t c;
 
-		if (allowed >= SMTP_LINES_BLOCK && d->state <= SMTP_DATA_TEXT) {
+		if (allowed >= SMTP_LINES_BLOCK &&
+		    (d->state == SMTP_DATA_BOL || d->state == SMTP_DATA_TEXT)) {
 			take_lines(&f, allowed);
 			if (f.at == n)
 				break;
