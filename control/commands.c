@@ -10,6 +10,7 @@
 
 #include "control/loop.h"
 #include "control/reload.h"
+#include "control/trace/facts.h"
 #include "control/watch/watch.h"
 
 #define MAX_HOSTS 256
@@ -118,7 +119,7 @@ static json_t *metrics_status(const struct loop *l)
 	if (!l->gauges && !l->metrics_error[0])
 		return json_null();
 	return json_pack("{s:b, s:o}", "open", l->gauges != NULL, "error",
-			 l->metrics_error[0] ? json_string(l->metrics_error) : json_null());
+			 l->metrics_error[0] ? trace_text(str_c(l->metrics_error)) : json_null());
 }
 
 static void show_status(void *arg, struct api_request *req, const json_t *body)
@@ -317,8 +318,6 @@ static void drain(struct loop *l, struct api_request *req, bool on)
 {
 	int rc = ctl_link_drain(l->link, on);
 
-	if (!rc)
-		l->draining = on;
 	if (rc)
 		api_error(req, "failed", "the dataplane is not linked: %s", strerror(-rc));
 	else

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "control/mail/mail.h"
+#include "control/trace/facts.h"
 #include "control/trace/indexer.h"
 #include "control/trace/owner.h"
 #include "control/trace/trace.h"
@@ -350,7 +351,7 @@ int trace_reopen(struct trace *t)
 /* Why records are not written, "" if they are. */
 static void file_error(struct trace *t, char *out, size_t cap)
 {
-	char owner[512];
+	char owner[512] = "";
 	int error;
 
 	pthread_mutex_lock(&t->lock);
@@ -359,9 +360,9 @@ static void file_error(struct trace *t, char *out, size_t cap)
 	out[0] = '\0';
 	if (!error)
 		return;
-	owner_text(t->path, owner, sizeof(owner));
-	snprintf(out, cap, "%.400s cannot be %s: %s%s", t->path, t->missing ? "opened" : "written", strerror(error),
-		 t->missing ? owner : "");
+	if (t->missing)
+		owner_text(t->path, owner, sizeof(owner));
+	snprintf(out, cap, "%.400s cannot be %s: %s%s", t->path, t->missing ? "opened" : "written", strerror(error), owner);
 }
 
 static void count_index(struct trace *t, const struct indexer_stats *s)
@@ -411,8 +412,12 @@ void trace_second(struct trace *t, trace_alert *alert)
 		alert(text);
 	}
 	if (s.why[0] && due(&t->index_alerted_s, now, LIMIT_ALERT_S)) {
-		snprintf(text, sizeof(text), "trace: index: %s; it is behind its log by %llu octets, and mail goes on",
-			 s.why, (unsigned long long)s.lag);
+		/* Of one that cannot be opened nobody knows. */
+		if (s.lag)
+			snprintf(text, sizeof(text), "trace: index: %s; it is behind its log by %llu octets, and mail goes on",
+				 s.why, (unsigned long long)s.lag);
+		else
+			snprintf(text, sizeof(text), "trace: index: %s; it is not written, and mail goes on", s.why);
 		alert(text);
 	}
 	if (s.finding[0] && due(&t->diverging_s, now, LIMIT_SHARES_ALERT_S)) {
@@ -430,8 +435,9 @@ json_t *trace_status(struct trace *t)
 	unsigned int pending;
 
 	file_error(t, file, sizeof(file));
-	o = json_pack("{s:s, s:o, s:s?}", "file", t->path, "file_error", file[0] ? json_string(file) : json_null(),
-		      "index", t->index_path);
+	o = json_pack("{s:o, s:o, s:o}", "file", trace_text(str_c(t->path)), "file_error",
+		      file[0] ? trace_text(str_c(file)) : json_null(), "index",
+		      t->index_path ? trace_text(str_c(t->index_path)) : json_null());
 	if (!t->indexer)
 		return o;
 	pthread_mutex_lock(&t->lock);
@@ -444,7 +450,7 @@ json_t *trace_status(struct trace *t)
 		"records", (json_int_t)s.records, "lag_bytes", (json_int_t)s.lag, "bytes",
 		(json_int_t)s.bytes, "failed", (json_int_t)s.failed, "dropped", (json_int_t)s.dropped, "pruned",
 		(json_int_t)s.pruned, "rebuilt", (json_int_t)s.rebuilt, "index_error", s.why[0] ?
-		json_string(s.why) : json_null()));
+		trace_text(str_c(s.why)) : json_null()));
 	return o;
 }
 

@@ -337,10 +337,10 @@ def full(lab):
     lab.stop("control")
     text = lab.conf.read_text()
     disks = {name: lab.dir / f"disk-{name}" for name in ("log", "index")}
-    for d in disks.values():
-        d.mkdir()
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "none", d], check=True)
     try:
+        for d in disks.values():
+            d.mkdir()
+            subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "none", d], check=True)
         rewrite(lab, (f"{lab.dir}/trace.jsonl", f"{disks['log']}/trace.jsonl"), ("subjects = true", f'subjects = true; index = "{disks["index"]}/trace.db"'))
         lab.start_control()
         lab.wait_ready()
@@ -398,7 +398,7 @@ def of_others(lab):
     lab.wait_ready()
     c = Client(lab)
     assert c.send(600) == 250
-    cure = f"belongs to uid 4711, mode 0640, and this runs as uid {os.getuid()}: chown {os.getuid()}:{os.getgid()} "
+    cure = f"belongs to uid 4711, mode 0640, and this runs as uid {os.getuid()}: chown -h {os.getuid()}:{os.getgid()} "
     labs.wait_for("an alert", lambda: f"ALERT trace: {log} cannot be opened: Permission denied; {log} {cure}{log}; mail goes on" in lab.log("control"))
     told = status(lab)
     assert cure + str(log) in told["file_error"] and cure + str(db) in told["index_error"], told
