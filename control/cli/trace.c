@@ -391,7 +391,7 @@ static int reindex_files(const struct cli *cli, const struct trace_source *s)
 		rc = rc == -ENODATA ? 0 : rc;
 	}
 	if (!rc)
-		rc = trace_index_complete(x);
+		rc = trace_index_complete(x, NULL, NULL);
 	if (rc)
 		fprintf(stderr, "posternctl trace reindex: %s\n", show_plain(trace_index_why(x)));
 	reader_close(&reader);

@@ -38,6 +38,7 @@ static const struct {
 	{"by_way", "route, egress, local, outcome"},
 };
 #define N_INDEXES (sizeof(indexes) / sizeof(indexes[0]))
+#define STEPS_ASKED 1000 /* of SQLite's machine */
 
 /*
  * id: see index.h. mail_from and rcpt stand as they came; *_key only where what is looked for is
@@ -175,9 +176,27 @@ static int make_all(struct trace_index *x)
 	return rc == SQLITE_OK ? make_indexes(x) : rc;
 }
 
-int trace_index_complete(struct trace_index *x)
+struct asked {
+	bool (*stop)(void *ctx);
+	void *ctx;
+};
+
+static int is_asked(void *arg)
 {
-	return trace_index_errno(make_indexes(x));
+	const struct asked *a = arg;
+
+	return a->stop(a->ctx);
+}
+
+int trace_index_complete(struct trace_index *x, bool (*stop)(void *ctx), void *ctx)
+{
+	struct asked a = {stop, ctx};
+	int rc;
+
+	sqlite3_progress_handler(x->db, STEPS_ASKED, stop ? is_asked : NULL, &a);
+	rc = make_indexes(x);
+	sqlite3_progress_handler(x->db, 0, NULL, NULL);
+	return (rc & 0xff) == SQLITE_INTERRUPT ? -EINTR : trace_index_errno(rc);
 }
 
 static int bound(struct trace_index *x)

@@ -28,8 +28,9 @@ int trace_index_open(struct trace_index **out, const char *path, uint64_t size, 
 /* To look only; a running writer does not mind, and none is needed. */
 int trace_index_read(struct trace_index **out, const char *path, char *err, size_t err_len);
 /* A writer's: gives a database that an older version of this program made, or that was reset bare, the indexes that
- * it lacks, which takes some seconds for a million records. -ENOSPC: there is no room for them; without them searches are slower. */
-int trace_index_complete(struct trace_index *x);
+ * it lacks, which takes some seconds for a million records. -ENOSPC: there is no room for them; without them searches are slower.
+ * -EINTR: stop(ctx), asked meanwhile, has said so; NULL: nobody stops it. */
+int trace_index_complete(struct trace_index *x, bool (*stop)(void *ctx), void *ctx);
 void trace_index_close(struct trace_index *x);
 /* Of what failed last. Until the next call. */
 const char *trace_index_why(const struct trace_index *x);

@@ -199,15 +199,16 @@ static bool disk_has_room(const struct indexer *x)
 
 static bool prune(struct indexer *x)
 {
-	uint64_t n, all = 0;
+	uint64_t n, all = 0, bytes;
 	bool more = true;
 	int rc = 0;
 
 	for (int i = 0; more && !rc && i < 1000 && !stopping(x); i++, all += n)
 		rc = trace_index_prune(x->index, horizon_ms(x), false, &n, &more);
+	bytes = rc ? 0 : trace_index_bytes(x->index);
 	pthread_mutex_lock(&x->lock);
 	x->stats.pruned += all;
-	x->stats.bytes = rc ? x->stats.bytes : trace_index_bytes(x->index);
+	x->stats.bytes = rc ? x->stats.bytes : bytes;
 	pthread_mutex_unlock(&x->lock);
 	return settle(x, rc);
 }
@@ -389,13 +390,18 @@ static bool step(struct indexer *x)
 	return read_all(x);
 }
 
+static bool asked_to_stop(void *x)
+{
+	return stopping(x);
+}
+
 /* Once; what there is no room for now is there after a start with more. */
 static bool complete(struct indexer *x)
 {
-	int rc = x->complete ? 0 : trace_index_complete(x->index);
+	int rc = x->complete ? 0 : trace_index_complete(x->index, asked_to_stop, x);
 
-	x->complete = rc != -EBUSY && rc != -EBADMSG;
-	return x->complete || settle(x, rc);
+	x->complete = !rc || rc == -ENOSPC;
+	return x->complete || (rc != -EINTR && settle(x, rc));
 }
 
 static bool serve(struct indexer *x, bool rebuild)
