@@ -259,7 +259,7 @@ void commands_show_top(void *arg, struct api_request *req, const json_t *body)
 	/* run: which process it is, so that nobody takes the difference between two. */
 	o = json_pack("{s:I, s:I, s:b, s:b, s:s, s:s, s:f, s:I, s:I, s:I}", "at_us",
 		      (json_int_t)monotonic_us(), "run", (json_int_t)l->started_ns, "ready",
-		      l->ready, "draining", l->draining, "version", POSTERN_VERSION, "hostname",
+		      l->ready, "draining", e && dp_sum(e, CNT_draining), "version", POSTERN_VERSION, "hostname",
 		      l->active->config->hostname, "uptime_s", seconds_since(l->started_ns),
 		      "generation", (json_int_t)l->active->generation, "sessions",
 		      (json_int_t)l->n_sessions, "messages_in_flight", (json_int_t)l->n_messages);

@@ -170,7 +170,6 @@ struct loop {
 	struct watch *watch;                 /* NULL in tests only */
 	struct top *top;                     /* commands_top.c: what it remembers; NULL: nobody has asked */
 	struct { uint64_t n, at_ns; char text[256]; } alerts; /* ALERT lines of the log, and the last one */
-	bool draining;                       /* the dataplane was told to */
 	struct api_request *ports_asked[LOOP_PORTS_ASKED]; /* commands_ports.c: oldest first */
 	unsigned int n_ports_asked;
 	uint64_t counters[POSTERN_CTL_COUNTER_COUNT];

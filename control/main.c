@@ -80,7 +80,6 @@ static void on_up(void *arg, struct ctl_epoch *e)
 		return;
 	}
 	l->linked_ns = realtime_ns();
-	l->draining = false; /* of another dataplane */
 	note(NOTE_NOTICE, "dataplane linked: epoch %llu, %u worker(s)", (unsigned long long)ctl_epoch_id(e),
 		  ctl_epoch_workers(e));
 	reload_link_up(l->reload);

@@ -131,6 +131,7 @@ static void set_pressure(struct worker *w)
 		  w->sessions_now < w->opt.max_sessions && w->outbox_len <= w->outbox_cap / 2 &&
 		  u.tx_blocks_used < w->opt.tcp_tx_blocks - w->opt.tcp_tx_blocks / 4;
 	w->counters[CNT_sessions_now] = w->sessions_now;
+	w->counters[CNT_draining] = atomic_load_explicit(w->drain, memory_order_relaxed);
 	w->counters[CNT_conns_now] = u.conns;
 	w->counters[CNT_time_wait_now] = u.time_wait;
 	w->counters[CNT_arena_chunks_used] = a.chunks_used;

@@ -322,6 +322,7 @@
 	X(time_wait_now, G, "TIME_WAIT entries") \
 	X(arena_chunks_used, G, "arena chunks in use") \
 	X(arena_records_used, G, "message records in use") \
+	X(draining, G, "1: new connections get 421, as an operator asked") \
 	X(generations_behind, G, "reloads that the oldest message being scanned has outlived")
 
 #define POSTERN_CTL_COUNTERS(X) \

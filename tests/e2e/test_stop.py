@@ -72,6 +72,30 @@ def log_levels(lab):
     print("log levels: ok")
 
 
+def banner(lab):
+    c = labs.Smtp(lab)
+    c.close()
+    return c.banner[0]
+
+
+def drained(lab):
+    """The dataplane is told, and stays so when control is another: whoever asks hears it."""
+    def says(what):
+        return json.loads(lab.ctl("--json", "top", "--once").stdout)["draining"] is what
+    assert banner(lab) == 220 and says(False)
+    lab.ctl("drain")
+    labs.wait_for("draining", lambda: says(True))
+    assert banner(lab) == 421
+    lab.stop("control")
+    lab.start_control()
+    lab.wait_ready()
+    assert banner(lab) == 421 and says(True)
+    lab.ctl("undrain")
+    labs.wait_for("not draining", lambda: says(False))
+    assert banner(lab) == 220
+    print("drain: 421, also behind a restart of control, until undrain")
+
+
 def main():
     labs.need_root()
     with labs.Lab("pst7") as lab:
@@ -82,6 +106,7 @@ def main():
         lab.start_control()
         lab.wait_ready()
         log_levels(lab)
+        drained(lab)
         t = with_next_hop(lab, "slow")
         control = lab.procs["control"]
         os.kill(control.pid, signal.SIGTERM)
