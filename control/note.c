@@ -56,7 +56,7 @@ bool note_level_parse(const char *name, enum note_level *level)
 	return false;
 }
 
-/* As long as what is kept of it. */
+/* Who keeps it may cut it again. */
 __attribute__((format(printf, 1, 0))) static void alert(const char *fmt, va_list ap)
 {
 	char text[512];
@@ -67,13 +67,14 @@ __attribute__((format(printf, 1, 0))) static void alert(const char *fmt, va_list
 
 void note(enum note_level level, const char *fmt, ...)
 {
-	time_t now = time(NULL);
+	time_t now;
 	struct tm tm;
 	char when[40];
 	va_list ap;
 
 	if (!note_is_said(level))
 		return;
+	now = time(NULL);
 	if (level == NOTE_ALERT && alerted) {
 		va_start(ap, fmt);
 		alert(fmt, ap);

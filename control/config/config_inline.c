@@ -290,7 +290,10 @@ static void check_observed(struct config_reader *r, const struct config_node *ro
 		if (s->mode != INLINE_OBSERVE || k < n)
 			continue;
 		if (n == HANDOFF_MAX_TAP_PORTS) {
-			config_fail(r->c, config_child(server_node(root, s->name), "port"), NULL,
+			const struct config_node *server = server_node(root, s->name), *at = config_child(server, "port");
+
+			/* It may have the default, 25. */
+			config_fail(r->c, at ? at : server, NULL,
 				    "servers that are observed, and tap.ports, have more than %u ports in all",
 				    HANDOFF_MAX_TAP_PORTS);
 			return;

@@ -74,21 +74,25 @@ static void tell_left_out(struct watcher *w)
 		w->left_out = 0;
 }
 
+static void leave_out(struct watcher *w)
+{
+	w->left_out++;
+	w->watch->counters[CTL_watch_left_out]++;
+}
+
 /* Once some were left out it begins again at half, so that gaps are few. */
 static void push(struct watcher *w, const char *line, size_t n)
 {
-	uint64_t *c = w->watch->counters;
 	size_t queued = api_stream_queued(w->req);
 
 	if (w->left_out && queued <= LIMIT_WATCH_QUEUE / 2)
 		tell_left_out(w);
 	if (!w->left_out && queued + n + 1 <= LIMIT_WATCH_QUEUE &&
 	    !api_stream_send(w->req, line, n)) {
-		c[CTL_watch_events]++;
+		w->watch->counters[CTL_watch_events]++;
 		return;
 	}
-	w->left_out++;
-	c[CTL_watch_left_out]++;
+	leave_out(w);
 }
 
 static void on_room(void *arg)
@@ -217,11 +221,15 @@ static json_t *other(const json_t *r)
 void watch_record(void *arg, const json_t *record)
 {
 	struct watch *all = arg;
-	const json_t *kind = json_object_get(record, "event");
-	const char *stage = json_string_value(json_object_get(record, "stage"));
+	const json_t *kind;
+	const char *stage;
 	struct watcher *w;
 	char *line = NULL;
 
+	if (TAILQ_EMPTY(&all->watchers))
+		return;
+	kind = json_object_get(record, "event");
+	stage = json_string_value(json_object_get(record, "stage"));
 	/* Refused when it connected: the session says so. */
 	if (stage && !strcmp(stage, "connect") && !json_object_get(record, "judged") &&
 	    !json_object_get(record, "next_hop"))
@@ -237,6 +245,8 @@ void watch_record(void *arg, const json_t *record)
 		}
 		if (line)
 			push(w, line, strlen(line));
+		else
+			leave_out(w);
 	}
 	free(line);
 }
@@ -260,10 +270,15 @@ static void session_event(struct watch *all, const struct ip_addr *peer, json_t 
 	char *line = all && !TAILQ_EMPTY(&all->watchers) ? line_of(event) : NULL;
 	struct watcher *w;
 
-	if (line)
-		TAILQ_FOREACH (w, &all->watchers, link)
-			if (peer ? watch_filter_session(&w->filter, peer) : w->filter.sessions)
+	if (all)
+		TAILQ_FOREACH (w, &all->watchers, link) {
+			if (!(peer ? watch_filter_session(&w->filter, peer) : w->filter.sessions))
+				continue;
+			if (line)
 				push(w, line, strlen(line));
+			else
+				leave_out(w);
+		}
 	free(line);
 	json_decref(event);
 }
