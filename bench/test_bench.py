@@ -251,14 +251,14 @@ class Levels(unittest.TestCase):
         self.assertEqual(levels.judge({"Postern": [9], "rspamd": [3]})[0]["baseline"], "A.judge.rspamd")
 
     def test_rows_are_rows(self):
-        """Targets and plots name what there is; scripts exist and take the options they are given."""
+        """Targets have a sign and a figure; scripts exist and take the options they are given."""
         for _, _, how, wanted, _, _, _ in targets.TARGETS:
             self.assertIn(how, (targets.LEAST, targets.MOST))
             self.assertGreater(wanted, 0)
         names = [s.name for level in levels.LEVELS.values() for s in level]
         self.assertEqual(len(names), len(set(names)))
         for s in (s for level in levels.LEVELS.values() for s in level):
-            if s.argv[0].startswith("build:") or s.name in ("peers", "scan"):
+            if s.argv[0].startswith("build:") or s.name == "scan":
                 continue
             path = benchlib.ROOT / s.argv[0]
             self.assertTrue(path.exists(), path)

@@ -4,6 +4,7 @@
 that none disturbs the next; all listen in the gateway's namespace and hand on to the same sink."""
 
 import gzip
+import hashlib
 import json
 import os
 import pathlib
@@ -187,9 +188,12 @@ class WithRspamd(Relay):
 
     def start_rspamd(self):
         d = self.values["DIR"] / "rspamd"
-        values = {**self.values, "DIR": d, "CACHE": RSPAMD_CACHE}
+        # What another version compiled, or of other literals, is none of it.
+        what = hashlib.sha256(b"\n".join([self.prepare_rspamd().encode(), *self.literals])).hexdigest()[:16]
+        cache = RSPAMD_CACHE / what
+        values = {**self.values, "DIR": d, "CACHE": cache}
         d.mkdir(parents=True, exist_ok=True)
-        RSPAMD_CACHE.mkdir(parents=True, exist_ok=True)
+        cache.mkdir(parents=True, exist_ok=True)
         os.chmod(self.lab.dir, 0o755)
         (d / "literals.map").write_text("".join(f"/{hexed(s)}/i\n" for s in self.literals))
         values["WORKER"] = configuration(f"rspamd/{self.worker}.inc", values)
@@ -200,7 +204,7 @@ class WithRspamd(Relay):
                                         *(f"--var={k}={d}" for k in ("DBDIR", "RUNDIR", "LOGDIR", "LOCAL_CONFDIR"))])
         labs.wait_for("rspamd listens", lambda: self.lab._alive("rspamd") and self.listens(self.port), 300)
         # The map of literals as Hyperscan's database, which it keeps in a file: without, it would try one by one.
-        labs.wait_for("rspamd has compiled the literals", lambda: list(RSPAMD_CACHE.glob("*.hsmc")), 120)
+        labs.wait_for("rspamd has compiled the literals", lambda: list(cache.glob("*.hsmc")), 120)
 
     def stop_rspamd(self):
         self.lab.stop("rspamd", timeout=20)
@@ -282,8 +286,11 @@ class Haraka(Relay):
             shutil.rmtree(HARAKA, ignore_errors=True)
             HARAKA.mkdir(parents=True)
             (HARAKA / "package.json").write_text(wanted)
-            r = subprocess.run(["npm", "install", "--omit=optional", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", HARAKA],
-                               stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=600, check=False, cwd=HARAKA)
+            try:
+                r = subprocess.run(["npm", "install", "--omit=optional", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", HARAKA],
+                                   stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=600, check=False, cwd=HARAKA)
+            except (OSError, subprocess.TimeoutExpired) as e:
+                raise Missing(f"npm install: {e}") from e
             if r.returncode:
                 raise Missing(f"npm install failed: {r.stderr.strip().splitlines()[-1:]}")
             done.write_text(wanted)

@@ -189,7 +189,7 @@ PidFile none
 PermitRootLogin prohibit-password
 PasswordAuthentication no
 """)
-    pathlib.Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # sshd's own unit makes it
+    pathlib.Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # as sshd's own unit does; empty
     lab.spawn("sshd", "hop", ["/usr/sbin/sshd", "-D", "-e", "-f", d / "sshd_config"])
     labs.wait_for("sshd listens", lambda: lab.in_ns("hop", "ss", "-Hltn", "sport", "=", ":22").stdout.strip())
     data = pattern(SSH // 64, "ssh") * 64
