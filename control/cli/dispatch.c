@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "control/cli/grammar.h"
+#include "control/cli/request.h"
 #include "control/cli/trace.h"
 
 #define HELP_WIDTH_MIN 40
@@ -58,8 +59,8 @@ static int ask(const struct cli *cli, const struct grammar_call *call)
 		const char *member = item->option ? item->option->name + 2 : call->command->request;
 
 		if (json_object_set_new(request, member,
-					item->value ? json_string(item->value) : json_true())) {
-			fprintf(stderr, "posternctl %s: no UTF-8\n", command);
+					item->value ? request_string(command, item->value)
+						    : json_true())) {
 			json_decref(request);
 			return CLI_USAGE;
 		}

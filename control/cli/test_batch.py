@@ -13,6 +13,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import fake_control  # noqa: E402
 
 CTL = sys.argv[1]
+BAD = b"\xff@example.com"
 
 
 def run(*words, stdin=b"", code=0):
@@ -118,8 +119,27 @@ def one_shot():
     assert "show workers" in run("help", "show")[0] and run("show", "--help") == run("help", "show")
     assert "did you mean status?" in run("help", "show", "stautus", code=2)[1]
     assert "is no word of a command" in run("help", "drain", "now", code=2)[1]
-    # An argument that is no UTF-8 goes nowhere.
-    assert "no UTF-8" in run("show", "sources", b"\xff", code=2)[1]
+
+
+def requests():
+    """What is in a request is what was said, or there is none."""
+    asked()
+    # Words that are no UTF-8: a request without them would ask for more.
+    for words in (("show", "sources", BAD), ("show", "rules", BAD), ("quarantine", "release", "0", BAD),
+                  ("quarantine", "release", "0", "a@example.com", BAD), ("quarantine", "release", BAD), ("quarantine", "delete", BAD),
+                  ("quarantine", "list", "--rcpt", BAD), ("quarantine", "list", "--from", BAD), ("watch", "--peer", BAD),
+                  ("sources", "forgive", BAD), ("breaker", "ack", BAD)):
+        out, err = run(*words, code=2)
+        assert not out and ("no UTF-8" in err or "16 digits" in err) and not control.asked, (words, out, err, control.asked)
+    assert '"?@example.com" is no UTF-8' in run("quarantine", "release", "0", BAD, code=2)[1]
+    for option in ("--from", "--rcpt", "--message-id"):
+        assert "no UTF-8" in run("trace", option, BAD, code=2)[1] and "trace" not in asked(), option
+    for number in ("abc", "0", "-1", "1x", "", " 1", "99999999999999999999"):
+        assert "--limit: a number from 1" in run("quarantine", "list", "--limit", number, code=2)[1] and not asked(), number
+    for words, want in ((("release", "0"), {"id": "0"}), (("release", "0", "a@example.com"), {"id": "0", "rcpts": ["a@example.com"]}),
+                        (("list", "--limit", "5", "--rcpt", "@example.com"), {"limit": 5, "rcpt": "@example.com"}), (("list",), {})):
+        run("quarantine", *words)
+        assert control.asked.pop() == {"command": f"quarantine {words[0]}", **want}, words
 
 
 with tempfile.TemporaryDirectory() as TMP:
@@ -128,4 +148,5 @@ with tempfile.TemporaryDirectory() as TMP:
     good()
     failing()
     one_shot()
+    requests()
 print("ok")
