@@ -21,7 +21,8 @@
 #define HELP_WIDTH_MIN 40
 #define HELP_WIDTH_MAX 110
 
-int dispatch_globals(struct cli *cli, int argc, char **argv)
+/* -1: --socket has no value. */
+static int globals(struct cli *cli, int argc, char **argv)
 {
 	int n = 0, i = 0;
 
@@ -31,10 +32,8 @@ int dispatch_globals(struct cli *cli, int argc, char **argv)
 		} else if (!strncmp(argv[i], "--socket=", 9)) {
 			cli->socket = argv[i] + 9;
 		} else if (!strcmp(argv[i], "--socket")) {
-			if (i + 1 == argc) {
-				fputs("posternctl: --socket without its value, a path\n", stderr);
+			if (i + 1 == argc)
 				return -1;
-			}
 			cli->socket = argv[++i];
 		} else {
 			argv[n++] = argv[i];
@@ -44,6 +43,26 @@ int dispatch_globals(struct cli *cli, int argc, char **argv)
 		argv[n++] = argv[i++];
 	argv[n] = NULL;
 	return n;
+}
+
+int dispatch_globals(struct cli *cli, int argc, char **argv)
+{
+	int n = globals(cli, argc, argv);
+
+	if (n < 0)
+		fputs("posternctl: --socket without its value, a path\n", stderr);
+	return n;
+}
+
+int dispatch_flush(int code)
+{
+	int error = fflush(stdout) ? errno : 0;
+
+	if (!error && !ferror(stdout))
+		return code;
+	fprintf(stderr, "posternctl: standard output: %s\n",
+		error ? strerror(error) : "not all of it could be written");
+	return code == CLI_OK ? CLI_FINDING : code;
 }
 
 /* ---- what the daemon is asked ---- */
@@ -178,16 +197,23 @@ int dispatch(const struct cli *cli, int argc, char **argv)
 	return code;
 }
 
-bool dispatch_ends(const struct cli *cli, int argc, char **argv)
+bool dispatch_ends(const struct cli *outer, int argc, char **argv)
 {
+	char **copy = calloc((size_t)argc + 1, sizeof(*copy)), why[GRAMMAR_WHY];
+	struct cli cli = *outer;
 	struct grammar_call call;
-	char why[GRAMMAR_WHY];
 	bool ends = false;
+	int n;
 
-	if (asks_help(argc, argv) || grammar_parse(&call, argc, argv, cli->shell, why))
+	if (!copy)
 		return false;
-	ends = call.command->flags & GRAMMAR_SHELL;
-	grammar_call_free(&call);
+	memcpy(copy, argv, (size_t)argc * sizeof(*copy));
+	n = globals(&cli, argc, copy);
+	if (n > 0 && !asks_help(n, copy) && !grammar_parse(&call, n, copy, cli.shell, why)) {
+		ends = call.command->flags & GRAMMAR_SHELL;
+		grammar_call_free(&call);
+	}
+	free(copy);
 	return ends;
 }
 
@@ -208,11 +234,7 @@ _Noreturn static void child(const struct cli *outer, int argc, char **argv, bool
 	}
 	n = dispatch_globals(&cli, argc, argv);
 	code = n < 0 ? CLI_USAGE : dispatch(&cli, n, argv);
-	if (fflush(stdout) && code == CLI_OK) {
-		perror("posternctl: standard output");
-		code = CLI_FINDING;
-	}
-	exit(code);
+	exit(dispatch_flush(code));
 }
 
 int dispatch_apart(const struct cli *cli, int argc, char **argv, bool quiet)

@@ -199,9 +199,9 @@ static int one(const struct cli *cli, const char *line, long *left)
 	/* Behind each: who reads it through a pipe sees it as it happens. */
 	fflush(stdout);
 	json_decref(e);
-	if (counted && *left > 0 && --*left == 0)
+	if (counted && *left > 0 && --*left == 0 && !ferror(stdout))
 		return -1;
-	return ferror(stdout) ? -1 : CLI_OK;
+	return ferror(stdout) ? CLI_FINDING : CLI_OK; /* dispatch_flush() says so */
 }
 
 /* The first line says whether there will be more. */
