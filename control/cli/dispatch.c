@@ -217,6 +217,13 @@ bool dispatch_ends(const struct cli *outer, int argc, char **argv)
 	return ends;
 }
 
+/* What the shell handles; what was ignored before us stays so. */
+static void as_ever(int sig)
+{
+	if (signal(sig, SIG_DFL) == SIG_IGN)
+		signal(sig, SIG_IGN);
+}
+
 _Noreturn static void child(const struct cli *outer, int argc, char **argv, bool quiet)
 {
 	struct cli cli = *outer;
@@ -225,6 +232,8 @@ _Noreturn static void child(const struct cli *outer, int argc, char **argv, bool
 	signal(SIGINT, SIG_DFL);
 	signal(SIGQUIT, SIG_DFL);
 	signal(SIGWINCH, SIG_DFL);
+	as_ever(SIGTERM);
+	as_ever(SIGHUP);
 	setlocale(LC_CTYPE,
 		  "C"); /* the shell reads the terminal's characters; commands know UTF-8 */
 	null = quiet ? open("/dev/null", O_RDONLY | O_CLOEXEC) : -1;
