@@ -347,7 +347,7 @@ static struct release *release_new(struct loop *l, struct api_request *req, cons
 	r->loop = l;
 	r->req = req;
 	r->snapshot = snapshot_ref(l->active);
-	r->wanted = json_array_size(rcpts) ? json_incref(rcpts) : NULL;
+	r->wanted = json_incref(rcpts);
 	TAILQ_INSERT_TAIL(&l->releases, r, all);
 	return r;
 }
@@ -361,8 +361,10 @@ void commands_quarantine_release(void *arg, struct api_request *req, const json_
 
 	if (!commands_has_quarantine(l, req))
 		return;
-	if (!id || (rcpts && !json_is_array(rcpts))) {
-		api_error(req, "bad-request", "which message? \"id\" is missing, or \"rcpts\" is no array");
+	/* An empty one is a list of which something was lost: nobody asks to release to nobody. */
+	if (!id || (rcpts && !json_array_size(rcpts))) {
+		api_error(req, "bad-request", "which message? \"id\" is missing, or \"rcpts\" is no "
+			  "array of addresses");
 		return;
 	}
 	if (is_under_way(l, id)) {

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,7 @@ struct batch {
 	struct cli cli;
 	const char *name;
 	unsigned long number; /* of the line */
+	bool rest;            /* of a line that was too long is still to come */
 	int fd;
 	size_t n, at; /* of buf: octets there, and read */
 	char buf[16384];
@@ -32,27 +34,47 @@ static int complain(const struct batch *b, const char *why)
 	return CLI_USAGE;
 }
 
+/* Octets that are there to be read; 0: there are no more; or as read(2). */
+static long fill(struct batch *b)
+{
+	ssize_t k;
+
+	if (b->at < b->n)
+		return (long)(b->n - b->at);
+	do
+		k = read(b->fd, b->buf, sizeof(b->buf));
+	while (k < 0 && errno == EINTR);
+	b->n = k > 0 ? (size_t)k : 0;
+	b->at = 0;
+	return k < 0 ? -errno : k;
+}
+
+/* Behind the newline. */
+static void skip_rest(struct batch *b)
+{
+	while (b->rest && fill(b) > 0)
+		b->rest = b->buf[b->at++] != '\n';
+	b->rest = false;
+}
+
 /* The length of the next line, without its end; -ENODATA: there is none; -E2BIG, or as read(2). */
 static long next_line(struct batch *b)
 {
 	size_t n = 0;
 
+	skip_rest(b);
 	b->number++;
 	for (;;) {
-		if (b->at == b->n) {
-			ssize_t k = read(b->fd, b->buf, sizeof(b->buf));
+		long k = fill(b);
 
-			if (k < 0 && errno == EINTR)
-				continue;
-			if (k <= 0)
-				return k < 0 ? -errno : n ? (long)n : -ENODATA;
-			b->n = (size_t)k;
-			b->at = 0;
-		}
+		if (k <= 0)
+			return k < 0 ? k : n ? (long)n : -ENODATA;
 		if (b->buf[b->at] == '\n')
 			break;
-		if (n == LIMIT_CLI_LINE)
+		if (n == LIMIT_CLI_LINE) {
+			b->rest = true;
 			return -E2BIG;
+		}
 		b->line[n++] = b->buf[b->at++];
 	}
 	b->at++;
@@ -88,19 +110,19 @@ static int run_all(struct batch *b, bool keep_going)
 {
 	int code = CLI_OK, rc;
 	bool end = false;
-	long n = 0;
+	long n;
 
-	while (!end && (n = next_line(b)) >= 0) {
-		rc = run_line(b, (size_t)n, &end);
+	while (!end && (n = next_line(b)) != -ENODATA) {
+		if (n >= 0)
+			rc = run_line(b, (size_t)n, &end);
+		else
+			rc = complain(b, n == -E2BIG ? "the line is too long"
+						     : strerror((int)-n));
 		if (!code)
 			code = rc;
-		/* Ended by a signal: that was meant for all of it. */
-		if (rc && (!keep_going || rc > 128))
-			return code;
-	}
-	if (n < 0 && n != -ENODATA) {
-		rc = complain(b, n == -E2BIG ? "the line is too long" : strerror((int)-n));
-		code = code ? code : rc;
+		/* ^C was meant for all of it; and of a file that cannot be read no more comes. */
+		if (rc && (!keep_going || rc == 128 + SIGINT || (n < 0 && n != -E2BIG)))
+			break;
 	}
 	return code;
 }

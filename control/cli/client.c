@@ -182,7 +182,9 @@ json_t *client_ask(const struct cli *cli, json_t *request, int *exit_code)
 	}
 	problem = json_object_get(answer, "error");
 	if (problem) {
-		fprintf(stderr, "posternctl: %s\n", json_string_value(json_object_get(problem, "text")));
+		const char *text = show_text(problem, "text");
+
+		fprintf(stderr, "posternctl: %s\n", *text ? text : "refused, and it is not said why");
 		json_decref(answer);
 		*exit_code = CLI_FINDING;
 		return NULL;

@@ -15,12 +15,14 @@
 #include <unistd.h>
 
 #include "control/cli/grammar.h"
+#include "control/cli/request.h"
 #include "control/cli/trace.h"
 
 #define HELP_WIDTH_MIN 40
 #define HELP_WIDTH_MAX 110
 
-int dispatch_globals(struct cli *cli, int argc, char **argv)
+/* -1: --socket has no value. */
+static int globals(struct cli *cli, int argc, char **argv)
 {
 	int n = 0, i = 0;
 
@@ -30,10 +32,8 @@ int dispatch_globals(struct cli *cli, int argc, char **argv)
 		} else if (!strncmp(argv[i], "--socket=", 9)) {
 			cli->socket = argv[i] + 9;
 		} else if (!strcmp(argv[i], "--socket")) {
-			if (i + 1 == argc) {
-				fputs("posternctl: --socket without its value, a path\n", stderr);
+			if (i + 1 == argc)
 				return -1;
-			}
 			cli->socket = argv[++i];
 		} else {
 			argv[n++] = argv[i];
@@ -43,6 +43,26 @@ int dispatch_globals(struct cli *cli, int argc, char **argv)
 		argv[n++] = argv[i++];
 	argv[n] = NULL;
 	return n;
+}
+
+int dispatch_globals(struct cli *cli, int argc, char **argv)
+{
+	int n = globals(cli, argc, argv);
+
+	if (n < 0)
+		fputs("posternctl: --socket without its value, a path\n", stderr);
+	return n;
+}
+
+int dispatch_flush(int code)
+{
+	int error = fflush(stdout) ? errno : 0;
+
+	if (!error && !ferror(stdout))
+		return code;
+	fprintf(stderr, "posternctl: standard output: %s\n",
+		error ? strerror(error) : "not all of it could be written");
+	return code == CLI_OK ? CLI_FINDING : code;
 }
 
 /* ---- what the daemon is asked ---- */
@@ -58,8 +78,8 @@ static int ask(const struct cli *cli, const struct grammar_call *call)
 		const char *member = item->option ? item->option->name + 2 : call->command->request;
 
 		if (json_object_set_new(request, member,
-					item->value ? json_string(item->value) : json_true())) {
-			fprintf(stderr, "posternctl %s: no UTF-8\n", command);
+					item->value ? request_string(command, item->value)
+						    : json_true())) {
 			json_decref(request);
 			return CLI_USAGE;
 		}
@@ -177,17 +197,31 @@ int dispatch(const struct cli *cli, int argc, char **argv)
 	return code;
 }
 
-bool dispatch_ends(const struct cli *cli, int argc, char **argv)
+bool dispatch_ends(const struct cli *outer, int argc, char **argv)
 {
+	char **copy = calloc((size_t)argc + 1, sizeof(*copy)), why[GRAMMAR_WHY];
+	struct cli cli = *outer;
 	struct grammar_call call;
-	char why[GRAMMAR_WHY];
 	bool ends = false;
+	int n;
 
-	if (asks_help(argc, argv) || grammar_parse(&call, argc, argv, cli->shell, why))
+	if (!copy)
 		return false;
-	ends = call.command->flags & GRAMMAR_SHELL;
-	grammar_call_free(&call);
+	memcpy(copy, argv, (size_t)argc * sizeof(*copy));
+	n = globals(&cli, argc, copy);
+	if (n > 0 && !asks_help(n, copy) && !grammar_parse(&call, n, copy, cli.shell, why)) {
+		ends = call.command->flags & GRAMMAR_SHELL;
+		grammar_call_free(&call);
+	}
+	free(copy);
 	return ends;
+}
+
+/* What the shell handles; what was ignored before us stays so. */
+static void as_ever(int sig)
+{
+	if (signal(sig, SIG_DFL) == SIG_IGN)
+		signal(sig, SIG_IGN);
 }
 
 _Noreturn static void child(const struct cli *outer, int argc, char **argv, bool quiet)
@@ -198,6 +232,8 @@ _Noreturn static void child(const struct cli *outer, int argc, char **argv, bool
 	signal(SIGINT, SIG_DFL);
 	signal(SIGQUIT, SIG_DFL);
 	signal(SIGWINCH, SIG_DFL);
+	as_ever(SIGTERM);
+	as_ever(SIGHUP);
 	setlocale(LC_CTYPE,
 		  "C"); /* the shell reads the terminal's characters; commands know UTF-8 */
 	null = quiet ? open("/dev/null", O_RDONLY | O_CLOEXEC) : -1;
@@ -207,11 +243,7 @@ _Noreturn static void child(const struct cli *outer, int argc, char **argv, bool
 	}
 	n = dispatch_globals(&cli, argc, argv);
 	code = n < 0 ? CLI_USAGE : dispatch(&cli, n, argv);
-	if (fflush(stdout) && code == CLI_OK) {
-		perror("posternctl: standard output");
-		code = CLI_FINDING;
-	}
-	exit(code);
+	exit(dispatch_flush(code));
 }
 
 int dispatch_apart(const struct cli *cli, int argc, char **argv, bool quiet)

@@ -18,5 +18,9 @@ int dispatch(const struct cli *cli, int argc, char **argv);
  * does. The exit code; 128 and the signal if it was ended by one. */
 int dispatch_apart(const struct cli *cli, int argc, char **argv, bool quiet);
 
-/* Says exit or quit, and nothing else. */
+/* Says exit or quit, and nothing else but what dispatch_globals() takes out. */
 bool dispatch_ends(const struct cli *cli, int argc, char **argv);
+
+/* At the end of a command: `code`, or CLI_FINDING if that is CLI_OK and standard output could not be
+ * written, which is said in either case. */
+int dispatch_flush(int code);

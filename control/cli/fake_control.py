@@ -13,11 +13,11 @@ TRACES = ["00000000000000aa", "00000000000000bb"]
 
 
 class Control:
-    """Listens at `path`; `asked` is what it was asked, `silent` makes it answer nothing any more."""
+    """Listens at `path`; `asked` is what it was asked, `silent` makes it answer nothing any more, `error` all with that."""
 
     def __init__(self, path):
         self.path, self.asked, self.silent, self.ready = path, [], False, True
-        self.level = "info"
+        self.level, self.error = "info", None
         self.server = socket.socket(socket.AF_UNIX)
         self.server.bind(path)
         self.server.listen(16)
@@ -43,6 +43,8 @@ class Control:
 
     def answer(self, request):
         command = request["command"]
+        if self.error:
+            return {"error": self.error}
         if command == "show status":
             return {"ready": self.ready, "hostname": "mx.example.net", "version": "0", "routes": ["office", "branch two"]}
         if command == "show rules":
@@ -55,6 +57,10 @@ class Control:
         if command == "loglevel":
             before, self.level = self.level, request.get("level", self.level)
             return {"level": self.level, "before": before}
+        if command == "trace status":
+            return {"index": None, "file": None, "caught_up": True}
+        if command == "quarantine release":
+            return {"ok": True, "rcpts": []}
         if command in ("drain", "undrain"):
             return {"draining": command == "drain"}
         if command == "breaker show":

@@ -420,6 +420,27 @@ static int missing(struct reading *r)
 	return wrong(r->why, "%s: which %s?", r->c->words, a->help);
 }
 
+/* Options first: an argument could be taken for one. */
+static void put_in_order(struct reading *r, int first)
+{
+	struct grammar_call *call = r->call;
+
+	call->argc = first;
+	for (size_t i = 0; i < call->n_items; i++) {
+		const struct grammar_item *o = &call->item[i];
+
+		if (o->option)
+			call->argv[call->argc++] = (char *)o->option->name;
+		if (o->option && o->value)
+			call->argv[call->argc++] = o->value;
+	}
+	if (r->c->flags & GRAMMAR_DASHES)
+		call->argv[call->argc++] = (char *)"--";
+	for (size_t i = 0; i < call->n_items; i++)
+		if (call->item[i].argument)
+			call->argv[call->argc++] = call->item[i].value;
+}
+
 static int read_all(struct reading *r, int argc, char **argv)
 {
 	bool dash_argument = false;
@@ -436,22 +457,8 @@ static int read_all(struct reading *r, int argc, char **argv)
 	}
 	if (!rc)
 		rc = missing(r);
-	/* Options first, for getopt, if an argument could be taken for one. */
-	if (!rc && dash_argument && !(r->c->flags & GRAMMAR_RAW)) {
-		r->call->argc = first;
-		for (size_t i = 0; i < r->call->n_items; i++) {
-			const struct grammar_item *o = &r->call->item[i];
-
-			if (o->option)
-				r->call->argv[r->call->argc++] = (char *)o->option->name;
-			if (o->option && o->value)
-				r->call->argv[r->call->argc++] = o->value;
-		}
-		r->call->argv[r->call->argc++] = (char *)"--";
-		for (size_t i = 0; i < r->call->n_items; i++)
-			if (r->call->item[i].argument)
-				r->call->argv[r->call->argc++] = r->call->item[i].value;
-	}
+	if (!rc && dash_argument && !(r->c->flags & GRAMMAR_RAW))
+		put_in_order(r, first);
 	r->call->argv[r->call->argc] = NULL;
 	return rc;
 }

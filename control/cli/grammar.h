@@ -57,6 +57,7 @@ enum {
 	GRAMMAR_SHELL = 2,   /* in the shell only */
 	GRAMMAR_OUTSIDE = 4, /* not in the shell and not in a batch */
 	GRAMMAR_RAW = 8,     /* what begins with - is an argument as well */
+	GRAMMAR_DASHES = 16, /* `run` reads options, and knows "--" in front of arguments */
 };
 
 struct grammar_command {
@@ -104,7 +105,8 @@ struct grammar_item {
 struct grammar_call {
 	const struct grammar_command *command;
 	int argc;
-	char **argv; /* whole words and names; every value behind its option */
+	char **argv; /* whole words and names; every value behind its option. If an argument could be
+		      * taken for an option: all options first, and behind them "--" if `run` knows it */
 	struct grammar_item *item;
 	size_t n_items;
 };

@@ -135,7 +135,8 @@ const struct grammar_command grammar_daemon[] = {
 	 "table is as wide as that, longer names end in ~, and numbers of six digits and more are "
 	 "short; *--json* has them whole. Counts of a rule go on over a reload while each set has "
 	 "a rule of its name and kind (docs/rules.md).",
-	 OPTIONS(rules_options), ARGUMENTS(rule_argument), RUN(cmd_show_rules, 2)},
+	 OPTIONS(rules_options), ARGUMENTS(rule_argument), RUN(cmd_show_rules, 2),
+	 .flags = GRAMMAR_DASHES},
 	{"show config", "what is in force, key by key",
 	 "What is in force, key by key, as a file would say it; what it does not say is the "
 	 "default. Keys and header prefixes are not shown. Behind a # what the file says and a "
@@ -169,7 +170,8 @@ const struct grammar_command grammar_daemon[] = {
 	 "filters must fit; all but *--peer* are of messages and leave sessions out. NAME of "
 	 "a rule may hold \\* and ?. Mail does not wait: what is not read in time is left out, "
 	 "and it is said how many events. *--json*: postern.watch.1 of docs/json.md.",
-	 OPTIONS(watch_options), ARGUMENTS(watch_argument), RUN(cmd_watch, 0)},
+	 OPTIONS(watch_options), ARGUMENTS(watch_argument), RUN(cmd_watch, 0),
+	 .flags = GRAMMAR_DASHES},
 	{"trace", "what became of messages",
 	 "What became of messages, newest first, out of the index of the trace. ADDR is a mailbox "
 	 "or @domain; WORD is *delivered*, *rejected*, *deferred*, *quarantined*, *discarded*, "
@@ -215,7 +217,7 @@ const struct grammar_command grammar_daemon[] = {
 	 "How much *postern-control*(8) says in its log: *error*, *notice*, *info* (as it starts) "
 	 "or *debug* (a line for each message and each question of an operator). With a level: "
 	 "sets it, until control ends. ALERTs are always told.",
-	 ARGUMENTS(level_argument), .request = "level"},
+	 ARGUMENTS(level_argument), .request = "level", .flags = GRAMMAR_CHANGES},
 	{"config help", "every key: type, bounds, default, meaning",
 	 "Type, unit, bounds, default and meaning of a key (_route.port_), of each key of that "
 	 "name (_port_), or of a section (_route_). Without KEY a line each.",

@@ -170,12 +170,14 @@ const struct grammar_command grammar_files[] = {
 	 "*modified-upstream* (cannot be repaired behind the server that did it), "
 	 "*signed-field-missing*, *signer-key*, *signature-unusable*, *arc-sealer* (DMARC failed, "
 	 "and a sealer whose chain is whole had seen it pass), *arc-broken*.",
-	 OPTIONS(explain_options), ARGUMENTS(explained), RUN(cmd_explain_any, 0)},
+	 OPTIONS(explain_options), ARGUMENTS(explained), RUN(cmd_explain_any, 0),
+	 .flags = GRAMMAR_DASHES},
 	{"scan", "judge a message file; no daemon needed",
 	 "Judge a message file with the daemon's own code. With --dns-zone only these zone files "
 	 "answer and no packet is sent. --output writes the message as it would be delivered. The "
 	 "route, and with it what is sealed and how, is that of the first --rcpt.",
-	 OPTIONS(scan_options), ARGUMENTS(message), RUN(cmd_scan, 0)},
+	 OPTIONS(scan_options), ARGUMENTS(message), RUN(cmd_scan, 0),
+	 .flags = GRAMMAR_DASHES},
 	{"simulate", "whom the other side would take for the sender",
 	 "Whom the other side would take for the sender, with its setting and without: address, "
 	 "HELO, the walk over Received hop by hop, and what SPF and DMARC (with DKIM over the "
@@ -188,7 +190,8 @@ const struct grammar_command grammar_files[] = {
 	 "of a mailbox the walk begins at the line that names the gateway; in one that is yet to "
 	 "be delivered, at the gateway itself. Exchange's and Gmail's readers are not documented: "
 	 "these are models. Exits 1 if no sender was found.",
-	 OPTIONS(simulate_options), ARGUMENTS(simulate_arguments), RUN(cmd_simulate, 0)},
+	 OPTIONS(simulate_options), ARGUMENTS(simulate_arguments), RUN(cmd_simulate, 0),
+	 .flags = GRAMMAR_DASHES},
 	{"replay", "the mail that a capture shows; no daemon needed",
 	 "The mail that captures show (pcap and pcapng, of Ethernet; several files are one feed, "
 	 "read by the time of their packets): a row for each message, with its flow, sender, the "
@@ -203,7 +206,8 @@ const struct grammar_command grammar_files[] = {
 	 "whose NIC fills them in. *--anomalies*: a row for each gap and each oddity of a "
 	 "connection, too. Exits 1 if a message is incomplete, anything was odd, or a file is cut "
 	 "off or damaged; 3 if the dataplane cannot be run.",
-	 OPTIONS(replay_options), ARGUMENTS(captures), RUN(cmd_replay, 0)},
+	 OPTIONS(replay_options), ARGUMENTS(captures), RUN(cmd_replay, 0),
+	 .flags = GRAMMAR_DASHES},
 	{"doctor", "is our side fit, what is to be set over there, how did a message fare",
 	 "Is our side of the route fit for that cloud: a fixed public IPv4 egress address "
 	 "(*--egress*: the ones that the cloud sees, where a NAT or further instances stand "
@@ -220,14 +224,16 @@ const struct grammar_command grammar_files[] = {
 	 "that handed them over. docs/doctor.md has the codes and the JSON, "
 	 "docs/troubleshooting.md goes from symptoms to cures. Exits 3 if nothing was found but "
 	 "not all could be looked at.",
-	 OPTIONS(doctor_options), ARGUMENTS(doctor_arguments), RUN(cmd_doctor, 0)},
+	 OPTIONS(doctor_options), ARGUMENTS(doctor_arguments), RUN(cmd_doctor, 0),
+	 .flags = GRAMMAR_DASHES},
 	{"rules check", "what is wrong or not supported, and the plan",
 	 "What is wrong or not supported, with file and line, and how many rules of each kind are "
 	 "decided in which way (docs/rules.md). *--explain* names each rule: its tier, the text "
 	 "it looks at, the literals of its gate and how often that opens in 10,000 octets of "
 	 "mail, what Hyperscan makes of it alone, and why it is where it is. *--cache* keeps "
 	 "compiled databases there. *--score-set*: which of four scores counts, 1 unless given.",
-	 OPTIONS(check_options), ARGUMENTS(rule_files), RUN(cmd_rules_check, 1)},
+	 OPTIONS(check_options), ARGUMENTS(rule_files), RUN(cmd_rules_check, 1),
+	 .flags = GRAMMAR_DASHES},
 	{"rules test", "what hits in message files, and where",
 	 "What hits in message files: score, rule, tier and description, the text that hit (80 "
 	 "octets of it, as a pattern would have it), and the rules that a meta rule is made of; "
@@ -239,13 +245,15 @@ const struct grammar_command grammar_files[] = {
 	 "asks the DNS: SPF_PASS and its like do not hit, and of the score what lists in the DNS "
 	 "add is not there; *scan* judges a message as a whole. Exits 1 if a file could not be "
 	 "read or judged.",
-	 OPTIONS(test_options), ARGUMENTS(test_files), RUN(cmd_rules_test, 1)},
+	 OPTIONS(test_options), ARGUMENTS(test_files), RUN(cmd_rules_test, 1),
+	 .flags = GRAMMAR_DASHES},
 	{"rules compile", "for a bench: what control would push",
 	 "Writes what control would push of these rule files, or of those of a configuration: for "
 	 "*postern-dataplane*(8) with *--answer* and *--rules*, on this machine and with this "
 	 "Hyperscan. *--all-views*: the dataplane makes every view, also those that no rule looks "
 	 "at.",
-	 OPTIONS(compile_options), ARGUMENTS(compile_files), RUN(cmd_rules_compile, 1)},
+	 OPTIONS(compile_options), ARGUMENTS(compile_files), RUN(cmd_rules_compile, 1),
+	 .flags = GRAMMAR_DASHES | GRAMMAR_CHANGES},
 	{"keys list", "the keys that seal, and their DNS records",
 	 "The keys that seal (ARC): domain, selector, type, bits, state, and the TXT record that "
 	 "publishes each; which key each sealing route signs with. State is *signing*, *active* "
@@ -262,7 +270,8 @@ const struct grammar_command grammar_files[] = {
 	 "Writes a new private key (RSA of 2048 bits, unless told otherwise) to FILE, readable by "
 	 "its owner only, and prints its record. A file that is there is not touched. "
 	 "*postern-control*(8) must be able to read it at each reload.",
-	 OPTIONS(generate_options), ARGUMENTS(key_file), RUN(cmd_keys, 0)},
+	 OPTIONS(generate_options), ARGUMENTS(key_file), RUN(cmd_keys, 0),
+	 .flags = GRAMMAR_DASHES | GRAMMAR_CHANGES},
 	{"help", "of all commands, or of one",
 	 "What there is, or of one command: what it does, its options.", ARGUMENTS(command_words),
 	 RUN(cmd_help, 1)},

@@ -16,18 +16,42 @@
 #define HISTORY_OCTETS                                                                             \
 	((size_t)LIMIT_CLI_HISTORY * LIMIT_CLI_HISTORY_LINE * 2) /* a larger one is not ours */
 
-static bool place(char *path, size_t cap)
+/* *base: octets of the directory that is the user's. */
+static bool place(char *path, size_t cap, size_t *base)
 {
 	const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+	bool has_state = state && *state == '/';
 	int n;
 
-	if (state && *state == '/')
-		n = snprintf(path, cap, "%s/postern/history", state);
-	else if (home && *home == '/')
-		n = snprintf(path, cap, "%s/.local/state/postern/history", home);
-	else
+	if (!has_state && !(home && *home == '/'))
 		return false;
+	*base = strlen(has_state ? state : home);
+	n = snprintf(path, cap, "%s%s/postern/history", has_state ? state : home,
+		     has_state ? "" : "/.local/state");
 	return n > 0 && (size_t)n < cap;
+}
+
+/* What sudo leaves of HOME is another user's: in there we make nothing. One that is not there yet is
+ * made in what is ours above it. */
+static int check_base(char *path, size_t base)
+{
+	struct stat st;
+	int rc;
+
+	for (;;) {
+		char kept = path[base];
+
+		path[base] = '\0';
+		rc = stat(base ? path : "/", &st) ? -errno : 0;
+		path[base] = kept;
+		if (rc != -ENOENT || !base)
+			break;
+		while (base && path[--base] != '/')
+			;
+	}
+	if (rc)
+		return rc;
+	return S_ISDIR(st.st_mode) && st.st_uid == geteuid() ? 0 : -EPERM;
 }
 
 /* Directories above the file. */
@@ -46,14 +70,15 @@ static int make_directories(char *path)
 	return 0;
 }
 
-/* Ours, a file, and nobody else's to read: what sudo leaves of HOME may be another user's. */
+/* Ours, a file of this name alone, and nobody else's to read. */
 static int check(int fd)
 {
 	struct stat st;
 
 	if (fstat(fd, &st))
 		return -errno;
-	if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() || (size_t)st.st_size > HISTORY_OCTETS)
+	if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() || st.st_nlink != 1 ||
+	    (size_t)st.st_size > HISTORY_OCTETS)
 		return -EPERM;
 	return (st.st_mode & 077) && fchmod(fd, 0600) ? -errno : 0;
 }
@@ -94,7 +119,8 @@ static void give(char *text, void (*each)(void *arg, const char *line), void *ar
 
 		for (size_t i = 0; i < n; i++)
 			plain &= (unsigned char)line[i] >= 0x20 && line[i] != 0x7f;
-		if (plain)
+		/* Of what is no text in this locale libedit makes an end of file. */
+		if (plain && mbstowcs(NULL, line, 0) != (size_t)-1)
 			each(arg, line);
 	}
 }
@@ -112,15 +138,17 @@ void history_open(struct history_file *h, void (*each)(void *arg, const char *li
 		  char *why, size_t why_len)
 {
 	char path[PATH_MAX];
-	size_t n = 0, from;
+	size_t n = 0, from, base;
 	char *text;
 	int rc;
 
 	*why = '\0';
 	h->fd = -1;
-	if (!place(path, sizeof(path)))
+	if (!place(path, sizeof(path), &base))
 		return;
-	rc = make_directories(path);
+	rc = check_base(path, base);
+	if (!rc)
+		rc = make_directories(path);
 	if (!rc)
 		h->fd = open(path,
 			     O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC,

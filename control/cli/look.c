@@ -85,11 +85,14 @@ static int options(struct look *l, int argc, char **argv)
 			return CLI_USAGE;
 		}
 	}
-	if (!rc && optind + 1 != argc)
+	if (rc)
+		return rc;
+	if (optind + 1 + l->has_word != argc)
 		return complain(l, "arguments",
 				"exactly one message file, or - for standard input");
-	l->file = argv[optind];
-	return rc;
+	l->word = argv[optind];
+	l->file = argv[argc - 1];
+	return CLI_OK;
 }
 
 struct str look_return_path(const struct headers *h, uint8_t buf[LOOK_PATH])

@@ -46,7 +46,7 @@ static int own_options(struct whole *w, int argc, char **argv)
 	return i;
 }
 
-int main(int argc, char **argv)
+static int run(int argc, char **argv)
 {
 	struct cli cli = {.socket = "/run/postern/control.sock"};
 	int n = dispatch_globals(&cli, argc - 1, argv + 1), own;
@@ -72,4 +72,9 @@ int main(int argc, char **argv)
 		return CLI_USAGE;
 	}
 	return dispatch(&cli, n - own, a + own);
+}
+
+int main(int argc, char **argv)
+{
+	return dispatch_flush(run(argc, argv));
 }

@@ -31,6 +31,8 @@ struct look_txt {
 /* What simulate and explain have in common: the message, its options, resolver and jail. */
 struct look {
 	const char *who, *file, *from, *helo;
+	const char *word; /* the argument in front of the file; only if has_word was set before */
+	bool has_word;
 	const char *zone[LOOK_ZONES];
 	size_t n_zones;
 	struct ip_range range[LOOK_RANGES]; /* the gateways first, then --skip */

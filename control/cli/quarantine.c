@@ -4,13 +4,15 @@
 /* `posternctl quarantine ...`: what is held back, and what becomes of it. */
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "control/cli/cli.h"
+#include "control/cli/request.h"
 #include "postern/str.h"
 #include "postern/utf8.h"
+
+#define LIST_MOST 1000000000L /* control answers at most LIMIT_QUARANTINE_LIST */
 
 static int complain(const char *why)
 {
@@ -110,30 +112,58 @@ static int ask(const struct cli *cli, const char *what, json_t *request,
 	return code;
 }
 
+static int limit(json_t *req, const char *text)
+{
+	long n = request_number(text, LIST_MOST);
+
+	if (!n || json_object_set_new(req, "limit", json_integer(n)))
+		return complain("list: --limit: a number from 1 to 1000000000");
+	return CLI_OK;
+}
+
 static int list(const struct cli *cli, int argc, char **argv)
 {
 	json_t *req = json_object();
+	int rc = CLI_OK;
 
-	for (int i = 0; i < argc; i += 2) {
+	for (int i = 0; i < argc && !rc; i += 2) {
 		const char *member = !strcmp(argv[i], "--rcpt")	  ? "rcpt"
 				     : !strcmp(argv[i], "--from")  ? "mail_from"
 				     : !strcmp(argv[i], "--limit") ? "limit"
 								   : NULL;
 
-		if (!member || i + 1 == argc) {
-			json_decref(req);
-			return complain("list [--rcpt ADDR] [--from ADDR] [--limit N]");
-		}
-		json_object_set_new(req, member, !strcmp(member, "limit")
-							 ? json_integer(atoi(argv[i + 1]))
-							 : json_string(argv[i + 1]));
+		if (!member || i + 1 == argc)
+			rc = complain("list [--rcpt ADDR] [--from ADDR] [--limit N]");
+		else if (!strcmp(member, "limit"))
+			rc = limit(req, argv[i + 1]);
+		else
+			rc = request_text(req, "quarantine list", member, argv[i + 1]);
 	}
-	return ask(cli, "list", req, print_list);
+	if (!rc)
+		return ask(cli, "list", req, print_list);
+	json_decref(req);
+	return rc;
+}
+
+/* Without recipients in the request all that are held are meant: none may get lost on the way. */
+static int release(const struct cli *cli, json_t *req, int n, char **rcpt)
+{
+	json_t *rcpts = n ? json_array() : NULL;
+
+	for (int i = 0; i < n; i++)
+		if (json_array_append_new(rcpts, request_string("quarantine release", rcpt[i]))) {
+			json_decref(rcpts);
+			json_decref(req);
+			return CLI_USAGE;
+		}
+	if (n)
+		json_object_set_new(req, "rcpts", rcpts);
+	return ask(cli, "release", req, print_release);
 }
 
 int cmd_quarantine(const struct cli *cli, int argc, char **argv)
 {
-	json_t *req, *rcpts;
+	json_t *req;
 
 	if (argc >= 1 && !strcmp(argv[0], "list"))
 		return list(cli, argc - 1, argv + 1);
@@ -146,13 +176,8 @@ int cmd_quarantine(const struct cli *cli, int argc, char **argv)
 		return ask(cli, "show", req, print_message);
 	if (!strcmp(argv[0], "delete"))
 		return ask(cli, "delete", req, NULL);
-	if (!strcmp(argv[0], "release")) {
-		rcpts = json_array();
-		for (int i = 2; i < argc; i++)
-			json_array_append_new(rcpts, json_string(argv[i]));
-		json_object_set_new(req, "rcpts", rcpts);
-		return ask(cli, "release", req, print_release);
-	}
+	if (!strcmp(argv[0], "release"))
+		return release(cli, req, argc - 2, argv + 2);
 	json_decref(req);
 	return complain("list, show ID, release ID [ADDR...] or delete ID");
 }

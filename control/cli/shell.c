@@ -294,10 +294,35 @@ static void on_size(int sig)
 	errno = e;
 }
 
+/* The terminal goes back as we found it, and then we as the signal says, when this returns. Not by
+ * el_end(): it is no business of a handler, and libedit reads on where a read was interrupted. */
+static struct termios found;
+static bool has_found;
+
+static void on_end(int sig)
+{
+	if (has_found)
+		tcsetattr(STDIN_FILENO, TCSANOW, &found);
+	signal(sig, SIG_DFL);
+	raise(sig);
+}
+
+/* Unless it is ignored, as nohup does. */
+static void end_by(int sig)
+{
+	struct sigaction act = {.sa_handler = on_end}, old;
+
+	if (!sigaction(sig, NULL, &old) && old.sa_handler != SIG_IGN)
+		sigaction(sig, &act, NULL);
+}
+
 static void watch_signals(EditLine *el)
 {
 	struct sigaction act = {.sa_handler = on_size, .sa_flags = SA_RESTART};
 
+	has_found = tcgetattr(STDIN_FILENO, &found) == 0;
+	end_by(SIGTERM);
+	end_by(SIGHUP);
 	resized = el;
 	sigaction(SIGWINCH, &act, NULL);
 	signal(SIGINT, SIG_IGN);

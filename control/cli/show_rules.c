@@ -10,9 +10,9 @@
 #include <unistd.h>
 
 #include "control/cli/cli.h"
+#include "control/cli/request.h"
 #include "control/cli/show_rules.h"
 #include "postern/limits.h"
-#include "postern/str.h"
 
 #define NAME_MIN 12
 /* What stands behind the name: one space and the width of each column. */
@@ -143,16 +143,9 @@ static unsigned int terminal(void)
 /* False: no number from 1 to LIMIT_RULES. */
 static bool limit_of(const char *text, json_t *request)
 {
-	struct str s = str_c(text);
-	long n = 0;
+	long n = request_number(text, LIMIT_RULES);
 
-	for (size_t i = 0; i < s.n; i++)
-		if (s.n > 5 || !ascii_is_digit(s.p[i]))
-			return false;
-		else
-			n = n * 10 + s.p[i] - '0';
-	return n >= 1 && n <= LIMIT_RULES &&
-	       !json_object_set_new(request, "limit", json_integer(n));
+	return n && !json_object_set_new(request, "limit", json_integer(n));
 }
 
 static bool top_of(const char *text, json_t *request)
@@ -169,9 +162,11 @@ static bool top_of(const char *text, json_t *request)
 static const char *read_arguments(int argc, char **argv, json_t *request)
 {
 	static char why[160];
+	bool dashes = false; /* "--" was there: patterns only */
 
 	for (int i = 0; i < argc; i++) {
-		bool top = !strcmp(argv[i], "--top"), limit = !strcmp(argv[i], "--limit");
+		bool top = !dashes && !strcmp(argv[i], "--top");
+		bool limit = !dashes && !strcmp(argv[i], "--limit");
 
 		if ((top || limit) && i + 1 == argc) {
 			snprintf(why, sizeof(why), "%s without its value", argv[i]);
@@ -185,7 +180,11 @@ static const char *read_arguments(int argc, char **argv, json_t *request)
 		}
 		if (top || limit)
 			continue;
-		if (argv[i][0] == '-')
+		if (!dashes && !strcmp(argv[i], "--")) {
+			dashes = true;
+			continue;
+		}
+		if (!dashes && argv[i][0] == '-' && argv[i][1])
 			return "unknown option: there are --top cost|hits|opened and --limit N";
 		if (json_object_get(request, "name"))
 			return "one pattern of names, not two";

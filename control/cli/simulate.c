@@ -237,14 +237,14 @@ int cmd_simulate(const struct cli *cli, int argc, char **argv)
 	if (!s)
 		return CLI_USAGE;
 	s->look.who = "simulate";
-	if (argc < 2 || !walker_kind_parse(str_c(argv[1]), &s->kind)) {
+	s->look.has_word = true;
+	rc = look_open(&s->look, argc, argv);
+	if (!rc && !walker_kind_parse(str_c(s->look.word), &s->kind)) {
 		fputs("posternctl simulate: exchange, gmail, spamassassin, rspamd, first-received "
 		      "or last-public\n",
 		      stderr);
-		free(s);
-		return CLI_USAGE;
+		rc = CLI_USAGE;
 	}
-	rc = look_open(&s->look, argc - 1, argv + 1);
 	if (rc)
 		goto out;
 	run_side(s, true, &s->with);

@@ -5,14 +5,17 @@
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import fake_control  # noqa: E402
 
 CTL = sys.argv[1]
+BAD = b"\xff@example.com"
 
 
 def run(*words, stdin=b"", code=0):
@@ -60,6 +63,10 @@ def good():
     asked()
     assert batch("") == ("", "") and batch("exit\nfrobnicate\n") == ("", "")
     assert batch("loglevel\nquit\nloglevel\n")[0] == "debug\n" and asked() == ["loglevel"]
+    for end in ("exit --json", "--json quit", "--socket /nonexistent exit", "exit --socket=/nonexistent"):
+        assert batch(f"loglevel\n{end}\nloglevel\n") == ("debug\n", "") and asked() == ["loglevel"], end
+    assert batch("exit --help\nloglevel\n")[0].endswith("debug\n") and asked() == ["loglevel"]
+    assert "--socket without its value" in batch("exit --socket\n", code=2)[1]
 
 
 def failing():
@@ -78,6 +85,12 @@ def failing():
     # The first that failed says the code, whatever comes behind it.
     out, err = batch("show routes\nloglevel\nfrobnicate\n", "--keep-going", code=1)
     assert out == "debug\n" and "FILE:1: " in err and "FILE:3: " in err, (out, err)
+    # One that is too long is one failure, however long it is.
+    for n in (40000, 70000, 200000):
+        out, err = batch("loglevel\n" + "x " * n + "\nloglevel\nfrobnicate\n" + "y" * n * 2, "--keep-going", code=2)
+        assert out == "debug\n" * 2 and err.count("the line is too long") == 2, (out, err)
+        assert "FILE:2: the line" in err and "FILE:4: exit code 2" in err and "FILE:5: the line" in err, err
+    asked()
     control.ready = False
     out, err = batch("show status\nloglevel\n", code=1)
     assert "NOT READY" in out and "FILE:1: exit code 1, a finding: show status" in err
@@ -92,6 +105,40 @@ def failing():
     with open("/dev/full", "wb") as full:
         p = subprocess.run([CTL, "--socket", PATH, "-f", "-"], input=b"loglevel\n", stdout=full, stderr=subprocess.PIPE, check=False)
         assert p.returncode == 1 and b"standard output" in p.stderr, p
+        for words in (["help"], ["--version"], ["--help"], ["help", "trace"], ["--json", "loglevel"], ["completion", "bash"]):
+            p = subprocess.run([CTL, "--socket", PATH, *words], stdout=full, stderr=subprocess.PIPE, check=False)
+            assert p.returncode == 1 and b"standard output: No space left" in p.stderr, (words, p)
+        # What had failed before says so still.
+        p = subprocess.run([CTL, "--socket", PATH, "quarantine", "show"], stdout=full, stderr=subprocess.PIPE, check=False)
+        assert p.returncode == 2, p
+    asked()
+    # What the daemon says does not draw, and says something.
+    for error, said in (({"code": "failed", "text": "no \x1b[2J \u202e way"}, "posternctl: no ?[2J ? way\n"),
+                        ({"code": "failed"}, "not said why"), ("x", "not said why")):
+        control.error = error
+        assert said in run("drain", code=1)[1]
+    control.error = None
+
+
+def signals():
+    """^C ends all of it, another signal the command only."""
+    for sig, goes_on, code in ((signal.SIGINT, False, 130), (signal.SIGKILL, True, 137), (signal.SIGTERM, True, 143)):
+        asked()
+        control.silent = True
+        p = subprocess.Popen([CTL, "--socket", PATH, "--keep-going", "-f", "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                             stderr=subprocess.PIPE)
+        p.stdin.write(b"show status\nloglevel\n")
+        p.stdin.close()
+        end = time.monotonic() + 30
+        while not control.asked:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        child = int(pathlib.Path(f"/proc/{p.pid}/task/{p.pid}/children").read_text().split()[0])
+        control.silent = False
+        os.kill(child, sig)
+        out, err = p.stdout.read(), p.stderr.read()
+        assert p.wait() == code and (out == b"debug\n") == goes_on and (out == b"") != goes_on, (sig, p.returncode, out, err)
+        assert asked() == ["show status", "loglevel"][:1 + goes_on]
 
 
 def one_shot():
@@ -118,8 +165,32 @@ def one_shot():
     assert "show workers" in run("help", "show")[0] and run("show", "--help") == run("help", "show")
     assert "did you mean status?" in run("help", "show", "stautus", code=2)[1]
     assert "is no word of a command" in run("help", "drain", "now", code=2)[1]
-    # An argument that is no UTF-8 goes nowhere.
-    assert "no UTF-8" in run("show", "sources", b"\xff", code=2)[1]
+    # What stands behind -- is an argument, and -- itself is none.
+    assert run("config", "check", "--", "-x.conf", code=1)[0].startswith("-x.conf: ")
+    assert run("config", "help", "--", "port")[0] == run("config", "help", "port")[0]
+    assert "-x: No such" in run("scan", "--", "-x", code=2)[1]
+
+
+def requests():
+    """What is in a request is what was said, or there is none."""
+    asked()
+    # Words that are no UTF-8: a request without them would ask for more.
+    for words in (("show", "sources", BAD), ("show", "rules", BAD), ("quarantine", "release", "0", BAD),
+                  ("quarantine", "release", "0", "a@example.com", BAD), ("quarantine", "release", BAD), ("quarantine", "delete", BAD),
+                  ("quarantine", "list", "--rcpt", BAD), ("quarantine", "list", "--from", BAD), ("watch", "--peer", BAD),
+                  ("sources", "forgive", BAD), ("breaker", "ack", BAD)):
+        out, err = run(*words, code=2)
+        assert not out and ("no UTF-8" in err or "16 digits" in err) and not control.asked, (words, out, err, control.asked)
+    assert '"?@example.com" is no UTF-8' in run("quarantine", "release", "0", BAD, code=2)[1]
+    for option in ("--from", "--rcpt", "--message-id"):
+        assert "no UTF-8" in run("trace", option, BAD, code=2)[1] and "trace" not in asked(), option
+    for number in ("abc", "0", "-1", "1x", "", " 1", "99999999999999999999"):
+        assert "--limit: a number from 1" in run("quarantine", "list", "--limit", number, code=2)[1] and not asked(), number
+    for words, want in ((("release", "0"), {"id": "0"}), (("release", "0", "a@example.com"), {"id": "0", "rcpts": ["a@example.com"]}),
+                        (("release", "--", "0", "-a@example.com"), {"id": "0", "rcpts": ["-a@example.com"]}),
+                        (("list", "--limit", "5", "--rcpt", "@example.com"), {"limit": 5, "rcpt": "@example.com"}), (("list",), {})):
+        run("quarantine", *words)
+        assert control.asked.pop() == {"command": f"quarantine {words[0]}", **want}, words
 
 
 with tempfile.TemporaryDirectory() as TMP:
@@ -127,5 +198,7 @@ with tempfile.TemporaryDirectory() as TMP:
     control = fake_control.Control(PATH)
     good()
     failing()
+    signals()
     one_shot()
+    requests()
 print("ok")

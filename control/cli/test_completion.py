@@ -17,6 +17,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import fake_control  # noqa: E402
 
 CTL = os.path.abspath(sys.argv[1])
+MISSING = []  # programs without which not all was tried
 
 # COMP_WORDS and COMP_CWORD as readline makes them of a line, then what the function leaves behind.
 BASH = r"""
@@ -67,6 +68,11 @@ def bash_lines():
     assert bash("show", "stautus", "") == []
 
 
+def missing(what):
+    assert not os.environ.get("CI"), f"{what} is missing, and all of it is to be tried here"
+    MISSING.append(what)
+
+
 def installed():
     """As bash loads it: by its name, out of the directory of completions."""
     d = os.path.join(TMP, "data/bash-completion/completions")
@@ -74,7 +80,7 @@ def installed():
     shutil.copy(SCRIPT, os.path.join(d, "posternctl"))
     loader = "/usr/share/bash-completion/bash_completion"
     if not os.path.exists(loader):
-        print("bash-completion is not here: its loader is not tried")
+        missing("bash-completion")
         return
     env = {**os.environ, "XDG_DATA_DIRS": os.path.join(TMP, "data"), "PATH": f"{os.path.dirname(CTL)}:{os.environ['PATH']}"}
     p = subprocess.run(["bash", "--norc", "--noprofile", "-c",
@@ -85,7 +91,7 @@ def installed():
 
 def zsh_lines():
     if not shutil.which("zsh"):
-        print("zsh is not here: its completion is not tried")
+        missing("zsh")
         return
     d = os.path.join(TMP, "zsh")
     os.makedirs(d)
@@ -141,4 +147,7 @@ with tempfile.TemporaryDirectory() as TMP:
     bash_lines()
     installed()
     zsh_lines()
+if MISSING:
+    print("the rest is well; not tried without", ", ".join(MISSING))
+    sys.exit(77)  # to meson: skipped
 print("ok")

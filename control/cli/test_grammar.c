@@ -61,6 +61,9 @@ static void every_option_is_told(void **state)
 	(void)state;
 	for (size_t i = 0; (c = grammar_at(i)); i++) {
 		assert_true(c->n_options <= CHILDREN_MOST);
+		/* Who reads both itself has to tell one from the other. */
+		assert_true(!c->n_options || !c->n_arguments || c->request ||
+			    (c->flags & GRAMMAR_DASHES));
 		for (size_t k = 0; k < c->n_options; k++) {
 			const struct grammar_option *o = &c->option[k];
 
@@ -145,6 +148,13 @@ static const struct {
 	{"simulate gmail --gateway 192.0.2.1 --gateway 192.0.2.2 -", "simulate",
 	 "simulate|gmail|--gateway|192.0.2.1|--gateway|192.0.2.2|-"},
 	{"scan --ip 192.0.2.1 -- -odd.eml", "scan", "scan|--ip|192.0.2.1|--|-odd.eml"},
+	{"simulate --helo x gmail -- -odd.eml", "simulate", "simulate|--helo|x|--|gmail|-odd.eml"},
+	{"scan -- a.eml", "scan", "scan|a.eml"},
+	{"show rules -- --top", "show rules", "--|--top"},
+	{"quarantine release 0 -- -a@example.com", "quarantine release", "release|0|-a@example.com"},
+	{"quarantine show -- -0", "quarantine show", "show|-0"},
+	{"config check -- -x.conf", "config check", "-x.conf"},
+	{"config diff -- --json", "config diff", "--json"},
 	{"explain a.eml", "explain", "explain|a.eml"},
 	{"config check", "config check", ""},
 	{"config help port tls.certificate", "config help", "port|tls.certificate"},
@@ -202,6 +212,9 @@ static const struct {
 	{"quarantine del 0", "changes something"},
 	{"q delete 0", "changes something"},
 	{"breaker ack mx --lea", "written out: --learn"},
+	{"logl debug", "changes something"},
+	{"keys gen --domain example.com --selector s k.pem", "changes something"},
+	{"rules comp --output x a.cf", "changes something"},
 	{"sources forgive", "sources forgive: which address?"},
 	{"sources forgive a b", "\"b\" is one too many"},
 	{"scan", "scan: which message file?"},

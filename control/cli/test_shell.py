@@ -24,7 +24,7 @@ LIMIT = 30  # seconds until something that must come counts as missing
 
 
 class Shell:
-    def __init__(self, term="dumb", columns=100, path=None, **env):
+    def __init__(self, term="dumb", columns=100, path=None, greets=b"", **env):
         path = path or PATH
         self.out = b""
         self.pid, self.fd = pty.fork()
@@ -33,7 +33,7 @@ class Shell:
             os.environ.update({"TERM": term, "XDG_STATE_HOME": STATE, "LC_ALL": "C.UTF-8", **env})
             os.execv(CTL, [CTL, "--socket", path])
         self.size(columns)
-        self.prompt()
+        assert greets in self.prompt().encode(), greets
 
     def size(self, columns):
         fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
@@ -186,6 +186,37 @@ def history():
     Shell().end()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     file.unlink()
+    # Nor one that has another name as well: who could make that may write to it.
+    file.write_text("loglevel debug\n")
+    file.chmod(0o644)
+    os.link(file, other.with_name("second"))
+    s = Shell(greets=b"no history is kept")
+    s.run("loglevel")
+    s.end()
+    assert file.read_text() == "loglevel debug\n" and stat.S_IMODE(file.stat().st_mode) == 0o644
+    file.unlink()
+    # What is no text in this locale is left out, and what stands behind it is not.
+    file.write_bytes(b"loglevel error\nshow rules \xff\xfe\nloglevel notice\n")
+    s = Shell()
+    asked()
+    s.run("\x10")
+    s.run("\x10\x10")
+    assert [a["level"] for a in asked()] == ["notice", "error"]
+    s.end()
+    file.unlink()
+    # A state directory that is not there is made in what is ours; in another's nothing is.
+    new = pathlib.Path(TMP, "new", "state")
+    Shell(XDG_STATE_HOME=str(new)).end()
+    assert stat.S_IMODE((new / "postern/history").stat().st_mode) == 0o600
+    if os.geteuid() == 0:
+        foreign = pathlib.Path(TMP, "foreign")
+        foreign.mkdir()
+        os.chown(foreign, 12345, 12345)
+        for env in ({"XDG_STATE_HOME": "", "HOME": str(foreign)}, {"XDG_STATE_HOME": str(foreign)},
+                    {"XDG_STATE_HOME": str(foreign / "not/there")}):
+            s = Shell(greets=b"not ours", **env)
+            s.run("loglevel")
+            assert s.end() == 0 and not list(foreign.iterdir()), env
     # No home at all.
     s = Shell(XDG_STATE_HOME="", HOME="")
     s.run("loglevel")
@@ -209,7 +240,7 @@ def interrupts():
     out = s.prompt()
     assert "[130]" in out, out
     control.silent = False
-    assert "[0]" not in s.run("loglevel") and asked()
+    assert re.search(r"\npostern> ?$", s.run("loglevel")) and asked()
     # A command that goes by a signal of its own.
     control.silent = True
     s.send("show status\r")
@@ -220,6 +251,32 @@ def interrupts():
     control.silent = False
     asked()
     assert s.end("exit\r") == 137
+
+
+def ended_by_signals():
+    """At the prompt, too, the terminal is left as it was found."""
+    want = termios.ISIG | termios.ECHO | termios.ICANON
+    for sig in (signal.SIGTERM, signal.SIGHUP):
+        s = Shell()
+        tty = os.open(os.readlink(f"/proc/{s.pid}/fd/0"), os.O_RDWR | os.O_NOCTTY)
+        s.send("show sta")
+        s.until("show sta")
+        assert not termios.tcgetattr(tty)[3] & want
+        os.kill(s.pid, sig)
+        code = os.waitstatus_to_exitcode(os.waitpid(s.pid, 0)[1])
+        assert code == -sig and termios.tcgetattr(tty)[3] & want == want, (sig, code, termios.tcgetattr(tty))
+        os.close(tty)
+        os.close(s.fd)
+    # A command that runs is ended by them as ever.
+    s = Shell()
+    control.silent = True
+    asked()
+    s.send("show status\r")
+    s.read(lambda out: control.asked)
+    os.kill(int(pathlib.Path(f"/proc/{s.pid}/task/{s.pid}/children").read_text().split()[0]), signal.SIGTERM)
+    assert "ended by signal 15" in s.prompt()
+    control.silent = False
+    assert s.end() == 143
 
 
 def quoting():
@@ -246,9 +303,8 @@ def another_size():
     s = Shell(term="xterm")
     s.size(40)
     s.send("show ?")
-    out = s.until("config")
-    time.sleep(0.2)
-    out += s.read(lambda o: True)
+    out = s.until("postern> show")  # drawn anew, behind all of it
+    assert "status" in out and "config" in out, out
     lines = [re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", line) for line in out.split("\n")]
     assert max(map(len, lines)) <= 40, [line for line in lines if len(line) > 40]
     # A line longer than the terminal is wide, edited in its middle, and the size changes while it is there.
@@ -295,7 +351,7 @@ def away():
 with tempfile.TemporaryDirectory() as TMP:
     PATH, STATE = os.path.join(TMP, "s"), os.path.join(TMP, "state")
     control = fake_control.Control(PATH)
-    for test in (completes, helps, history, interrupts, quoting, another_size, colour, away):
+    for test in (completes, helps, history, interrupts, ended_by_signals, quoting, another_size, colour, away):
         test()
         asked()
         print(test.__name__, flush=True)

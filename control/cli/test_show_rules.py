@@ -82,7 +82,10 @@ with tempfile.TemporaryDirectory() as tmp:
                         (("show", "rules", "--top", "cost"), {"top": "cost"}),
                         (("show", "rules", "--top", "hits", "--limit", "7", "A?"), {"top": "hits", "limit": 7, "name": "A?"}),
                         (("show", "rules", "B", "--limit", str(LIMIT), "--top", "opened"),
-                         {"top": "opened", "limit": LIMIT, "name": "B"})):
+                         {"top": "opened", "limit": LIMIT, "name": "B"}),
+                        (("show", "rules", "--", "--top"), {"name": "--top"}), (("show", "rules", "--", "-"), {"name": "-"}),
+                        (("show", "rules", "--limit", "7", "--", "--limit"), {"limit": 7, "name": "--limit"}),
+                        (("show", "rules", "--", "A"), {"name": "A"})):
         run(*words)
         assert asked.pop() == {"command": "show rules", **want}, words
     assert json.loads(run("--json", "show", "rules")[0]) == ANSWER

@@ -141,6 +141,13 @@ def main():
         envelope(d, direct)
         signed(d, OURS.format(helo="mail.example.com", ip="203.0.113.5"))
         words(d, direct, relayed)
+        # Options in front of the reader, and a file that looks like one.
+        assert run(d, direct, *gw, "--json", "gmail")["with"]["ip"] == "203.0.113.5"
+        with open(os.path.join(d, "-odd.eml"), "w", newline="") as f:
+            f.write(direct)
+        p = subprocess.run([os.path.abspath(sys.argv[1]), "simulate", *gw, "--json", "--dns-zone", "zone", "--", "gmail", "-odd.eml"],
+                           cwd=d, capture_output=True, timeout=60, check=True)
+        assert json.loads(p.stdout)["with"]["ip"] == "203.0.113.5", p
         run(d, direct, "outlook", code=2)
         run(d, direct, "gmail", "--skip", "192.0.2.9-192.0.2.1", code=2)
         run(d, direct, "gmail", "--gateway", "gw.example.net", code=2)

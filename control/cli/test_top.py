@@ -292,6 +292,7 @@ def on_a_terminal(path, daemon):
     t.grid = {}
     os.kill(t.pid, signal.SIGCONT)
     t.wait("READY", "RULE_0", "q quit")
+    assert t.raw.count(ENTER) - t.raw.count(LEAVE) == 2, t.raw
     t.raw = t.raw.replace(ENTER, b"", t.raw.count(ENTER) - t.raw.count(LEAVE) - 1)  # it entered anew without having left
     # The daemon goes, says nothing, and comes back.
     daemon.end()

@@ -103,6 +103,12 @@ with tempfile.TemporaryDirectory() as tmp:
     assert run("--peer", "x", code=2)[1] == "posternctl: peer: an address or a network\n"
     answer[:] = [{"error": {"code": "busy", "text": "8 watch already"}}]
     assert "8 watch" in run(code=1)[1]
+    # Where it cannot be written it ends, and says so.
+    answer[:] = [FIRST, *EVENTS]
+    for words in ((), ("--json",), ("--limit", "1")):
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run([CTL, "--socket", PATH, "watch", *words], stdout=full, stderr=subprocess.PIPE, check=False, timeout=60)
+        assert done.returncode == 1 and b"standard output" in done.stderr, (words, done)
     answer[:] = []
     run(code=3)
     answer[:] = [7]

@@ -3,6 +3,7 @@
 
 /* `posternctl trace`: search, shares, reindex. With an index it reads files and needs no daemon. */
 
+#include "control/cli/request.h"
 #include "control/cli/trace.h"
 
 #include <errno.h>
@@ -140,10 +141,9 @@ static int read_options(struct asked *a, int argc, char **argv)
 
 /* ---- search ------------------------------------------------------------------------------------ */
 
-static void put(json_t *request, const char *member, const char *text)
+static int put(json_t *request, const char *member, const char *text)
 {
-	if (text)
-		json_object_set_new(request, member, json_string(text));
+	return text ? request_text(request, "trace", member, text) : CLI_OK;
 }
 
 /* The newest records of the running process, without an index. */
@@ -158,12 +158,13 @@ static json_t *from_memory(const struct cli *cli, const struct asked *a, int *co
 		*code = CLI_FINDING;
 		return NULL;
 	}
-	put(r, "trace_id", a->q.trace_id);
-	put(r, "message_id", a->q.message_id);
-	put(r, "mail_from", a->q.mail_from);
-	put(r, "rcpt", a->q.rcpt);
-	put(r, "origin", a->q.origin);
-	put(r, "outcome", a->q.outcome);
+	if (put(r, "trace_id", a->q.trace_id) || put(r, "message_id", a->q.message_id) ||
+	    put(r, "mail_from", a->q.mail_from) || put(r, "rcpt", a->q.rcpt) ||
+	    put(r, "origin", a->q.origin) || put(r, "outcome", a->q.outcome)) {
+		json_decref(r);
+		*code = CLI_USAGE;
+		return NULL;
+	}
 	answer = client_ask(cli, r, code);
 	if (answer)
 		json_object_update_new(answer, json_pack("{s:s, s:n}", "schema", TRACE_SCHEMA, "next"));

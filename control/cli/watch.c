@@ -12,6 +12,7 @@
 
 #include "control/cli/cli.h"
 #include "control/cli/line.h"
+#include "control/cli/request.h"
 
 #define FIRST_LINE_MS 30000
 #define LIMIT_MOST    1000000000L
@@ -22,13 +23,6 @@ static int complain(const char *what)
 {
 	fprintf(stderr, "posternctl watch: %s\n", what);
 	return CLI_USAGE;
-}
-
-static int member(json_t *request, const char *name, const char *value)
-{
-	if (!json_object_set_new(request, name, json_string(value)))
-		return CLI_OK;
-	return complain("an argument is no UTF-8");
 }
 
 static int limit_of(const char *text, long *limit)
@@ -57,14 +51,13 @@ static int options(json_t *request, long *limit, int argc, char **argv)
 		else if (o)
 			rc = CLI_USAGE;
 		else
-			rc = member(request,
-				    !strcmp(opts[at].name, "trace-id") ? "trace_id" : opts[at].name,
-				    optarg);
+			rc = request_text(
+				request, "watch",
+				!strcmp(opts[at].name, "trace-id") ? "trace_id" : opts[at].name,
+				optarg);
 	}
 	if (!rc && optind < argc)
-		rc = member(request, "what", argv[optind++]);
-	if (!rc && optind < argc)
-		rc = complain("one of sessions, messages and all, and options");
+		rc = request_text(request, "watch", "what", argv[optind]);
 	return rc;
 }
 
@@ -206,9 +199,9 @@ static int one(const struct cli *cli, const char *line, long *left)
 	/* Behind each: who reads it through a pipe sees it as it happens. */
 	fflush(stdout);
 	json_decref(e);
-	if (counted && *left > 0 && --*left == 0)
+	if (counted && *left > 0 && --*left == 0 && !ferror(stdout))
 		return -1;
-	return ferror(stdout) ? -1 : CLI_OK;
+	return ferror(stdout) ? CLI_FINDING : CLI_OK; /* dispatch_flush() says so */
 }
 
 /* The first line says whether there will be more. */
