@@ -64,7 +64,8 @@ ssize_t conn_sendv(struct conn *c, const struct iovec *v, size_t n)
 {
 	struct msghdr mh = {.msg_iov = (struct iovec *)(uintptr_t)v, .msg_iovlen = n};
 
-	return c->tls ? tls_sendv(c, v, n) : sendmsg(c->fd, &mh, MSG_NOSIGNAL);
+	/* Behind it comes the dot, at once if the socket has room: no packet for itself. */
+	return c->tls ? tls_sendv(c, v, n) : sendmsg(c->fd, &mh, MSG_NOSIGNAL | MSG_MORE);
 }
 
 static void read_failed(struct conn *c, ssize_t n)
@@ -117,6 +118,18 @@ static void feed(struct conn *c, const uint8_t *p, size_t n)
 	}
 }
 
+/* Not before all that came was read: a reply too many is found, and no event is waited for to write what
+ * the socket has room for. */
+static void send_content(struct conn *c)
+{
+	if (c->state != CONN_BODY || !c->ready)
+		return;
+	c->ready = false;
+	conn_flush(c);
+	if (c->state == CONN_BODY && !c->out_n)
+		body_writable(c);
+}
+
 static void on_read(evutil_socket_t fd, short what, void *arg)
 {
 	struct conn *c = arg;
@@ -138,6 +151,7 @@ static void on_read(evutil_socket_t fd, short what, void *arg)
 		}
 		feed(c, buf, (size_t)n);
 	} while (c->state != CONN_DEAD && tls_pending(c));
+	send_content(c);
 }
 
 void conn_handshake(struct conn *c)
@@ -336,7 +350,7 @@ void conn_write_failed(struct conn *c)
 void conn_flush(struct conn *c)
 {
 	while (c->out_at < c->out_n) {
-		/* "BDAT n" goes out with the first of its octets. */
+		/* "BDAT n LAST" goes out with the first of its octets. */
 		ssize_t n = conn_send(c, c->out + c->out_at, c->out_n - c->out_at,
 				      c->state == CONN_BODY);
 
@@ -353,7 +367,7 @@ void conn_flush(struct conn *c)
 		c->out_at += (size_t)n;
 	}
 	c->out_n = c->out_at = 0;
-	if (c->state != CONN_BODY && c->state != CONN_LAST && !tls_read_again(c))
+	if (c->state != CONN_BODY && !tls_read_again(c))
 		event_del(&c->wr);
 }
 

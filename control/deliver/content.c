@@ -5,12 +5,13 @@
  * Content on its way to the next hop.
  *
  *   DATA   354, content with its dots doubled, ".", reply
- *   BDAT   "BDAT n", n octets as they are, reply, "BDAT 0 LAST", reply
+ *   BDAT   "BDAT n LAST", n octets as they are, reply
  *
  * BDAT (RFC 3030) is taken wherever it is offered: no dots to look for, no CRLF to add, no octet that
- * the next hop could read as an end, and as many round trips as DATA. One chunk holds everything, and
- * LAST is a command of its own, so that it is to BDAT what the dot is to DATA: before its first octet
- * the message can be taken back, and is asked for; from then on the reply alone decides.
+ * the next hop could read as an end, and a round trip less than DATA. One chunk holds everything, and its
+ * last octet is to BDAT what the dot is to DATA: the next hop has no whole message without it. Before it
+ * (or the first octet of the dot) the message can be taken back, and is asked for; from then on the reply
+ * alone decides.
  */
 
 #include <errno.h>
@@ -34,7 +35,7 @@ bool body_unsendable(const struct conn *c)
 
 bool body_open(const struct conn *c)
 {
-	return c->state == CONN_BODY || c->state == CONN_CHUNK || c->state == CONN_LAST;
+	return c->state == CONN_BODY;
 }
 
 static void start_body(struct conn *c)
@@ -46,13 +47,13 @@ static void start_body(struct conn *c)
 	x->body_us = deliver_now_us();
 	stuff_init(&x->body, x->req->iov, x->req->n_iov, x->bdat);
 	conn_deadline(c, c->d->tuning.progress_ms);
-	conn_want_write(c);
+	c->ready = true;
 }
 
 void body_begin(struct conn *c)
 {
 	struct xact *x = c->x;
-	size_t total = 0;
+	size_t total;
 
 	x->bdat = chunking(c);
 	if (!x->bdat) {
@@ -61,9 +62,8 @@ void body_begin(struct conn *c)
 		return;
 	}
 	/* Counted here: a wrong number would make commands of content. */
-	for (size_t i = 0; i < x->req->n_iov; i++)
-		total += x->req->iov[i].iov_len;
-	if (conn_queue(c, "BDAT %zu\r\n", total)) {
+	total = stuff_count(x->req->iov, x->req->n_iov);
+	if (total && conn_queue(c, "BDAT %zu LAST\r\n", total)) {
 		session_failed(c, END_LOST);
 		return;
 	}
@@ -89,23 +89,12 @@ void body_on_body(struct conn *c, const struct deliver_reply *r)
 		session_failed(c, END_GARBAGE);
 }
 
-void body_on_chunk(struct conn *c, const struct deliver_reply *r)
-{
-	/* RFC 3030 2: a refused chunk ends the transaction. Whether its octets were read as such is not
-	 * known then: the connection is not used again. */
-	if (r->code / 100 != 2) {
-		body_on_body(c, r);
-		return;
-	}
-	/* Not at once: another reply that came with this one must not pass for that to LAST. */
-	c->state = CONN_LAST;
-	conn_deadline(c, c->d->tuning.progress_ms);
-	conn_want_write(c);
-}
-
 void body_on_dot(struct conn *c, const struct deliver_reply *r)
 {
 	overload_stage(c, LOAD_DOT, c->x->asked_us);
+	/* RFC 3030 2: the octets of a refused chunk are read as such. Who does not know the command, or takes
+	 * it for out of place, may have taken them for commands. */
+	c->spent = c->x->bdat && r->code / 10 == 50;
 	if (r->code / 100 == 3)
 		session_failed(c, END_GARBAGE);
 	else
@@ -122,10 +111,21 @@ static void give_up(struct conn *c)
 	xact_ended(x, &e);
 }
 
+/* What makes the message whole for the next hop. */
+static struct str final_octets(const struct xact *x)
+{
+	const uint8_t *last;
+
+	if (!x->bdat)
+		return STR(".\r\n");
+	last = stuff_last(x->req->iov, x->req->n_iov);
+	return last ? (struct str){last, 1} : STR("BDAT 0 LAST\r\n");
+}
+
 static void send_dot(struct conn *c)
 {
 	struct xact *x = c->x;
-	struct str dot = x->bdat ? STR("BDAT 0 LAST\r\n") : STR(".\r\n");
+	struct str dot = final_octets(x);
 	ssize_t n;
 
 	/* Asked again each time until an octet of the dot is out: from then on it is. */
@@ -138,12 +138,16 @@ static void send_dot(struct conn *c)
 	if (n < 0) {
 		if (errno != EAGAIN && errno != EINTR)
 			conn_write_failed(c);
+		else
+			conn_want_write(c);
 		return;
 	}
 	c->dot_at += (size_t)n;
 	x->dot_written = true;
-	if (c->dot_at < dot.n)
+	if (c->dot_at < dot.n) {
+		conn_want_write(c);
 		return;
+	}
 	c->state = CONN_DOT;
 	x->asked_us = deliver_now_us();
 	event_del(&c->wr);
@@ -151,26 +155,10 @@ static void send_dot(struct conn *c)
 	conn_deadline(c, c->d->tuning.final_ms);
 }
 
-/* The socket has taken the whole content. */
-static void body_done(struct conn *c)
-{
-	if (!c->x->bdat) {
-		send_dot(c);
-		return;
-	}
-	c->state = CONN_CHUNK;
-	event_del(&c->wr);
-	/* RFC 5321 4.5.3.2.5: much of it may still be in the socket. */
-	conn_deadline(c, c->d->tuning.chunk_ms);
-}
-
 void body_writable(struct conn *c)
 {
 	struct xact *x = c->x;
 
-	/* What is here to be read was not asked for, and is looked at first. */
-	if (c->state == CONN_LAST && (c->dot_at || conn_alive(c)))
-		send_dot(c);
 	if (c->state != CONN_BODY)
 		return;
 	for (int turn = 0; turn < (c->tls ? 16 : 4); turn++) {
@@ -179,13 +167,15 @@ void body_writable(struct conn *c)
 		ssize_t sent;
 
 		if (!n) {
-			body_done(c);
+			send_dot(c);
 			return;
 		}
 		sent = conn_sendv(c, v, n);
 		if (sent < 0) {
 			if (errno != EAGAIN && errno != EINTR)
 				conn_write_failed(c);
+			else
+				conn_want_write(c);
 			return;
 		}
 		if (!x->first_byte_us)
@@ -193,4 +183,5 @@ void body_writable(struct conn *c)
 		stuff_taken(&x->body, (size_t)sent);
 		conn_deadline(c, c->d->tuning.progress_ms);
 	}
+	conn_want_write(c);
 }

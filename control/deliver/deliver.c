@@ -136,7 +136,6 @@ struct deliver *deliver_new(struct event_base *base, struct dns *dns, uint64_t *
 	d->counters = counters;
 	d->tuning = (struct deliver_tuning){
 		.progress_ms = LIMIT_ONWARD_PROGRESS_S * 1000u,
-		.chunk_ms = LIMIT_DATA_BLOCK_TIMEOUT_S * 1000u,
 		.final_ms = LIMIT_FINAL_REPLY_TIMEOUT_S * 1000u,
 		.callout_ms = LIMIT_CALLOUT_S * 1000u,
 		.avoid_ms = 10000,

@@ -276,17 +276,7 @@ static bool chunk(struct hop_session *s, struct evbuffer *in)
 	s->chunk = false;
 	if (s->last)
 		return message_end(s, k->last ? k->last : k->dot);
-	if (k->chunk_apart) {
-		SSL *ssl = bufferevent_openssl_get_ssl(s->bev);
-		static const char first[] = "250 2.0.0 octets received\r\n";
-		int one = 1;
-
-		setsockopt(bufferevent_getfd(s->bev), IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-		assert_int_equal(SSL_write(ssl, first, sizeof(first) - 1), sizeof(first) - 1);
-		assert_true(SSL_write(ssl, k->chunk_apart, (int)strlen(k->chunk_apart)) > 0);
-		return true;
-	}
-	return say(s, k->chunk, "250 2.0.0 octets received");
+	return say(s, NULL, "250 2.0.0 octets received");
 }
 
 /* False: not all of the header is here. */

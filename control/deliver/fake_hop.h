@@ -22,14 +22,13 @@
 #define HOP_LONG "!long"         /* a line without end */
 #define HOP_MANY "!many"         /* a reply of more lines than anybody reads */
 #define HOP_MIXED "250-one\r\n251 two"
-#define HOP_TWICE "250 2.0.0 chunk\r\n250 2.0.0 queued" /* an answer too many */
 /* Replies to EHLO. */
 #define HOP_CHUNKING "250-hop.example.net\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 CHUNKING"
 #define HOP_PLAIN "250-hop.example.net\r\n250 PIPELINING"
 
 struct hop_script {
 	const char *banner, *ehlo, *helo, *mail, *rcpt[4], *data, *dot, *rset;
-	const char *chunk, *last;    /* BDAT: reply to the octets, to LAST; last NULL: as dot */
+	const char *last;            /* reply to BDAT LAST; NULL: as dot */
 	const char *mid_body;        /* said when the first content is in: a line, octets of a chunk */
 	bool proxy;                  /* a PROXY header comes before the banner */
 	const char *xclient, *xforward;
@@ -47,7 +46,6 @@ struct hop_script {
 	const char *injected;        /* sent in clear right behind the 220, a whole line */
 	const char *handshake;       /* HOP_HANG, HOP_CLOSE, HOP_RESET instead of it; or octets that
 	                                answer its first message */
-	const char *chunk_apart;     /* under TLS: behind the reply to a chunk, in a record of its own */
 	const char *ehlo_tls;        /* reply to EHLO under TLS; NULL: as in clear */
 };
 

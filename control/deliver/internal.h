@@ -44,7 +44,6 @@
 struct deliver_tuning {
 	unsigned int connect_ms, command_ms;
 	unsigned int progress_ms;  /* LIMIT_ONWARD_PROGRESS_S: the socket took nothing */
-	unsigned int chunk_ms;     /* LIMIT_DATA_BLOCK_TIMEOUT_S: the reply to BDAT */
 	unsigned int final_ms;     /* LIMIT_FINAL_REPLY_TIMEOUT_S */
 	unsigned int callout_ms;   /* LIMIT_CALLOUT_S */
 	unsigned int idle_ms;      /* 0: the route's */
@@ -155,7 +154,7 @@ struct xact {
 	struct stuff body;
 	bool bdat;                   /* content goes by BDAT on this connection */
 	uint64_t body_us;            /* the content began to be sent */
-	bool dot_written;            /* an octet of the dot or of BDAT LAST */
+	bool dot_written;            /* the dot, or the last octet of BDAT: some of it */
 	bool cancelled;
 	struct host *last;           /* where the last attempt went; hosts live as long as deliver */
 	char last_host[300];
@@ -169,7 +168,7 @@ struct xact {
 enum conn_state {
 	CONN_RESOLVE, CONN_CONNECT, CONN_BANNER, CONN_EHLO, CONN_HELO, CONN_STARTTLS, CONN_TLS,
 	CONN_XCLIENT, CONN_XFORWARD, CONN_IDLE,
-	CONN_MAIL, CONN_RCPT, CONN_DATA, CONN_BODY, CONN_CHUNK, CONN_LAST, CONN_DOT, CONN_RSET,
+	CONN_MAIL, CONN_RCPT, CONN_DATA, CONN_BODY, CONN_DOT, CONN_RSET,
 	CONN_QUIT, CONN_DEAD,
 	CONN_STATES,
 };
@@ -208,7 +207,9 @@ struct conn {
 	struct reply_parser parser;
 	uint8_t *out;                /* commands on their way */
 	size_t out_n, out_at, out_cap;
-	size_t dot_at;               /* octets of the final ".\r\n" or "BDAT 0 LAST\r\n" written */
+	size_t dot_at;               /* octets written of what makes the message whole (content.c) */
+	bool ready;                  /* content is to be sent once the reply at hand is read */
+	bool spent;                  /* a chunk was refused: nothing more is sent but QUIT */
 };
 
 /* One line a next hop or route and LIMIT_ALERT_S, however often it happens. */
@@ -502,5 +503,4 @@ void body_writable(struct conn *c);
 bool body_open(const struct conn *c);
 void body_on_data(struct conn *c, const struct deliver_reply *r);
 void body_on_body(struct conn *c, const struct deliver_reply *r);
-void body_on_chunk(struct conn *c, const struct deliver_reply *r);
 void body_on_dot(struct conn *c, const struct deliver_reply *r);

@@ -18,7 +18,7 @@ static const enum stage state_stage[CONN_STATES] = {
 	[CONN_TLS] = STAGE_TLS, [CONN_XCLIENT] = STAGE_EHLO, [CONN_XFORWARD] = STAGE_EHLO,
 	[CONN_MAIL] = STAGE_MAIL,
 	[CONN_RCPT] = STAGE_RCPT, [CONN_DATA] = STAGE_DATA, [CONN_BODY] = STAGE_BODY,
-	[CONN_CHUNK] = STAGE_CHUNK, [CONN_LAST] = STAGE_CHUNK, [CONN_DOT] = STAGE_DOT,
+	[CONN_DOT] = STAGE_DOT,
 };
 
 enum stage session_stage(const struct conn *c)
@@ -149,6 +149,9 @@ void session_end_with(struct conn *c, enum ending_kind kind, const struct delive
 			conn_close(c, open);
 		else
 			conn_quit(c);
+	} else if (c->spent) {
+		c->x = NULL;
+		conn_quit(c);
 	} else {
 		put_away(c, kind != END_DELIVERED);
 		/* RFC 9422 3.1: MAILMAX counts MAIL commands, whatever became of them. */
@@ -499,8 +502,6 @@ static void (*const on_reply[CONN_STATES])(struct conn *, const struct deliver_r
 	[CONN_RCPT] = on_rcpt,     /* all in and none refused: DATA or BDAT */
 	[CONN_DATA] = body_on_data,   /* 354: content */
 	[CONN_BODY] = body_on_body,   /* too early: never a success */
-	[CONN_CHUNK] = body_on_chunk, /* 2xx: BDAT LAST */
-	[CONN_LAST] = body_on_body,
 	[CONN_DOT] = body_on_dot,     /* 2xx: delivered */
 	[CONN_RSET] = on_rset,     /* 2xx: back to the pool */
 	[CONN_QUIT] = on_close,    /* 221 */

@@ -11,6 +11,8 @@ void stuff_init(struct stuff *s, const struct iovec *iov, size_t n_iov, bool raw
 	s->n_in = n_iov;
 	s->raw = raw;
 	s->tail_done = raw;
+	s->left = raw ? stuff_count(iov, n_iov) : 0;
+	s->left -= s->left > 0;
 	s->state = STUFF_LINE_START;
 }
 
@@ -40,8 +42,12 @@ static size_t piece(struct stuff *s)
 
 	if (len - from > STUFF_BATCH)
 		len = from + STUFF_BATCH;
-	if (s->raw)
+	if (s->raw) {
+		if (len - from > s->left)
+			len = from + s->left;
+		s->left -= len - from;
 		i = len;
+	}
 	while (i < len) {
 		if (s->state == STUFF_LINE_START && base[i] == '.' && !s->doubled) {
 			/* This piece ends with the dot; the next starts with it again. */
@@ -76,7 +82,7 @@ const struct iovec *stuff_next(struct stuff *s, size_t *n)
 		return s->out + s->out_at;
 	}
 	s->out_at = s->out_n = 0;
-	while (s->at < s->n_in && s->out_n < STUFF_IOV && batch < STUFF_BATCH) {
+	while (s->at < s->n_in && s->out_n < STUFF_IOV && batch < STUFF_BATCH && (!s->raw || s->left)) {
 		if (s->off == s->in[s->at].iov_len) {
 			s->at++;
 			s->off = 0;
@@ -108,6 +114,22 @@ void stuff_taken(struct stuff *s, size_t n)
 		n -= v->iov_len;
 		s->out_at++;
 	}
+}
+
+size_t stuff_count(const struct iovec *iov, size_t n_iov)
+{
+	size_t total = 0;
+
+	for (size_t i = 0; i < n_iov; i++)
+		total += iov[i].iov_len;
+	return total;
+}
+
+const uint8_t *stuff_last(const struct iovec *iov, size_t n_iov)
+{
+	while (n_iov && !iov[n_iov - 1].iov_len)
+		n_iov--;
+	return n_iov ? (const uint8_t *)iov[n_iov - 1].iov_base + iov[n_iov - 1].iov_len - 1 : NULL;
 }
 
 bool stuff_cr_beside(const struct iovec *iov, size_t n_iov)

@@ -98,7 +98,7 @@ static void octet_for_octet(void **state)
 	}
 	/* One connection all the while: none of it was taken for something else. */
 	assert_int_equal(h->accepted, 1);
-	assert_int_equal(hop_count(h, "BDAT 0 LAST"), sizeof(body) / sizeof(body[0]));
+	assert_int_equal(hop_count(h, "BDAT"), sizeof(body) / sizeof(body[0]));
 	assert_int_equal(hop_count(h, "RSET"), 0);
 	assert_int_equal(hop_count(h, "QUIT"), 0);
 	assert_int_equal(l.counters[CTL_nexthop_bdat], sizeof(body) / sizeof(body[0]));
@@ -130,7 +130,7 @@ static void large_and_in_pieces(void **state)
 	req.bare_lf = req.bare_cr = req.has_8bit = true;
 	go(&req);
 	arrived(text, sizeof(text));
-	snprintf(command, sizeof(command), "BDAT %zu\n", sizeof(text));
+	snprintf(command, sizeof(command), "BDAT %zu LAST\n", sizeof(text));
 	assert_int_equal(hop_count(h, command), 1);
 }
 
@@ -145,7 +145,7 @@ static void only_after_every_rcpt(void **state)
 	assert_false(h->data_before_replies);
 }
 
-/* The client went while the chunk was on its way: LAST is not sent, and the connection is cut. */
+/* The client went while the chunk was on its way: its last octet is not sent, and the connection is cut. */
 static void unwanted_before_last(void **state)
 {
 	struct deliver_request req = sent_request(&l, &s, HEAD "body\r\n", 1);
@@ -157,9 +157,8 @@ static void unwanted_before_last(void **state)
 	assert_int_equal(s.asked, 1);
 	assert_false(s.result.dot_written);
 	assert_false(s.result.bdat);
-	assert_string_equal(s.result.stage, "chunk");
-	assert_int_equal(h->raw_body, strlen(HEAD "body\r\n"));
-	assert_int_equal(hop_count(h, "BDAT"), 1);
+	assert_string_equal(s.result.stage, "body");
+	assert_true(h->raw_body < strlen(HEAD "body\r\n"));
 	assert_false(h->saw_dot);
 	assert_int_equal(h->open, 0);
 	assert_int_equal(hop_count(h, "RSET") + hop_count(h, "QUIT"), 0);
@@ -168,10 +167,13 @@ static void unwanted_before_last(void **state)
 
 static void cancelled_before_last(void **state)
 {
-	struct deliver_request req = sent_request(&l, &s, HEAD, 1);
+	static char text[4 * 1024 * 1024]; /* more than both sockets hold */
+	struct deliver_request req;
 
 	(void)state;
-	h->script.chunk = HOP_HANG;
+	memset(text, 'x', sizeof(text) - 1);
+	req = sent_request(&l, &s, text, 1);
+	deliver_tuning(l.d)->sndbuf = 16384;
 	sent_go(&l, &s, &req);
 	while (!h->raw_body)
 		event_base_loop(l.base, EVLOOP_ONCE);
@@ -205,21 +207,24 @@ static void cancelled_after_last(void **state)
 	assert_int_equal(l.counters[CTL_nexthop_in_doubt], 1);
 }
 
-/* Another address is tried after a chunk that got lost, none after LAST. */
+/* Another address is tried after a chunk that got lost on its way, none once its last octet is out. */
 static void another_address(void **state)
 {
+	static char text[4 * 1024 * 1024];
 	struct hop *second = hop_new(l.base);
 
 	(void)state;
 	second->script.ehlo = HOP_CHUNKING;
 	lab_add(&l, "127.0.0.1", second->port);
-	h->script.chunk = HOP_RESET;
-	sent_start(&l, &s, HEAD, 1);
+	memset(text, 'x', sizeof(text) - 1);
+	deliver_tuning(l.d)->sndbuf = 16384;
+	h->script.mid_body = HOP_RESET;
+	sent_start(&l, &s, text, 1);
 	lab_run(&l, &s.done);
 	assert_int_equal(s.result.outcome, DELIVER_DELIVERED);
 	assert_int_equal(second->messages, 1);
 	assert_false(h->saw_dot);
-	h->script.chunk = NULL;
+	h->script.mid_body = NULL;
 	h->script.last = HOP_RESET;
 	sent_start(&l, &s, HEAD, 1);
 	lab_run(&l, &s.done);
@@ -228,17 +233,27 @@ static void another_address(void **state)
 	hop_free(second);
 }
 
-/* A refused chunk leaves open what the next hop took its octets for. */
-static void refused_chunk_ends_the_connection(void **state)
+/* A BDAT that is not known leaves open what the next hop took its octets for; a message that is refused
+ * does not. */
+static void unknown_command_ends_the_connection(void **state)
 {
 	(void)state;
-	h->script.chunk = "552 5.3.4 too big";
+	h->script.last = "552 5.3.4 too big";
 	sent_start(&l, &s, HEAD, 1);
 	lab_run(&l, &s.done);
 	lab_spin(&l, 5);
 	assert_int_equal(s.result.reply.code, 552);
+	assert_int_equal(h->open, 1);
+	assert_int_equal(hop_count(h, "RSET"), 1);
+	h->script.last = "500 5.5.1 BDAT?";
+	sent_start(&l, &s, HEAD, 1);
+	lab_run(&l, &s.done);
+	lab_spin(&l, 5);
+	assert_int_equal(s.result.reply.code, 451);
 	assert_int_equal(h->open, 0);
-	h->script.chunk = NULL;
+	assert_int_equal(hop_count(h, "RSET"), 1);
+	assert_int_equal(hop_count(h, "QUIT"), 1);
+	h->script.last = NULL;
 	sent_start(&l, &s, HEAD, 1);
 	lab_run(&l, &s.done);
 	assert_int_equal(s.result.outcome, DELIVER_DELIVERED);
@@ -408,7 +423,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(octet_for_octet), T(large_and_in_pieces), T(only_after_every_rcpt),
 		T(unwanted_before_last), T(cancelled_before_last), T(cancelled_after_last),
-		T(another_address), T(refused_chunk_ends_the_connection),
+		T(another_address), T(unknown_command_ends_the_connection),
 		T(bare_lf_needs_bdat), T(bare_lf_and_the_route_says_never), T(bare_cr_under_data),
 		T(the_route_says_never), T(no_final_crlf_under_data),
 		T(smtputf8_offered), T(smtputf8_not_offered), T(smtputf8_path_not_offered),

@@ -98,7 +98,7 @@ static void same_as_plain_stuffing(void **state)
 	}
 }
 
-/* For BDAT: whatever is in it goes out as it is. */
+/* For BDAT: whatever is in it goes out as it is, and the last octet apart. */
 static void raw_is_as_it_is(void **state)
 {
 	uint8_t in[MAX], got[MAX];
@@ -119,8 +119,10 @@ static void raw_is_as_it_is(void **state)
 			k += m;
 			stuff_taken(&s, m);
 		}
-		assert_int_equal(k, n);
-		assert_memory_equal(got, in, n);
+		assert_int_equal(k, n ? n - 1 : 0);
+		assert_memory_equal(got, in, k);
+		assert_int_equal(stuff_count(iov, 3), n);
+		assert_ptr_equal(stuff_last(iov, 3), n ? in + n - 1 : NULL);
 		assert_false(s.tail_added);
 	}
 }

@@ -33,7 +33,6 @@ static const struct {
 	[AT_RCPT_OF_SEVERAL] = {"At RCPT of one among several", PROTOCOL},
 	[AT_DATA] = {"At DATA", PROTOCOL},
 	[IN_CONTENT] = {"Within content", PROTOCOL},
-	[AFTER_CHUNK] = {"After a BDAT chunk", PROTOCOL},
 	[AFTER_DOT] = {"After the dot", PROTOCOL},
 	[AFTER_LAST] = {"After BDAT LAST", PROTOCOL},
 	[NOT_SENT] = {"Not sent at all", KIND_OTHER},

@@ -84,13 +84,13 @@ const char *stage_of(const struct row *r)
 		[AT_HELO] = "ehlo", [AT_STARTTLS] = "tls", [IN_HANDSHAKE] = "tls",
 		[BY_RECORDS] = "tls", [AT_MAIL] = "mail", [AT_RCPT] = "rcpt",
 		[AT_RCPT_OF_SEVERAL] = "rcpt", [AT_DATA] = "data", [IN_CONTENT] = "body",
-		[AFTER_CHUNK] = "chunk", [AFTER_DOT] = "dot", [AFTER_LAST] = "dot", [NOT_SENT] = "mail",
+		[AFTER_DOT] = "dot", [AFTER_LAST] = "dot", [NOT_SENT] = "mail",
 	};
 
 	if (!strcmp(r->event, "not named by the policy"))
 		return "connect";
 	if (!strncmp(r->event, "client gone", 11))
-		return r->bdat ? "chunk" : "body";
+		return "body";
 	return name[r->section];
 }
 
@@ -348,7 +348,6 @@ static void set_dialogue(struct run *u)
 	case AT_RCPT: k->rcpt[0] = says(u); break;
 	case AT_RCPT_OF_SEVERAL: k->rcpt[1] = says(u); break;
 	case AT_DATA: k->data = says(u); break;
-	case AFTER_CHUNK: k->chunk = says(u); break;
 	case AFTER_DOT: k->dot = says(u); break;
 	case AFTER_LAST: k->last = says(u); break;
 	case IN_CONTENT: /* more than both sockets hold, so that it is under way for certain */
@@ -414,7 +413,6 @@ void stage_set(struct run *u, const struct row *r, bool with_other)
 		u->h->script.ehlo = HOP_CHUNKING;
 	if (r->kind & KIND_HANG) {
 		deliver_tuning(u->l.d)->command_ms = SHORT_MS;
-		deliver_tuning(u->l.d)->chunk_ms = SHORT_MS;
 		deliver_tuning(u->l.d)->final_ms = SHORT_MS;
 	}
 	u->req = sent_request(&u->l, &u->s, text_of(u), r->n_rcpts);

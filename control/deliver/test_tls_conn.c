@@ -351,30 +351,6 @@ static void mid_body(void **state)
 	body_ends(NULL, true);
 }
 
-/* A reply too many must not pass for that to LAST, also where TLS has it already and the socket not. */
-static void reply_too_many(void **state)
-{
-	static const char *const more[] = {"250 2.0.0 queued\r\n", "421 4.3.2 down\r\n"};
-
-	(void)state;
-	for (int i = 0; i < 2; i++) {
-		struct lab l;
-		struct hop *h;
-		struct sent s;
-
-		tls_lab(&l, &h, ENCRYPT, GOOD);
-		h->script.ehlo_tls = HOP_CHUNKING;
-		h->script.chunk_apart = more[i];
-		sent_start(&l, &s, TEXT, 1);
-		lab_run(&l, &s.done);
-		assert_int_equal(s.result.reply.code, 451);
-		assert_string_equal(s.result.stage, "chunk");
-		assert_false(s.result.dot_written);
-		assert_true(s.result.done_us < 5000000);
-		done(&l, h);
-	}
-}
-
 static void callouts(void **state)
 {
 	struct lab l;
@@ -527,7 +503,6 @@ int main(void)
 		cmocka_unit_test(another_address),
 		cmocka_unit_test(large),
 		cmocka_unit_test(mid_body),
-		cmocka_unit_test(reply_too_many),
 		cmocka_unit_test(callouts),
 		cmocka_unit_test(given_up),
 		cmocka_unit_test(idle_close_is_seen),

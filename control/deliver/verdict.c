@@ -14,7 +14,7 @@ const char *stage_name(enum stage s)
 		[STAGE_CONNECT] = "connect", [STAGE_BANNER] = "banner", [STAGE_EHLO] = "ehlo",
 		[STAGE_TLS] = "tls",
 		[STAGE_MAIL] = "mail",       [STAGE_RCPT] = "rcpt",     [STAGE_DATA] = "data",
-		[STAGE_BODY] = "body",       [STAGE_CHUNK] = "chunk",   [STAGE_DOT] = "dot",
+		[STAGE_BODY] = "body",       [STAGE_DOT] = "dot",
 	};
 
 	return name[s];

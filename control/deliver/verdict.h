@@ -18,7 +18,6 @@ enum stage {
 	STAGE_RCPT,
 	STAGE_DATA,
 	STAGE_BODY,
-	STAGE_CHUNK, /* BDAT: all content is out, its reply is awaited */
 	STAGE_DOT,   /* the dot or BDAT LAST is out */
 };
 

@@ -27,7 +27,7 @@ ALERT = bytes.fromhex("15030300020228")  # handshake_failure
 COMMAND = ("4xx", "5xx", "421", "reset", "fin", "hang", "garbage", "tls")
 STAGES = {
     "connect": ("4xx", "5xx", "421", "reset", "fin", "hang", "garbage"),
-    "ehlo": COMMAND, "mail": COMMAND, "data": COMMAND, "chunk": COMMAND, "dot": ("4xx", "5xx", "reset", "fin", "tls"),
+    "ehlo": COMMAND, "mail": COMMAND, "data": COMMAND, "chunk": ("reset", "fin", "hang", "tls"), "dot": ("4xx", "5xx", "reset", "fin", "tls"),
     "rcpt": COMMAND,
     "starttls": ("4xx", "5xx", "421", "reset", "fin", "hang", "garbage", "stripped", "injected"),
     "handshake": ("cut", "cut", "alert", "garbage", "hang", "fin", "wrong-name", "wrong-ca", "wrong-name"),
@@ -68,7 +68,6 @@ class Dialogue:
         self.s = Stream(sock)
         self.starttls = bool(hop.contexts)
         self.chunking = self.rng.random() < 0.5
-        self.chunks, self.size = [], 0
         self.rcpts = []
 
     async def spoil(self, kind):
@@ -137,9 +136,6 @@ class Dialogue:
         context = self.hop.contexts[kind if kind in self.hop.contexts else "good"]
         await s.handshake(context, True, cut=self.rng.randrange(900) if kind == "cut" else None)
 
-    def begin(self):
-        self.chunks, self.size = [], 0
-
     async def content(self):
         """The lines up to the dot, undone."""
         cut = self.rng.randrange(12, 30) if self.rng.random() < self.hop.args.rate else None
@@ -200,17 +196,18 @@ class Dialogue:
 
     async def bdat(self, line, good):
         words = line.split()
-        n, last = int(words[1]), len(words) > 2
-        data = await self.s.read(n)
+        n = int(words[1])
+        if len(words) < 3:
+            raise ValueError(f"a chunk that is not the last: {line!r}")
+        kind, got = self.hop.fault("chunk"), self.hop.rng.randrange(n) if n else 0
+        data = await self.s.read(got)
+        if kind:
+            await self.spoil(kind)
+        data += await self.s.read(n - got)
         if not good:
             await self.s.write(b"503 5.5.1 no recipients\r\n")
             return
-        self.chunks.append(data)
-        if last:
-            await self.take(b"".join(self.chunks))
-            self.begin()
-        else:
-            await self.stage("chunk", "250 2.0.0 go on")
+        await self.take(data)
 
     async def run(self):
         s, good = self.s, False
@@ -225,7 +222,6 @@ class Dialogue:
             elif verb == b"STAR" and self.starttls and not s.ssl:
                 await self.secure()
             elif verb == b"MAIL":
-                self.begin()
                 self.rcpts = []
                 good = await self.stage("mail", "250 2.1.0 ok")
             elif verb == b"RCPT":
