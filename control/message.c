@@ -66,26 +66,22 @@ static void remember(struct message *m)
 		m->subject = trace_subject(field(m, STR("subject")));
 }
 
-static json_t *reply_text(uint16_t code, uint8_t class, uint16_t subject, uint16_t detail, const char *s)
+static void reply_out(struct json_out *o, const char *name, uint16_t code, uint8_t class, uint16_t subject,
+		      uint16_t detail, struct str said)
 {
-	char buf[512];
+	char buf[HANDOFF_MAX_TEXT + 32];
 
-	if (class)
-		snprintf(buf, sizeof(buf), "%u %u.%u.%u %s", code, class, subject, detail, s);
+	if (!code)
+		buf[0] = '\0';
+	else if (class)
+		snprintf(buf, sizeof(buf), "%u %u.%u.%u %.*s", code, class, subject, detail, STR_FMT(said));
 	else
-		snprintf(buf, sizeof(buf), "%u %s", code, s);
-	return text(str_c(buf));
-}
-
-static json_t *deliver_reply_text(const struct deliver_reply *r)
-{
-	if (!r->code)
-		return json_string("");
-	return reply_text(r->code, r->enh_class, r->enh_subject, r->enh_detail, r->text);
+		snprintf(buf, sizeof(buf), "%u %.*s", code, STR_FMT(said));
+	json_out_string(o, name, buf);
 }
 
 /* The server in a cable that the client dialled; it may be listed no more. */
-static json_t *dialled(const struct message *m)
+static void dialled_out(struct json_out *o, const struct message *m)
 {
 	const struct mail_envelope *e = &m->sub->envelope;
 	const struct config_inline *s = m->snapshot ? config_inline_for(m->snapshot->config, e->listener,
@@ -93,80 +89,132 @@ static json_t *dialled(const struct message *m)
 						    : NULL;
 	char ip[64];
 
-	return json_pack("{s:s, s:s, s:i}", "server", s ? s->name : "", "address",
-			 ip_format(&e->local, ip, sizeof(ip)), "port", (int)e->local_port);
+	json_out_open(o, "inline");
+	json_out_string(o, "server", s ? s->name : "");
+	json_out_string(o, "address", ip_format(&e->local, ip, sizeof(ip)));
+	json_out_int(o, "port", e->local_port);
+	json_out_close(o);
 }
 
 /* TLS of the connection that the delivery went by, or was to go by. */
-static json_t *next_hop_tls(const struct deliver_tls *t)
+static void next_hop_tls_out(struct json_out *o, const struct deliver_tls *t)
 {
-	json_t *o = json_pack("{s:s, s:s}", "policy", t->policy, "verified",
-			      deliver_verified_name(t->verified));
-
+	json_out_open(o, "next_hop_tls");
+	json_out_string(o, "policy", t->policy);
+	json_out_string(o, "verified", deliver_verified_name(t->verified));
 	if (t->version[0]) {
-		json_object_set_new(o, "version", json_string(t->version));
-		json_object_set_new(o, "cipher", json_string(t->cipher));
-		json_object_set_new(o, "resumed", json_boolean(t->resumed));
+		json_out_string(o, "version", t->version);
+		json_out_string(o, "cipher", t->cipher);
+		json_out_bool(o, "resumed", t->resumed);
 	}
 	if (t->why[0])
-		json_object_set_new(o, "why", text(str_c(t->why)));
-	return o;
+		json_out_string(o, "why", t->why);
+	json_out_close(o);
 }
 
-static json_t *common_record(struct message *m, const struct deliver_result *res)
+static void envelope_out(struct json_out *o, struct message *m)
 {
 	const struct mail_envelope *e = &m->sub->envelope;
 	char ip[64];
-	json_t *o;
 
-	remember(m);
-	o = json_pack("{s:s, s:O, s:s, s:i, s:o, s:o, s:I, s:i}", "trace_id", e->trace_id, "message_id",
-		      m->message_id, "peer", ip_format(&e->peer, ip, sizeof(ip)), "peer_port",
-		      (int)e->peer_port, "helo", text(e->helo), "mail_from", text(e->mail_from), "size",
-		      (json_int_t)m->sub->content.size, "flags", (int)e->flags);
-
-	json_object_set_new(o, "local", json_string(ip_format(&e->local, ip, sizeof(ip))));
+	json_out_string(o, "trace_id", e->trace_id);
+	json_out_string(o, "message_id", json_string_value(m->message_id));
+	json_out_string(o, "peer", ip_format(&e->peer, ip, sizeof(ip)));
+	json_out_int(o, "peer_port", e->peer_port);
+	json_out_text(o, "helo", e->helo);
+	/* Not an empty one: nobody saw it. */
+	if (e->flags & RECORD_F_OBSERVED && e->flags & RECORD_F_NO_MAIL)
+		json_out_null(o, "mail_from");
+	else
+		json_out_text(o, "mail_from", e->mail_from);
+	json_out_int(o, "size", (int64_t)m->sub->content.size);
+	json_out_int(o, "flags", (int64_t)e->flags);
+	json_out_string(o, "local", ip_format(&e->local, ip, sizeof(ip)));
 	if (m->subject)
-		json_object_set(o, "subject", m->subject);
-	json_object_set_new(o, "tcp", json_pack("{s:i, s:i, s:i, s:i}", "srtt_us", (int)e->tcp.srtt_us,
-		"retransmits", (int)e->tcp.retransmits, "out_of_order", (int)e->tcp.ooo_segments, "ttl",
-		(int)e->tcp.ttl));
-	json_object_set_new(o, "route", m->route ? json_string(m->route->name) : json_null());
-	if (config_is_inline(e->listener))
-		json_object_set_new(o, "inline", dialled(m));
-	json_object_set_new(o, "us", json_integer((json_int_t)(monotonic_us() - m->started_us)));
-	if (m->judge) {
-		const struct judgement *r = judge_result(m->judge);
-		json_t *judged = judge_json(m->judge);
+		json_out_string(o, "subject", json_string_value(m->subject));
+	json_out_open(o, "tcp");
+	json_out_int(o, "srtt_us", e->tcp.srtt_us);
+	json_out_int(o, "retransmits", e->tcp.retransmits);
+	json_out_int(o, "out_of_order", e->tcp.ooo_segments);
+	json_out_int(o, "ttl", e->tcp.ttl);
+	json_out_close(o);
+}
 
-		json_object_del(judged, "headers");
-		json_object_set_new(o, "origin", json_string(ip_format(&r->origin.ip, ip, sizeof(ip))));
-		json_object_set_new(o, "judged", judged);
-		json_object_set_new(o, "judge_us", json_integer((json_int_t)r->judge_us));
-	}
-	if (res) {
-		json_object_set_new(o, "next_hop", text(str_c(res->host)));
-		json_object_set_new(o, "stage", json_string(res->stage));
-		if (res->egress[0])
-			json_object_set_new(o, "egress", json_string(res->egress));
-		if (res->tls.policy)
-			json_object_set_new(o, "next_hop_tls", next_hop_tls(&res->tls));
-		json_object_set_new(o, "late", json_boolean(res->late));
-		json_object_set_new(o, "bdat", json_boolean(res->bdat));
-		/* Not an octet of the sender's: said, so that "as it came" stays true. */
-		if (res->eof_crlf_added)
-			json_object_set_new(o, "eof_crlf_added", json_true());
-	}
-	return o;
+static void judged_out(struct json_out *o, const struct message *m)
+{
+	const struct judgement *r = judge_result(m->judge);
+	char ip[64];
+
+	json_out_string(o, "origin", ip_format(&r->origin.ip, ip, sizeof(ip)));
+	json_out_open(o, "judged");
+	judge_record(m->judge, o);
+	json_out_close(o);
+	json_out_int(o, "judge_us", (int64_t)r->judge_us);
+}
+
+static void delivery_out(struct json_out *o, const struct deliver_result *res)
+{
+	json_out_string(o, "next_hop", res->host);
+	json_out_string(o, "stage", res->stage);
+	if (res->egress[0])
+		json_out_string(o, "egress", res->egress);
+	if (res->tls.policy)
+		next_hop_tls_out(o, &res->tls);
+	json_out_bool(o, "late", res->late);
+	json_out_bool(o, "bdat", res->bdat);
+	/* Not an octet of the sender's: said, so that "as it came" stays true. */
+	if (res->eof_crlf_added)
+		json_out_bool(o, "eof_crlf_added", true);
 }
 
 /* The TCP peer, where the client that is judged is another. */
-static json_t *via(const struct mail_envelope *e)
+static void via_out(struct json_out *o, const struct mail_envelope *e)
 {
 	char ip[64];
 
-	return json_pack("{s:s, s:s, s:i}", "how", e->via == VIA_PROXY ? "proxy" : "xclient",
-			 "address", ip_format(&e->via_peer, ip, sizeof(ip)), "port", (int)e->via_port);
+	json_out_open(o, "via");
+	json_out_string(o, "how", e->via == VIA_PROXY ? "proxy" : "xclient");
+	json_out_string(o, "address", ip_format(&e->via_peer, ip, sizeof(ip)));
+	json_out_int(o, "port", e->via_port);
+	json_out_close(o);
+}
+
+/* What is the same for all recipients, in a record that is open. */
+static void common_record(struct json_out *o, struct message *m, const struct deliver_result *res)
+{
+	const struct mail_envelope *e = &m->sub->envelope;
+	json_t *more = json_object();
+
+	remember(m);
+	envelope_out(o, m);
+	json_out_string_or_null(o, "route", m->route ? m->route->name : NULL);
+	if (config_is_inline(e->listener))
+		dialled_out(o, m);
+	json_out_int(o, "us", (int64_t)(monotonic_us() - m->started_us));
+	if (m->judge)
+		judged_out(o, m);
+	if (res)
+		delivery_out(o, res);
+	if (e->via != VIA_NONE)
+		via_out(o, e);
+	if (m->redirect)
+		json_out_value(o, "quarantine", redirect_json(m->redirect));
+	if (m->earlier[0])
+		json_out_string(o, "taken_before", m->earlier);
+	if (m->journal)
+		json_out_value(o, "journal", journal_json(m->journal));
+	trace_facts(more, e);
+	trace_observed(more, e);
+	json_out_members(o, more);
+}
+
+/* Of one recipient, where the next hop was asked. */
+static enum trace_outcome outcome_of(const struct deliver_rcpt_result *r)
+{
+	return r->outcome == DELIVER_DELIVERED	? TRACE_DELIVERED
+	       : r->outcome == DELIVER_REJECTED ? TRACE_REJECTED
+	       : r->outcome == DELIVER_ABORTED	? TRACE_ABORTED
+						: TRACE_DEFERRED;
 }
 
 /* One record a recipient. `res` NULL: it never came to a delivery. */
@@ -174,53 +222,40 @@ static void record(struct message *m, enum trace_outcome outcome, const struct c
 		   const struct deliver_result *res)
 {
 	const struct mail_envelope *e = &m->sub->envelope;
-	json_t *common = common_record(m, res);
-	char said[HANDOFF_MAX_TEXT + 1];
+	struct json_out common = {0}, o = {0};
 
-	if (e->via != VIA_NONE)
-		json_object_set_new(common, "via", via(e));
-	if (m->redirect)
-		json_object_set_new(common, "quarantine", redirect_json(m->redirect));
-	if (m->earlier[0])
-		json_object_set_new(common, "taken_before", json_string(m->earlier));
-	if (m->journal)
-		json_object_set_new(common, "journal", journal_json(m->journal));
-	trace_facts(common, e);
-	trace_observed(common, e);
+	trace_begin(&common);
+	common_record(&common, m, res);
 	note(NOTE_DEBUG, "message %s: %s, %zu recipient(s)", e->trace_id, trace_outcome_name(outcome), e->n_rcpts);
-	said[0] = '\0';
-	if (r)
-		snprintf(said, sizeof(said), "%.*s", STR_FMT(r->text));
 	for (size_t i = 0; i < e->n_rcpts; i++) {
-		json_t *o = json_copy(common);
 		enum trace_outcome own = outcome;
 
+		o.failed = common.failed;
+		json_out_raw(&o, common.p, common.n);
 		if (res && res->rcpt && res->outcome != DELIVER_ABORTED) {
-			json_object_set_new(o, "next_hop_reply",
-					    deliver_reply_text(&res->rcpt[i].next_hop));
-			own = res->rcpt[i].outcome == DELIVER_DELIVERED	 ? TRACE_DELIVERED
-			      : res->rcpt[i].outcome == DELIVER_REJECTED ? TRACE_REJECTED
-			      : res->rcpt[i].outcome == DELIVER_ABORTED	 ? TRACE_ABORTED
-									 : TRACE_DEFERRED;
+			const struct deliver_reply *said = &res->rcpt[i].next_hop;
+
+			reply_out(&o, "next_hop_reply", said->code, said->enh_class, said->enh_subject,
+				  said->enh_detail, str_c(said->text));
+			own = outcome_of(&res->rcpt[i]);
 		}
 		/* The client heard one reply for all: what it will try again is deferred here. */
 		if (outcome == TRACE_DEFERRED && own == TRACE_DELIVERED)
 			own = TRACE_DEFERRED;
-		json_object_set_new(o, "rcpt", text(e->rcpt[i]));
-		json_object_set_new(o, "outcome", json_string(trace_outcome_name(own)));
+		json_out_text(&o, "rcpt", e->rcpt[i]);
+		json_out_string(&o, "outcome", trace_outcome_name(own));
 		gauges_recipient(m->loop->gauges, m->route ? m->route->name : NULL, own);
 		if (r)
-			json_object_set_new(o, "reply", reply_text(r->code, r->enh_class, r->enh_subject,
-								   r->enh_detail, said));
-		trace_write(m->loop->trace, o);
+			reply_out(&o, "reply", r->code, r->enh_class, r->enh_subject, r->enh_detail, r->text);
+		trace_end(m->loop->trace, &o);
 	}
 	/* Who watches may not have seen them. */
 	if (!e->n_rcpts) {
-		json_object_set_new(common, "rcpt", json_null());
-		json_object_set_new(common, "outcome", json_string(trace_outcome_name(outcome)));
-		trace_write(m->loop->trace, json_incref(common));
+		json_out_null(&common, "rcpt");
+		json_out_string(&common, "outcome", trace_outcome_name(outcome));
+		trace_end(m->loop->trace, &common);
 	}
-	json_decref(common);
+	json_out_free(&common);
 }
 
 /* ---- life -------------------------------------------------------------------------------------- */

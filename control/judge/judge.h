@@ -18,6 +18,7 @@
 #include "control/auth/spf/spf.h"
 #include "control/config/config.h"
 #include "control/dns/dns.h"
+#include "control/json/json_out.h"
 #include "control/judge/judge_reverify.h"
 #include "control/mail/mail.h"
 #include "control/origin/origin.h"
@@ -139,5 +140,7 @@ int judge_rules_alone(const struct judge_env *env, const struct judge_request *r
 void judge_free(struct judge *j);
 const struct judgement *judge_result(const struct judge *j);
 
-/* The contract of `posternctl scan --json` and the judged part of a trace record. New reference. */
+/* Members of the judged part of a trace record, into an object that is open. */
+void judge_record(const struct judge *j, struct json_out *o);
+/* The contract of `posternctl scan --json`: the same, and "headers". New reference. */
 json_t *judge_json(const struct judge *j);

@@ -7,38 +7,46 @@
 
 #include "control/judge/judge_internal.h"
 
-static void add(json_t *list, const char *code, const char *name, const char *text)
+static void add(struct json_out *o, const char *code, const char *name, const char *text)
 {
-	/* Names and texts are printable ASCII by now. */
-	json_array_append_new(
-		list, json_pack("{s:s, s:s, s:s}", "code", code, "name", name, "text", text));
+	json_out_open(o, NULL);
+	json_out_string(o, "code", code);
+	json_out_string(o, "name", name);
+	json_out_string(o, "text", text);
+	json_out_close(o);
 }
 
-json_t *judge_findings(const struct judgement *r)
+void judge_findings(struct json_out *o, const struct judgement *r)
 {
 	static const char *const done[] = {
 		[FOREIGN_STRIP] = "removed: a stranger must not borrow the next hop's trust",
 		[FOREIGN_REJECT] = "the message is refused for it",
 		[FOREIGN_KEEP] = "kept by foreign-trust",
 	};
-	json_t *list = json_array();
 
+	json_out_array(o, "findings");
 	for (size_t i = 0; i < r->foreign.n_names; i++)
-		add(list, "foreign-trust-header", r->foreign.name[i], done[r->foreign.action]);
+		add(o, "foreign-trust-header", r->foreign.name[i], done[r->foreign.action]);
 	if (r->spf_field_left_out)
-		add(list, "optional-field-left-out", "Received-SPF", "a signature wants it absent");
+		add(o, "optional-field-left-out", "Received-SPF", "a signature wants it absent");
 	if (r->conflicts.broken || r->reverify.broken)
-		add(list, "signature-broken", "",
+		add(o, "signature-broken", "",
 		    r->reverify.text[0] ? r->reverify.text : "foretold from h=");
-	return list;
+	json_out_end(o);
 }
 
-json_t *judge_reverified(const struct judgement *r)
+void judge_reverified(struct json_out *o, const struct judgement *r)
 {
 	const struct reverify_result *v = &r->reverify;
 
-	if (!v->done)
-		return json_null();
-	return json_pack("{s:i, s:i, s:i, s:i}", "checked", (int)v->checked, "voided",
-			 (int)v->voided, "broken", (int)v->broken, "unsettled", (int)v->unsettled);
+	if (!v->done) {
+		json_out_null(o, "reverified");
+		return;
+	}
+	json_out_open(o, "reverified");
+	json_out_int(o, "checked", (int)v->checked);
+	json_out_int(o, "voided", (int)v->voided);
+	json_out_int(o, "broken", (int)v->broken);
+	json_out_int(o, "unsettled", (int)v->unsettled);
+	json_out_close(o);
 }

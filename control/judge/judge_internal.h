@@ -156,6 +156,6 @@ void judge_proof_give_up(struct judge *j);
 /* judge.c: counts, and hands the result to the callback. */
 void judge_conclude(struct judge *j);
 
-/* judge_findings.c: [{code,name,text}]; {checked,voided,broken,unsettled} or null. */
-json_t *judge_findings(const struct judgement *r);
-json_t *judge_reverified(const struct judgement *r);
+/* judge_findings.c: members "findings": [{code,name,text}]; "reverified": {checked,voided,broken,unsettled} or null. */
+void judge_findings(struct json_out *o, const struct judgement *r);
+void judge_reverified(struct json_out *o, const struct judgement *r);

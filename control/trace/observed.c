@@ -78,8 +78,6 @@ void trace_observed(json_t *record, const struct mail_envelope *e)
 		json_object_set_new(record, "one_way", json_true());
 	if (e->flags & RECORD_F_ENVELOPE_CUT)
 		json_object_set_new(record, "envelope_cut", json_true());
-	if (e->flags & RECORD_F_NO_MAIL)
-		json_object_set_new(record, "mail_from", json_null());
 	if (e->observed.unjudged)
 		json_object_set_new(record, "unjudged",
 				    json_string(unjudged(e->observed.unjudged)));

@@ -102,18 +102,16 @@ static int one(struct reader *r, struct trace_index *x, int64_t segment, size_t 
 	       int64_t horizon_ms, struct reader_count *count)
 {
 	struct row row;
-	json_t *json;
 	int rc = 0;
 
 	if (!n)
 		return 0;
-	if (!row_read(&row, r->buf + off, n, &json))
+	if (!row_read(&row, r->buf + off, n))
 		count->bad++;
 	else if (row.time_ms >= horizon_ms) {
 		rc = trace_index_put(x, &row, segment, r->at + off, n);
 		count->records += !rc;
 	}
-	json_decref(json);
 	return rc;
 }
 

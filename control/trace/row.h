@@ -8,7 +8,6 @@
  * damaged, or somebody else's writing.
  */
 
-#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -20,7 +19,7 @@
 #define ROW_KEY (LIMIT_PATH + MAIL_ALABEL)
 #define ROW_TEXT 1024u           /* octets of a text; longer ones are cut */
 
-/* Texts are borrowed from the line's JSON; NULL: it says nothing. */
+/* Texts are borrowed from the line, and end in a NUL; NULL: it says nothing. */
 struct row_text {
 	const char *p;
 	size_t n;
@@ -42,8 +41,7 @@ struct row {
 	char sender_key[ROW_KEY], rcpt_key[ROW_KEY];
 };
 
-/* *line is the reference that texts are borrowed from, to be given back by the caller also on failure.
- * False: no record. */
-bool row_read(struct row *r, const char *text, size_t n, json_t **line);
+/* Texts are decoded within the line, which is written to. False: no record. */
+bool row_read(struct row *r, char *line, size_t n);
 /* An address as it is looked for. Returns its domain (within out), "" without one. */
 const char *row_key(const char *address, size_t n, char out[ROW_KEY]);

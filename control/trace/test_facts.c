@@ -116,7 +116,7 @@ static void observed(void **state)
 	e.flags |= RECORD_F_ONE_WAY | RECORD_F_NO_MAIL | RECORD_F_ENVELOPE_CUT;
 	is(&e, "{\"mode\":\"inline\",\"server\":\"192.0.2.25\",\"server_port\":25,\"seen\":\"2026-11-28T07:45:53.123Z\",\"complete\":false,"
 	       "\"incomplete\":\"gap,1448\",\"server_reply\":null,\"one_way\":true,"
-	       "\"mail_from\":null,\"envelope_cut\":true,\"unjudged\":\"arena\","
+	       "\"envelope_cut\":true,\"unjudged\":\"arena\","
 	       "\"anomalies\":[\"overlap_diff\",\"cut\"]}");
 	e.observed.whole = OBSERVED_UNSURE;
 	{

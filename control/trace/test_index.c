@@ -50,16 +50,14 @@ static int put_at(int64_t ms, const char *rest)
 {
 	char line[8192];
 	struct row r;
-	json_t *json;
 	time_t t = (time_t)(ms / 1000);
 	char day[32];
 	int rc;
 
 	strftime(day, sizeof(day), "%Y-%m-%dT%H:%M:%S", gmtime(&t));
 	snprintf(line, sizeof(line), "{%s,\"time\":\"%s.%03dZ\"}", rest, day, (int)(ms % 1000));
-	assert_true(row_read(&r, line, strlen(line), &json));
+	assert_true(row_read(&r, line, strlen(line)));
 	rc = trace_index_put(x, &r, 1, 100, strlen(line));
-	json_decref(json);
 	return rc;
 }
 
@@ -432,21 +430,19 @@ static void rows(void **state)
 	};
 	char big[9000];
 	struct row r;
-	json_t *json;
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-		assert_false(row_read(&r, bad[i], strlen(bad[i]), &json));
-		json_decref(json);
+		strcpy(big, bad[i]);
+		assert_false(row_read(&r, big, strlen(big)));
 	}
 	/* long texts are cut between characters */
 	strcpy(big, "{\"trace_id\":\"A\",\"outcome\":\"delivered\",\"time\":\"2025-11-28T00:00:00Z\",\"reply\":\"x");
 	for (int i = 0; i < 2000; i++)
 		strcat(big, "\xc3\xa4");
 	strcat(big, "\"}");
-	assert_true(row_read(&r, big, strlen(big), &json));
+	assert_true(row_read(&r, big, strlen(big)));
 	assert_int_equal(r.reply.n, ROW_TEXT - 1);
-	json_decref(json);
 }
 
 int main(void)

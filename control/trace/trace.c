@@ -3,8 +3,8 @@
 
 /*
  * The event loop appends lines to a buffer in memory; a thread writes it out. The buffer is bounded:
- * a disk that stands still costs records, not mail. The newest records are kept for queries, in a
- * ring of references that only the loop's thread touches.
+ * a disk that stands still costs records, not mail. The newest lines are kept for queries, in a ring
+ * that only the loop's thread touches.
  */
 
 #include <errno.h>
@@ -28,6 +28,7 @@
 
 #define BUFFER_MAX (16u * 1024 * 1024)
 #define KEEP_DEFAULT 1000
+#define LINGER_MS 5
 
 struct buffer {
 	char *p;
@@ -35,11 +36,16 @@ struct buffer {
 	size_t records;
 };
 
+struct kept {
+	char *line;
+	size_t n;
+};
+
 struct trace {
 	struct trace_options opt;
 	char *path, *index_path;
 	uint64_t *counters;
-	json_t **kept;         /* ring; [next - 1] is the newest */
+	struct kept *kept;     /* ring; [next - 1] is the newest */
 	size_t keep, next, n_kept;
 	struct indexer *indexer; /* NULL: there is no index */
 	uint64_t alerted_s, index_alerted_s, diverging_s, retry_s;
@@ -57,6 +63,7 @@ struct trace {
 	int next_fd;           /* opened anew, for the writer to go over to; -1: none */
 	int error;             /* of the last write; 0: it went well */
 	bool stop, writing;
+	bool idle;             /* the writer waits for a line */
 
 	/* the writer's */
 	int fd;
@@ -197,6 +204,20 @@ static bool rotate(struct trace *t)
 	return true;
 }
 
+/* Lines that come meanwhile are written together: under load the event loop wakes nobody for a single one. */
+static void linger(struct trace *t)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += LINGER_MS * 1000000;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	while (!t->stop && t->next_fd < 0)
+		if (pthread_cond_timedwait(&t->wake, &t->lock, &until))
+			return;
+}
+
 static void *writer(void *arg)
 {
 	struct trace *t = arg;
@@ -209,8 +230,12 @@ static void *writer(void *arg)
 		size_t lost;
 		int error, fd;
 
-		while (!t->filling.len && !t->stop && t->next_fd < 0)
+		linger(t);
+		while (!t->filling.len && !t->stop && t->next_fd < 0) {
+			t->idle = true;
 			pthread_cond_wait(&t->wake, &t->lock);
+			t->idle = false;
+		}
 		fd = t->next_fd;
 		t->next_fd = -1;
 		if (!t->filling.len && fd < 0)
@@ -255,7 +280,7 @@ static void destroy(struct trace *t)
 		close(t->next_fd);
 	indexer_free(t->indexer);
 	for (size_t i = 0; t->kept && i < t->keep; i++)
-		json_decref(t->kept[i]);
+		free(t->kept[i].line);
 	pthread_cond_destroy(&t->wake);
 	pthread_mutex_destroy(&t->lock);
 	free(t->filling.p);
@@ -278,6 +303,7 @@ static bool start_index(struct trace *t, char *err, size_t err_len)
 struct trace *trace_new(const struct trace_options *opt, uint64_t *counters, char *err, size_t err_len)
 {
 	struct trace *t = calloc(1, sizeof(*t));
+	pthread_condattr_t monotonic;
 	int rc, fd;
 
 	snprintf(err, err_len, "out of memory");
@@ -291,7 +317,10 @@ struct trace *trace_new(const struct trace_options *opt, uint64_t *counters, cha
 	t->kept = calloc(t->keep, sizeof(*t->kept));
 	t->fd = t->next_fd = -1;
 	pthread_mutex_init(&t->lock, NULL);
-	pthread_cond_init(&t->wake, NULL);
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&t->wake, &monotonic);
+	pthread_condattr_destroy(&monotonic);
 	if (!t->path || !t->kept || (opt->index && !t->index_path))
 		goto fail;
 	fd = open_file(t->path);
@@ -470,7 +499,7 @@ int trace_reindex(struct trace *t)
 
 /* ---- records ------------------------------------------------------------------------------------ */
 
-static void stamp(json_t *record)
+void trace_begin(struct json_out *o)
 {
 	struct timespec ts;
 	struct tm tm;
@@ -480,7 +509,8 @@ static void stamp(json_t *record)
 	gmtime_r(&ts.tv_sec, &tm);
 	strftime(day, sizeof(day), "%Y-%m-%dT%H:%M:%S", &tm);
 	snprintf(text, sizeof(text), "%s.%03ldZ", day, ts.tv_nsec / 1000000);
-	json_object_set_new(record, "time", json_string(text));
+	json_out_open(o, NULL);
+	json_out_string(o, "time", text);
 }
 
 /* True when the line is on its way. */
@@ -511,34 +541,59 @@ static bool append(struct trace *t, const char *line, size_t n)
 	return ok;
 }
 
-void trace_write(struct trace *t, json_t *record)
+/* Among the newest, for who asks. */
+static void keep(struct trace *t, const char *line, size_t n)
 {
-	char *line;
-	bool ok = false;
+	struct kept *k = &t->kept[t->next];
+	char *copy = malloc(n);
 
-	if (!record) {
-		t->counters[CTL_trace_failed]++;
+	if (!copy)
 		return;
-	}
-	if (!json_object_get(record, "time"))
-		stamp(record);
-	if (t->listener)
-		t->listener(t->listener_arg, record);
-	line = json_dumps(record, JSON_COMPACT);
-	pthread_mutex_lock(&t->lock);
-	if (line)
-		ok = append(t, line, strlen(line));
-	t->counters[CTL_trace_failed] += t->failed;
-	t->failed = 0;
-	pthread_cond_signal(&t->wake);
-	pthread_mutex_unlock(&t->lock);
-	free(line);
-	t->counters[ok ? CTL_trace_records : CTL_trace_failed]++;
-	json_decref(t->kept[t->next]);
-	t->kept[t->next] = record;
+	memcpy(copy, line, n);
+	free(k->line);
+	*k = (struct kept){copy, n};
 	t->next = (t->next + 1) % t->keep;
 	if (t->n_kept < t->keep)
 		t->n_kept++;
+}
+
+void trace_write_line(struct trace *t, const char *line, size_t n)
+{
+	bool ok;
+
+	if (t->listener)
+		t->listener(t->listener_arg, line, n);
+	pthread_mutex_lock(&t->lock);
+	ok = append(t, line, n);
+	t->counters[CTL_trace_failed] += t->failed;
+	t->failed = 0;
+	if (t->idle)
+		pthread_cond_signal(&t->wake);
+	pthread_mutex_unlock(&t->lock);
+	t->counters[ok ? CTL_trace_records : CTL_trace_failed]++;
+	keep(t, line, n);
+}
+
+void trace_end(struct trace *t, struct json_out *o)
+{
+	json_out_close(o);
+	if (o->failed)
+		t->counters[CTL_trace_failed]++;
+	else
+		trace_write_line(t, o->p, o->n);
+	json_out_free(o);
+}
+
+void trace_write(struct trace *t, json_t *record)
+{
+	struct json_out o = {0};
+
+	if (json_object_get(record, "time"))
+		json_out_open(&o, NULL);
+	else
+		trace_begin(&o);
+	json_out_members(&o, record);
+	trace_end(t, &o);
 }
 
 void trace_on_record(struct trace *t, trace_listener *cb, void *arg)
@@ -586,15 +641,28 @@ static bool matches(const json_t *r, const struct trace_query *q)
 	       same(r, "origin", q->origin) && same(r, "outcome", q->outcome);
 }
 
+/* Lines are read only until enough are found; one that does not even have the id in it is not. */
+static bool may_match(const struct kept *k, const struct trace_query *q)
+{
+	struct str id = str_c(q->trace_id), line = str_make(k->line, k->n);
+
+	for (size_t at = 0; id.n && at + id.n <= line.n; at++)
+		if (ascii_lower(line.p[at]) == ascii_lower(id.p[0]) && str_istarts(str_skip(line, at), id))
+			return true;
+	return !id.n;
+}
+
 json_t *trace_find(struct trace *t, const struct trace_query *q)
 {
 	json_t *found = json_array();
 
 	for (size_t i = 0; i < t->n_kept && json_array_size(found) < q->limit; i++) {
-		json_t *r = t->kept[(t->next + t->keep - 1 - i) % t->keep];
+		const struct kept *k = &t->kept[(t->next + t->keep - 1 - i) % t->keep];
+		json_t *r = may_match(k, q) ? json_loadb(k->line, k->n, 0, NULL) : NULL;
 
-		if (matches(r, q))
+		if (r && matches(r, q))
 			json_array_append(found, r);
+		json_decref(r);
 	}
 	return found;
 }

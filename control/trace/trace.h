@@ -14,6 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "control/json/json_out.h"
+
 struct trace;
 
 enum trace_outcome {
@@ -52,14 +54,19 @@ typedef void trace_alert(const char *text);
 void trace_second(struct trace *t, trace_alert *alert);
 
 /*
- * Takes the reference. Members that are looked for: "trace_id", "message_id", "mail_from", "rcpt",
- * "origin" (address text), "outcome", "time" (RFC 3339 UTC with milliseconds). A record without
- * "time" gets it here.
+ * A record: an object of JSON on one line, n octets without its end. Members that are looked for: "trace_id",
+ * "message_id", "mail_from", "rcpt", "origin" (address text), "outcome", "time" (RFC 3339 UTC with milliseconds).
  */
+void trace_write_line(struct trace *t, const char *line, size_t n);
+/* Opens a record in `o`, with its "time". */
+void trace_begin(struct json_out *o);
+/* Closes it, writes it and frees what it was made in; one that failed is counted. */
+void trace_end(struct trace *t, struct json_out *o);
+/* A record that is seldom written. Takes the reference; one without "time" gets it here. */
 void trace_write(struct trace *t, json_t *record);
 
-/* Is told of each record when it is written, by the thread that writes; the record is borrowed. */
-typedef void trace_listener(void *arg, const json_t *record);
+/* Is told of each line that is written, on the event loop; the line is borrowed. */
+typedef void trace_listener(void *arg, const char *line, size_t n);
 void trace_on_record(struct trace *t, trace_listener *cb, void *arg);
 
 /* Every string that is set must match: ids exactly (a trace id without case), addresses without

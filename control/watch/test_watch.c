@@ -158,17 +158,13 @@ static void expect_nothing(struct reader *r)
 static void happens(const char *rcpt, const char *more)
 {
 	char record[4096];
-	json_t *v;
 
 	snprintf(record, sizeof(record),
 		 "{\"time\":\"2026-01-02T03:04:05.678Z\",\"trace_id\":\"0123456789ABCDEF\","
 		 "\"peer\":\"192.0.2.1\","
 		 "\"outcome\":\"delivered\",\"rcpt\":\"%s\"%s}",
 		 rcpt, more);
-	v = json_loads(record, 0, NULL);
-	assert_non_null(v);
-	watch_record(t.watch, v);
-	json_decref(v);
+	watch_record(t.watch, record, strlen(record));
 }
 
 static void opens(const char *peer)

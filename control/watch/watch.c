@@ -218,17 +218,13 @@ static json_t *other(const json_t *r)
 	return o;
 }
 
-void watch_record(void *arg, const json_t *record)
+static void show(struct watch *all, const json_t *record)
 {
-	struct watch *all = arg;
-	const json_t *kind;
+	const json_t *kind = json_object_get(record, "event");
 	const char *stage;
 	struct watcher *w;
 	char *line = NULL;
 
-	if (TAILQ_EMPTY(&all->watchers))
-		return;
-	kind = json_object_get(record, "event");
 	stage = json_string_value(json_object_get(record, "stage"));
 	/* Refused when it connected: the session says so. */
 	if (stage && !strcmp(stage, "connect") && !json_object_get(record, "judged") &&
@@ -249,6 +245,23 @@ void watch_record(void *arg, const json_t *record)
 			leave_out(w);
 	}
 	free(line);
+}
+
+void watch_record(void *arg, const char *line, size_t n)
+{
+	struct watch *all = arg;
+	struct watcher *w;
+	json_t *record;
+
+	if (TAILQ_EMPTY(&all->watchers))
+		return;
+	record = json_loadb(line, n, 0, NULL);
+	if (record)
+		show(all, record);
+	else
+		TAILQ_FOREACH (w, &all->watchers, link)
+			leave_out(w);
+	json_decref(record);
 }
 
 /* ---- sessions ---- */

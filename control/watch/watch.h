@@ -32,7 +32,7 @@ void watch_free(struct watch *w);
 void watch_request(struct watch *w, struct api_request *req, const json_t *body);
 
 /* A trace_listener; arg: struct watch. */
-void watch_record(void *arg, const json_t *record);
+void watch_record(void *arg, const char *line, size_t n);
 
 /* Does anybody want sessions of this peer? Before an event of one is made. */
 bool watch_wants_session(const struct watch *w, const struct ip_addr *peer);

@@ -72,6 +72,17 @@ static inline size_t utf8_non_ascii(struct str s, size_t i)
 	return cp >= 0x80 && !utf8_is_deceptive(cp) ? len : 0;
 }
 
+/* UTF-8 from end to end, and no NUL. */
+static inline bool utf8_is_text(struct str s)
+{
+	for (size_t i = 0, len; i < s.n; i += len) {
+		len = 1;
+		if (s.p[i] >= 0x80 ? utf8_at(s, i, &len) < 0 : !s.p[i])
+			return false;
+	}
+	return true;
+}
+
 static inline bool utf8_is_ascii(struct str s)
 {
 	for (size_t i = 0; i < s.n; i++)
