@@ -60,12 +60,11 @@ ssize_t conn_send(struct conn *c, const void *p, size_t n, bool more)
 	return c->tls ? tls_send(c, p, n) : send(c->fd, p, n, MSG_NOSIGNAL | (more ? MSG_MORE : 0));
 }
 
-ssize_t conn_sendv(struct conn *c, const struct iovec *v, size_t n)
+ssize_t conn_sendv(struct conn *c, const struct iovec *v, size_t n, bool more)
 {
 	struct msghdr mh = {.msg_iov = (struct iovec *)(uintptr_t)v, .msg_iovlen = n};
 
-	/* Behind it comes the dot, at once if the socket has room: no packet for itself. */
-	return c->tls ? tls_sendv(c, v, n) : sendmsg(c->fd, &mh, MSG_NOSIGNAL | MSG_MORE);
+	return c->tls ? tls_sendv(c, v, n) : sendmsg(c->fd, &mh, MSG_NOSIGNAL | (more ? MSG_MORE : 0));
 }
 
 static void read_failed(struct conn *c, ssize_t n)

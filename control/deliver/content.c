@@ -122,29 +122,30 @@ static struct str final_octets(const struct xact *x)
 	return last ? (struct str){last, 1} : STR("BDAT 0 LAST\r\n");
 }
 
-static void send_dot(struct conn *c)
+/* Asked again each time until an octet of the dot is out: from then on it is. */
+static bool still_wanted(const struct conn *c)
+{
+	const struct xact *x = c->x;
+
+	return c->dot_at || (!x->cancelled && (!x->req->wanted || x->req->wanted(x->wanted_arg)));
+}
+
+static void not_sent(struct conn *c)
+{
+	if (errno != EAGAIN && errno != EINTR)
+		conn_write_failed(c);
+	else
+		conn_want_write(c);
+}
+
+/* n octets of the dot went out. */
+static void dot_sent(struct conn *c, size_t n)
 {
 	struct xact *x = c->x;
-	struct str dot = final_octets(x);
-	ssize_t n;
 
-	/* Asked again each time until an octet of the dot is out: from then on it is. */
-	if (!c->dot_at &&
-	    (x->cancelled || (x->req->wanted && !x->req->wanted(x->wanted_arg)))) {
-		give_up(c);
-		return;
-	}
-	n = conn_send(c, dot.p + c->dot_at, dot.n - c->dot_at, false);
-	if (n < 0) {
-		if (errno != EAGAIN && errno != EINTR)
-			conn_write_failed(c);
-		else
-			conn_want_write(c);
-		return;
-	}
-	c->dot_at += (size_t)n;
+	c->dot_at += n;
 	x->dot_written = true;
-	if (c->dot_at < dot.n) {
+	if (c->dot_at < final_octets(x).n) {
 		conn_want_write(c);
 		return;
 	}
@@ -153,6 +154,56 @@ static void send_dot(struct conn *c)
 	event_del(&c->wr);
 	/* RFC 5321 4.5.3.2.6: ten minutes, for a reply lost here is a message sent twice. */
 	conn_deadline(c, c->d->tuning.final_ms);
+}
+
+static void send_dot(struct conn *c)
+{
+	struct str dot = final_octets(c->x);
+	ssize_t n;
+
+	if (!still_wanted(c)) {
+		give_up(c);
+		return;
+	}
+	n = conn_send(c, dot.p + c->dot_at, dot.n - c->dot_at, false);
+	if (n < 0)
+		not_sent(c);
+	else
+		dot_sent(c, (size_t)n);
+}
+
+/* Pieces of the content, and with the last of them the dot: mostly all of a message is one call and goes
+ * out at once. False: there is nothing more to be done now. */
+static bool send_pieces(struct conn *c, const struct iovec *v, size_t n)
+{
+	struct xact *x = c->x;
+	struct iovec all[STUFF_IOV + 1];
+	bool last = stuff_is_last(&x->body);
+	size_t left = stuff_count(v, n);
+	ssize_t sent;
+
+	if (last) {
+		struct str dot = final_octets(x);
+
+		if (!still_wanted(c)) {
+			give_up(c);
+			return false;
+		}
+		memcpy(all, v, n * sizeof(*v));
+		all[n++] = (struct iovec){.iov_base = (void *)(uintptr_t)dot.p, .iov_len = dot.n};
+	}
+	sent = conn_sendv(c, last ? all : v, n, !last);
+	if (sent < 0) {
+		not_sent(c);
+		return false;
+	}
+	if (!x->first_byte_us)
+		x->first_byte_us = deliver_now_us() - x->start_us;
+	conn_deadline(c, c->d->tuning.progress_ms);
+	stuff_taken(&x->body, (size_t)sent < left ? (size_t)sent : left);
+	if ((size_t)sent > left)
+		dot_sent(c, (size_t)sent - left);
+	return c->state == CONN_BODY && !c->dot_at;
 }
 
 void body_writable(struct conn *c)
@@ -164,24 +215,13 @@ void body_writable(struct conn *c)
 	for (int turn = 0; turn < (c->tls ? 16 : 4); turn++) {
 		size_t n;
 		const struct iovec *v = stuff_next(&x->body, &n);
-		ssize_t sent;
 
 		if (!n) {
 			send_dot(c);
 			return;
 		}
-		sent = conn_sendv(c, v, n);
-		if (sent < 0) {
-			if (errno != EAGAIN && errno != EINTR)
-				conn_write_failed(c);
-			else
-				conn_want_write(c);
+		if (!send_pieces(c, v, n))
 			return;
-		}
-		if (!x->first_byte_us)
-			x->first_byte_us = deliver_now_us() - x->start_us;
-		stuff_taken(&x->body, (size_t)sent);
-		conn_deadline(c, c->d->tuning.progress_ms);
 	}
 	conn_want_write(c);
 }

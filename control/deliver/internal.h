@@ -461,7 +461,8 @@ void conn_want_write(struct conn *c);
 /* As recv(), send(), sendmsg(), through TLS if there is one: EAGAIN, EINTR; EPROTO: TLS is broken. */
 ssize_t conn_recv(struct conn *c, void *buf, size_t n);
 ssize_t conn_send(struct conn *c, const void *p, size_t n, bool more);
-ssize_t conn_sendv(struct conn *c, const struct iovec *v, size_t n);
+/* `more`: what follows at once may share its last packet. */
+ssize_t conn_sendv(struct conn *c, const struct iovec *v, size_t n, bool more);
 /* The TLS handshake goes on; at its end session_secured() or session_failed(). */
 void conn_handshake(struct conn *c);
 /* The socket refused a write: what can still be read is read, then the connection is lost. */

@@ -101,6 +101,11 @@ const struct iovec *stuff_next(struct stuff *s, size_t *n)
 	return s->out;
 }
 
+bool stuff_is_last(const struct stuff *s)
+{
+	return s->raw ? !s->left : s->at == s->n_in && s->tail_done;
+}
+
 void stuff_taken(struct stuff *s, size_t n)
 {
 	while (n && s->out_at < s->out_n) {

@@ -34,6 +34,8 @@ void stuff_init(struct stuff *s, const struct iovec *iov, size_t n_iov, bool raw
 /* The pieces that go out next; *n == 0: the whole body has been taken, under DATA with a final CRLF, under
  * BDAT without its last octet. */
 const struct iovec *stuff_next(struct stuff *s, size_t *n);
+/* Nothing comes behind what stuff_next() gave. */
+bool stuff_is_last(const struct stuff *s);
 /* The socket took `n` octets of what stuff_next() gave. */
 void stuff_taken(struct stuff *s, size_t n);
 size_t stuff_count(const struct iovec *iov, size_t n_iov);
