@@ -44,6 +44,11 @@ struct dns *dns_new(struct event_base *base, const struct dns_options *opt, char
 				goto fail;
 		return d;
 	}
+	d->cache = dns_cache_new();
+	if (!d->cache) {
+		snprintf(err, err_len, "out of memory");
+		goto fail;
+	}
 	d->unbound = dns_unbound_new(base, opt, err, err_len);
 	if (d->unbound)
 		return d;
@@ -66,7 +71,7 @@ static void release(struct dns_query *q)
 	LIST_REMOVE(q, link);
 	if (q->ticket)
 		dns_unbound_forget(q);
-	event_free(q->ev);
+	event_del(&q->ev);
 	dns_parsed_free(&q->answer);
 	free(q);
 }
@@ -80,6 +85,7 @@ void dns_free(struct dns *d)
 	while ((q = LIST_FIRST(&d->queries)))
 		release(q);
 	dns_unbound_free(d->unbound);
+	dns_cache_free(d->cache);
 	dns_zone_free(d->zone);
 	free(d);
 }
@@ -89,7 +95,7 @@ const struct buckets *dns_times(const struct dns *d)
 	return &d->times;
 }
 
-static uint64_t now_us(void)
+uint64_t dns_now_us(void)
 {
 	struct timespec ts;
 
@@ -108,7 +114,7 @@ static void deliver(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	buckets_add(&q->d->times, now_us() - q->asked_us);
+	buckets_add(&q->d->times, dns_now_us() - q->asked_us);
 	if (!q->done)
 		dns_parsed_fail(&q->answer, "timed out");
 	/* The query is gone before the callback: it may cancel others, ask anew or free the dns. */
@@ -131,7 +137,7 @@ static void deliver(evutil_socket_t fd, short what, void *arg)
 void dns_query_done(struct dns_query *q)
 {
 	q->done = true;
-	event_active(q->ev, EV_TIMEOUT, 0);
+	event_active(&q->ev, EV_TIMEOUT, 0);
 }
 
 struct dns_query *dns_resolve(struct dns *d, struct str name, uint16_t type, dns_callback *cb,
@@ -142,24 +148,26 @@ struct dns_query *dns_resolve(struct dns *d, struct str name, uint16_t type, dns
 
 	if (!q)
 		return NULL;
-	q->asked_us = now_us();
+	q->asked_us = dns_now_us();
 	dns_parsed_init(&q->answer);
 	q->d = d;
 	q->type = type;
 	q->cb = cb;
 	q->arg = arg;
-	q->ev = evtimer_new(d->base, deliver, q);
-	if (!q->ev || evtimer_add(q->ev, &d->timeout) < 0) {
-		if (q->ev)
-			event_free(q->ev);
-		free(q);
-		return NULL;
-	}
+	evtimer_assign(&q->ev, d->base, deliver, q);
 	LIST_INSERT_HEAD(&d->queries, q, link);
 	if (dns_wire_from_text(name, &q->name)) {
 		q->answer.status = DNS_NXDOMAIN;
 		dns_query_done(q);
 		return q;
+	}
+	if (d->cache && dns_cache_get(d->cache, &q->name, type, q->asked_us, &q->answer)) {
+		dns_query_done(q);
+		return q;
+	}
+	if (evtimer_add(&q->ev, &d->timeout) < 0) {
+		release(q);
+		return NULL;
 	}
 	if (d->zone) {
 		rc = dns_zone_lookup(d->zone, &q->name, type, &q->answer);

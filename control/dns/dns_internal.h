@@ -3,8 +3,10 @@
 #pragma once
 
 #include <event2/event.h>
+#include <event2/event_struct.h>
 #include <sys/queue.h>
 
+#include "control/dns/dns_cache.h"
 #include "control/dns/dns_wire.h"
 #include "postern/buckets.h"
 #include "control/dns/dns_zone.h"
@@ -21,7 +23,7 @@ struct dns_query {
 	uint16_t type;
 	bool done;
 	uint64_t asked_us;
-	struct event *ev;
+	struct event ev;
 	dns_callback *cb;
 	void *arg;
 	struct dns_parsed answer;
@@ -36,10 +38,12 @@ struct dns {
 	struct timeval timeout;
 	struct dns_zone *zone; /* or */
 	struct dns_unbound *unbound;
+	struct dns_cache *cache; /* of libunbound's answers */
 	struct buckets times;
 };
 
 void dns_query_done(struct dns_query *q);
+uint64_t dns_now_us(void);
 
 /* libunbound on the event base (dns_unbound.c). */
 struct dns_unbound *dns_unbound_new(struct event_base *base, const struct dns_options *opt,

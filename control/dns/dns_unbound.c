@@ -162,6 +162,7 @@ static void answered(void *arg, int rcode, void *packet, int packet_len, int sec
 		dns_parsed_fail(a, "out of memory");
 	}
 	a->secure = sec == SEC_SECURE && a->status != DNS_TEMPFAIL;
+	dns_cache_put(q->d->cache, &q->name, q->type, dns_now_us(), a);
 	dns_query_done(q);
 }
 
