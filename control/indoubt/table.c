@@ -20,6 +20,7 @@
 
 #include <openssl/evp.h>
 
+#include "control/hash/sha256.h"
 #include "control/hash/siphash.h"
 #include "control/indoubt/indoubt.h"
 #include "postern/limits.h"
@@ -209,7 +210,7 @@ bool indoubt_identify(const struct headers *h, const struct mail_bytes *content,
 	if (first >= h->n || headers_find(h, names[0], first + 1) < h->n)
 		return false;
 	ctx = EVP_MD_CTX_new();
-	ok = ctx && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) == 1;
+	ok = ctx && hash_sha256() && EVP_DigestInit_ex2(ctx, hash_sha256(), NULL) == 1;
 	if (ok) {
 		add(ctx, mail_from);
 		for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "control/auth/arc/seal.h"
+#include "control/hash/sha256.h"
 
 /* Without it OpenSSL would ask the terminal. */
 static int no_passphrase(char *buf, int size, int rwflag, void *arg)
@@ -72,7 +73,7 @@ static bool rsa_sign(EVP_PKEY *pkey, const uint8_t *digest, uint8_t *sig, size_t
 	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(pkey, NULL);
 	bool ok = ctx && EVP_PKEY_sign_init(ctx) == 1 &&
 		  EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PADDING) == 1 &&
-		  EVP_PKEY_CTX_set_signature_md(ctx, canon_sha256()) == 1 &&
+		  EVP_PKEY_CTX_set_signature_md(ctx, hash_sha256()) == 1 &&
 		  EVP_PKEY_sign(ctx, sig, n, digest, CANON_DIGEST) == 1;
 
 	EVP_PKEY_CTX_free(ctx);

@@ -1,33 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 The Postern Authors */
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #ifdef __SSE2__
 #include <emmintrin.h>
 #endif
 
 #include "control/auth/dkim/canon.h"
-
-static EVP_MD *sha256_md;
-static pthread_once_t sha256_once = PTHREAD_ONCE_INIT;
-
-static void sha256_fetch(void)
-{
-	sha256_md = EVP_MD_fetch(NULL, "SHA256", NULL);
-}
-
-static void __attribute__((destructor)) sha256_release(void)
-{
-	EVP_MD_free(sha256_md);
-	sha256_md = NULL;
-}
-
-const EVP_MD *canon_sha256(void)
-{
-	pthread_once(&sha256_once, sha256_fetch);
-	return sha256_md;
-}
+#include "control/hash/sha256.h"
 
 /* ---- body --------------------------------------------------------------------------------- */
 
@@ -204,7 +184,7 @@ int canon_pass_add(struct canon_pass *p, enum dkim_canon canon, uint64_t limit)
 	*h = (struct canon_hash){.canon = canon, .limit = limit, .md = EVP_MD_CTX_new()};
 	if (!h->md)
 		return -ENOMEM;
-	if (!canon_sha256() || EVP_DigestInit_ex2(h->md, canon_sha256(), NULL) != 1) {
+	if (!hash_sha256() || EVP_DigestInit_ex2(h->md, hash_sha256(), NULL) != 1) {
 		EVP_MD_CTX_free(h->md);
 		return -ENOMEM;
 	}
@@ -333,7 +313,7 @@ int canon_fields(const struct headers *h, const size_t *field, size_t n_fields, 
 
 	if (!s.md)
 		return -ENOMEM;
-	if (!canon_sha256() || EVP_DigestInit_ex2(s.md, canon_sha256(), NULL) != 1)
+	if (!hash_sha256() || EVP_DigestInit_ex2(s.md, hash_sha256(), NULL) != 1)
 		goto out;
 	for (size_t i = 0; i < n_fields; i++) {
 		put_field(&s, h, field[i], STR_NONE, canon);

@@ -23,9 +23,6 @@
 
 enum dkim_canon { CANON_SIMPLE, CANON_RELAXED };
 
-/* SHA-256, fetched once for the process; NULL if OpenSSL has none. */
-const EVP_MD *canon_sha256(void);
-
 struct canon_hash {            /* one distinct (canonicalization, limit) */
 	enum dkim_canon canon;
 	uint64_t limit;        /* octets of canonical body taken */

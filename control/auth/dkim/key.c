@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "control/auth/dkim/tags.h"
+#include "control/hash/sha256.h"
 
 static bool list_has(struct str list, struct str what)
 {
@@ -80,7 +81,7 @@ static EVP_PKEY_CTX *rsa_context(EVP_PKEY *pkey)
 
 	if (ctx && EVP_PKEY_verify_init(ctx) == 1 &&
 	    EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PADDING) == 1 &&
-	    EVP_PKEY_CTX_set_signature_md(ctx, canon_sha256()) == 1)
+	    EVP_PKEY_CTX_set_signature_md(ctx, hash_sha256()) == 1)
 		return ctx;
 	EVP_PKEY_CTX_free(ctx);
 	return NULL;
