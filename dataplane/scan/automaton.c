@@ -22,7 +22,7 @@ static const char *check_head(const struct automaton_head *h, size_t len)
 		return "automaton: bad head";
 	if (!h->n_states || h->n_states > AUTOMATON_MAX_STATES || h->shift > 8 ||
 	    h->n_gates > AUTOMATON_MAX_GATES || !h->pair_classes || h->pair_classes > 256 ||
-	    h->n_except > AUTOMATON_MAX_EXCEPT || h->accept_from > h->n_states || h->accept_from == 0)
+	    h->n_except > AUTOMATON_MAX_EXCEPT || h->sieve.len > SIEVE_LEN || h->accept_from > h->n_states || h->accept_from == 0)
 		return "automaton: bad sizes";
 	pairs = (uint64_t)h->pair_classes * h->pair_classes;
 	if (!inside(h->first_off, pairs * AUTOMATON_FIRST * 8, len) ||
@@ -240,6 +240,24 @@ static size_t look(struct walk *w, size_t i, size_t most)
 	return i;
 }
 
+/* The same place by place, for those that a sieve has passed and the last few: what pairs there are. */
+static void look_at(struct walk *w, size_t i)
+{
+	uint64_t mask = ~(uint64_t)0;
+
+	for (size_t k = 0; k < AUTOMATON_FIRST && i + k + 1 < w->n; k++)
+		mask &= w->a->first[pair(w->a->head, w->p + i + k) * AUTOMATON_FIRST + k];
+	candidates(w, mask, i);
+}
+
+static void look_sieved(struct walk *w, size_t i, size_t to)
+{
+	const struct sieve *s = &w->a->head->sieve;
+
+	for (i = sieve_next(s, w->p, w->n, i, to); i < to; i = sieve_next(s, w->p, w->n, i + 1, to))
+		look_at(w, i);
+}
+
 void automaton_run(const struct automaton *a, const uint8_t *p, size_t n, size_t from, size_t to,
 		   bool last, gate_found *found, void *ctx)
 {
@@ -255,16 +273,14 @@ void automaton_run(const struct automaton *a, const uint8_t *p, size_t n, size_t
 	w.ctx = ctx;
 	w.alive = ~(uint64_t)0;
 	memset(w.told, 0, a->head->n_gates);
+	if (a->head->sieve.len) {
+		look_sieved(&w, i, to);
+		return;
+	}
 	if (most > to)
 		most = to;
 	if (i < most)
 		i = look(&w, i, most);
-	/* The last few: what pairs there are. */
-	for (; i < to; i++) {
-		uint64_t mask = ~(uint64_t)0;
-
-		for (size_t k = 0; k < AUTOMATON_FIRST && i + k + 1 < n; k++)
-			mask &= a->first[pair(a->head, p + i + k) * AUTOMATON_FIRST + k];
-		candidates(&w, mask, i);
-	}
+	for (; i < to; i++)
+		look_at(&w, i);
 }

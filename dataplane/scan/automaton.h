@@ -8,7 +8,8 @@
  *
  * At each place of a text the pairs among the next octets are looked up, each in a table that says
  * of which buckets of gates it may be the beginning; what is left of them by AND is followed from
- * that place by an automaton, which stops at the first octet it cannot go on with.
+ * that place by an automaton, which stops at the first octet it cannot go on with. Where few places
+ * of mail look like the beginning of anything, a sieve finds them first.
  *
  *   struct automaton_head
  *   uint64_t first[n_pairs][AUTOMATON_FIRST]    by pair; n_pairs is the square of pair_classes
@@ -29,8 +30,9 @@
 #include <stdint.h>
 
 #include "dataplane/scan/gate.h"
+#include "dataplane/scan/sieve.h"
 
-#define AUTOMATON_MAGIC 0x50534155u /* "PSAU" */
+#define AUTOMATON_MAGIC 0x50534156u /* "PSAV" */
 #define AUTOMATON_MAX_STATES 65535u
 #define AUTOMATON_MAX_GATES 2048u
 #define AUTOMATON_BUCKETS 64u
@@ -58,6 +60,7 @@ struct automaton_head {
 	uint32_t size;            /* of all */
 	uint16_t start[AUTOMATON_BUCKETS];            /* state; AUTOMATON_DEAD: the bucket is empty */
 	uint16_t gate_from[AUTOMATON_BUCKETS], gate_to[AUTOMATON_BUCKETS]; /* its gates; buckets may share them */
+	struct sieve sieve;       /* passes each place that the first pairs pass, if it is there */
 	uint8_t class_of[256];    /* for next */
 	uint8_t pair_class[256];  /* for first and more */
 };

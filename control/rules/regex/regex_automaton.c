@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control/rules/sieve_made.h"
 #include "dataplane/scan/automaton.h"
 
 #define MAX_SET 4096u      /* members of one state */
@@ -277,6 +278,38 @@ static void fill_masks(const struct building *b, const struct automaton_head *h,
 	}
 }
 
+static bool is_none(const struct regex_class *c)
+{
+	return !(c->bits[0] | c->bits[1] | c->bits[2] | c->bits[3]);
+}
+
+/* The first octets of the first pairs; buckets that follow each other share one of the sieve's. */
+static void make_sieve(const struct building *b, struct sieve *s)
+{
+	unsigned int used = 0;
+
+	*s = (struct sieve){0};
+	for (unsigned int bucket = 0; bucket < AUTOMATON_BUCKETS; bucket++)
+		used += b->bucket[bucket].pairs != NULL;
+	for (unsigned int bucket = 0, n = 0; bucket < AUTOMATON_BUCKETS; bucket++) {
+		const struct regex_pairs *pairs = b->bucket[bucket].pairs;
+		unsigned int to = used > SIEVE_BUCKETS ? n * SIEVE_BUCKETS / used : n;
+
+		if (!pairs)
+			continue;
+		for (unsigned int k = 0; k < SIEVE_LEN; k++)
+			for (unsigned int c = 0; c < 256; c++)
+				if (!is_none(&pairs->row[k][c]))
+					sieve_add(s, to, k, (uint8_t)c);
+		if (pairs->depth > s->len)
+			s->len = pairs->depth;
+		n++;
+	}
+	if (s->len > SIEVE_LEN)
+		s->len = SIEVE_LEN;
+	sieve_settle(s);
+}
+
 static void lay_out(const struct building *b, struct automaton_head *h, size_t n_accepting)
 {
 	size_t pairs = (size_t)b->n_pair_classes * b->n_pair_classes;
@@ -322,6 +355,7 @@ static int make_blob(struct building *b, size_t n_gates, void **out, size_t *len
 		h->shift++;
 	memcpy(h->class_of, b->class_of, sizeof(h->class_of));
 	memcpy(h->pair_class, b->pair_class, sizeof(h->pair_class));
+	make_sieve(b, &h->sieve);
 	lay_out(b, h, n_accepting);
 	blob = aligned_alloc(ALIGN, h->size);
 	if (blob) {
