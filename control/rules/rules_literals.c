@@ -17,7 +17,7 @@
 #define FILTER_MAX_BITS 16u
 #define ALIGN 64u
 /* More different grams than that leave nothing of a sieve. */
-#define SIEVE_GRAMS 64u
+#define SIEVE_GRAMS 96u
 
 /* A gram that is in the filter, and how many literals have it. */
 struct gram {
@@ -193,6 +193,8 @@ static void make_sieve(const struct builder *b, struct sieve *s)
 		gram[n++] = b->gram[i].value;
 	}
 	qsort(gram, n, sizeof(*gram), by_value);
+	for (unsigned int k = 0; k < SIEVE_LEN; k++)
+		s->at[k] = (uint8_t)k;
 	for (size_t i = 0; i < n; i++)
 		for (unsigned int k = 0; k < literals_kind[0].gram; k++) {
 			uint8_t c = (uint8_t)(gram[i] >> 8 * k);

@@ -189,7 +189,8 @@ static void sieves(void **state)
 
 	(void)state;
 	for (int turn = 0; turn < 2000; turn++) {
-		struct sieve s = {.len = 1 + rnd(SIEVE_LEN)};
+		struct sieve s = {.len = 1 + rnd(SIEVE_LEN), .at = {(uint8_t)rnd(SIEVE_REACH), (uint8_t)rnd(SIEVE_REACH),
+				  (uint8_t)rnd(SIEVE_REACH), (uint8_t)rnd(SIEVE_REACH)}};
 		size_t n = 1 + rnd(sizeof(text)), from = rnd((uint32_t)n), to = from + rnd((uint32_t)(n - from + 1));
 
 		for (size_t i = 0; i < n; i++)

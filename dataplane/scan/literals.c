@@ -21,7 +21,8 @@ static const char *check_head(const struct literals_head *h, size_t len)
 	if (len < sizeof(*h) || h->magic != LITERALS_MAGIC || h->size > len)
 		return "literals: bad head";
 	if (!h->n_gates || h->n_gates > LITERALS_MAX_GATES || h->n_entries > LITERALS_MAX_ENTRIES ||
-	    h->kind >= LITERALS_KINDS || h->sieve.len > SIEVE_LEN || (h->sieve.len && h->kind) || !bits_fit(h->filter_bits) || !bits_fit(h->bucket_bits))
+	    h->kind >= LITERALS_KINDS ||
+	    !sieve_valid(&h->sieve) || (h->sieve.len && h->kind) || !bits_fit(h->filter_bits) || !bits_fit(h->bucket_bits))
 		return "literals: bad sizes";
 	if (!inside(h->filter_off, (uint64_t)1 << h->filter_bits, len) ||
 	    !inside(h->bucket_off, (((uint64_t)1 << h->bucket_bits) + 1) * 4, len) ||

@@ -29,14 +29,14 @@ EACH __attribute__((target("ssse3"))) size_t places_ssse3(const struct sieve *s,
 {
 	const __m128i half = _mm_set1_epi8(15), none = _mm_setzero_si128();
 
-	for (; at < to && n - at >= 16 + SIEVE_LEN; at += 16) {
+	for (; at < to && n - at >= 16 + SIEVE_REACH; at += 16) {
 		__m128i left = none;
 		unsigned int m;
 
 		for (unsigned int k = 0; k < len; k++) {
 			__m128i low = _mm_loadu_si128((const __m128i *)(const void *)s->low[k]);
 			__m128i high = _mm_loadu_si128((const __m128i *)(const void *)s->high[k]);
-			__m128i v = _mm_loadu_si128((const __m128i *)(const void *)(p + at + k));
+			__m128i v = _mm_loadu_si128((const __m128i *)(const void *)(p + at + s->at[k]));
 			__m128i of = _mm_and_si128(
 				_mm_shuffle_epi8(low, _mm_and_si128(v, half)),
 				_mm_shuffle_epi8(high, _mm_and_si128(_mm_srli_epi16(v, 4), half)));
@@ -57,7 +57,7 @@ EACH __attribute__((target("avx2"))) size_t places_avx2(const struct sieve *s, u
 {
 	const __m256i half = _mm256_set1_epi8(15), none = _mm256_setzero_si256();
 
-	for (; at < to && n - at >= 32 + SIEVE_LEN; at += 32) {
+	for (; at < to && n - at >= 32 + SIEVE_REACH; at += 32) {
 		__m256i left = none;
 		unsigned int m;
 
@@ -66,7 +66,7 @@ EACH __attribute__((target("avx2"))) size_t places_avx2(const struct sieve *s, u
 				_mm_loadu_si128((const __m128i *)(const void *)s->low[k]));
 			__m256i high = _mm256_broadcastsi128_si256(
 				_mm_loadu_si128((const __m128i *)(const void *)s->high[k]));
-			__m256i v = _mm256_loadu_si256((const __m256i *)(const void *)(p + at + k));
+			__m256i v = _mm256_loadu_si256((const __m256i *)(const void *)(p + at + s->at[k]));
 			__m256i of = _mm256_and_si256(
 				_mm256_shuffle_epi8(low, _mm256_and_si256(v, half)),
 				_mm256_shuffle_epi8(high, _mm256_and_si256(_mm256_srli_epi16(v, 4), half)));
