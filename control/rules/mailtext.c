@@ -158,6 +158,24 @@ void mailtext_body(uint32_t seed, uint8_t *out, size_t n)
 	}
 }
 
+void mailtext_foreign(uint32_t seed, uint8_t *out, size_t n)
+{
+	static const char *const some[] = {
+		"\u043f\u0440\u0438\u0432\u0435\u0442", "\u0438", "\u043d\u0430",
+		"\u043f\u0438\u0441\u044c\u043c\u043e,",
+		"\u0437\u0430\u043a\u0430\u0437", "\u0441\u043f\u0430\u0441\u0438\u0431\u043e", "\u03ba\u03b1\u03b9",
+		"\u03b3\u03b9\u03b1",
+		"\u03bc\u03ae\u03bd\u03c5\u03bc\u03b1", "\u3053\u3093\u306b\u3061\u306f\u3002", "\u8bf7\u67e5\u770b\u9644\u4ef6\uff0c",
+		"\ud68c\uc758", "\u0645\u0631\u062d\u0628\u0627", "f\u00fcr", "\u00e0", "r\u00e9union", "gr\u00fc\u00dfe.", "se\u00f1or",
+		"\u2013", "t\u00eb", "pros\u00edm"};
+	struct text t = {out, 0, n, seed};
+
+	while (t.n < n) {
+		put(&t, some[rnd(&t, sizeof(some) / sizeof(some[0]))]);
+		put(&t, rnd(&t, 20) ? " " : "\n");
+	}
+}
+
 void mailtext_uri(uint32_t seed, uint8_t *out, size_t n)
 {
 	struct text t = {out, 0, n, seed};

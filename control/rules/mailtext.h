@@ -12,6 +12,8 @@
 
 /* n octets of a body view: paragraphs of one line each, line feeds between. */
 void mailtext_body(uint32_t seed, uint8_t *out, size_t n);
+/* The same in scripts of other languages, UTF-8. */
+void mailtext_foreign(uint32_t seed, uint8_t *out, size_t n);
 /* n octets of a URI view: one a line. */
 void mailtext_uri(uint32_t seed, uint8_t *out, size_t n);
 /* n octets of text as it was sent: short lines, some of them HTML. */

@@ -38,31 +38,53 @@ static const struct limits first_choice = {1.0 / 3000, 0.03, 3000, 2000},
 #define CYCLES_PLACE 25
 #define CYCLES_FOLLOW 20
 #define CYCLES_STEP 5
+/* What control does about a place where it is met; only to choose between two stretches by. */
+#define CYCLES_OPEN 5000
+/* The sample is small, and its words are few. */
+#define OFTEN 2
 
+/* Of the place at p, before which there is an octet. */
 static uint64_t pairs_at(const struct automaton *a, const uint8_t *p, size_t from, size_t to)
 {
 	const struct automaton_head *h = a->head;
 	uint64_t mask = ~(uint64_t)0;
 
 	for (size_t k = from; mask && k < to; k++) {
-		size_t pair = (size_t)h->pair_class[p[k]] * h->pair_classes + h->pair_class[p[k + 1]];
+		const uint8_t *q = p + k;
+		size_t pair = (size_t)h->pair_class[q[-1]] * h->pair_classes + h->pair_class[q[0]];
 
-		mask &= k < AUTOMATON_FIRST ? a->first[pair * AUTOMATON_FIRST + k]
-					    : a->more[pair * (AUTOMATON_PAIRS - AUTOMATON_FIRST) + k - AUTOMATON_FIRST];
+		mask &= a->mask[pair * AUTOMATON_PAIRS + k];
 	}
 	return mask;
 }
 
-static double cycles(const struct automaton *a)
+/* Of an automaton that has one gate. */
+static bool is_excepted(const struct automaton *a, const uint8_t *place, size_t n)
+{
+	for (uint32_t i = 0; i < a->head->n_except; i++) {
+		const struct automaton_except *e = &a->except[i];
+		unsigned int k = 0;
+
+		while (k < e->len && k < n && (place[k] | e->fold[k]) == e->octet[k])
+			k++;
+		if (k == e->len)
+			return true;
+	}
+	return false;
+}
+
+/* What looking for it costs, an octet, and how often it is met (*opens). */
+static double cycles(const struct automaton *a, double *opens)
 {
 	static uint8_t text[SAMPLE];
 	const struct automaton_head *h = a->head;
-	double sum = 0;
+	double sum = 0, met = 0;
 
 	if (!text[0])
 		mailtext_body(6, text, SAMPLE);
-	for (size_t i = 0; i + AUTOMATON_PAIRS + 1 < SAMPLE; i++) {
+	for (size_t i = 1; i + AUTOMATON_PAIRS < SAMPLE; i++) {
 		uint32_t state = h->start[0];
+		bool is_met = false;
 
 		if (!pairs_at(a, text + i, 0, AUTOMATON_FIRST))
 			continue;
@@ -73,14 +95,17 @@ static double cycles(const struct automaton *a)
 		for (size_t k = i; k < SAMPLE && k < i + AUTOMATON_FOLLOW && state != AUTOMATON_DEAD; k++) {
 			state = a->next[((size_t)state << h->shift) + h->class_of[text[k]]];
 			sum += CYCLES_STEP;
+			is_met |= state >= h->accept_from;
 		}
+		met += is_met && !is_excepted(a, text + i, SAMPLE - i);
 	}
+	*opens = met / SAMPLE;
 	return sum / SAMPLE;
 }
 
 /* What it would cost alone; more than is allowed where it cannot be. */
 static double alone(struct rules *r, const struct regex *re, const struct regex_stretch *s,
-		    const struct limits *limits, size_t *states)
+		    const struct limits *limits, size_t *states, double *opens)
 {
 	struct regex_nfa nfa = {.limit = MAX_POSITIONS / 4};
 	struct regex_gate gate = {0};
@@ -92,7 +117,7 @@ static double alone(struct rules *r, const struct regex *re, const struct regex_
 	if (!regex_nfa_add(&nfa, re, s, 0, 0, &gate) &&
 	    !regex_determinise(&nfa, &gate, 1, limits->states, &blob, &len, states) &&
 	    !automaton_open(blob, len, 1, &a))
-		cost = cycles(&a);
+		cost = cycles(&a, opens);
 	r->oom |= nfa.oom;
 	regex_gate_free(&gate);
 	free(blob);
@@ -106,21 +131,25 @@ static bool choose(struct rules *r, const struct regex *re, const struct limits 
 {
 	struct regex_stretch s[CHOICES];
 	size_t n = regex_stretches(re, limits->rare, limits->size, s, CHOICES);
-	double least = limits->cycles;
+	double least = 0;
 	bool any = false;
 
 	for (size_t i = 0; i < n && (!i || s[i].size < LARGE); i++) {
 		size_t states = 0;
-		double cost = alone(r, re, &s[i], limits, &states);
+		double opens = 0, cost = alone(r, re, &s[i], limits, &states, &opens), all;
 
-		if (cost > least || (any && cost == least))
+		/* One that was thought to be seldom met, and is not, has control look all the time. */
+		if (cost > limits->cycles || opens > OFTEN * limits->rare)
+			continue;
+		all = cost + opens * CYCLES_OPEN;
+		if (any && all >= least)
 			continue;
 		any = true;
-		least = cost;
+		least = all;
 		*out = s[i];
 		*weight = states;
 		/* The first ones are the rarest; that is enough where they cost next to nothing. */
-		if (cost < limits->cycles / 10)
+		if (all < limits->cycles / 10)
 			break;
 	}
 	return any;

@@ -237,8 +237,9 @@ int rules_restore(struct rules *r, const void *kept, size_t len);
 void rules_analyse(struct rules *r, size_t i);
 unsigned int rules_regex_flags(const struct rule_source *s);
 void rules_choose(struct rules *r);
-/* What control needs for the rule on a sample of such text, in nanoseconds an octet; -1: no memory. */
-double rules_measure_control(const struct rules *r, size_t i, const struct rules_slot *slot);
+/* What control needs for the rule on a sample of such text, in nanoseconds an octet; -1: no memory.
+ * *often: matches an octet, as far as they count. */
+double rules_measure_control(const struct rules *r, size_t i, const struct rules_slot *slot, double *often);
 /* Octets a second of Hyperscan alone, in units of 1e9; 0: cannot be told; -1: no memory. */
 double rules_measure(const char *pattern, unsigned int hs_flags, const struct rules_slot *slot);
 

@@ -21,7 +21,7 @@
 
 #define KEPT_MAGIC 0x504b5331u /* "PKS1" */
 /* To be raised whenever the same rules would be compiled into something else. */
-#define KEPT_VERSION 8u
+#define KEPT_VERSION 10u
 #define ALIGN 64u
 
 #define KEPT_PREFILTER 1u

@@ -9,12 +9,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control/rules/sieve_made.h"
 #include "dataplane/scan/literals.h"
 
 /* Octets of a filter for each gram, at the most; what is in the second cache bounds it. */
 #define FILTER_SPARSE 32u
 #define FILTER_MAX_BITS 16u
 #define ALIGN 64u
+/* More different grams than that leave nothing of a sieve. */
+#define SIEVE_GRAMS 96u
 
 /* A gram that is in the filter, and how many literals have it. */
 struct gram {
@@ -168,12 +171,49 @@ static void fill_entries(const struct builder *b, const struct literals_head *h,
 		tag[i] = literals_tag(literals_hash(to[i].gram));
 }
 
+static int by_value(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* Grams whose last octets are alike share a bucket, where there are many. */
+static void make_sieve(const struct builder *b, struct sieve *s)
+{
+	uint64_t gram[SIEVE_GRAMS];
+	size_t n = 0;
+
+	*s = (struct sieve){0};
+	for (size_t i = 0; i <= b->gram_mask; i++) {
+		if (!b->gram[i].n)
+			continue;
+		if (b->kind || n == SIEVE_GRAMS)
+			return;
+		gram[n++] = b->gram[i].value;
+	}
+	qsort(gram, n, sizeof(*gram), by_value);
+	for (unsigned int k = 0; k < SIEVE_LEN; k++)
+		s->at[k] = (uint8_t)k;
+	for (size_t i = 0; i < n; i++)
+		for (unsigned int k = 0; k < literals_kind[0].gram; k++) {
+			uint8_t c = (uint8_t)(gram[i] >> 8 * k);
+			unsigned int to = (unsigned int)(n > SIEVE_BUCKETS ? i * SIEVE_BUCKETS / n : i);
+
+			sieve_add(s, to, k, c);
+			sieve_add(s, to, k, c & 0xdf);
+		}
+	s->len = SIEVE_LEN;
+	sieve_settle(s);
+}
+
 static int make(const struct builder *b, void **out, size_t *len)
 {
 	struct literals_head h = {.magic = LITERALS_MAGIC, .kind = b->kind, .n_entries = (uint32_t)b->n,
 				  .n_gates = (uint32_t)b->n_gates};
 	uint8_t *blob;
 
+	make_sieve(b, &h.sieve);
 	lay_out(b, &h);
 	blob = aligned_alloc(ALIGN, h.size);
 	if (!blob)

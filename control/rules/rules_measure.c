@@ -89,19 +89,21 @@ out:
 	return best > 0 ? SAMPLE / best / 1e9 : 0;
 }
 
-double rules_measure_control(const struct rules *r, size_t i, const struct rules_slot *slot)
+double rules_measure_control(const struct rules *r, size_t i, const struct rules_slot *slot, double *often)
 {
 	struct rules_matcher *m = rules_matcher_new();
 	struct str text = str_make(sample_of(slot), SAMPLE);
 	double start, took;
+	long n;
 
 	if (!m || !rules_code(r, i)) {
 		rules_matcher_free(m);
 		return -1;
 	}
 	start = now();
-	rules_match(m, &r->src[i], slot, text, rules_most(r, i), NULL);
+	n = rules_match(m, &r->src[i], slot, text, rules_most(r, i), NULL);
 	took = now() - start;
+	*often = n > 0 ? (double)n / SAMPLE : 0;
 	rules_matcher_free(m);
 	return took * 1e9 / SAMPLE;
 }

@@ -205,14 +205,18 @@ static void choose_again(struct rules *r, size_t i, const struct rules_slot *slo
 {
 	struct rule *rule = &r->rule[i];
 	const char *why;
-	double ns;
+	double ns, often;
 
 	if (rule->tier != RULE_CONTROL || slot->number >= RULES_SLOT_TOLD || !automaton_serves(r, i, slot))
 		return;
-	ns = rules_measure_control(r, i, slot);
+	ns = rules_measure_control(r, i, slot, &often);
 	r->oom |= ns < 0;
 	if (r->oom)
 		return;
+	if (often > GATE_RARE) {
+		rule->why = "it is met so often that control looks in any case";
+		return;
+	}
 	if (ns < CHEAP_NS) {
 		rule->why = "control is quick at it";
 		return;

@@ -15,6 +15,7 @@
 #include "control/rules/mailtext.h"
 #include "control/rules/rules_literals.h"
 #include "dataplane/scan/scan_gates.h"
+#include "dataplane/scan/sieve.h"
 
 #define RULES 40u
 #define TEXT 3000u
@@ -60,7 +61,8 @@ static void make_literal(const struct made *m, struct regex_literal *l, unsigned
 static void make(struct made *m)
 {
 	static unsigned int turn;
-	unsigned int kind = turn++ % LITERALS_KINDS;
+	unsigned int kind = turn % LITERALS_KINDS;
+	bool few = turn++ / LITERALS_KINDS % 2; /* so few that a sieve stands before them */
 	size_t bytes = 0;
 	const char *why;
 
@@ -78,8 +80,8 @@ static void make(struct made *m)
 
 		m->slot.rule[i] = m->r.rule[i].id = i;
 		m->r.rule[i].tier = RULE_GATED;
-		gate->n = 1 + rnd(rnd(4) ? 3 : 60);
-		gate->literal = calloc(gate->n, sizeof(*gate->literal));
+		gate->n = few ? i < 4 : 1 + rnd(rnd(4) ? 3 : 60);
+		gate->literal = calloc(gate->n + 1, sizeof(*gate->literal));
 		for (size_t k = 0; k < gate->n; k++)
 			make_literal(m, &gate->literal[k], shortest(kind));
 	}
@@ -166,15 +168,49 @@ static void in_one_piece(void **state)
 {
 	static struct made m;
 	static struct told t;
+	unsigned int sieved = 0;
 
 	(void)state;
 	for (int turn = 0; turn < 150; turn++) {
 		make(&m);
+		sieved += m.gates.literals.head->sieve.len > 0;
 		memset(&t, 0, sizeof(t));
 		scan_gates_block(&m.gates, m.text, m.n, found, &t);
 		check(&m, &t);
 		made_free(&m);
 	}
+	assert_in_range(sieved, 1, 149);
+}
+
+/* Every code finds the places that the plain one finds, wherever they begin and end. */
+static void sieves(void **state)
+{
+	uint8_t text[300];
+
+	(void)state;
+	for (int turn = 0; turn < 2000; turn++) {
+		struct sieve s = {.len = 1 + rnd(SIEVE_LEN), .at = {(uint8_t)rnd(SIEVE_REACH), (uint8_t)rnd(SIEVE_REACH),
+				  (uint8_t)rnd(SIEVE_REACH), (uint8_t)rnd(SIEVE_REACH)}};
+		size_t n = 1 + rnd(sizeof(text)), from = rnd((uint32_t)n), to = from + rnd((uint32_t)(n - from + 1));
+
+		for (size_t i = 0; i < n; i++)
+			text[i] = (uint8_t)rnd(256);
+		for (unsigned int i = 0; i < 2 + rnd(40); i++)
+			sieve_add(&s, rnd(SIEVE_BUCKETS), rnd(s.len), rnd(2) ? text[rnd((uint32_t)n)] : (uint8_t)rnd(256));
+		for (enum sieve_level level = SIEVE_PORTABLE; level <= SIEVE_AVX2; level++) {
+			size_t at = from;
+
+			(void)sieve_level(level);
+			for (size_t i = from; i < to; i++) {
+				at = sieve_next(&s, text, n, i, to);
+				assert_in_range(at, i, to);
+				for (size_t k = i; k < at; k++)
+					assert_false(sieve_passes(&s, text + k, n - k));
+				assert_true(at == to || sieve_passes(&s, text + at, n - at));
+			}
+		}
+	}
+	(void)sieve_level(SIEVE_AVX2);
 }
 
 /* Runs of one octet, of a few, of many. */
@@ -273,7 +309,7 @@ static void spoilt(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(in_one_piece), cmocka_unit_test(in_runs),
+		cmocka_unit_test(in_one_piece), cmocka_unit_test(in_runs), cmocka_unit_test(sieves),
 		cmocka_unit_test(a_text_made_to_be_slow), cmocka_unit_test(spoilt),
 	};
 

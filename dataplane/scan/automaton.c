@@ -22,11 +22,10 @@ static const char *check_head(const struct automaton_head *h, size_t len)
 		return "automaton: bad head";
 	if (!h->n_states || h->n_states > AUTOMATON_MAX_STATES || h->shift > 8 ||
 	    h->n_gates > AUTOMATON_MAX_GATES || !h->pair_classes || h->pair_classes > 256 ||
-	    h->n_except > AUTOMATON_MAX_EXCEPT || h->accept_from > h->n_states || h->accept_from == 0)
+	    h->n_except > AUTOMATON_MAX_EXCEPT || !sieve_valid(&h->sieve) || h->accept_from > h->n_states || h->accept_from == 0)
 		return "automaton: bad sizes";
 	pairs = (uint64_t)h->pair_classes * h->pair_classes;
-	if (!inside(h->first_off, pairs * AUTOMATON_FIRST * 8, len) ||
-	    !inside(h->more_off, pairs * (AUTOMATON_PAIRS - AUTOMATON_FIRST) * 8, len) ||
+	if (!inside(h->mask_off, pairs * AUTOMATON_PAIRS * 8, len) ||
 	    !inside(h->next_off, ((uint64_t)h->n_states << h->shift) * 2, len) ||
 	    !inside(h->accept_off, ((uint64_t)h->n_states - h->accept_from + 1) * 4, len) ||
 	    !inside(h->found_off, (uint64_t)h->n_found * 4, len) ||
@@ -88,8 +87,7 @@ const char *automaton_open(const void *blob, size_t len, uint32_t ids, struct au
 	if (why)
 		return why;
 	*out = (struct automaton){
-		.head = h, .first = (const uint64_t *)(const void *)(at + h->first_off),
-		.more = (const uint64_t *)(const void *)(at + h->more_off),
+		.head = h, .mask = (const uint64_t *)(const void *)(at + h->mask_off),
 		.next = (const uint16_t *)(const void *)(at + h->next_off),
 		.accept = (const uint32_t *)(const void *)(at + h->accept_off),
 		.found = (const uint32_t *)(const void *)(at + h->found_off),
@@ -173,17 +171,13 @@ static void give_up(struct walk *w, size_t bucket, size_t place)
 			tell(w, bucket, k, place + 1);
 }
 
-static void follow(struct walk *w, size_t bucket, size_t place)
+/* On from a state that was reached at `at`. */
+static void follow_on(struct walk *w, size_t bucket, size_t place, uint32_t state, size_t at)
 {
 	const struct automaton *a = w->a;
 	const uint32_t shift = a->head->shift, accept_from = a->head->accept_from;
-	size_t most = w->n - place < AUTOMATON_FOLLOW ? w->n : place + AUTOMATON_FOLLOW, at = place;
-	uint32_t state = a->head->start[bucket];
+	size_t most = w->n - place < AUTOMATON_FOLLOW ? w->n : place + AUTOMATON_FOLLOW;
 
-	if (w->steps < AUTOMATON_FOLLOW) {
-		give_up(w, bucket, place);
-		return;
-	}
 	while (at < most) {
 		state = a->next[((size_t)state << shift) + a->head->class_of[w->p[at++]]];
 		w->steps -= w->steps > 0;
@@ -196,55 +190,190 @@ static void follow(struct walk *w, size_t bucket, size_t place)
 		give_up(w, bucket, place);
 }
 
+static void follow(struct walk *w, size_t bucket, size_t place)
+{
+	if (w->steps < AUTOMATON_FOLLOW)
+		give_up(w, bucket, place);
+	else
+		follow_on(w, bucket, place, w->a->head->start[bucket], place);
+}
+
+/* The tables are too large for the near caches, and each step waits for the one before: so some places
+ * are followed side by side. */
+#define ABREAST 8u
+#define ABREAST_STEPS 16u         /* most are done by then */
+
+struct job {
+	uint32_t at, bucket;
+};
+
+static void follow_abreast(struct walk *w, const struct job *job, unsigned int n)
+{
+	const struct automaton *a = w->a;
+	const uint16_t *next = a->next;
+	const uint8_t *class_of = a->head->class_of, *p[ABREAST];
+	const uint32_t shift = a->head->shift, accept_from = a->head->accept_from;
+	uint32_t state[ABREAST];
+
+	for (unsigned int j = 0; j < ABREAST; j++) {
+		/* From the dead state nothing leads anywhere. */
+		state[j] = j < n ? a->head->start[job[j].bucket] : AUTOMATON_DEAD;
+		p[j] = w->p + job[j < n ? j : 0].at;
+	}
+	for (size_t k = 0; k < ABREAST_STEPS; k++) {
+		uint32_t any = 0, met = 0;
+
+		for (unsigned int j = 0; j < ABREAST; j++) {
+			state[j] = next[((size_t)state[j] << shift) + class_of[p[j][k]]];
+			any |= state[j];
+			met |= state[j] >= accept_from;
+		}
+		for (unsigned int j = 0; met && j < n; j++)
+			if (state[j] >= accept_from)
+				accepted(w, job[j].bucket, state[j], job[j].at, job[j].at + k + 1);
+		w->steps -= w->steps < n ? w->steps : n;
+		if (!any)
+			return;
+	}
+	for (unsigned int j = 0; j < n; j++)
+		if (state[j])
+			follow_on(w, job[j].bucket, job[j].at, state[j], job[j].at + ABREAST_STEPS);
+}
+
+static void follow_jobs(struct walk *w, const struct job *job, size_t n)
+{
+	while (n && w->steps >= ABREAST * AUTOMATON_FOLLOW && job[n - 1].at + ABREAST_STEPS <= w->n) {
+		unsigned int some = n < ABREAST ? (unsigned int)n : ABREAST;
+
+		follow_abreast(w, job, some);
+		job += some;
+		n -= some;
+	}
+	for (size_t i = 0; i < n; i++)
+		follow(w, job[i].bucket, job[i].at);
+}
+
 static inline size_t pair(const struct automaton_head *h, const uint8_t *p)
 {
 	return (size_t)h->pair_class[p[0]] * h->pair_classes + h->pair_class[p[1]];
 }
 
-static __attribute__((noinline)) void candidates(struct walk *w, uint64_t mask, size_t at)
+/* The pairs behind the first ones; the octet before may be none. */
+static inline uint64_t further(const struct walk *w, uint64_t mask, size_t at)
 {
-	const struct automaton *a = w->a;
-	const size_t more = AUTOMATON_PAIRS - AUTOMATON_FIRST;
+	for (size_t k = AUTOMATON_FIRST; k < AUTOMATON_PAIRS && at + k < w->n; k++)
+		mask &= w->a->mask[pair(w->a->head, w->p + at + k - 1) * AUTOMATON_PAIRS + k];
+	return mask;
+}
 
-	mask &= w->alive;
-	for (size_t k = 0; mask && k < more && at + AUTOMATON_FIRST + k + 1 < w->n; k++)
-		mask &= a->more[pair(a->head, w->p + at + AUTOMATON_FIRST + k) * more + k];
-	for (; mask; mask &= mask - 1)
+static void follow_all(struct walk *w, uint64_t mask, size_t at)
+{
+	for (mask &= w->alive; mask; mask &= mask - 1)
 		follow(w, (size_t)__builtin_ctzll(mask), at);
 }
 
-/* Each pair's four masks lie together: it stands for the first, second, third and fourth pair of
- * four places in turn. */
+/* Places that pass are put aside first: what a place of mail does cannot be foreseen, and a branch for
+ * each would cost more than the rest. */
+#define ASIDE 256u
+
+struct aside {
+	size_t n;
+	uint64_t mask[ASIDE];
+	uint32_t at[ASIDE];      /* from where these began */
+};
+
+static void take_up(struct walk *w, struct aside *q, size_t base)
+{
+	struct job job[2 * ABREAST];
+	size_t n = 0;
+
+	for (size_t i = 0; i < q->n; i++) {
+		size_t at = base + q->at[i];
+		uint64_t mask = further(w, q->mask[i] & w->alive, at);
+
+		for (; mask; mask &= mask - 1) {
+			job[n++] = (struct job){(uint32_t)at, (uint32_t)__builtin_ctzll(mask)};
+			if (n == 2 * ABREAST) {
+				follow_jobs(w, job, n);
+				n = 0;
+			}
+		}
+	}
+	follow_jobs(w, job, n);
+}
+
+/* Each pair's masks lie together: it stands for the first, second, third pair and so on of places
+ * that follow each other. There is an octet before the first one, and enough behind the last. */
 static size_t look(struct walk *w, size_t i, size_t most)
 {
-	const uint64_t *first = w->a->first;
+	const uint64_t *mask = w->a->mask;
 	const uint8_t *class = w->a->head->pair_class, *p = w->p;
 	const size_t classes = w->a->head->pair_classes;
-	const uint64_t *p0 = first + (class[p[i]] * classes + class[p[i + 1]]) * AUTOMATON_FIRST;
-	const uint64_t *p1 = first + (class[p[i + 1]] * classes + class[p[i + 2]]) * AUTOMATON_FIRST;
+#define PAIR(c, d) (mask + ((c) * classes + (d)) * AUTOMATON_PAIRS)
+	const uint64_t *p0 = PAIR(class[p[i - 1]], class[p[i]]), *p1 = PAIR(class[p[i]], class[p[i + 1]]);
+	const uint64_t *p2 = PAIR(class[p[i + 1]], class[p[i + 2]]), *p3;
 	size_t c = class[p[i + 3]];
-	const uint64_t *p2 = first + (class[p[i + 2]] * classes + c) * AUTOMATON_FIRST;
+	struct aside q;
 
-	for (; i < most; i++) {
-		size_t d = class[p[i + 4]];
-		const uint64_t *p3 = first + (c * classes + d) * AUTOMATON_FIRST;
-		uint64_t mask = p0[0] & p1[1] & p2[2] & p3[3];
+	p3 = PAIR(class[p[i + 2]], c);
+	while (i < most) {
+		size_t base = i, end = most - i > ASIDE ? i + ASIDE : most;
 
-		p0 = p1;
-		p1 = p2;
-		p2 = p3;
-		c = d;
-		if (__builtin_expect(mask != 0, 0))
-			candidates(w, mask, i);
+		for (q.n = 0; i < end; i++) {
+			size_t d = class[p[i + 4]];
+			const uint64_t *p4 = PAIR(c, d);
+			uint64_t left = p0[0] & p1[1] & p2[2] & p3[3] & p4[4];
+
+			p0 = p1;
+			p1 = p2;
+			p2 = p3;
+			p3 = p4;
+			c = d;
+			q.mask[q.n] = left;
+			q.at[q.n] = (uint32_t)(i - base);
+			q.n += left != 0;
+		}
+		take_up(w, &q, base);
 	}
+#undef PAIR
 	return i;
+}
+
+/* The same place by place, for those that a sieve has passed, the very first, and the last few: what
+ * pairs there are. */
+static void look_at(struct walk *w, size_t i)
+{
+	uint64_t mask = ~(uint64_t)0;
+
+	for (size_t k = i ? 0 : 1; k < AUTOMATON_FIRST && i + k < w->n; k++)
+		mask &= w->a->mask[pair(w->a->head, w->p + i + k - 1) * AUTOMATON_PAIRS + k];
+	if (mask)
+		follow_all(w, further(w, mask, i), i);
+}
+
+/* A text of which more passes the sieve than this is none that it is made for. */
+#define SIEVE_MOST 64u
+#define SIEVE_SHARE 16u           /* and so many times as many octets as places */
+
+/* Returns how far it is of use. */
+static size_t look_sieved(struct walk *w, size_t from, size_t to)
+{
+	const struct sieve *s = &w->a->head->sieve;
+	size_t i = from, passed = 0;
+
+	for (i = sieve_next(s, w->p, w->n, i, to); i < to; i = sieve_next(s, w->p, w->n, i + 1, to)) {
+		look_at(w, i);
+		if (++passed > SIEVE_MOST && passed * SIEVE_SHARE > i - from)
+			return i + 1;
+	}
+	return to;
 }
 
 void automaton_run(const struct automaton *a, const uint8_t *p, size_t n, size_t from, size_t to,
 		   bool last, gate_found *found, void *ctx)
 {
 	struct walk w;
-	size_t i = from, most = n > AUTOMATON_FIRST ? n - AUTOMATON_FIRST : 0;
+	size_t i = from, most = n >= AUTOMATON_FIRST ? n - AUTOMATON_FIRST + 1 : 0;
 
 	w.a = a;
 	w.p = p;
@@ -255,16 +384,14 @@ void automaton_run(const struct automaton *a, const uint8_t *p, size_t n, size_t
 	w.ctx = ctx;
 	w.alive = ~(uint64_t)0;
 	memset(w.told, 0, a->head->n_gates);
+	if (a->head->sieve.len)
+		i = look_sieved(&w, i, to);
 	if (most > to)
 		most = to;
+	if (!i && i < to)
+		look_at(&w, i++);
 	if (i < most)
 		i = look(&w, i, most);
-	/* The last few: what pairs there are. */
-	for (; i < to; i++) {
-		uint64_t mask = ~(uint64_t)0;
-
-		for (size_t k = 0; k < AUTOMATON_FIRST && i + k + 1 < n; k++)
-			mask &= a->first[pair(a->head, p + i + k) * AUTOMATON_FIRST + k];
-		candidates(&w, mask, i);
-	}
+	for (; i < to; i++)
+		look_at(&w, i);
 }

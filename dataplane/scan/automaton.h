@@ -6,13 +6,14 @@
  * A gate for patterns that hold no literal, made by control (control/rules/regex/): says where a
  * stretch that every match must hold has been met; the pattern itself is control's to judge.
  *
- * At each place of a text the pairs among the next octets are looked up, each in a table that says
+ * At each place of a text the pairs of octets there, the first of which is the octet before and the
+ * first one, are looked up, each in a table that says
  * of which buckets of gates it may be the beginning; what is left of them by AND is followed from
- * that place by an automaton, which stops at the first octet it cannot go on with.
+ * that place by an automaton, which stops at the first octet it cannot go on with. Where few places
+ * of mail look like the beginning of anything, a sieve finds them first.
  *
  *   struct automaton_head
- *   uint64_t first[n_pairs][AUTOMATON_FIRST]    by pair; n_pairs is the square of pair_classes
- *   uint64_t more[n_pairs][AUTOMATON_PAIRS - AUTOMATON_FIRST]
+ *   uint64_t mask[n_pairs][AUTOMATON_PAIRS]     by pair; n_pairs is the square of pair_classes
  *   uint16_t next[n_states << shift]            by state, then class of the octet
  *   uint32_t accept[n_states - accept_from + 1] of states from accept_from on: offsets into found
  *   uint32_t found[n_found]                     gates that are met in a state
@@ -29,13 +30,14 @@
 #include <stdint.h>
 
 #include "dataplane/scan/gate.h"
+#include "dataplane/scan/sieve.h"
 
-#define AUTOMATON_MAGIC 0x50534155u /* "PSAU" */
+#define AUTOMATON_MAGIC 0x50534157u /* "PSAW" */
 #define AUTOMATON_MAX_STATES 65535u
 #define AUTOMATON_MAX_GATES 2048u
 #define AUTOMATON_BUCKETS 64u
 #define AUTOMATON_PAIRS 8u
-#define AUTOMATON_FIRST 4u          /* looked at everywhere; the others where these four agree */
+#define AUTOMATON_FIRST 5u          /* looked at everywhere; the others where these agree */
 #define AUTOMATON_EXCEPT_LEN 24u
 #define AUTOMATON_MAX_EXCEPT 65536u
 /* Octets that a place is followed over at most: what is open then counts as met. */
@@ -53,11 +55,12 @@ struct automaton_head {
 	uint32_t shift;           /* 1 << shift >= number of classes */
 	uint32_t pair_classes;
 	uint32_t n_except;
-	uint32_t first_off, more_off, next_off, accept_off; /* from the head; 64-byte aligned */
+	uint32_t mask_off, next_off, accept_off; /* from the head; 64-byte aligned */
 	uint32_t found_off, id_off, except_at_off, except_off;
 	uint32_t size;            /* of all */
 	uint16_t start[AUTOMATON_BUCKETS];            /* state; AUTOMATON_DEAD: the bucket is empty */
 	uint16_t gate_from[AUTOMATON_BUCKETS], gate_to[AUTOMATON_BUCKETS]; /* its gates; buckets may share them */
+	struct sieve sieve;       /* passes each place that the first pairs pass, if it is there */
 	uint8_t class_of[256];    /* for next */
 	uint8_t pair_class[256];  /* for first and more */
 };
@@ -72,7 +75,7 @@ struct automaton_except {
 
 struct automaton {
 	const struct automaton_head *head;
-	const uint64_t *first, *more;
+	const uint64_t *mask;
 	const uint16_t *next;
 	const uint32_t *accept, *found, *id, *except_at;
 	const struct automaton_except *except;

@@ -21,7 +21,8 @@ static const char *check_head(const struct literals_head *h, size_t len)
 	if (len < sizeof(*h) || h->magic != LITERALS_MAGIC || h->size > len)
 		return "literals: bad head";
 	if (!h->n_gates || h->n_gates > LITERALS_MAX_GATES || h->n_entries > LITERALS_MAX_ENTRIES ||
-	    h->kind >= LITERALS_KINDS || !bits_fit(h->filter_bits) || !bits_fit(h->bucket_bits))
+	    h->kind >= LITERALS_KINDS ||
+	    !sieve_valid(&h->sieve) || (h->sieve.len && h->kind) || !bits_fit(h->filter_bits) || !bits_fit(h->bucket_bits))
 		return "literals: bad sizes";
 	if (!inside(h->filter_off, (uint64_t)1 << h->filter_bits, len) ||
 	    !inside(h->bucket_off, (((uint64_t)1 << h->bucket_bits) + 1) * 4, len) ||
@@ -181,6 +182,16 @@ EACH void look(struct look *k, unsigned int kind, size_t i, size_t to)
 			return;
 }
 
+static void look_sieved(struct look *k, size_t i, size_t to)
+{
+	const unsigned int n = literals_kind[0].gram;
+	const struct sieve *s = &k->l->head->sieve;
+
+	for (i = sieve_next(s, k->p, k->n, i, to); i < to; i = sieve_next(s, k->p, k->n, i + 1, to))
+		if (i + n <= k->n && !compare(k, literals_gram(k->p + i, n), i))
+			return;
+}
+
 void literals_run(const struct literals *l, const uint8_t *p, size_t n, size_t from, size_t to,
 		  uint64_t before, gate_found *found, void *ctx)
 {
@@ -195,6 +206,10 @@ void literals_run(const struct literals *l, const uint8_t *p, size_t n, size_t f
 	k.found = found;
 	k.ctx = ctx;
 	memset(k.told, 0, l->head->n_gates);
+	if (l->head->sieve.len) {
+		look_sieved(&k, first, to);
+		return;
+	}
 	switch (l->head->kind) {
 	case 0:
 		look(&k, 0, first, to);

@@ -10,7 +10,8 @@
  * place of a text the gram there, cases aside, is looked up in a filter of one bit a gram; what
  * passes is compared with the literals of that gram. A literal has a gram for each remainder of its
  * places by the stride, so that wherever it stands one of them, and only one, is looked up. The
- * longer the shortest literal is, the longer are the grams, and the fewer places are looked at.
+ * longer the shortest literal is, the longer are the grams, and the fewer places are looked at. Where
+ * few literals are, and some of them short, a sieve stands before the filter.
  *
  *   struct literals_head
  *   uint8_t  filter[1 << filter_bits]
@@ -26,8 +27,9 @@
 #include <string.h>
 
 #include "dataplane/scan/gate.h"
+#include "dataplane/scan/sieve.h"
 
-#define LITERALS_MAGIC 0x50534c32u /* "PSL2" */
+#define LITERALS_MAGIC 0x50534c33u /* "PSL3" */
 #define LITERALS_LEN 24u           /* octets of one, at most */
 #define LITERALS_MAX_GATES 4096u
 #define LITERALS_MAX_ENTRIES (1u << 20)
@@ -57,6 +59,7 @@ struct literals_head {
 	uint32_t n_entries, n_gates;
 	uint32_t kind;            /* in literals_kind */
 	uint32_t filter_bits, bucket_bits;
+	struct sieve sieve;       /* of kind 0: passes each place of a gram, if it is there */
 	uint32_t filter_off, bucket_off, tag_off, entry_off, id_off; /* from the head; 64-byte aligned */
 };
 

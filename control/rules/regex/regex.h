@@ -60,7 +60,7 @@ enum regex_what {
 	REGEX_VERY_START,      /* \A, and ^ behind (?-m): no flag of the whole turns it into that of a line */
 	REGEX_VERY_LAST,       /* \Z, $ behind (?-m) */
 	REGEX_VERY_END,        /* \z */
-	REGEX_WORD,            /* \b, \B */
+	REGEX_WORD, REGEX_NOT_WORD, /* \b, \B */
 	REGEX_AHEAD, REGEX_NOT_AHEAD, REGEX_BEHIND, REGEX_NOT_BEHIND,
 };
 

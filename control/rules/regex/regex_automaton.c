@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control/rules/sieve_made.h"
 #include "dataplane/scan/automaton.h"
 
 #define MAX_SET 4096u      /* members of one state */
@@ -264,26 +265,73 @@ static void fill_masks(const struct building *b, const struct automaton_head *h,
 		const struct regex_pairs *pairs = b->bucket[bucket].pairs;
 
 		for (unsigned int k = 0; pairs && k < AUTOMATON_PAIRS; k++) {
-			bool more = k >= AUTOMATON_FIRST;
-			size_t width = more ? AUTOMATON_PAIRS - AUTOMATON_FIRST : AUTOMATON_FIRST;
-			uint64_t *mask = (uint64_t *)(void *)(blob + (more ? h->more_off : h->first_off)) +
-					 (more ? k - AUTOMATON_FIRST : k);
+			uint64_t *mask = (uint64_t *)(void *)(blob + h->mask_off) + k;
 
 			for (unsigned int c = 0; c < classes; c++)
 				for (unsigned int d = 0; d < classes; d++)
 					if (regex_class_has(&pairs->row[k][b->pair_octet[c]], b->pair_octet[d]))
-						mask[((size_t)c * classes + d) * width] |= (uint64_t)1 << bucket;
+						mask[((size_t)c * classes + d) * AUTOMATON_PAIRS] |=
+							(uint64_t)1 << bucket;
 		}
 	}
+}
+
+static bool is_none(const struct regex_class *c)
+{
+	return !(c->bits[0] | c->bits[1] | c->bits[2] | c->bits[3]);
+}
+
+/* The octets at `at` go into the sieve as its last ones; buckets that follow each other share one. */
+static void sieve_octet(const struct building *b, struct sieve *s, unsigned int at)
+{
+	unsigned int used = 0, n = 0, k = s->len++;
+
+	s->at[k] = (uint8_t)at;
+	for (unsigned int bucket = 0; bucket < AUTOMATON_BUCKETS; bucket++)
+		used += b->bucket[bucket].pairs != NULL;
+	for (unsigned int bucket = 0; bucket < AUTOMATON_BUCKETS; bucket++) {
+		const struct regex_pairs *pairs = b->bucket[bucket].pairs;
+
+		for (unsigned int c = 0; pairs && c < 256; c++)
+			if (!is_none(&pairs->row[at + 1][c]))
+				sieve_add(s, used > SIEVE_BUCKETS ? n * SIEVE_BUCKETS / used : n, k, (uint8_t)c);
+		n += pairs != NULL;
+	}
+}
+
+/* Of the octets that pairs begin with those that let the fewest places pass. */
+static void make_sieve(const struct building *b, struct sieve *s)
+{
+	size_t least = SIZE_MAX;
+
+	*s = (struct sieve){0};
+	while (s->len < SIEVE_LEN) {
+		struct sieve best = *s;
+
+		for (unsigned int at = 0; at + 1 < AUTOMATON_PAIRS; at++) {
+			struct sieve more = *s;
+			size_t n;
+
+			sieve_octet(b, &more, at);
+			n = sieve_places(&more);
+			if (n < least) {
+				least = n;
+				best = more;
+			}
+		}
+		if (best.len == s->len)
+			break;
+		*s = best;
+	}
+	sieve_settle(s);
 }
 
 static void lay_out(const struct building *b, struct automaton_head *h, size_t n_accepting)
 {
 	size_t pairs = (size_t)b->n_pair_classes * b->n_pair_classes;
 
-	h->first_off = aligned(sizeof(*h));
-	h->more_off = aligned(h->first_off + pairs * AUTOMATON_FIRST * 8);
-	h->next_off = aligned(h->more_off + pairs * (AUTOMATON_PAIRS - AUTOMATON_FIRST) * 8);
+	h->mask_off = aligned(sizeof(*h));
+	h->next_off = aligned(h->mask_off + pairs * AUTOMATON_PAIRS * 8);
 	h->accept_off = aligned(h->next_off + ((size_t)h->n_states << h->shift) * 2);
 	h->found_off = aligned(h->accept_off + (n_accepting + 1) * 4);
 	h->id_off = aligned(h->found_off + (size_t)h->n_found * 4);
@@ -322,6 +370,7 @@ static int make_blob(struct building *b, size_t n_gates, void **out, size_t *len
 		h->shift++;
 	memcpy(h->class_of, b->class_of, sizeof(h->class_of));
 	memcpy(h->pair_class, b->pair_class, sizeof(h->pair_class));
+	make_sieve(b, &h->sieve);
 	lay_out(b, h, n_accepting);
 	blob = aligned_alloc(ALIGN, h->size);
 	if (blob) {
@@ -371,8 +420,8 @@ static bool building_new(struct building *b, const struct regex_gate *gate, size
 		return false;
 	if (n_gates)
 		memcpy(b->gate, gate, n_gates * sizeof(*gate));
-	b->n_classes = regex_classes(b->nfa, false, b->class_of, b->octet_of);
-	b->n_pair_classes = regex_classes(b->nfa, true, b->pair_class, b->pair_octet);
+	b->n_classes = regex_classes(b->nfa, false, NULL, 0, b->class_of, b->octet_of);
+	b->n_pair_classes = regex_classes(b->nfa, true, gate, n_gates, b->pair_class, b->pair_octet);
 	b->next = calloc((b->max + 1) * b->n_classes, sizeof(*b->next));
 	return b->next != NULL;
 }

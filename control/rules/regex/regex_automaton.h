@@ -13,8 +13,10 @@
  *   regex_stretch.c    which part of a tree, and how often it will be met
  *   regex_nfa.c        a stretch → positions
  *   regex_except.c     its exceptions
+ *   regex_before.c     what may stand before it
  *   regex_masks.c      which pairs of octets may begin it
  *   regex_buckets.c    which of them share a bit of the masks
+ *   regex_cluster.c    ... so that few places of mail pass
  *   regex_automaton.c  positions → automaton
  */
 
@@ -59,6 +61,11 @@ struct regex_nfa {
 	size_t limit;
 };
 
+/* Octets d that may be the first one where octet c stands before it. */
+struct regex_before {
+	struct regex_class row[256];
+};
+
 struct regex_gate {
 	uint32_t id;
 	uint32_t weight;         /* states of it alone; the caller's to set */
@@ -68,6 +75,7 @@ struct regex_gate {
 		size_t n;
 		struct automaton_except *v; /* owned */
 	} except;
+	struct regex_before *before; /* owned */
 };
 
 /* Adds a stretch as gate number `number`. 0; -ENOMEM, -E2BIG: nothing of it is of use then, nor is
@@ -80,11 +88,15 @@ void regex_gate_free(struct regex_gate *g);
 /* Strings that no match of the stretch can have at its first octet. 0 (also where there are none) or
  * -ENOMEM. */
 int regex_except(const struct regex *re, const struct regex_stretch *s, struct regex_strings *out);
+/* 0 or -ENOMEM; *out is the caller's. Where nothing stands before the stretch it may begin with any
+ * octet. */
+int regex_before(const struct regex *re, const struct regex_stretch *s, struct regex_before **out);
 /* The first node of the sequence that the pattern is, groups around all of it aside. */
 uint32_t regex_sequence(const struct regex *re);
 
 /* The pairs that gates of one bucket may begin with: octets d that may follow octet c as the k-th
- * pair. `depth`: behind so many octets one of them has been met. */
+ * pair, the first of which is the octet before and the first octet. `depth`: behind so many octets one
+ * of them has been met. */
 struct regex_pairs {
 	struct regex_class row[AUTOMATON_PAIRS][256];
 	unsigned int depth;
@@ -103,11 +115,14 @@ struct regex_bucket {
 /* gate[] is put in order, and number[] says where each one is now. 0 or -ENOMEM. */
 int regex_buckets(const struct regex_nfa *nfa, struct regex_gate *gate, size_t n, uint32_t *number,
 		  struct regex_bucket bucket[AUTOMATON_BUCKETS]);
+/* Items [0, n) that begin with pairs[] into `most` clusters; cluster[i] is the number of the item that
+ * stands for item i's, the first of them. pairs and weight are changed. 0 or -ENOMEM. */
+int regex_cluster(struct regex_pairs *pairs, uint32_t *weight, size_t n, size_t most, uint16_t *cluster);
 void regex_buckets_free(struct regex_bucket bucket[AUTOMATON_BUCKETS]);
-/* Classes of octets that no position tells apart, frequent ones first; of the exact positions or of
- * the others. Returns their number. */
-unsigned int regex_classes(const struct regex_nfa *nfa, bool exact, uint8_t class_of[256],
-			   uint8_t octet_of[256]);
+/* Classes of octets that no position tells apart, nor what may stand before these gates; frequent
+ * ones first; of the exact positions or of the others. Returns their number. */
+unsigned int regex_classes(const struct regex_nfa *nfa, bool exact, const struct regex_gate *gate,
+			   size_t n_gates, uint8_t class_of[256], uint8_t octet_of[256]);
 
 /*
  * Determinises the stretches; what is open behind AUTOMATON_DEPTH octets counts as met. 0 and a blob for automaton_open() in *out (the caller's, 64-byte

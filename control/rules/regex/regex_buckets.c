@@ -4,9 +4,9 @@
 /*
  * Each bit of the masks stands for a bucket of gates. The more of them share one, and the more ways
  * they have to begin, the less its pairs say: a pair of one way and the next pair of another pass
- * together. So gates that start alike are one, large ones stay alone, those that are met after a few
- * octets share with their like, and the bits that are left part the buckets that most places pass, by
- * the octet they begin with.
+ * together. So gates that start alike are one, large ones stay alone, the others go together as
+ * regex_cluster.c tries out, and the bits that are left part the buckets that most places pass, by the
+ * octet they begin with.
  */
 
 #include <errno.h>
@@ -18,7 +18,8 @@
 
 #define LARGE 300u            /* states: others in the bucket would multiply them */
 #define LARGE_BUCKETS 24u
-#define SMALL_BUCKETS 44u     /* large ones among them, where they are few */
+#define SMALL_BUCKETS 54u     /* large ones among them */
+#define ITEMS 256u            /* that are tried which of them go together; half of it small ones */
 #define SAMPLE (32u * 1024)
 #define PLACES_FEW 0.0005     /* no use to part such a bucket */
 #define FEW_GATES 8u          /* no use at all: one that is only tried out */
@@ -90,25 +91,83 @@ static int rank_all(const struct regex_nfa *nfa, const struct regex_gate *gate, 
 	return 0;
 }
 
-/* Gates [0, n) into buckets; their number. */
-static size_t distribute(const struct ranked *rank, size_t n, struct regex_bucket *bucket)
+/* Large ones stay alone; those that start alike are one. Items of ranks [at[k], at[k + 1]), and their
+ * number; *small: the first that is not large. */
+static size_t items(const struct ranked *rank, size_t n, uint16_t at[ITEMS + 1], size_t *small)
 {
-	size_t used = 0, i = 0, from = 0, left, room;
+	size_t used = 0, i = 0, from = 0, left, most;
 
 	for (; i < n && rank[i].weight > LARGE && used < LARGE_BUCKETS; i++)
 		if (i + 1 == n || rank[i + 1].start != rank[i].start) {
-			bucket[used++] = (struct regex_bucket){.from = (uint16_t)from, .to = (uint16_t)(i + 1)};
+			at[used++] = (uint16_t)from;
 			from = i + 1;
 		}
+	*small = used;
 	left = n - from;
-	room = SMALL_BUCKETS - used;
-	for (size_t k = 0; k < room && left; k++) {
-		size_t a = from + left * k / room, b = from + left * (k + 1) / room;
-
-		if (a < b)
-			bucket[used++] = (struct regex_bucket){.from = (uint16_t)a, .to = (uint16_t)b};
-	}
+	most = (ITEMS - used) / 2;
+	for (i = 0; i < left; i++)
+		/* So many that it would take too long to try all: some side by side are one. */
+		if (!i || (left > most ? i * most / left != (i - 1) * most / left
+				       : rank[from + i].start != rank[from + i - 1].start))
+			at[used++] = (uint16_t)(from + i);
+	at[used] = (uint16_t)n;
 	return used;
+}
+
+/* cluster[i]: the first item that is in one bucket with item i. */
+static int join_items(const struct regex_nfa *nfa, const struct regex_gate *gate, const struct ranked *rank,
+		      const uint16_t at[ITEMS + 1], size_t small, size_t n, uint16_t cluster[ITEMS])
+{
+	size_t left = n - small;
+	struct regex_pairs *pairs = NULL;
+	uint32_t *weight = NULL;
+	int rc = 0;
+
+	for (size_t i = 0; i < n; i++)
+		cluster[i] = (uint16_t)i;
+	if (n <= SMALL_BUCKETS)
+		return 0;
+	pairs = calloc(left, sizeof(*pairs));
+	weight = calloc(left, sizeof(*weight));
+	if (!pairs || !weight)
+		rc = -ENOMEM;
+	for (size_t i = 0; !rc && i < left; i++) {
+		weight[i] = rank[at[small + i]].weight;
+		rc = regex_pairs(nfa, gate, at[small + i], at[small + i + 1], &any, &pairs[i]);
+	}
+	if (!rc)
+		rc = regex_cluster(pairs, weight, left, SMALL_BUCKETS - small, cluster + small);
+	for (size_t i = small; !rc && i < n; i++)
+		cluster[i] = (uint16_t)(cluster[i] + small);
+	free(pairs);
+	free(weight);
+	return rc;
+}
+
+/* Gates [0, n) into buckets, and *used of these; gate[] is in order of rank, and then in theirs. */
+static int distribute(const struct regex_nfa *nfa, const struct ranked *rank, struct regex_gate *gate, size_t n,
+		      uint32_t *number, struct regex_bucket *bucket, size_t *used)
+{
+	struct regex_gate *old = calloc(n + 1, sizeof(*old));
+	uint16_t at[ITEMS + 1], cluster[ITEMS];
+	size_t small, all = items(rank, n, at, &small), to = 0;
+	int rc = old ? join_items(nfa, gate, rank, at, small, all, cluster) : -ENOMEM;
+
+	if (!rc)
+		memcpy(old, gate, n * sizeof(*old));
+	for (size_t first = 0; !rc && first < all; first++) {
+		size_t from = to;
+
+		for (size_t i = first; i < all; i++)
+			for (size_t k = at[i]; cluster[i] == first && k < at[i + 1]; k++) {
+				gate[to] = old[k];
+				number[rank[k].number] = (uint32_t)to++;
+			}
+		if (to > from)
+			bucket[(*used)++] = (struct regex_bucket){.from = (uint16_t)from, .to = (uint16_t)to};
+	}
+	free(old);
+	return rc;
 }
 
 /* ---- parting ------------------------------------------------------------------------------ */
@@ -131,10 +190,10 @@ static int measure(const struct parting *p, struct regex_bucket *b, uint32_t by_
 		return -ENOMEM;
 	rc = regex_pairs(p->nfa, p->gate, b->from, b->to, &b->begin, b->pairs);
 	memset(by_octet, 0, 256 * sizeof(*by_octet));
-	for (size_t i = 0; !rc && i + AUTOMATON_FIRST < SAMPLE; i++) {
+	for (size_t i = 1; !rc && i + AUTOMATON_FIRST < SAMPLE; i++) {
 		size_t k = 0;
 
-		while (k < AUTOMATON_FIRST && regex_class_has(&b->pairs->row[k][p->text[i + k]], p->text[i + k + 1]))
+		while (k < AUTOMATON_FIRST && regex_class_has(&b->pairs->row[k][p->text[i + k - 1]], p->text[i + k]))
 			k++;
 		if (k == AUTOMATON_FIRST) {
 			n++;
@@ -215,11 +274,9 @@ int regex_buckets(const struct regex_nfa *nfa, struct regex_gate *gate, size_t n
 	memset(bucket, 0, AUTOMATON_BUCKETS * sizeof(*bucket));
 	if (!rc) {
 		memcpy(old, gate, n * sizeof(*old));
-		for (size_t i = 0; i < n; i++) {
+		for (size_t i = 0; i < n; i++)
 			gate[i] = old[rank[i].number];
-			number[rank[i].number] = (uint32_t)i;
-		}
-		used = distribute(rank, n, bucket);
+		rc = distribute(nfa, rank, gate, n, number, bucket, &used);
 		p->nfa = nfa;
 		p->gate = gate;
 	}

@@ -60,7 +60,29 @@ static void rank(unsigned int n, uint8_t class_of[256], uint8_t octet_of[256])
 	}
 }
 
-unsigned int regex_classes(const struct regex_nfa *nfa, bool exact, uint8_t class_of[256], uint8_t octet_of[256])
+/* Octets are apart that not the same ones may follow, or that do not follow the same ones. */
+static unsigned int split_before(const struct regex_before *b, uint8_t class_of[256], uint8_t octet_of[256],
+				 unsigned int n)
+{
+	struct regex_class done = {{0}};
+
+	for (unsigned int c = 0; c < 256; c++) {
+		struct regex_class alike = {{0}};
+
+		if (regex_class_has(&done, (uint8_t)c))
+			continue;
+		for (unsigned int d = c; d < 256; d++)
+			if (!memcmp(&b->row[c], &b->row[d], sizeof(b->row[c])))
+				regex_class_add(&alike, d, d);
+		regex_class_or(&done, &alike);
+		n = split(&alike, class_of, octet_of, n);
+		n = split(&b->row[c], class_of, octet_of, n);
+	}
+	return n;
+}
+
+unsigned int regex_classes(const struct regex_nfa *nfa, bool exact, const struct regex_gate *gate, size_t n_gates,
+			   uint8_t class_of[256], uint8_t octet_of[256])
 {
 	unsigned int n = 1;
 
@@ -69,6 +91,8 @@ unsigned int regex_classes(const struct regex_nfa *nfa, bool exact, uint8_t clas
 	for (size_t i = 0; i < nfa->n && n < 256; i++)
 		if (!nfa->state[i].kind && nfa->state[i].exact == exact)
 			n = split(&nfa->state[i].set, class_of, octet_of, n);
+	for (size_t i = 0; i < n_gates && n < 256; i++)
+		n = split_before(gate[i].before, class_of, octet_of, n);
 	rank(n, class_of, octet_of);
 	return n;
 }
@@ -189,6 +213,17 @@ static void go_on(struct sets *s, const struct regex_class *begin)
 	take(s);
 }
 
+static void all_before(const struct regex_gate *gate, size_t from, size_t to, const struct regex_class *begin,
+		       struct regex_class row[256])
+{
+	for (size_t i = from; i < to; i++)
+		for (unsigned int c = 0; c < 256; c++)
+			regex_class_or(&row[c], &gate[i].before->row[c]);
+	for (unsigned int c = 0; c < 256; c++)
+		for (unsigned int i = 0; i < 4; i++)
+			row[c].bits[i] &= begin->bits[i];
+}
+
 int regex_pairs(const struct regex_nfa *nfa, const struct regex_gate *gate, size_t from, size_t to,
 		const struct regex_class *begin, struct regex_pairs *out)
 {
@@ -201,24 +236,31 @@ int regex_pairs(const struct regex_nfa *nfa, const struct regex_gate *gate, size
 	bool ok = s.mark && s.stack && s.set && s.now, any = false;
 
 	memset(out, 0, sizeof(*out));
-	out->depth = AUTOMATON_PAIRS + 1;
+	out->depth = AUTOMATON_PAIRS;
 	if (ok) {
 		set_begin(&s);
 		for (size_t i = from; i < to; i++)
 			set_add(&s, gate[i].exact);
 		take(&s);
 	}
-	for (unsigned int k = 0; ok && k < AUTOMATON_PAIRS; k++) {
+	for (unsigned int k = 0; ok && k + 1 < AUTOMATON_PAIRS; k++) {
+		struct regex_class *row = out->row[k + 1];
+
 		if (!any && met(&s)) {
 			any = true;
 			out->depth = k;
 		}
 		for (unsigned int c = 0; any && c < 256; c++)
-			regex_class_add(&out->row[k][c], 0, 255);
+			regex_class_add(&row[c], 0, 255);
 		if (!any)
-			one_pair(&s, k ? &all : begin, out->row[k]);
+			one_pair(&s, k ? &all : begin, row);
 		go_on(&s, k ? &all : begin);
 	}
+	/* What is met without an octet is met everywhere. */
+	if (ok && out->depth)
+		all_before(gate, from, to, begin, out->row[0]);
+	for (unsigned int c = 0; !out->depth && c < 256; c++)
+		regex_class_add(&out->row[0][c], 0, 255);
 	free(s.mark);
 	free(s.stack);
 	free(s.set);

@@ -170,9 +170,23 @@ static uint32_t list(struct adding *a, uint32_t first, unsigned int n, uint32_t 
 	return behind;
 }
 
+/* The masks look at a few octets only, and their positions are not determinised: octets are counted. */
+static struct regex_relaxed counted(const struct adding *a, const struct regex_node *n)
+{
+	struct regex_relaxed r = {.copies = n->min < AUTOMATON_PAIRS ? n->min : AUTOMATON_PAIRS};
+
+	if (!a->exact || a->re->node[n->child].kind != REGEX_CLASS)
+		return regex_relaxed(a->re, n);
+	if (n->max <= AUTOMATON_PAIRS)
+		r.more = n->max - r.copies;
+	else
+		r.endless = n->max > r.copies;
+	return r;
+}
+
 static uint32_t repeat(struct adding *a, const struct regex_node *n, uint32_t behind)
 {
-	struct regex_relaxed r = regex_relaxed(a->re, n);
+	struct regex_relaxed r = counted(a, n);
 	uint32_t end = behind;
 
 	if (r.endless) {
@@ -221,7 +235,8 @@ int regex_nfa_add(struct regex_nfa *nfa, const struct regex *re, const struct re
 	size_t before = nfa->n;
 
 	*out = (struct regex_gate){.id = id};
-	if (regex_except(re, s, &out->except)) {
+	if (regex_except(re, s, &out->except) || regex_before(re, s, &out->before)) {
+		regex_gate_free(out);
 		nfa->oom = true;
 		return -ENOMEM;
 	}
@@ -241,7 +256,9 @@ int regex_nfa_add(struct regex_nfa *nfa, const struct regex *re, const struct re
 void regex_gate_free(struct regex_gate *g)
 {
 	free(g->except.v);
+	free(g->before);
 	g->except = (struct regex_strings){0};
+	g->before = NULL;
 }
 
 void regex_nfa_free(struct regex_nfa *nfa)

@@ -275,7 +275,8 @@ static uint32_t escape(struct regex_parser *p)
 		return regex_fail(p, "a backslash at the end");
 	p->at++;
 	switch (c) {
-	case 'b': case 'B': return assertion(p, REGEX_WORD);
+	case 'b': return assertion(p, REGEX_WORD);
+	case 'B': return assertion(p, REGEX_NOT_WORD);
 	case 'A': return assertion(p, REGEX_VERY_START);
 	case 'Z': return assertion(p, REGEX_VERY_LAST);
 	case 'z': return assertion(p, REGEX_VERY_END);

@@ -11,6 +11,7 @@
 #define MAX_ITEMS 64u      /* of the sequence that are looked at, and of a stretch */
 #define RARE_ENOUGH 2e-6   /* longer than that is only larger */
 #define WIDE 0.45          /* a class of so much of all octets */
+#define EDGES 0.35         /* places of mail where a word begins or ends, about */
 
 /* How often the widest single octet of it is met. */
 static double width(const struct regex *re, uint32_t i)
@@ -190,10 +191,29 @@ static bool better(const struct regex_stretch *a, const struct regex_stretch *b)
 	return a_rare ? a->size < b->size : a->per_octet < b->per_octet;
 }
 
+/* Where a word's edge must be, most places are out of the question. */
+static double at_edge(const struct regex *re, uint32_t first)
+{
+	bool edge = false;
+
+	for (uint32_t c = regex_sequence(re); c != REGEX_NONE; c = re->node[c].next) {
+		const struct regex_node *n = &re->node[c];
+
+		if (n->kind == REGEX_ASSERT)
+			edge |= n->what == REGEX_WORD;
+		else if (n->kind != REGEX_LOOK && c != first)
+			edge = false;
+		if (c == first)
+			break;
+	}
+	return edge ? EDGES : 1;
+}
+
 /* The best one that begins with this node. */
 static struct regex_stretch from_here(const struct regex *re, uint32_t first, double rare, unsigned int max_size)
 {
 	struct regex_stretch s = {.first = first}, best = {0};
+	double edge = at_edge(re, first);
 
 	for (uint32_t c = first; c != REGEX_NONE && s.n < MAX_ITEMS; c = re->node[c].next) {
 		double p = patience(re, c);
@@ -203,7 +223,7 @@ static struct regex_stretch from_here(const struct regex *re, uint32_t first, do
 		s.n++;
 		if (s.size > max_size || (regex_is_wide(re, &re->node[c]) && s.n > 1))
 			break;
-		s.per_octet = chance_list(re, first, s.n, 1);
+		s.per_octet = edge * chance_list(re, first, s.n, 1);
 		if (s.per_octet <= rare && better(&s, &best))
 			best = s;
 		if (s.per_octet <= RARE_ENOUGH)
