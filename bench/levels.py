@@ -254,8 +254,8 @@ LEVELS = {
                targets=("dataplane/postern-dataplane", "bench/pcapgen/pcapgen", "control/cli/posternctl"), huge=2300),
     ),
     "C": (
-        Script("gateway", given, ("bench/gateway",), quick=("--seconds", "2", "--sizes", "10000,32000", "--shares", "0.5,1.5"),
-               targets=(*LOAD, "bench/sink/sink"), programs=("nsd", "dig", "ip"), root=True, huge=900),
+        Script("gateway", given, ("bench/gateway", "--audit"), quick=("--seconds", "2", "--sizes", "10000,32000", "--shares", "0.5,1.5"),
+               targets=(*LOAD, "bench/sink/sink"), programs=("nsd", "dig", "ip", "openssl"), root=True, huge=900),
         Script("idle-sessions", idle_sessions, ("bench/idle-sessions", "--runs", "1"), runs="--rounds",
                quick=("--idle", "10000", "--seconds", "2"), targets=LOAD, programs=("nsd", "smtp-sink", "ip"), root=True),
         Script("idle-tls", idle_tls, ("bench/idle-tls",), quick=("--sessions", "500"), targets=LOAD, programs=("nsd", "smtp-sink", "ip"), root=True),

@@ -169,6 +169,7 @@ class Smtpload:
         return r
 
     def end(self, timeout=60):
+        """What it ended with."""
         try:
             self.p.stdin.write("end\n")
             self.p.stdin.close()
@@ -177,6 +178,7 @@ class Smtpload:
             self.p.kill()
             self.p.wait()
         self.log.close()
+        return self.p.returncode
 
     def __enter__(self):
         return self

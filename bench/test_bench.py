@@ -288,11 +288,17 @@ class Gateway(unittest.TestCase):
         m = {"messages": 1000, "octets": 10_000_000, "wall_s": 10, "busy_s": 5, "had_cpu": 0.99, "busy": 0.5, "generator": g, "refused": 0,
              "sessions": 500, "control_s": 5, "loop_s": 4, "thread_s": 0.6, "children_s": -0.001}
         rows = gateway.rows_of({("accept", "off", 10000): [m, {**m, "busy_s": 2.5}], ("accept", "sessions"): [m], ("accept", "load", 0.5): [m],
-                                ("through", "full", 10000): [m], ("through", "load", 0.5): [{**m, "had_cpu": 0.5}]})
+                                ("accept", "bdat", 10000): [m], ("through", "full", 10000): [m], ("through", "tls", 10000): [m], ("through", "load", 0.5): [{**m, "had_cpu": 0.5}]})
         by = {r["id"]: r for r in rows}
         self.assertEqual(len(by), len(rows), "an id twice")
         self.assertEqual(by["C.accept.off.10000.messages_core_s"]["values"], [200, 400])
         self.assertEqual(by["C.accept.off.10000.messages_core_s"]["labels"], [benchlib.BOUND])
+        self.assertEqual(by["C.accept.bdat.10000.messages_core_s"]["name"], "not scanned, 10,000 octets, BDAT")
+        self.assertEqual(by["C.through.tls.10000.messages_cpu_s"]["name"], "literal set on `full`, 10,000 octets, half of the sessions under TLS")
+        for r in rows:
+            self.assertIn(r["baseline"], [None, *by])
+            self.assertEqual(bool(r["baseline"]), any(f".{v}." in r["id"] for v in gateway.VARIANTS) and r["unit"] in (
+                "messages/s of a worker's time", "messages/CPU-s, worker and control"), r["id"])
         self.assertEqual(by["C.accept.sessions.sessions_core_s"]["median"], 100)
         self.assertEqual(by["C.accept.load.0.5.goodput"]["median"], 100)
         self.assertEqual(by["C.through.full.10000.messages_cpu_s"]["median"], 100)

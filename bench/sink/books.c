@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 The Postern Authors */
 
-/* One line a message: when, on which connection, its Message-ID, how large, what it was answered. */
+/* One line a message: when, on which connection, its Message-ID, how large, what it was answered.
+ */
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -26,17 +27,23 @@ void books_open(void)
 	setvbuf(file, NULL, _IOFBF, 1 << 20);
 }
 
-void books_close(void)
+bool books_close(void)
 {
+	bool bad = file && ferror(file);
+
 	if (file && fclose(file))
-		perror(options.books);
+		bad = true;
+	if (bad)
+		fprintf(stderr, "sink: %s: it could not all be written\n", options.books);
+	return !bad;
 }
 
 /* A line of the header is over. */
-static void head_line(struct sink_message *m)
+static void head_line(struct sink_conn *c)
 {
-	static const char field[] = "message-id:";
-	size_t n = m->n_head, at = sizeof(field) - 1;
+	struct sink_message *m = &c->m;
+	const char *field = options.id_field ? options.id_field : "Message-ID";
+	size_t n = m->n_head, at = strlen(field) + 1;
 
 	m->n_head = 0;
 	if (n && m->head[n - 1] == '\r')
@@ -48,31 +55,43 @@ static void head_line(struct sink_message *m)
 	for (unsigned int i = 0; i < options.n_look; i++)
 		if (memmem(m->head, n, options.look[i], strlen(options.look[i])))
 			m->found |= 1u << i;
-	if (m->id[0] || n <= at || strncasecmp(m->head, field, at) != 0)
+	if (m->id[0] || n <= at || m->head[at - 1] != ':' ||
+	    strncasecmp(m->head, field, at - 1) != 0)
 		return;
 	while (at < n && (m->head[at] == ' ' || m->head[at] == '\t'))
 		at++;
 	for (size_t i = 0; at < n && i + 1 < sizeof(m->id); at++)
 		if (m->head[at] > ' ' && m->head[at] != '"' && m->head[at] != '\\')
 			m->id[i++] = m->head[at];
+	if (options.id_field)
+		digest_begin(c);
 }
 
-void books_octets(struct sink_message *m, const char *p, size_t n)
+void books_octets(struct sink_conn *c, const char *p, size_t n)
 {
+	struct sink_message *m = &c->m;
+	size_t digested = m->digesting ? 0 : n; /* octets before the digest begins */
+
 	if (!m->octets)
 		m->begin_ns = sink_now_ns();
 	m->octets += n;
 	for (size_t i = 0; m->in_header && i < n; i++) {
-		if (p[i] == '\n')
-			head_line(m);
-		else if (m->n_head < sizeof(m->head))
+		if (p[i] == '\n') {
+			head_line(c);
+			if (m->digesting && digested == n)
+				digested = i + 1;
+		} else if (m->n_head < sizeof(m->head)) {
 			m->head[m->n_head++] = p[i];
+		}
 	}
+	if (m->digesting)
+		digest_octets(c, p + digested, n - digested);
 }
 
-void books_message(const struct sink_conn *c, unsigned int code)
+void books_message(struct sink_conn *c, unsigned int code)
 {
 	uint64_t now = sink_now_ns();
+	char digest[SINK_DIGEST];
 
 	if (code / 100 == 2) {
 		books.messages++;
@@ -80,13 +99,15 @@ void books_message(const struct sink_conn *c, unsigned int code)
 	} else {
 		books.refused++;
 	}
-	if (file)
-		fprintf(file,
-			"{\"t_ns\": %" PRIu64 ", \"connection\": %" PRIu64 ", \"message\": %lu, "
-			"\"id\": \"%s\", \"octets\": %" PRIu64 ", \"took_us\": %" PRIu64
-			", \"found\": %u, \"reply\": %u}\n",
-			now, c->serial, c->messages, c->m.id, c->m.octets,
-			(now - c->m.begin_ns) / 1000, c->m.found, code);
+	if (!file)
+		return;
+	digest_end(c, digest);
+	fprintf(file,
+		"{\"t_ns\": %" PRIu64 ", \"connection\": %" PRIu64 ", \"message\": %lu, "
+		"\"id\": \"%s\", \"octets\": %" PRIu64 ", \"took_us\": %" PRIu64
+		", \"found\": %u, \"reply\": %u, \"sha256\": \"%s\"}\n",
+		now, c->serial, c->messages, c->m.id, c->m.octets, (now - c->m.begin_ns) / 1000,
+		c->m.found, code, digest);
 }
 
 void books_report(void)

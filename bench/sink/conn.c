@@ -106,6 +106,7 @@ static void gone(struct sink_conn *c)
 	if (c->next)
 		c->next->prev = c->prev;
 	SSL_free(c->ssl);
+	EVP_MD_CTX_free(c->digest);
 	close(c->fd);
 	free(c);
 }

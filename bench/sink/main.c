@@ -4,11 +4,12 @@
 /*
  *   sink ADDRESS:PORT [--tls CERT KEY] [--books FILE] [--no-pipelining] [--no-chunking]
  *        [--size N] [--delay STAGE=MS] [--refuse STAGE=CODE[:PER_MILLE]] [--max-messages N]
- *        [--look WORD]...
+ *        [--look WORD]... [--id-field NAME]
  *
  * STAGE is connect, mail, rcpt, data or dot. A line "report" on standard input is answered by one
  * line of JSON with totals since the start; "end", or SIGTERM, ends it. Bit i of "found" in the
- * books: a line of the header has the WORD i (from 0) in its first 512 octets.
+ * books: a line of the header has the WORD i (from 0) in its first 512 octets. --id-field: the id is
+ * the value of this field in place of the Message-ID, and "sha256" is of what is behind its line.
  */
 
 #include <errno.h>
@@ -38,7 +39,7 @@ static void usage(const char *what)
 	fprintf(stderr,
 		"sink: %s\nusage: sink ADDRESS:PORT [--tls CERT KEY] [--books FILE] [--no-pipelining]\n"
 		"  [--no-chunking] [--size N] [--delay STAGE=MS] [--refuse STAGE=CODE[:PER_MILLE]]\n"
-		"  [--max-messages N] [--look WORD]...\nSTAGE: connect mail rcpt data dot\n",
+		"  [--max-messages N] [--look WORD]... [--id-field NAME]\nSTAGE: connect mail rcpt data dot\n",
 		what);
 	exit(2);
 }
@@ -108,6 +109,8 @@ static void read_arguments(int argc, char **argv)
 			options.key = argv[++i];
 		} else if (!strcmp(a, "--books")) {
 			options.books = v;
+		} else if (!strcmp(a, "--id-field") && *v) {
+			options.id_field = v;
 		} else if (!strcmp(a, "--size")) {
 			options.size = strtoull(v, NULL, 10);
 		} else if (!strcmp(a, "--max-messages")) {
@@ -186,6 +189,5 @@ int main(int argc, char **argv)
 	conn_end();
 	close(listener);
 	books_report();
-	books_close();
-	return 0;
+	return books_close() ? 0 : 1;
 }

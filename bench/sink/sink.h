@@ -11,8 +11,10 @@
  *   conn.c   sockets and TLS: octets in, octets out, replies that wait for their time
  *   smtp.c   commands and content
  *   books.c  what arrived
+ *   digest.c and whether it came whole
  */
 
+#include <openssl/evp.h>
 #include <openssl/ssl.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -23,6 +25,7 @@
 #define SINK_ID 128
 #define SINK_LINE 512 /* of a header line, what is looked at */
 #define SINK_LOOKS 8
+#define SINK_DIGEST 65 /* hexadecimal, and NUL */
 
 enum sink_stage { STAGE_CONNECT, STAGE_MAIL, STAGE_RCPT, STAGE_DATA, STAGE_DOT, STAGE_COUNT };
 
@@ -31,6 +34,7 @@ struct sink_options {
 	int port;
 	const char *cert, *key; /* NULL: no STARTTLS */
 	const char *books;      /* file; NULL: none */
+	const char *id_field;   /* has the id, and content behind it is digested; NULL: Message-ID */
 	const char *look[SINK_LOOKS]; /* words; the books say which of them a header has */
 	unsigned int n_look;
 	bool pipelining, chunking;
@@ -48,13 +52,16 @@ struct sink_books {
 extern struct sink_options options;
 extern struct sink_books books;
 
+enum sink_stuffing { STUFF_TEXT, STUFF_LINE, STUFF_DOT, STUFF_CR };
+
 /* A message under way. */
 struct sink_message {
 	char id[SINK_ID];    /* of its Message-ID field, or "" */
 	char head[SINK_LINE]; /* start of the line under way, while the header lasts */
 	unsigned int found;  /* bit i: look[i] is in a line of the header */
 	size_t n_head;
-	bool in_header;
+	bool in_header, digesting;
+	enum sink_stuffing stuffing; /* of the content, where the digest is */
 	uint64_t octets;     /* as they came, dots and all */
 	uint64_t begin_ns;   /* first octet of content */
 };
@@ -74,6 +81,7 @@ struct sink_conn {
 	unsigned int dot;       /* of CRLF . CRLF: octets seen */
 	unsigned long messages;
 	struct sink_message m;
+	EVP_MD_CTX *digest;     /* NULL until there is something to digest */
 	size_t n_in, n_out;
 	uint64_t due_ns;        /* output waits until then; 0: it does not */
 	struct sink_conn *next_due, *prev_due;
@@ -104,7 +112,16 @@ void smtp_feed(struct sink_conn *c);
 
 /* books.c */
 void books_open(void);
-void books_close(void);
-void books_octets(struct sink_message *m, const char *p, size_t n);
-void books_message(const struct sink_conn *c, unsigned int code);
+/* False: not all could be written. */
+bool books_close(void);
+void books_octets(struct sink_conn *c, const char *p, size_t n);
+void books_message(struct sink_conn *c, unsigned int code);
 void books_report(void);
+
+/* digest.c */
+/* From the next octet of the content on. */
+void digest_begin(struct sink_conn *c);
+/* Octets of content as they came. */
+void digest_octets(struct sink_conn *c, const char *p, size_t n);
+/* Hexadecimal; "" if there is none. */
+void digest_end(struct sink_conn *c, char text[SINK_DIGEST]);

@@ -207,13 +207,13 @@ void smtp_feed(struct sink_conn *c)
 
 		if (c->state == SINK_CONTENT) {
 			n = content(c, p, n);
-			books_octets(&c->m, p, n);
+			books_octets(c, p, n);
 			at += n;
 			if (c->dot == 5)
 				taken(c);
 		} else if (c->state == SINK_CHUNK && c->chunk) {
 			n = n < c->chunk ? n : (size_t)c->chunk;
-			books_octets(&c->m, p, n);
+			books_octets(c, p, n);
 			c->chunk -= n;
 			at += n;
 		} else if (c->state == SINK_COMMAND) {

@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (c) 2026 The Postern Authors
 """bench/sink against smtplib and hand-written sessions on loopback: test_sink.py SINK"""
+import hashlib
 import json
 import pathlib
+import re
 import smtplib
 import socket
 import ssl
@@ -72,6 +74,41 @@ def takes_and_books(directory):
     assert [x["found"] for x in rows] == [2, 2, 3, 2, 2], rows
 
 
+def digests(directory):
+    """Behind the line of the id, the same by DATA, whole or octet by octet, and by BDAT, whatever is in front."""
+    books = directory / "digests"
+    k = Sink("--books", books, "--id-field", "X-Load-Id")
+    content = b"Subject: x\r\n.folded: y\r\n\r\n.\r\n..\r\n.\rz\r\n.a\r\n\r\nx.\r\n\r\r\n"
+    front = b"Received: from a\r\n\tby b\r\n.X: dots\r\n"
+    mine = b"x-load-id: 0000abcd.%08x\r\n"
+    other = b"X-Load-Id: of another\r\n"
+    bodies = [content, other + content, b"\r\n", b""]
+    for octetwise in (False, True):
+        s, f = k.raw()
+        said = b"EHLO x\r\n"
+        for i, body in enumerate(bodies):
+            whole = front + mine % i + body
+            stuffed = re.sub(rb"(?m)^\.", b"..", whole)
+            said += b"MAIL FROM:<>\r\nRCPT TO:<b@example.com>\r\nDATA\r\n" + stuffed + b".\r\n"
+            said += b"MAIL FROM:<>\r\nRCPT TO:<b@example.com>\r\nBDAT 50\r\n" + whole[:50]
+            said += b"BDAT %d LAST\r\n" % (len(whole) - 50) + whole[50:]
+        for part in ([bytes([x]) for x in said + b"QUIT\r\n"] if octetwise else [said + b"QUIT\r\n"]):
+            s.sendall(part)
+        f.read()
+    s, f = k.raw()
+    s.sendall(b"HELO x\r\nMAIL FROM:<>\r\nRCPT TO:<b@example.com>\r\nDATA\r\n" + content + b"\r\n" + mine % 9 + b".\r\nQUIT\r\n")
+    f.read()
+    k.end()
+    rows = [json.loads(x) for x in books.read_text().splitlines()]
+    want = [(f"0000abcd.{i:08x}", hashlib.sha256(b).hexdigest()) for i, b in enumerate(bodies) for _ in range(2)] * 2 + [("", "")]
+    assert [(x["id"], x["sha256"]) for x in rows] == want, rows
+    k = Sink("--books", "/dev/full")
+    with smtplib.SMTP("127.0.0.1", k.port, timeout=10) as c:
+        c.sendmail("a@example.net", ["b@example.com"], MESSAGE % 1)
+    k.report("end")
+    assert k.p.wait(10) == 1, "books that could not be written"
+
+
 def refuses_and_closes():
     k = Sink("--refuse", "rcpt=550", "--max-messages", 1)
     s, f = k.raw()
@@ -102,5 +139,6 @@ def speaks_tls(directory):
 
 with tempfile.TemporaryDirectory(prefix="postern-sink-") as d:
     takes_and_books(pathlib.Path(d))
+    digests(pathlib.Path(d))
     refuses_and_closes()
     speaks_tls(pathlib.Path(d))

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/smtpload/content.h"
 #include "bench/smtpload/load.h"
 
 enum {
@@ -18,6 +19,15 @@ enum {
 	O_RATE,
 	O_TEXT,
 	O_PIPELINE,
+	O_BDAT,
+	O_CORPUS,
+	O_SKIP_BAD,
+	O_TLS,
+	O_THINK,
+	O_THINK_COMMAND,
+	O_PER_SESSION,
+	O_SEED,
+	O_BOOKS,
 	O_CHURN,
 	O_FLOOD,
 	O_FLOOD_SOURCES,
@@ -50,12 +60,26 @@ static const struct argp_option options[] = {
 	{"no-ehlo", O_NO_EHLO, NULL, 0, "they do not even say that", 2},
 	{"active", O_ACTIVE, "M", 0, "sessions that send one message after the other", 2},
 	{"messages", O_MESSAGES, "K", 0, "in all, then stop (0: until --seconds)", 2},
-	{"size", O_SIZE, "OCTETS", 0, "of a message (10000)", 2},
+	{"size", O_SIZE, "OCTETS[@WEIGHT],…", 0, "of a message (10000), or how many of each size",
+	 2},
+	{"corpus", O_CORPUS, "DIR", 0, "messages are the files in it, in place of --size", 2},
+	{"skip-bad", O_SKIP_BAD, NULL, 0, "files of --corpus that are no messages are left out", 2},
+	{"seed", O_SEED, "N", 0, "which message comes next, who thinks how long (1)", 2},
 	{"rate", O_RATE, "R", 0,
 	 "open loop: R messages a second are due, whether or not a session is free (0: none waits)",
 	 2},
 	{"text", O_TEXT, "FILE", 0, "lines that messages are made of (letters at random)", 2},
-	{"pipeline", O_PIPELINE, NULL, 0, "MAIL, RCPT and DATA at once", 2},
+	{"pipeline", O_PIPELINE, NULL, 0,
+	 "MAIL, RCPT and DATA at once; with --bdat the content, too", 2},
+	{"bdat", O_BDAT, "CHUNK", OPTION_ARG_OPTIONAL,
+	 "BDAT in place of DATA, in chunks of so many octets (the whole message)", 2},
+	{"per-session", O_PER_SESSION, "N", 0,
+	 "messages on a connection, then QUIT and another one (0: any number)", 2},
+	{"think", O_THINK, "MS", 0, "wait before each message: MS, or evenly MIN-MAX, or exp:MEAN",
+	 2},
+	{"think-command", O_THINK_COMMAND, "MS", 0, "the same before each further command of it",
+	 2},
+	{"tls", O_TLS, "PERCENT", 0, "of --idle and --active that say STARTTLS", 2},
 	{"churn", O_CHURN, "C", OPTION_ARG_OPTIONAL,
 	 "sessions (256) that connect, read the banner, QUIT, and connect again", 2},
 	{"syn-flood", O_FLOOD, "RATE", 0, "SYNs a second from addresses that never answer", 2},
@@ -66,6 +90,7 @@ static const struct argp_option options[] = {
 	{"window", O_WINDOW, "N", 0, "sessions being opened at once (256)", 3},
 	{"probe", O_PROBE, NULL, 0, "at the end a NOOP on each idle session: which are alive?", 3},
 	{"abandon", O_ABANDON, NULL, 0, "end without QUIT", 3},
+	{"books", O_BOOKS, "FILE", 0, "a line a message: its id, reply, latency", 3},
 	{"gate", O_GATE, NULL, 0, "wait for commands on standard input: run, probe, end", 3},
 	{"json", O_JSON, NULL, 0, "one JSON object a line", 3},
 	{"mail-from", O_MAIL, "MAILBOX", 0, "load@example.net", 4},
@@ -109,6 +134,115 @@ static void address(struct argp_state *state, const char *text, char sep, uint32
 	*n = (unsigned int)number(state, at + 1, min, max);
 }
 
+/* OCTETS[@WEIGHT],… */
+static void sizes(struct argp_state *state, char *text, struct load_options *o)
+{
+	char *save = NULL;
+
+	o->n_sizes = 0;
+	for (char *w = strtok_r(text, ",", &save); w; w = strtok_r(NULL, ",", &save)) {
+		char *at = strchr(w, '@');
+		struct size_class *c = &o->size[o->n_sizes];
+
+		if (o->n_sizes++ == LOAD_SIZES)
+			argp_error(state, "--size: more than %u of them", LOAD_SIZES);
+		if (at)
+			*at++ = 0;
+		c->octets = (uint32_t)number(state, w, 0, 64e6);
+		c->weight = at ? number(state, at, 1e-6, 1e6) : 1;
+	}
+	if (!o->n_sizes)
+		argp_error(state, "--size: how many octets?");
+}
+
+/* MS, MIN-MAX or exp:MEAN; kept in microseconds. */
+static struct think think(struct argp_state *state, char *text)
+{
+	struct think t = {.kind = THINK_FIXED};
+	char *dash = strchr(text, '-');
+
+	if (strncmp(text, "exp:", 4) == 0) {
+		t.kind = THINK_EXP;
+		t.a = number(state, text + 4, 0, 3.6e6) * 1000;
+		return t;
+	}
+	if (dash && dash > text) {
+		*dash = 0;
+		t.kind = THINK_EVEN;
+		t.a = number(state, text, 0, 3.6e6) * 1000;
+		t.b = number(state, dash + 1, 0, 3.6e6) * 1000;
+		if (t.b < t.a)
+			argp_error(state, "%s-%s: the longer time comes second", text, dash + 1);
+		return t;
+	}
+	t.a = number(state, text, 0, 3.6e6) * 1000;
+	return t;
+}
+
+/* It is put into commands and header fields. */
+static const char *word_of(struct argp_state *state, const char *text)
+{
+	for (const char *c = text; *c; c++)
+		if (*c <= ' ' || *c > '~' || *c == '<' || *c == '>')
+			argp_error(state, "%s: only printable ASCII without spaces and brackets",
+				   text);
+	if (!*text || strlen(text) > 255)
+		argp_error(state, "%s: 1 to 255 octets are wanted", text);
+	return text;
+}
+
+static error_t parse_mail(int key, char *arg, struct argp_state *state, struct load_options *o)
+{
+	switch (key) {
+	case O_SIZE:
+		sizes(state, arg, o);
+		break;
+	case O_CORPUS:
+		o->corpus = arg;
+		break;
+	case O_SKIP_BAD:
+		o->skip_bad = true;
+		break;
+	case O_TEXT:
+		o->text = arg;
+		break;
+	case O_SEED:
+		o->seed = (uint64_t)number(state, arg, 0, UINT32_MAX);
+		break;
+	case O_BDAT:
+		o->bdat = true;
+		o->chunk = arg ? (uint32_t)number(state, arg, CONTENT_CHUNK_MIN, 64e6) : 0;
+		break;
+	case O_TLS:
+		o->tls = number(state, arg, 0, 100) / 100;
+		break;
+	case O_THINK:
+		o->think = think(state, arg);
+		break;
+	case O_THINK_COMMAND:
+		o->think_command = think(state, arg);
+		break;
+	case O_PER_SESSION:
+		o->per_session = (uint32_t)number(state, arg, 0, 1e9);
+		break;
+	case O_BOOKS:
+		o->books = arg;
+		break;
+	case O_MAIL: /* RFC 5321 4.5.5: "" is the null reverse-path */
+		o->from = *arg ? word_of(state, arg) : arg;
+		break;
+	case O_RCPT:
+		o->rcpt = word_of(state, arg);
+		break;
+	case O_HELO:
+		o->helo = word_of(state, arg);
+		break;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+	return 0;
+}
+
 static error_t parse_run(int key, char *arg, struct argp_state *state, struct load_options *o)
 {
 	switch (key) {
@@ -123,9 +257,6 @@ static error_t parse_run(int key, char *arg, struct argp_state *state, struct lo
 		break;
 	case O_MESSAGES:
 		o->messages = (uint64_t)number(state, arg, 0, 1e12);
-		break;
-	case O_SIZE:
-		o->size = (uint32_t)number(state, arg, 0, 64e6);
 		break;
 	case O_RATE:
 		o->rate = number(state, arg, 0, 1e7);
@@ -164,7 +295,7 @@ static error_t parse_run(int key, char *arg, struct argp_state *state, struct lo
 		o->json = true;
 		break;
 	default:
-		return ARGP_ERR_UNKNOWN;
+		return parse_mail(key, arg, state, o);
 	}
 	return 0;
 }
@@ -177,6 +308,12 @@ static void check(struct argp_state *state, struct load_options *o)
 		argp_error(state, "--prefix: bits behind the prefix");
 	if (!o->gate && !o->idle && !o->active && !o->churn && !o->flood)
 		argp_error(state, "nothing to do: --idle, --active, --churn or --syn-flood");
+	if (o->corpus && (o->n_sizes || o->text))
+		argp_error(state, "--corpus has messages of its own: no --size, no --text");
+	if (o->skip_bad && !o->corpus)
+		argp_error(state, "--skip-bad is for --corpus");
+	if (!o->n_sizes)
+		o->size[o->n_sizes++] = (struct size_class){.octets = 10000, .weight = 1};
 	/* --syn-flood RATE --sources N alone: N is meant for the flood. */
 	if (o->flood && o->sources && !o->idle && !o->active && !o->churn)
 		o->flood_sources = o->sources;
@@ -199,18 +336,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		break;
 	case O_FROM_NET:
 		address(state, arg, '/', &o->prefix, &o->prefix_len, 4, 24);
-		break;
-	case O_MAIL:
-		o->from = arg;
-		break;
-	case O_RCPT:
-		o->rcpt = arg;
-		break;
-	case O_HELO:
-		o->helo = arg;
-		break;
-	case O_TEXT:
-		o->text = arg;
 		break;
 	case O_CORE:
 		o->core = (unsigned int)number(state, arg, 0, 1023);
@@ -260,7 +385,7 @@ void args_parse(int argc, char **argv, struct load_options *out)
 		.prefix_len = 8,
 		.flood_sources = 1000000,
 		.window = 256,
-		.size = 10000,
+		.seed = 1,
 		.seconds = -1,
 		.rto_ms = 300,
 		.from = "load@example.net",

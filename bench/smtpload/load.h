@@ -13,8 +13,12 @@
  *     wire.c     Ethernet, IPv4, TCP: reading and writing headers
  *     tcp.c      a client's TCP, 80 octets a connection
  *     timer.c    its timers
- *     smtp.c     the dialogue
+ *     smtp.c     the dialogue; unit.c what is said, reply.c what is answered
+ *     content.c  messages, made at start as they go out; corpus.c reads them from files
+ *     tls.c      a share of the sessions under TLS
  *     pace.c     an open loop: when which message is due
+ *     think.c    sessions that wait before they go on
+ *     books.c    a line a message: what became of it
  *     flood.c    SYNs from addresses that do not answer
  *     report.c   figures as text and JSON
  *
@@ -36,12 +40,25 @@ struct rte_mbuf;
 #define LOAD_MAX_SESSIONS (1u << 21)
 #define LOAD_NONE         UINT32_MAX
 
+#define LOAD_SIZES 64u
+
 /* ---- options -------------------------------------------------------------------------------- */
+
+struct size_class {
+	uint32_t octets;
+	double weight;
+};
+
+/* How long is waited, in microseconds: a; evenly from a to b; a in the mean, exponentially. */
+struct think {
+	enum { THINK_NOT, THINK_FIXED, THINK_EVEN, THINK_EXP } kind;
+	double a, b;
+};
 
 struct load_options {
 	const char *socket; /* of the memif */
 	unsigned int core, ring_log2;
-	bool huge, json, gate, ehlo, timestamps, probe, abandon, pipeline;
+	bool huge, json, gate, ehlo, timestamps, probe, abandon, pipeline, bdat, skip_bad;
 	uint32_t to; /* gateway, host order */
 	uint16_t to_port;
 	uint32_t prefix; /* sources, host order */
@@ -51,9 +68,17 @@ struct load_options {
 	uint32_t idle, active, churn;
 	uint32_t window;   /* sessions being opened at once */
 	uint64_t messages; /* 0: as many as fit into `seconds` */
-	uint32_t size;
+	struct size_class size[LOAD_SIZES];
+	unsigned int n_sizes;
 	double rate;      /* messages a second are due; 0: as soon as one was answered */
 	const char *text; /* file that the body is taken of; NULL: letters at random */
+	const char *corpus; /* directory of messages, in place of size and text */
+	const char *books;  /* file */
+	uint32_t chunk;     /* octets of a chunk of BDAT; 0: the message is one */
+	uint32_t per_session; /* messages, then QUIT and another connection; 0: any number */
+	double tls;           /* share of idle and of active sessions */
+	struct think think, think_command; /* before a message, before its further commands */
+	uint64_t seed;
 	uint64_t flood; /* SYNs a second */
 	double seconds;
 	uint32_t nap_us;
@@ -67,17 +92,20 @@ void args_parse(int argc, char **argv, struct load_options *out);
 
 enum tcp_state { T_CLOSED, T_SYN_SENT, T_OPEN, T_LAST_ACK };
 
-/* In the order of a message: envelope() counts on it. */
+/* In the order of a message: envelope() and in_message() count on it. */
 enum phase {
 	P_NONE,
 	P_BANNER,
 	P_EHLO,
+	P_STARTTLS,
+	P_TLS, /* its handshake */
 	P_IDLE,
 	P_NOOP,
 	P_MAIL,
 	P_RCPT,
 	P_DATA,
 	P_BODY,
+	P_PAUSE, /* within a message: thinks */
 	P_RSET,
 	P_QUIT
 };
@@ -90,6 +118,15 @@ enum phase {
 #define F_UP       32 /* counted in `up` */
 #define F_REFUSED  64 /* our QUIT answers a refusal */
 #define F_WAITING  128 /* on the list of pace.c */
+
+/* sess.more */
+#define M_TLS        1 /* units are what tls.c made of them */
+#define M_THINKS     2 /* in the heap of think.c */
+#define M_CHUNKING   4 /* offered behind EHLO: these and the next three */
+#define M_STARTTLS   8
+#define M_8BITMIME   16
+#define M_PIPELINING 32
+#define M_OFFERS     (M_CHUNKING | M_STARTTLS | M_8BITMIME | M_PIPELINING)
 
 struct sess {
 	uint32_t snd_una, snd_nxt, snd_max; /* nxt falls back to una after a time-out */
@@ -105,7 +142,10 @@ struct sess {
 	uint8_t tcp, phase, flags, wscale;
 	uint8_t column; /* in the reply line, stays at 4 */
 	uint8_t retries, dup_acks, failures;
-	uint64_t since_us; /* begin of the connection; when the message was due */
+	uint8_t more, next; /* next: phase behind P_PAUSE */
+	uint16_t chunk;     /* of BDAT, under way */
+	uint32_t content;   /* of the message; before there is one, a hash of EHLO's keyword */
+	uint64_t since_us;  /* begin of the connection; when the message was due */
 	uint64_t said_us;  /* when the last octet of the unit was first sent */
 };
 
@@ -128,13 +168,17 @@ struct figures {
 	uint64_t lost;                /* sessions that ended without our wish */
 	uint64_t accepted;            /* messages */
 	uint64_t churned;             /* connections that ran from SYN to FIN */
+	uint64_t octets;              /* of accepted messages */
+	uint64_t reconnected;         /* connections left after --per-session messages */
+	uint64_t handshakes, tls_failed;
+	uint64_t not_offered; /* connections whose EHLO lacked what the options need */
 	uint64_t probes_ok;
 	uint64_t refused[1000]; /* replies that were not hoped for, by code */
 	uint64_t flood_offered, flood_taken, syn_ack;
 	uint64_t retransmits, timeouts, rx, tx, tx_not_taken, rx_bad, rx_stray;
 	uint64_t busy_cycles, total_cycles;
 	uint64_t flood_behind_us; /* time the flood could not keep its rate */
-	struct hist transaction, connect;
+	struct hist transaction, connect, handshake;
 	struct hist reply; /* final dot to final reply */
 };
 
@@ -152,6 +196,7 @@ struct load {
 	uint32_t next_open; /* sessions below it were begun */
 	uint32_t opening;   /* of them, those not up yet */
 	uint32_t up;        /* idle and active sessions behind EHLO */
+	uint32_t up_tls;    /* of them under TLS */
 	bool running, ending;
 	uint32_t run_active, run_churn; /* of this run */
 	uint64_t run_messages, messages_begun, messages_done;
@@ -273,20 +318,90 @@ void timer_set(struct sess *s, uint32_t ms);
 void timer_off(struct sess *s);
 void timer_run(void);
 
-/* ---- smtp.c --------------------------------------------------------------------------------- */
+/* ---- unit.c --------------------------------------------------------------------------------- */
 
-int smtp_start(void);
-void smtp_stop(void);
-/* The octets of a unit; those of a message differ by its serial, see smtp_copy(). */
+/* 0, or -1 after saying on stderr what is wrong. */
+int unit_start(void);
+void unit_stop(void);
+/* What is said in the phase, in clear. */
+uint32_t unit_len(const struct sess *s);
+void unit_copy(const struct sess *s, uint8_t *to, uint32_t from, uint32_t n);
+/* As TCP takes it: the same, or what TLS made of it. */
 uint32_t smtp_unit_len(const struct sess *s);
 void smtp_copy(const struct sess *s, uint8_t *to, uint32_t from, uint32_t n);
-void smtp_connected(struct sess *s);
+/* Octets of the unit that must have been acknowledged before an answer to the phase can come. */
+uint32_t unit_said_by(const struct sess *s);
+
+/* ---- reply.c -------------------------------------------------------------------------------- */
+
+void reply_start(void);
+/* The keyword of one of M_OFFERS. */
+const char *reply_offer(uint8_t what);
+/* In clear; under TLS tls.c calls it. */
+void reply_text(struct sess *s, const uint8_t *p, uint32_t n);
+
+/* ---- smtp.c --------------------------------------------------------------------------------- */
+
+/* 0, or -1 after saying on stderr what is wrong. */
+int smtp_start(void);
+void smtp_stop(void);
 void smtp_input(struct sess *s, const uint8_t *p, uint32_t n);
+/* tcp_say(), under TLS if the session is. */
+void smtp_say(struct sess *s, enum phase phase);
+/* A whole reply is here. */
+void smtp_reply(struct sess *s);
+void smtp_connected(struct sess *s);
+/* The handshake is over. */
+void smtp_secured(struct sess *s);
 /* The connection is gone; `wanted`: after our QUIT. */
 void smtp_gone(struct sess *s, bool wanted);
 void smtp_reopen(struct sess *s);
-/* An idle session of `active` takes the next message, if there is one. */
+/* It all ends now: messages under way stand in the books without a reply. */
+void smtp_cut(void);
+/* An idle session of `active` takes the next message, if there is one, when it has thought. */
+void smtp_ready(struct sess *s);
+/* Now. */
 void smtp_next(struct sess *s);
+/* It has thought. */
+void smtp_thought(struct sess *s);
+
+/* ---- tls.c ---------------------------------------------------------------------------------- */
+
+int tls_start(void);
+void tls_stop(void);
+/* Whether the session is one of the share. */
+bool tls_wanted(const struct sess *s);
+/* STARTTLS was answered: our first flight is made and said. False: no memory. */
+bool tls_begin(struct sess *s);
+/* The octets of the phase, in records, become the session's unit. False: no memory. */
+bool tls_seal(struct sess *s);
+void tls_input(struct sess *s, const uint8_t *p, uint32_t n);
+uint32_t tls_unit_len(const struct sess *s);
+void tls_copy(const struct sess *s, uint8_t *to, uint32_t from, uint32_t n);
+void tls_end(struct sess *s);
+
+/* ---- think.c -------------------------------------------------------------------------------- */
+
+int think_start(void);
+void think_stop(void);
+/* Calls smtp_thought(s) when the time of it is over; true: there is none. */
+bool think_not(struct sess *s, const struct think *how);
+void think_off(struct sess *s);
+/* Returns how many went on. */
+unsigned int think_turn(void);
+/* A time of the distribution, in microseconds. */
+double think_time(const struct think *how);
+
+/* ---- books.c -------------------------------------------------------------------------------- */
+
+/* 0, or -1 after saying on stderr what is wrong. */
+int books_open(void);
+int books_close(void);
+/* A reply begins; octets behind its code, as they come. */
+void books_reply(const struct sess *s);
+void books_text(const struct sess *s, const uint8_t *p, uint32_t n);
+/* What became of the message of s; code 0: no reply to it came. */
+void books_message(const struct sess *s, unsigned int code);
 
 /* ---- pace.c --------------------------------------------------------------------------------- */
 

@@ -85,16 +85,15 @@ static void loop(void)
 int main(int argc, char **argv)
 {
 	struct sigaction act = {.sa_handler = on_signal};
+	int bad;
 
 	args_parse(argc, argv, &load.opt);
 	lay_out();
-	if (smtp_start()) {
-		fputs("smtpload: the texts could not be made: no memory, or --text cannot be "
-		      "read\n",
-		      stderr);
+	if (smtp_start() || tls_start() || think_start())
 		return 1;
-	}
 	link_start();
+	if (books_open())
+		return 1;
 	sigaction(SIGINT, &act, NULL);
 	sigaction(SIGTERM, &act, NULL);
 	prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0); /* naps as short as asked for */
@@ -104,9 +103,13 @@ int main(int argc, char **argv)
 	for (uint32_t i = 0; i < load.n_sess; i++)
 		load.sess[i].incarnation = load.now_ms / 16;
 	loop();
+	smtp_cut();
+	bad = books_close();
 	link_stop();
+	tls_stop();
+	think_stop();
 	smtp_stop();
 	pace_stop();
 	free(load.sess);
-	return load.signalled ? 1 : 0;
+	return load.signalled || bad ? 1 : 0;
 }

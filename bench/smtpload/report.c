@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "bench/smtpload/content.h"
 #include "bench/smtpload/load.h"
 
 #define BOUND 0.95
@@ -101,9 +102,12 @@ static void json_common(void)
 	printf("\"up\":%u,\"lost\":%" PRIu64 ",\"open_failed\":%" PRIu64 ",\"retransmits\":%" PRIu64
 	       ",\"timeouts\":%" PRIu64 ",\"rx\":%" PRIu64 ",\"tx\":%" PRIu64
 	       ",\"tx_not_taken\":%" PRIu64 ",\"rx_bad\":%" PRIu64 ",\"rx_stray\":%" PRIu64
+	       ",\"up_tls\":%u,\"handshakes\":%" PRIu64 ",\"tls_failed\":%" PRIu64
+	       ",\"not_offered\":%" PRIu64 ",\"reconnected\":%" PRIu64
 	       ",\"busy\":%.4f,\"generator_bound\":%s}\n",
 	       load.up, f->lost, f->open_failed, f->retransmits, f->timeouts, f->rx, f->tx,
-	       f->tx_not_taken, f->rx_bad, f->rx_stray, busy(), bound() ? "true" : "false");
+	       f->tx_not_taken, f->rx_bad, f->rx_stray, load.up_tls, f->handshakes, f->tls_failed,
+	       f->not_offered, f->reconnected, busy(), bound() ? "true" : "false");
 }
 
 static void text_common(void)
@@ -114,6 +118,17 @@ static void text_common(void)
 		if (f->refused[i])
 			printf("  %s %03u: %" PRIu64 "\n", i ? "reply" : "connection lost,", i,
 			       f->refused[i]);
+	if (load.opt.tls > 0)
+		printf("  TLS: %u sessions up, %" PRIu64 " handshakes, p50 %" PRIu64 " p99 %" PRIu64
+		       " us, %" PRIu64 " failures\n",
+		       load.up_tls, f->handshakes, hist_at(&f->handshake, 0.5),
+		       hist_at(&f->handshake, 0.99), f->tls_failed);
+	if (f->not_offered)
+		printf("  %" PRIu64 " connections left: EHLO did not offer what is needed\n",
+		       f->not_offered);
+	if (f->reconnected)
+		printf("  %" PRIu64 " connections left after %u messages\n", f->reconnected,
+		       load.opt.per_session);
 	printf("  %u sessions up, %" PRIu64 " lost, %" PRIu64 " attempts failed; %" PRIu64
 	       " retransmissions, %" PRIu64
 	       " frames the ring did not take\n  generator %.1f %% busy%s\n",
@@ -129,6 +144,7 @@ void report_opened(double seconds)
 		printf("{\"event\":\"opened\",\"wanted\":%u,\"seconds\":%.3f,\"per_s\":%.0f,",
 		       wanted, seconds, per(load.up, seconds));
 		json_hist("connect_us", &load.f.connect);
+		json_hist("handshake_us", &load.f.handshake);
 		json_common();
 		return;
 	}
@@ -141,22 +157,30 @@ void report_opened(double seconds)
 	text_common();
 }
 
+/* Of the messages there are; what was sent of them is in the octets. */
+static double mean_size(void)
+{
+	return contents.n ? (double)contents.octets / contents.n : 0;
+}
+
 static void json_run(double seconds)
 {
 	const struct figures *f = &load.f;
 
 	printf("{\"event\":\"run\",\"seconds\":%.3f,\"messages\":%" PRIu64
-	       ",\"messages_per_s\":%.1f,\"size\":%u,\"connections\":%" PRIu64
+	       ",\"messages_per_s\":%.1f,\"octets\":%" PRIu64
+	       ",\"size\":%.0f,\"contents\":%u,\"connections\":%" PRIu64
 	       ",\"connections_per_s\":%.1f,\"flood_wanted\":%" PRIu64 ",\"flood_offered\":%" PRIu64
 	       ",\"flood_taken\":%" PRIu64 ",\"flood_per_s\":%.0f,\"syn_ack\":%" PRIu64
 	       ",\"flood_behind_s\":%.3f,",
-	       seconds, f->accepted, per(f->accepted, seconds), load.opt.size, f->churned,
-	       per(f->churned, seconds), load.flood, f->flood_offered, f->flood_taken,
+	       seconds, f->accepted, per(f->accepted, seconds), f->octets, mean_size(), contents.n,
+	       f->churned, per(f->churned, seconds), load.flood, f->flood_offered, f->flood_taken,
 	       per(f->flood_taken, seconds), f->syn_ack, (double)f->flood_behind_us / 1e6);
 	printf("\"rate_wanted\":%.1f,\"late\":%" PRIu64 ",", load.run_rate, pace_late());
 	json_hist("transaction_us", &f->transaction);
 	json_hist("reply_us", &f->reply);
 	json_hist("connect_us", &f->connect);
+	json_hist("handshake_us", &f->handshake);
 	json_common();
 }
 
@@ -172,12 +196,13 @@ void report_run(double seconds)
 	printf("ran %.2f s\n", seconds);
 	if (load.opt.active)
 		printf("  %" PRIu64
-		       " messages of %u octets: %.0f/s, MAIL to final reply p50 %" PRIu64
+		       " messages of %.0f octets: %.0f/s, MAIL to final reply p50 %" PRIu64
 		       " p99 %" PRIu64 " max %" PRIu64 " us, final dot to it p50 %" PRIu64
 		       " p99 %" PRIu64 " us\n",
-		       f->accepted, load.opt.size, per(f->accepted, seconds),
-		       hist_at(&f->transaction, 0.5), hist_at(&f->transaction, 0.99),
-		       f->transaction.max, hist_at(&f->reply, 0.5), hist_at(&f->reply, 0.99));
+		       f->accepted, f->accepted ? (double)f->octets / (double)f->accepted : 0,
+		       per(f->accepted, seconds), hist_at(&f->transaction, 0.5),
+		       hist_at(&f->transaction, 0.99), f->transaction.max, hist_at(&f->reply, 0.5),
+		       hist_at(&f->reply, 0.99));
 	if (load.run_rate > 0)
 		printf("  %.0f/s were due; none was free for %" PRIu64 " of them\n", load.run_rate,
 		       pace_late());

@@ -82,7 +82,7 @@ static void begin_run(void)
 		if (is_churn(s))
 			smtp_reopen(s);
 		else
-			smtp_next(s);
+			smtp_ready(s);
 	}
 }
 
@@ -108,17 +108,20 @@ static void set_run(void)
 	flood_rate(load.opt.flood, false);
 }
 
-static void override(char *word)
+/* False: it is not to be understood, and another run than was asked for would be measured. */
+static bool override(char *word)
 {
-	char *v = strchr(word, '=');
-	double n;
+	char *v = strchr(word, '='), *end;
+	double n = 0;
 
-	if (!v)
-		return;
-	*v++ = 0;
-	n = strtod(v, NULL);
-	if (n < 0)
-		n = 0;
+	if (v) {
+		*v++ = 0;
+		n = strtod(v, &end);
+	}
+	if (!v || end == v || *end || !(n >= 0 && n <= 1e15)) {
+		fprintf(stderr, "smtpload: run: %s: KEY=NUMBER is wanted\n", word);
+		return false;
+	}
 	if (strcmp(word, "seconds") == 0)
 		run_seconds = n;
 	else if (strcmp(word, "messages") == 0)
@@ -135,6 +138,7 @@ static void override(char *word)
 		flood_rate((uint64_t)n, true);
 	else
 		fprintf(stderr, "smtpload: run: %s is not known\n", word);
+	return true;
 }
 
 static void command(char *line)
@@ -147,7 +151,10 @@ static void command(char *line)
 	if (strcmp(word, "run") == 0) {
 		set_run();
 		while ((word = strtok_r(NULL, " \r\n", &save)))
-			override(word);
+			if (!override(word)) {
+				load.signalled = 1;
+				return;
+			}
 		begin_run();
 	} else if (strcmp(word, "probe") == 0) {
 		load.f.probes_ok = 0;
@@ -248,7 +255,7 @@ static unsigned int probe_turn(void)
 
 		if (s->tcp != T_OPEN || s->phase != P_IDLE)
 			continue;
-		tcp_say(s, P_NOOP);
+		smtp_say(s, P_NOOP);
 		asked++;
 		work++;
 	}
@@ -273,7 +280,7 @@ static unsigned int end_turn(void)
 		struct sess *s = &load.sess[cursor++];
 
 		if (s->tcp == T_OPEN && s->phase == P_IDLE) {
-			tcp_say(s, P_QUIT);
+			smtp_say(s, P_QUIT);
 			work++;
 		}
 	}
@@ -310,10 +317,11 @@ bool run_turn(unsigned int *work)
 		read_command();
 		break;
 	case S_RUN:
-		*work += pace_turn();
+		*work += pace_turn() + think_turn();
 		run_step();
 		break;
 	case S_DRAIN:
+		*work += think_turn(); /* messages that were begun */
 		if ((load.messages_begun == load.messages_done && churn_over()) ||
 		    load.now_us - begun_us > STALL_US)
 			after();

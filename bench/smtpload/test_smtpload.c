@@ -2,312 +2,16 @@
  * Copyright (c) 2026 The Postern Authors */
 
 /*
- * The generator's TCP and dialogue against a small server in this file, over a link that loses
- * segments by a seed: a generator that loses messages itself would blame the gateway for it.
+ * The generator's TCP and dialogue against the server of test_server.c: a generator that loses
+ * messages itself would blame the gateway for it.
  */
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
-#include "bench/smtpload/load.h"
-
-#define SESSIONS      8u
-#define QUEUE         4096u
-#define SERVER_RTO_MS 250u
-#define SERVER_MAIL   70000u
-
-struct load load;
-
-struct frame {
-	uint32_t index;
-	struct seg seg;
-	uint8_t data[1500];
-};
-
-/* The server's side of one connection. */
-struct peer {
-	bool up, fin_sent, in_data;
-	uint32_t rcv_nxt, una, nxt; /* una: sequence number of out[0] */
-	uint8_t out[512];
-	uint32_t n_out, sent_ms;
-	char line[512];
-	uint32_t n_line;
-	uint8_t mail[SERVER_MAIL];
-	uint32_t n_mail;
-	unsigned int mails;
-};
-
-static struct peer peer[SESSIONS];
-static struct frame *queue;
-static uint32_t head, tail;
-static unsigned int loss; /* per cent, both ways */
-static uint32_t window, mss;
-static const char *final_reply, *rcpt_reply;
-static unsigned int commands;
-static bool reset_in_data;
-static uint32_t random_state;
-
-static bool lost(void)
-{
-	random_state = random_state * 1664525u + 1013904223u;
-	return (random_state >> 8) % 100 < loss;
-}
-
-/* ---- the generator's way out ------------------------------------------------------------------
- */
-
-bool wire_tcp(struct sess *s, uint8_t flags, uint32_t seq, uint32_t from, uint32_t n)
-{
-	struct frame *f = &queue[tail % QUEUE];
-
-	assert_true(n <= 1460);
-	assert_true(tail - head < QUEUE);
-	if (lost())
-		return true;
-	*f = (struct frame){.index = sess_index(s),
-			    .seg = {.seq = seq, .ack = s->rcv_nxt, .flags = flags, .len = n}};
-	assert_true(from + n <= smtp_unit_len(s) || n == 0);
-	if (n)
-		smtp_copy(s, f->data, from, n);
-	tail++;
-	return true;
-}
-
-/* ---- the server ---------------------------------------------------------------------------------
- */
-
-static void to_client(uint32_t i, uint8_t flags, uint32_t seq, const uint8_t *p, uint32_t n)
-{
-	struct seg g = {.seq = seq,
-			.ack = peer[i].rcv_nxt,
-			.flags = flags,
-			.wnd = window,
-			.data = p,
-			.len = n,
-			.has_mss = true,
-			.mss = (uint16_t)mss};
-
-	if (!lost())
-		tcp_input(&load.sess[i], &g);
-}
-
-static void transmit(uint32_t i)
-{
-	struct peer *p = &peer[i];
-	uint8_t copy[sizeof(p->out)];
-	uint32_t n = p->n_out;
-	bool fin = p->fin_sent;
-
-	memcpy(copy, p->out, n);
-	p->sent_ms = load.now_ms;
-	to_client(i, TH_ACK | (fin ? TH_FIN : 0), p->una, copy, n);
-}
-
-static void say(uint32_t i, const char *text)
-{
-	struct peer *p = &peer[i];
-
-	memcpy(p->out + p->n_out, text, strlen(text));
-	p->n_out += (uint32_t)strlen(text);
-}
-
-static void message_came(struct peer *p)
-{
-	/* Content of the right length, whole lines, the same letters as ever. */
-	assert_int_equal(p->n_mail, load.opt.size + 3);
-	assert_memory_equal(p->mail, "From: <a@", 9);
-	assert_memory_equal(p->mail + p->n_mail - 5, "\r\n.\r\n", 5);
-	p->mails++;
-	p->n_mail = 0;
-	p->in_data = false;
-}
-
-static void command(uint32_t i)
-{
-	struct peer *p = &peer[i];
-
-	commands++;
-	if (!strcmp(p->line, "EHLO h\r\n"))
-		say(i, "250-server\r\n250-SIZE\r\n250 PIPELINING\r\n");
-	else if (!strcmp(p->line, "DATA\r\n"))
-		say(i, "354 go on\r\n");
-	else if (!strncmp(p->line, "RCPT", 4))
-		say(i, rcpt_reply);
-	else if (!strcmp(p->line, "QUIT\r\n"))
-		say(i, "221 bye\r\n");
-	else
-		say(i, "250 ok\r\n");
-	p->in_data = !strcmp(p->line, "DATA\r\n");
-	p->fin_sent = !strcmp(p->line, "QUIT\r\n");
-	p->n_line = 0;
-}
-
-static void octet(uint32_t i, uint8_t c)
-{
-	struct peer *p = &peer[i];
-
-	if (p->in_data) {
-		assert_true(p->n_mail < SERVER_MAIL);
-		p->mail[p->n_mail++] = c;
-		if (p->n_mail >= 5 && !memcmp(p->mail + p->n_mail - 5, "\r\n.\r\n", 5)) {
-			message_came(p);
-			say(i, final_reply);
-		}
-		return;
-	}
-	assert_true(p->n_line < sizeof(p->line) - 1);
-	p->line[p->n_line++] = (char)c;
-	p->line[p->n_line] = 0;
-	if (c == '\n')
-		command(i);
-}
-
-static void from_client(const struct frame *f)
-{
-	struct peer *p = &peer[f->index];
-	const struct seg *g = &f->seg;
-	uint32_t acked, skip;
-
-	if (g->flags & TH_SYN) {
-		/* The same SYN again is answered again; another one is another connection. */
-		if (p->rcv_nxt != g->seq + 1)
-			*p = (struct peer){.rcv_nxt = g->seq + 1, .una = 7000, .mails = p->mails};
-		to_client(f->index, TH_SYN | TH_ACK, 6999, NULL, 0);
-		return;
-	}
-	if (g->flags & TH_RST || p->rcv_nxt == 0) {
-		p->rcv_nxt = 0;
-		return;
-	}
-	if (!p->up) {
-		p->up = true;
-		say(f->index, "220 hello\r\n");
-	}
-	acked = g->ack - p->una;
-	if (acked && acked <= p->n_out) {
-		memmove(p->out, p->out + acked, p->n_out - acked);
-		p->n_out -= acked;
-		p->una += acked;
-	}
-	skip = p->rcv_nxt - g->seq;
-	if (skip < g->len) {
-		if (reset_in_data && p->in_data) {
-			to_client(f->index, TH_RST | TH_ACK, p->una + p->n_out, NULL, 0);
-			*p = (struct peer){.mails = p->mails};
-			return;
-		}
-		for (uint32_t k = skip; k < g->len; k++)
-			octet(f->index, f->data[k]);
-		p->rcv_nxt = g->seq + g->len;
-	}
-	if (g->flags & TH_FIN && g->seq + g->len == p->rcv_nxt) {
-		p->rcv_nxt++;
-		p->n_out = 0;
-		p->una = g->ack;
-		p->fin_sent = false;
-		to_client(f->index, TH_ACK, p->una, NULL, 0);
-		*p = (struct peer){.mails = p->mails};
-		return;
-	}
-	if (p->n_out || g->len || g->seq != p->rcv_nxt)
-		transmit(f->index);
-}
-
-static void one_ms(void)
-{
-	uint32_t end = tail; /* a millisecond from here to there */
-
-	load.now_us += 1000;
-	load.now_ms++;
-	while (head != end) {
-		from_client(&queue[head % QUEUE]);
-		head++;
-	}
-	timer_run();
-	for (uint32_t i = 0; i < SESSIONS; i++)
-		if (peer[i].rcv_nxt && (peer[i].n_out || peer[i].fin_sent) &&
-		    load.now_ms - peer[i].sent_ms >= SERVER_RTO_MS)
-			transmit(i);
-}
-
-/* ---- tests
- * ---------------------------------------------------------------------------------------- */
-
-static int setup(void **state)
-{
-	static const struct load_options opt = {.active = SESSIONS,
-						.ehlo = true,
-						.rto_ms = 300,
-						.size = 10000,
-						.to_port = 25,
-						.from = "a@example.net",
-						.rcpt = "b@example.com",
-						.helo = "h"};
-
-	(void)state;
-	memset(&load, 0, sizeof(load));
-	memset(peer, 0, sizeof(peer));
-	load.opt = opt;
-	load.n_sess = load.sources = SESSIONS;
-	load.blocks = 1;
-	load.incarnations = LOAD_PORTS;
-	load.now_us = 5000000;
-	load.now_ms = 5000;
-	load.sess = calloc(SESSIONS, sizeof(*load.sess));
-	queue = calloc(QUEUE, sizeof(*queue));
-	head = tail = 0;
-	loss = 0;
-	window = 16384;
-	mss = 1460;
-	final_reply = "250 taken\r\n";
-	rcpt_reply = "250 ok\r\n";
-	commands = 0;
-	reset_in_data = false;
-	random_state = 1;
-	assert_non_null(load.sess);
-	assert_non_null(queue);
-	timer_start();
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	smtp_stop();
-	pace_stop();
-	free(load.sess);
-	free(queue);
-	return 0;
-}
-
-/* Sends n messages, then QUIT; true when all was over within the time. */
-static bool send_messages(uint32_t n, uint32_t limit_ms)
-{
-	assert_int_equal(smtp_start(), 0);
-	load.running = true;
-	load.run_active = SESSIONS;
-	load.run_messages = n;
-	for (uint32_t i = 0; i < SESSIONS; i++)
-		tcp_open(&load.sess[i]);
-	for (uint32_t t = 0; t < limit_ms && load.messages_done < n; t++)
-		one_ms();
-	return load.messages_done == n;
-}
-
-static unsigned int mails(void)
-{
-	unsigned int n = 0;
-
-	for (uint32_t i = 0; i < SESSIONS; i++)
-		n += peer[i].mails;
-	return n;
-}
+#include "bench/smtpload/test_server.h"
 
 static void test_clean(void **state)
 {
@@ -317,25 +21,18 @@ static void test_clean(void **state)
 	assert_int_equal(mails(), 200);
 	assert_int_equal(load.f.retransmits, 0);
 	assert_int_equal(load.f.transaction.n, 200);
-	load.ending = true;
-	for (uint32_t i = 0; i < SESSIONS; i++)
-		smtp_next(&load.sess[i]);
-	for (uint32_t t = 0; t < 100; t++)
-		one_ms();
-	assert_int_equal(load.up, 0);
+	assert_true(end_sessions());
 	assert_int_equal(load.f.lost, 0);
-	for (uint32_t i = 0; i < SESSIONS; i++)
-		assert_int_equal(load.sess[i].tcp, T_CLOSED);
 }
 
 static void test_loss(void **state)
 {
 	(void)state;
 	for (unsigned int seed = 1; seed <= 5; seed++) {
-		teardown(NULL);
-		setup(NULL);
-		random_state = seed;
-		loss = 10;
+		server_teardown(NULL);
+		server_setup(NULL);
+		server.random_state = seed;
+		server.loss = 10;
 		assert_true(send_messages(100, 600000));
 		assert_int_equal(load.f.accepted, 100);
 		assert_int_equal(mails(), 100);
@@ -347,8 +44,8 @@ static void test_loss(void **state)
 static void test_small_window(void **state)
 {
 	(void)state;
-	window = 700;
-	mss = 536;
+	server.window = 700;
+	server.mss = 536;
 	assert_true(send_messages(40, 100000));
 	assert_int_equal(load.f.accepted, 40);
 	assert_int_equal(load.f.retransmits, 0);
@@ -357,10 +54,10 @@ static void test_small_window(void **state)
 static void test_closed_window(void **state)
 {
 	(void)state;
-	window = 0;
+	server.window = 0;
 	assert_false(send_messages(8, 3000));
 	assert_int_equal(mails(), 0);
-	window = 16384;
+	server.window = 16384;
 	for (uint32_t t = 0; t < 30000 && load.messages_done < 8; t++)
 		one_ms();
 	assert_int_equal(load.f.accepted, 8);
@@ -370,22 +67,37 @@ static void test_closed_window(void **state)
 static void test_refusals(void **state)
 {
 	(void)state;
-	final_reply = "452-not\r\n452 now\r\n";
+	server.final_reply = "452-not\r\n452 now\r\n";
 	assert_true(send_messages(50, 10000));
 	assert_int_equal(load.f.accepted, 0);
 	assert_int_equal(load.f.refused[452], 50);
 	assert_int_equal(load.f.lost, 0);
 }
 
+/* 250 to DATA accepts nothing. */
+static void test_odd_replies(void **state)
+{
+	(void)state;
+	for (unsigned int pipeline = 0; pipeline < 2; pipeline++) {
+		server_teardown(NULL);
+		server_setup(NULL);
+		load.opt.pipeline = pipeline;
+		server.data_reply = "250 ok\r\n";
+		assert_true(send_messages(8, 60000));
+		assert_int_equal(load.f.accepted, 0);
+		assert_int_equal(load.f.refused[0], load.messages_done);
+	}
+}
+
 static void test_reset(void **state)
 {
 	(void)state;
-	reset_in_data = true;
+	server.reset_in_data = true;
 	assert_true(send_messages(20, 60000));
 	assert_int_equal(load.f.accepted, 0);
 	assert_int_equal(load.f.refused[0], 20);
 	assert_int_equal(load.f.lost, 20);
-	reset_in_data = false;
+	server.reset_in_data = false;
 	assert_true(load.f.opened >= 20);
 }
 
@@ -398,11 +110,11 @@ static void test_pipeline(void **state)
 	assert_int_equal(load.f.accepted, 80);
 	assert_int_equal(mails(), 80);
 	assert_int_equal(load.f.retransmits, 0);
-	assert_int_equal(commands, 80 * 3 + SESSIONS);
-	teardown(NULL);
-	setup(NULL);
+	assert_int_equal(server.commands, 80 * 3 + SESSIONS);
+	server_teardown(NULL);
+	server_setup(NULL);
 	load.opt.pipeline = true;
-	loss = 10;
+	server.loss = 10;
 	assert_true(send_messages(100, 600000));
 	assert_int_equal(load.f.accepted, 100);
 	assert_int_equal(load.f.lost, 0);
@@ -414,7 +126,7 @@ static void test_pipeline_refused(void **state)
 {
 	(void)state;
 	load.opt.pipeline = true;
-	rcpt_reply = "550 no\r\n";
+	server.rcpt_reply = "550 no\r\n";
 	assert_true(send_messages(8, 60000));
 	assert_int_equal(load.f.accepted, 0);
 	assert_int_equal(load.f.refused[550], load.messages_done);
@@ -554,19 +266,22 @@ static void test_histogram(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_clean, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_loss, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_small_window, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_closed_window, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_refusals, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_reset, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_pipeline, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_pipeline_refused, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_open_loop, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_open_loop_past_the_knee, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_text, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_probe, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_old_connection, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_clean, server_setup, server_teardown),
+		cmocka_unit_test_setup_teardown(test_loss, server_setup, server_teardown),
+		cmocka_unit_test_setup_teardown(test_small_window, server_setup, server_teardown),
+		cmocka_unit_test_setup_teardown(test_closed_window, server_setup, server_teardown),
+		cmocka_unit_test_setup_teardown(test_refusals, server_setup, server_teardown),
+		cmocka_unit_test_setup_teardown(test_odd_replies, server_setup, server_teardown),
+		cmocka_unit_test_setup_teardown(test_reset, server_setup, server_teardown),
+		cmocka_unit_test_setup_teardown(test_pipeline, server_setup, server_teardown),
+		cmocka_unit_test_setup_teardown(test_pipeline_refused, server_setup,
+						server_teardown),
+		cmocka_unit_test_setup_teardown(test_open_loop, server_setup, server_teardown),
+		cmocka_unit_test_setup_teardown(test_open_loop_past_the_knee, server_setup,
+						server_teardown),
+		cmocka_unit_test_setup_teardown(test_text, server_setup, server_teardown),
+		cmocka_unit_test_setup_teardown(test_probe, server_setup, server_teardown),
+		cmocka_unit_test_setup_teardown(test_old_connection, server_setup, server_teardown),
 		cmocka_unit_test(test_histogram),
 	};
 
