@@ -28,7 +28,8 @@ smtpd_peername_lookup = no
 smtp_host_lookup = native
 message_size_limit = 20000000
 default_process_limit = 100
-maillog_file = /var/log/postern-test-postfix.log
+maillog_file = {d}/maillog
+maillog_file_prefixes = {d}
 """
 
 
@@ -38,9 +39,11 @@ class Postfix:
         if not shutil.which("postfix"):
             labs.skip("postfix is not installed")
         self.lab, self.ns, self.dir = lab, ns, lab.dir / name
+        self.maillog = self.dir / "maillog"
         os.chmod(lab.dir, 0o755)
         for sub in ("etc", "queue", "data"):
             (self.dir / sub).mkdir(parents=True)
+        self.maillog.touch()
         user = pwd.getpwnam("postfix")
         os.chown(self.dir / "data", user.pw_uid, user.pw_gid)
         (self.dir / "etc/main.cf").write_text(BASE.format(d=self.dir) + f"myhostname = {hostname}\n{extra}\n")

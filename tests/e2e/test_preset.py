@@ -21,7 +21,6 @@ import interop  # noqa: E402
 import lab as labs  # noqa: E402
 import postfix  # noqa: E402
 
-LOG = "/var/log/postern-test-postfix.log"
 NAME = "example-com.mail.protection.outlook.com"
 FEW, MANY, OLD = 2601, 2602, 2603
 BULK, CLIENTS = 650, 40
@@ -39,7 +38,7 @@ def start_hop(lab, pki):
     os.chown(d, user.pw_uid, user.pw_gid)
     services = []
     for name, (port, _) in ROUTES.items():
-        services += [f"{labs.NEXTHOP4}:{port} inet n - n - - smtpd", f"  -o syslog_name=preset-{name}-{os.getpid()}"]
+        services += [f"{labs.NEXTHOP4}:{port} inet n - n - - smtpd", f"  -o syslog_name=preset-{name}"]
     return postfix.Postfix(lab, "hop", "hop", NAME, f"""virtual_mailbox_domains = static:all
 virtual_mailbox_base = {d}
 virtual_mailbox_maps = static:box/
@@ -54,24 +53,24 @@ smtpd_tls_loglevel = 1
 """, services)
 
 
-def log(name):
+def log(hop, name):
     """(event, process, rest) of the service's lines, in its order."""
-    with open(LOG, encoding="utf-8", errors="replace") as f:
+    with open(hop.maillog, encoding="utf-8", errors="replace") as f:
         for line in f:
-            m = re.search(rf" preset-{name}-{os.getpid()}/smtpd\[(\d+)\]: (connect|disconnect) from \S+ ?(.*)", line)
+            m = re.search(rf" preset-{name}/smtpd\[(\d+)\]: (connect|disconnect) from \S+ ?(.*)", line)
             if m:
                 yield m[2], m[1], m[3]
 
 
-def connections(name, total):
+def connections(hop, name, total):
     """Counts of commands of each ended connection, when all messages are in the log; the most at once."""
     def ended():
         out = [collections.Counter({k: int(v) for k, v in re.findall(r"(\w+)=(\d+)", rest)})
-               for event, _, rest in log(name) if event == "disconnect"]
+               for event, _, rest in log(hop, name) if event == "disconnect"]
         return out if sum(c["mail"] for c in out) >= total else None
     got = labs.wait_for(f"all connections of {name} are over", ended, 60, 0.5)
     now = most = 0
-    for event, *_ in log(name):
+    for event, *_ in log(hop, name):
         now += 1 if event == "connect" else -1
         most = max(most, now)
     assert sum(c["mail"] for c in got) == total, got
@@ -115,21 +114,21 @@ def main():
             lab.start_control()
             lab.wait_ready()
             together(lab, "few", 5, BULK // 5)
-            got, most = connections("few", BULK)
+            got, most = connections(hop, "few", BULK)
             per = sorted((c["mail"] for c in got), reverse=True)
             print(f"{BULK} messages, at most 3 connections: {len(per)} connections with {per} messages, {most} at once")
             # With two connections for messages one of them at least has come to its bound.
             assert per[0] == 199 and most <= 3, (per, most)
 
             together(lab, "many", CLIENTS, 5)
-            got, most = connections("many", CLIENTS * 5)
+            got, most = connections(hop, "many", CLIENTS * 5)
             per = sorted((c["mail"] for c in got), reverse=True)
             print(f"{CLIENTS} clients at once, {CLIENTS * 5} messages: {len(per)} connections with {per} messages, "
                   f"{most} at once")
             assert most <= 20 and len(per) > 1, (per, most)
 
             send(lab, "old", 30, 0.1)
-            got, most = connections("old", 30)
+            got, most = connections(hop, "old", 30)
             per = [c["mail"] for c in got]
             print(f"connection-age = 1, 30 messages in 3 s and more: {len(per)} connections with {per} messages")
             assert len(per) > 1 and sum(per) == 30, per
