@@ -186,7 +186,12 @@ class Lab:
             run("ip", "-n", self.ns[ns], "addr", "add", a, "dev", dev, *extra)
 
     def down_network(self):
+        """With what is still at work there: a test that was killed has ended nothing."""
         for ns in self.ns.values():
+            for pid in run("ip", "netns", "pids", ns, check=False).stdout.split():
+                if pid.isdigit() and int(pid) != os.getpid():
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(int(pid), signal.SIGKILL)
             run("ip", "netns", "del", ns, check=False)
 
     # ---- processes -----------------------------------------------------------------------
