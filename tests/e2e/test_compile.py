@@ -90,7 +90,7 @@ def start_reload(lab):
 
 
 def answer(p):
-    out, _ = p.communicate(timeout=120)
+    out, _ = p.communicate(timeout=500)
     return json.loads(out)
 
 
@@ -193,7 +193,7 @@ def progress(lab):
     while told and not told.startswith("compiling"):
         told = p.stderr.readline()
     os.kill(pid, signal.SIGCONT)
-    out, _ = p.communicate(timeout=120)
+    out, _ = p.communicate(timeout=500)
     assert told and p.returncode == 0 and "in force" in out, (told, p.returncode, out)
     print("shown:", told.strip())
 
