@@ -46,7 +46,11 @@ class Postfix:
         self.maillog.touch()
         user = pwd.getpwnam("postfix")
         os.chown(self.dir / "data", user.pw_uid, user.pw_gid)
-        (self.dir / "etc/main.cf").write_text(BASE.format(d=self.dir) + f"myhostname = {hostname}\n{extra}\n")
+        # Each once: of one that overrides another every process of Postfix's warns, postlogd too, into its own socket, and where
+        # that is full it waits for itself.
+        lines = (BASE.format(d=self.dir) + f"myhostname = {hostname}\n{extra}").splitlines()
+        settings = {line.split("=", 1)[0].strip(): line for line in lines if line.strip()}
+        (self.dir / "etc/main.cf").write_text("\n".join(settings.values()) + "\n")
         rows = []
         for line in pathlib.Path("/usr/share/postfix/master.cf.dist").read_text().splitlines():
             f = line.split()

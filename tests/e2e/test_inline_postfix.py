@@ -11,6 +11,7 @@ import os
 import pwd
 import re
 import smtplib
+import socket
 import ssl
 import sys
 import time
@@ -115,6 +116,23 @@ def clients(hop):
 def connects(hop):
     with open(hop.maillog, encoding="utf-8", errors="replace") as f:
         return re.findall(rf" {SYSLOG}/smtpd\[\d+\]: connect from \S+\[([^\]]+)\]", f.read())
+
+
+def warm(lab, hop):
+    """Postfix begins its processes with the first session, and a callout waits five seconds (LIMIT_CALLOUT_S)."""
+    for port, head in ((25, ""), (2525, f"PROXY TCP4 {SERVER4} {SERVER4} 1025 2525\r\n")):
+        with labs.in_netns(lab.ns["hop"]):
+            s = socket.create_connection((SERVER4, port), 60)
+        f = s.makefile("rb")
+        s.sendall(head.encode())
+        assert labs.smtp_lines(f)[0] == 220
+        for line in ("EHLO localhost", "MAIL FROM:<a@example.net>", "RCPT TO:<user@example.com>", "QUIT"):
+            s.sendall(line.encode() + b"\r\n")
+            code, lines = labs.smtp_lines(f)
+            assert code in (250, 221), lines
+        f.close()
+        s.close()
+    labs.wait_for("both are logged", lambda: len(connects(hop)) == 2)
 
 
 def boxed(hop, mark):
@@ -224,6 +242,7 @@ def main():
         (lab.dir / "trace.jsonl").symlink_to(lab.own / "trace.jsonl")
         try:
             lab.start()
+            warm(lab, hop)
             for how in ROUTE:
                 run(lab, hop, how)
             untouched(lab, hop)
