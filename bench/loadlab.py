@@ -22,6 +22,8 @@ sys.path[:0] = [str(ROOT / "bench"), str(ROOT / "tests" / "e2e")]
 import lab as labs  # noqa: E402
 from benchlib import cpu_of, machine, middle, output_of, prefer, spread, tree, worker_threads, write_json  # noqa: E402,F401
 
+labs.Lab.pinned = True
+
 LOAD4 = "198.18.0.25"
 # Every source has a name: a name that is not there is remembered for seconds only.
 ZONES = {"example.net": '@ IN TXT "v=spf1 ip4:10.0.0.0/8 ip4:%s -all"\nload IN A 10.0.0.1\n' % labs.CLIENT4,

@@ -33,8 +33,7 @@ static void begin(uint8_t flags)
 	c.n_trusts = 1;
 	c.trust[0] = (struct handoff_trust){.prefix_len = 128, .flags = flags};
 	map4(c.trust[0].address, LB);
-	f = calloc(1, sizeof(*f));
-	assert_non_null(f);
+	fresh();
 	f->now = 1000;
 	map4(f->real.peer, LB);
 	f->real.peer_port = 1024;

@@ -202,7 +202,7 @@ static void test_control_down(void **state)
 
 	(void)state;
 	/* At CONNECT: the connection stays, nothing is taken, also when control is back. */
-	f = calloc(1, sizeof(*f));
+	fresh();
 	f->down = true;
 	assert_true(fake_start(f, &c));
 	hear(BANNER);
@@ -230,7 +230,7 @@ static void test_control_down(void **state)
 	assert_int_equal(f->messages, 1);
 	stop();
 	c.down_action = DOWN_421;
-	f = calloc(1, sizeof(*f));
+	fresh();
 	f->down = true;
 	assert_true(fake_start(f, &c));
 	hear(DOWN_BYE);

@@ -63,7 +63,13 @@ def run(*args, check=True, timeout=60, **kw):
     return r
 
 
+# Tests run beside each other, and beside compilers: a wait ends when what it is for has come, and its bound is against
+# hanging. It is this many times what a machine without other work would ever need.
+PATIENCE = 3
+
+
 def wait_for(what, test, seconds=20.0, every=0.05):
+    seconds *= PATIENCE
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         v = test()
@@ -73,8 +79,14 @@ def wait_for(what, test, seconds=20.0, every=0.05):
     raise TimeoutError(f"{what}: not within {seconds} s")
 
 
+SLOTS = ("", *(f".{i}" for i in range(2, 10)))
+
+
 class Lab:
-    """Use as a context manager. `name` keeps labs apart; at most 6 characters."""
+    """Use as a context manager. `name` is that of its namespaces and interfaces; at most 6 characters."""
+    # Has each thread of the dataplane a CPU of its own? So a bench wants it. Beside other labs they would all wait for the
+    # same one while another is idle.
+    pinned = False
 
     def __init__(self, name="pst", impair=None, workdir=None, workers=1, arena_mb=96, seed=1,
                  driver="af_packet", mtu=1500, framesz=2048):
@@ -90,6 +102,8 @@ class Lab:
         self.dir.mkdir(parents=True, exist_ok=True)
         self.procs = {}
         self.ns = {k: f"{name}-{k}" for k in ("client", "wire", "gw", "hop")}
+        self.slots = SLOTS if workdir is None else SLOTS[:1]
+        self.slot = ""
         self.config_extra = ""
         self.hugepages = False
         self.lock = None
@@ -126,14 +140,20 @@ class Lab:
         return self
 
     def _alone(self):
-        """Namespaces have names of the whole machine: another run of the same test is waited for."""
-        self.lock = open(pathlib.Path(tempfile.gettempdir()) / f"postern-lab-{self.name}.lock", "w")
-
+        """Namespaces have names of the whole machine: the first slot of this name that is free is taken, so that labs of
+        one name stand side by side, and what one that was killed has left is removed by the next in its slot. Interfaces
+        are in namespaces, and keep their names."""
         def taken():
-            with contextlib.suppress(BlockingIOError):
-                fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return True
-        wait_for(f"the lab {self.name}", taken, 240, 0.5)
+            for slot in self.slots:
+                lock = open(pathlib.Path(tempfile.gettempdir()) / f"postern-lab-{self.name}{slot}.lock", "w")
+                with contextlib.suppress(BlockingIOError):
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    self.lock, self.slot = lock, slot
+                    return True
+                lock.close()
+            return False
+        wait_for(f"the lab {self.name}", taken, 80, 0.5)
+        self.ns = {k: f"{ns}{self.slot}" for k, ns in self.ns.items()}
 
     def start_impair(self, *options):
         """Again, with other faults, when it runs already."""
@@ -166,7 +186,12 @@ class Lab:
             run("ip", "-n", self.ns[ns], "addr", "add", a, "dev", dev, *extra)
 
     def down_network(self):
+        """With what is still at work there: a test that was killed has ended nothing."""
         for ns in self.ns.values():
+            for pid in run("ip", "netns", "pids", ns, check=False).stdout.split():
+                if pid.isdigit() and int(pid) != os.getpid():
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(int(pid), signal.SIGKILL)
             run("ip", "netns", "del", ns, check=False)
 
     # ---- processes -----------------------------------------------------------------------
@@ -274,10 +299,11 @@ api {{ socket = "{self.dir}/control.sock" }}
 
     def start_dataplane(self, extra=(), vdev=None, env=None, role="gateway", more=(), roles=None, vdevs=(), telemetry=False):
         """more: further devices, (vdev, role) each; or vdevs and roles apart, the roles with their ports."""
-        n = self.name
-        cores = os.cpu_count() or 1
-        lcores = ",".join(["0@0"] + [f"{i + 1}@{(i + 1) % cores}" for i in range(self.workers)])
-        memory = ["--in-memory"] if self.hugepages else ["--no-huge", "--no-shconf", "--file-prefix", f"{n}-dp", "-m", "512"]
+        cpus = sorted(os.sched_getaffinity(0))
+        anywhere = "({})".format(",".join(map(str, cpus)))
+        lcores = ",".join(f"{i}@{cpus[i % len(cpus)] if self.pinned else anywhere}" for i in range(self.workers + 1))
+        memory = ["--in-memory"] if self.hugepages else [
+            "--no-huge", "--no-shconf", "--file-prefix", f"{self.name}{self.slot}-dp", "-m", "512"]
         self.spawn("dataplane", "gw", [
             build_dir() / "dataplane/postern-dataplane", "--lcores", lcores, *memory, "--no-pci",
             "--telemetry" if telemetry else "--no-telemetry", "--log-level", "lib.eal:warning",

@@ -7,7 +7,8 @@ Written on plain sockets, so that it can misbehave in ways in which no library w
 aiosmtpd because the received octets must be kept as they came, dot-stuffing apart.
 
 --rule STAGE[:MATCH]=ACTION, first match wins. STAGE: connect ehlo mail rcpt data body dot.
-MATCH: substring of the command line (from data on: of the MAIL line). ACTION: "CODE text" | drop | hang | delay SECONDS.
+MATCH: substring of the command line (from data on: of the MAIL line). ACTION: "CODE text" | drop | hang | delay SECONDS | await FILE: until
+it is there.
 """
 import argparse
 import hashlib
@@ -52,6 +53,10 @@ class Server:
                     time.sleep(3600)
                 if action.startswith("delay "):
                     time.sleep(float(action.split()[1]))
+                    continue
+                if action.startswith("await "):
+                    while not os.path.exists(action.split(" ", 1)[1]):
+                        time.sleep(0.05)
                     continue
                 conn.sendall((action + "\r\n").encode())
                 return False

@@ -28,7 +28,8 @@ smtpd_peername_lookup = no
 smtp_host_lookup = native
 message_size_limit = 20000000
 default_process_limit = 100
-maillog_file = /var/log/postern-test-postfix.log
+maillog_file = {d}/maillog
+maillog_file_prefixes = {d}
 """
 
 
@@ -38,12 +39,18 @@ class Postfix:
         if not shutil.which("postfix"):
             labs.skip("postfix is not installed")
         self.lab, self.ns, self.dir = lab, ns, lab.dir / name
+        self.maillog = self.dir / "maillog"
         os.chmod(lab.dir, 0o755)
         for sub in ("etc", "queue", "data"):
             (self.dir / sub).mkdir(parents=True)
+        self.maillog.touch()
         user = pwd.getpwnam("postfix")
         os.chown(self.dir / "data", user.pw_uid, user.pw_gid)
-        (self.dir / "etc/main.cf").write_text(BASE.format(d=self.dir) + f"myhostname = {hostname}\n{extra}\n")
+        # Each once: of one that overrides another every process of Postfix's warns, postlogd too, into its own socket, and where
+        # that is full it waits for itself.
+        lines = (BASE.format(d=self.dir) + f"myhostname = {hostname}\n{extra}").splitlines()
+        settings = {line.split("=", 1)[0].strip(): line for line in lines if line.strip()}
+        (self.dir / "etc/main.cf").write_text("\n".join(settings.values()) + "\n")
         rows = []
         for line in pathlib.Path("/usr/share/postfix/master.cf.dist").read_text().splitlines():
             f = line.split()

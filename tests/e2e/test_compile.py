@@ -56,13 +56,15 @@ def counter(lab, name):
     return next(c["value"] for c in lab.stats()["control"] if c["name"] == name)
 
 
-def of_control(lab, name):
-    """Process ids, by the name (15 octets of it), of what control forked: its session, whoever the parent is."""
+def of_control(lab, name, session=None):
+    """Process ids, by the name (15 octets of it), of what control forked: its session, whoever the parent is. session: of a
+    control that has ended."""
     found = []
+    session = session or session_of(lab)
     for p in pathlib.Path("/proc").glob("[0-9]*"):
         try:
-            state, _, _, session = (p / "stat").read_text().rsplit(")", 1)[1].split()[:4]
-            if (p / "comm").read_text().strip() == name[:15] and int(session) == session_of(lab) and state != "Z":
+            state, _, _, of = (p / "stat").read_text().rsplit(")", 1)[1].split()[:4]
+            if (p / "comm").read_text().strip() == name[:15] and int(of) == session and state != "Z":
                 found.append(int(p.name))
         except (FileNotFoundError, ProcessLookupError):
             pass
@@ -90,7 +92,7 @@ def start_reload(lab):
 
 
 def answer(p):
-    out, _ = p.communicate(timeout=120)
+    out, _ = p.communicate(timeout=500)
     return json.loads(out)
 
 
@@ -117,7 +119,7 @@ def bad_ones(lab):
     refused(lab, got, "compile-time", str(lab.conf))
     assert any(why in got["errors"][0]["reason"] for why in ("1 s of CPU", "after 4 s")), got
     rules.write_text(large())
-    configure(lab, "compile-memory = 64m")
+    configure(lab, "compile-memory = 64m; compile-time = 1h")  # compilers are nice, and others are at work
     refused(lab, answer(start_reload(lab)), "compile-memory", "64 MB of memory")
     for sig, more, words in ((signal.SIGKILL, "", ("killed by signal 9",)), (signal.SIGTERM, "", ("killed by signal 15",)),
                              (signal.SIGSTOP, "compile-time = 2s", ("compile-time", "after 8 s"))):
@@ -193,7 +195,7 @@ def progress(lab):
     while told and not told.startswith("compiling"):
         told = p.stderr.readline()
     os.kill(pid, signal.SIGCONT)
-    out, _ = p.communicate(timeout=120)
+    out, _ = p.communicate(timeout=500)
     assert told and p.returncode == 0 and "in force" in out, (told, p.returncode, out)
     print("shown:", told.strip())
 
@@ -233,8 +235,9 @@ def flows(lab):
 def restart(lab):
     """At the start as well: an error ends it, and the cache is used."""
     cached = files_of_cache(lab)
+    session = session_of(lab)
     lab.stop("control")
-    labs.wait_for("no process of control's is left", lambda: not compiler(lab))
+    labs.wait_for("no process of control's is left", lambda: not of_control(lab, "postern-rules", session))
     lab.start_control()
     lab.wait_ready()
     assert rules_of_next(lab) == {"NEW_RULE"}

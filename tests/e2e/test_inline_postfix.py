@@ -11,6 +11,7 @@ import os
 import pwd
 import re
 import smtplib
+import socket
 import ssl
 import sys
 import time
@@ -21,7 +22,6 @@ import lab as labs  # noqa: E402
 import postfix  # noqa: E402
 from inline_lab import OTHER4, SERVER4, SERVER6  # noqa: E402
 
-LOG = "/var/log/postern-test-postfix.log"
 NAME = "mail.example.com"
 OURS4, OURS6 = "192.0.2.9", "2001:db8:1::9"  # of control, at the exception port
 SYSLOG = f"cable-{os.getpid()}"
@@ -107,15 +107,32 @@ syslog_name = {SYSLOG}
 """, ["2525 inet n - n - - smtpd", "  -o smtpd_upstream_proxy_protocol=haproxy"])
 
 
-def clients():
+def clients(hop):
     """Who sent: (queue id, address), as Postfix has it."""
-    with open(LOG, encoding="utf-8", errors="replace") as f:
+    with open(hop.maillog, encoding="utf-8", errors="replace") as f:
         return re.findall(rf" {SYSLOG}/smtpd\[\d+\]: (\w+): client=\S+\[([^\]]+)\]", f.read())
 
 
-def connects():
-    with open(LOG, encoding="utf-8", errors="replace") as f:
+def connects(hop):
+    with open(hop.maillog, encoding="utf-8", errors="replace") as f:
         return re.findall(rf" {SYSLOG}/smtpd\[\d+\]: connect from \S+\[([^\]]+)\]", f.read())
+
+
+def warm(lab, hop):
+    """Postfix begins its processes with the first session, and a callout waits five seconds (LIMIT_CALLOUT_S)."""
+    for port, head in ((25, ""), (2525, f"PROXY TCP4 {SERVER4} {SERVER4} 1025 2525\r\n")):
+        with labs.in_netns(lab.ns["hop"]):
+            s = socket.create_connection((SERVER4, port), 60)
+        f = s.makefile("rb")
+        s.sendall(head.encode())
+        assert labs.smtp_lines(f)[0] == 220
+        for line in ("EHLO localhost", "MAIL FROM:<a@example.net>", "RCPT TO:<user@example.com>", "QUIT"):
+            s.sendall(line.encode() + b"\r\n")
+            code, lines = labs.smtp_lines(f)
+            assert code in (250, 221), lines
+        f.close()
+        s.close()
+    labs.wait_for("both are logged", lambda: len(connects(hop)) == 2)
 
 
 def boxed(hop, mark):
@@ -151,7 +168,7 @@ def send(lab, to, mark, rcpt="user@example.com", port=25, tls=False):
 def delivered(lab, hop, to, how):
     """Through the cable, in the server's name; the log has the client."""
     mark = f"{how}-{'v6' if ':' in to else 'v4'}"
-    before = len(clients())
+    before = len(clients(hop))
     banner, name, said, me = send(lab, to, mark, port=ROUTE[how][1], tls=ROUTE[how][2])
     assert said[0] == 250, said
     assert banner.startswith(NAME) and name == NAME, (banner, name)
@@ -160,7 +177,7 @@ def delivered(lab, hop, to, how):
     by = re.search(rb"Received: from client\.example\.net [^\n]*\n\s+by " + NAME.encode() + rb" \(Postern\)", text)
     assert by, text.decode(errors="replace")
     assert b"\nX-Postern-" in text, text.decode(errors="replace")
-    logged = labs.wait_for("Postfix logs the client", lambda: clients()[before:], 20)
+    logged = labs.wait_for("Postfix logs the client", lambda: clients(hop)[before:], 20)
     assert {ip for _, ip in logged} == {me}, (logged, me)
     return me
 
@@ -178,13 +195,13 @@ def run(lab, hop, how):
     lab.config(how)
     lab.start_control(["--user", USER.pw_name])
     lab.wait_ready()
-    first = len(connects())
+    first = len(connects(hop))
     for to in (SERVER4, SERVER6):
         me = delivered(lab, hop, to, how)
         time.sleep(0.3)
         print(f"     {how}: to {to}, Postfix logs {me}", flush=True)
     # Postfix learns the client of a PROXY header before it logs.
-    came = set(connects()[first:])
+    came = set(connects(hop)[first:])
     want = {OURS4, OURS6} if how == "xclient" else {labs.CLIENT4, labs.CLIENT6}
     assert came == want, (how, came, want)
     refused(lab, SERVER4, how)
@@ -206,12 +223,12 @@ def run(lab, hop, how):
 
 def untouched(lab, hop):
     """The same Postfix at an address that is not listed."""
-    before = len(clients())
+    before = len(clients(hop))
     banner, name, said, me = send(lab, OTHER4, "untouched")
     assert said[0] == 250 and "Postfix" in banner, (banner, said)
     text = labs.wait_for("the mailbox has it", lambda: boxed(hop, "untouched"), 20)
     assert b"Postern" not in text, text
-    assert clients()[before:][0][1] == me
+    assert clients(hop)[before:][0][1] == me
     print("     a server that is not listed: its own banner, its own words", flush=True)
 
 
@@ -225,6 +242,7 @@ def main():
         (lab.dir / "trace.jsonl").symlink_to(lab.own / "trace.jsonl")
         try:
             lab.start()
+            warm(lab, hop)
             for how in ROUTE:
                 run(lab, hop, how)
             untouched(lab, hop)

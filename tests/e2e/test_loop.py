@@ -65,7 +65,8 @@ class Node(labs.Lab):
     def __init__(self, wire, key):
         super().__init__(f"{wire.name}{key}", arena_mb=64)
         self.wire, self.key = wire, key
-        self.ns = {"gw": f"{wire.name}{key}-gw", "bridge": wire.ns["bridge"]}
+        self.slot = wire.slot
+        self.ns = {"gw": f"{wire.name}{key}-gw{self.slot}", "bridge": wire.ns["bridge"]}
 
     def up(self):
         ns = self.ns["gw"]

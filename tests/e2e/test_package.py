@@ -5,6 +5,7 @@
 run as its units say under a service manager's socket, a message sent through it, removed, purged. Nothing of it stays, and
 units, user and directories are what systemd's own tools take."""
 import contextlib
+import json
 import os
 import pathlib
 import re
@@ -210,13 +211,21 @@ def units_are_sound(root):
     assert "error" not in said.lower(), said
 
 
+def build(out):
+    """Of the build under test, if it was set up as a package's, as ./check does; else of one more."""
+    options = subprocess.run(["meson", "introspect", "--buildoptions", labs.build_dir()], check=True, stdout=subprocess.PIPE).stdout
+    prefix = next(o["value"] for o in json.loads(options) if o["name"] == "prefix")
+    env = {**os.environ, **({"POSTERN_DEB_BUILT": str(labs.build_dir())} if prefix == "/usr" else {})}
+    start = time.monotonic()
+    deb = pathlib.Path(labs.run(labs.ROOT / "packaging/build-deb", out, timeout=1100, env=env).stdout.splitlines()[-1])
+    print(f"{deb.name}: {deb.stat().st_size >> 10} KiB, built in {time.monotonic() - start:.0f} s")
+    return deb
+
+
 def main():
     labs.need_root()
     out = pathlib.Path(tempfile.mkdtemp(prefix="postern-deb-"))
-    source = pathlib.Path(os.environ.get("POSTERN_ROOT", pathlib.Path(__file__).resolve().parents[2]))
-    start_s = time.monotonic()
-    deb = pathlib.Path(labs.run(source / "packaging/build-deb", out, timeout=1100).stdout.splitlines()[-1])
-    print(f"{deb.name}: {deb.stat().st_size >> 10} KiB, built in {time.monotonic() - start_s:.0f} s")
+    deb = build(out)
     info = labs.run("dpkg-deb", "--info", deb).stdout
     for library in ("librte-eal", "libhyperscan5", "libssl3", "libspf2-2", "libedit2"):
         assert library in info, (library, info)

@@ -89,7 +89,7 @@ def gone(lab):
 
 def main():
     labs.need_root()
-    with labs.Lab("psq", arena_mb=64) as lab:
+    with labs.Lab("psrc", arena_mb=64) as lab:
         lab.start_dns({"example.net": f'@ IN TXT "v=spf1 ip4:{labs.CLIENT4} -all"\n'})
         lab.start_sink(*[a for r in RULES for a in ("--rule", r)])
         lab.write_config(extra=f'''route "blind" {{

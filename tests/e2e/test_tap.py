@@ -330,7 +330,10 @@ def captured(lab, workers, options, seed, whole=False):
     time.sleep(1)
     lab.start_control()
     lab.wait_ready()
-    labs.wait_for("all messages", lambda: len(recorded(lab)[0]) >= len(want), 60)
+    try:
+        labs.wait_for("all messages", lambda: len(recorded(lab)[0]) >= len(want), 60)
+    except TimeoutError as e:
+        raise TimeoutError(f"{e}: {len(recorded(lab)[0])} of {len(want)}; {lab.counters()}") from None
     time.sleep(2)
     got, records = recorded(lab)
     odd = [x for x in want if x not in got], [x for x in got if x not in want]

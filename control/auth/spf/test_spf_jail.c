@@ -83,7 +83,7 @@ static int setup(void **state)
 
 static int setup_impatient(void **state)
 {
-	return make(state, (struct spf_options){.n_workers = 1, .run_ms = 100, .no_cache = true});
+	return make(state, (struct spf_options){.n_workers = 1, .run_ms = 1000, .no_cache = true});
 }
 
 static int teardown(void **state)
