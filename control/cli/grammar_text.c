@@ -160,6 +160,23 @@ static void print_paragraph(FILE *f, const char *p, size_t n, size_t width)
 	fputc('\n', f);
 }
 
+/* From column `indent` on, and below it where there is more. */
+static void print_beside(FILE *f, const char *text, size_t indent, size_t width)
+{
+	size_t at = indent;
+
+	while (*text) {
+		size_t n = strcspn(text, " ");
+
+		if (at > indent && at + 1 + n > width)
+			at = (size_t)fprintf(f, "\n%*s", (int)indent, "") - 1;
+		at += (size_t)fprintf(f, "%s%.*s", at > indent ? " " : "", (int)n, text);
+		text += n;
+		text += strspn(text, " ");
+	}
+	fputc('\n', f);
+}
+
 /* Commands that are told about together have the text of the first. */
 static const char *text_of(const struct grammar_command *c)
 {
@@ -183,15 +200,19 @@ void grammar_help(FILE *f, const struct grammar_command *c, unsigned int width)
 		fputc('\n', f);
 	for (size_t i = 0; i < c->n_options; i++) {
 		const struct grammar_option *o = &c->option[i];
-		char value[PIECE / 2], name[PIECE];
+		char value[PIECE / 2], name[PIECE], help[PIECE];
 
 		value_name(&o->value, value, sizeof(value));
 		snprintf(name, sizeof(name), "%s%s%s", o->name, *value ? " " : "", value);
+		snprintf(help, sizeof(help), "%s%s", o->help,
+			 o->many     ? "; may be repeated"
+			 : o->needed ? "; needed"
+				     : "");
 		if (strlen(name) > OPTION_WIDTH)
-			fprintf(f, "    %s\n    %*s %s", name, OPTION_WIDTH, "", o->help);
+			fprintf(f, "    %s\n    %*s ", name, OPTION_WIDTH, "");
 		else
-			fprintf(f, "    %-*s %s", OPTION_WIDTH, name, o->help);
-		fprintf(f, "%s\n", o->many ? "; may be repeated" : o->needed ? "; needed" : "");
+			fprintf(f, "    %-*s ", OPTION_WIDTH, name);
+		print_beside(f, help, OPTION_WIDTH + 5, width);
 	}
 	if (c->flags & GRAMMAR_CHANGES)
 		fputs("\n    It changes something: its words are written out.\n", f);

@@ -474,6 +474,9 @@ static void pages(void **state)
 		help = help_of(c);
 		assert_int_equal(strncmp(help, c->words, strlen(c->words)), 0);
 		no_marks(help);
+		for (const char *line = help; *line; line += strcspn(line, "\n") + 1)
+			if (strcspn(line, "\n") > 80 && strchr(line + 4, ' ') < line + 80)
+				fail_msg("%s: %.100s", c->words, line);
 		for (size_t k = 0; k < c->n_options; k++)
 			assert_non_null(strstr(help, c->option[k].name));
 		free(help);

@@ -4,6 +4,7 @@
 /* `posternctl trace`: search, shares, reindex. With an index it reads files and needs no daemon. */
 
 #include "control/cli/request.h"
+#include "control/cli/table.h"
 #include "control/cli/terminal.h"
 #include "control/cli/trace.h"
 
@@ -216,24 +217,31 @@ static int search(const struct cli *cli, int argc, char **argv)
 
 static void print_shares(const json_t *a)
 {
-	char route[64], listener[64], egress[64];
+	static const struct table_column column[] = {{"ROUTE", TABLE_CUT, 0}, {"LISTENER", 0, 0}, {"EGRESS", 0, 0},
+						     {"MESSAGES", TABLE_RIGHT, 0}, {"OUTCOMES", TABLE_WRAP, 0}};
+	static const char *const member[] = {"route", "listener", "egress"};
 	const json_t *v, *o;
 	const char *name;
+	char text[256];
+	struct table t;
 	size_t i;
 
-	printf("%-16s %-39s %-39s %10s  %s\n", "ROUTE", "LISTENER", "EGRESS", "MESSAGES", "OUTCOMES");
+	table_begin(&t, column, sizeof(column) / sizeof(column[0]), 0);
 	json_array_foreach(json_object_get(a, "ways"), i, v) {
 		double all = json_number_value(json_object_get(v, "messages"));
+		size_t at = 0;
 
-		trace_clean(v, "route", route, sizeof(route));
-		trace_clean(v, "listener", listener, sizeof(listener));
-		trace_clean(v, "egress", egress, sizeof(egress));
-		printf("%-16s %-39s %-39s %10.0f ", *route ? route : "-", *listener ? listener : "-",
-		       *egress ? egress : "-", all);
+		for (size_t k = 0; k < sizeof(member) / sizeof(member[0]); k++)
+			table_add(&t, "%s", trace_clean(v, member[k], text, sizeof(text)) ? text : "-");
+		table_add(&t, "%.0f", all);
+		text[0] = '\0';
 		json_object_foreach((json_t *)json_object_get(v, "outcomes"), name, o)
-			printf(" %s %.1f%%", name, all > 0 ? 100 * json_number_value(o) / all : 0.0);
-		putchar('\n');
+			if (at < sizeof(text))
+				at += (size_t)snprintf(text + at, sizeof(text) - at, "%s%s %.1f%%", at ? " " : "", name,
+						       all > 0 ? 100 * json_number_value(o) / all : 0.0);
+		table_add(&t, "%s", text);
 	}
+	table_end(&t, terminal_columns());
 	json_array_foreach(json_object_get(a, "findings"), i, v)
 		printf("DIFFERS: %s\n", show_text(v, "text"));
 }
