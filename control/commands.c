@@ -6,12 +6,12 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "control/loop.h"
 #include "control/reload.h"
 #include "control/trace/facts.h"
 #include "control/watch/watch.h"
+#include "postern/clock.h"
 
 #define MAX_HOSTS 256
 #define MAX_SESSIONS_SHOWN 5000
@@ -20,16 +20,6 @@
 
 static const struct postern_counter_info dp_info[] = {POSTERN_DP_COUNTERS(POSTERN_COUNTER_INFO)};
 static const struct postern_counter_info ctl_info[] = {POSTERN_CTL_COUNTERS(POSTERN_COUNTER_INFO)};
-
-static double seconds_since(uint64_t ns)
-{
-	struct timespec ts;
-	uint64_t now;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	now = (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-	return ns && now > ns ? (double)(now - ns) / 1e9 : 0.0;
-}
 
 static json_t *address(const struct ip_addr *ip)
 {
@@ -109,7 +99,7 @@ static json_t *dataplane(const struct loop *l)
 	return json_pack("{s:b, s:I, s:i, s:f, s:I, s:s}", "linked", e != NULL, "epoch",
 			 (json_int_t)(e ? ctl_epoch_id(e) : 0), "workers",
 			 (int)(e ? ctl_epoch_workers(e) : 0), "since_s",
-			 e ? seconds_since(l->linked_ns) : 0.0, "max_message",
+			 e ? clock_since(l->linked_ns) : 0.0, "max_message",
 			 (json_int_t)(e ? ctl_epoch_max_message(e) : 0), "error", l->push_error);
 }
 
@@ -135,7 +125,7 @@ static void show_status(void *arg, struct api_request *req, const json_t *body)
 		json_array_append_new(routes, json_string(c->route[i].name));
 	api_reply(req, json_pack("{s:b, s:s, s:s, s:f, s:I, s:s, s:o, s:I, s:I, s:o, s:o, s:o, s:o, s:i, s:o, s:o, s:o, s:o}",
 		"ready", l->ready, "version", POSTERN_VERSION, "hostname", c->hostname, "uptime_s",
-		seconds_since(l->started_ns), "generation", (json_int_t)l->active->generation, "config",
+		clock_since(l->started_ns), "generation", (json_int_t)l->active->generation, "config",
 		c->path, "dataplane", dataplane(l), "sessions", (json_int_t)l->n_sessions,
 		"messages_in_flight", (json_int_t)l->n_messages, "listeners", listeners(c), "inline", inlines(c), "routes",
 		routes,
@@ -260,7 +250,7 @@ static void show_sessions(void *arg, struct api_request *req, const json_t *body
 
 		json_array_append_new(a, json_pack("{s:i, s:i, s:o, s:i, s:s, s:f, s:s, s:s, s:I, s:I, s:s}",
 			"worker", (int)s->worker, "slot", (int)s->slot, "peer", address(&s->peer),
-			"peer_port", (int)s->peer_port, "via", session_via(s), "seconds", seconds_since(s->connected_ns), "state",
+			"peer_port", (int)s->peer_port, "via", session_via(s), "seconds", clock_since(s->connected_ns), "state",
 			session_state(k), "route", k && k->route ? k->route->name : "", "messages",
 			(json_int_t)s->messages, "rcpts_refused", (json_int_t)s->rcpts_refused, "trace_id",
 			k && k->message ? k->message->sub->envelope.trace_id : ""));

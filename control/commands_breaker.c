@@ -46,9 +46,9 @@ void commands_ack_breaker(void *arg, struct api_request *req, const json_t *body
 		api_reply(req, json_pack("{s:s, s:b}", "route", route, "learned", learn));
 		return;
 	case -EALREADY:
-		api_error(req, "bad-request", "the breaker of route \"%.64s\" is not open", route);
+		api_error(req, "failed", "the breaker of route \"%.64s\" is not open", route);
 		return;
 	default:
-		api_error(req, "bad-request", "there is no route \"%.64s\"", route ? route : "");
+		api_error(req, "not-found", "there is no route \"%.64s\"", route ? route : "");
 	}
 }

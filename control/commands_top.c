@@ -11,11 +11,11 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "control/loop.h"
 #include "control/reload.h"
 #include "control/trace/facts.h"
+#include "postern/clock.h"
 #include "postern/limits.h"
 
 #define FORGET_S 60 /* a time before that is longer ago is not "now" */
@@ -42,24 +42,6 @@ struct top {
 	struct top_rule by_hits[LIMIT_TOP_RULES], by_cost[LIMIT_TOP_RULES];
 	size_t n_hits, n_cost;
 };
-
-static uint64_t monotonic_us(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
-}
-
-static double seconds_since(uint64_t ns)
-{
-	struct timespec ts;
-	uint64_t now;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	now = (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-	return ns && now > ns ? (double)(now - ns) / 1e9 : 0.0;
-}
 
 /* ---- rules ---- */
 
@@ -128,7 +110,7 @@ static void add_rules(const struct snapshot *s, const struct top_rule *list, siz
 static json_t *rules(struct loop *l)
 {
 	const struct snapshot *s = l->active;
-	uint64_t now = monotonic_us();
+	uint64_t now = clock_mono_us();
 	json_t *list = json_array();
 	struct top *t = l->top;
 
@@ -246,7 +228,7 @@ static json_t *dataplane(const struct loop *l, const struct ctl_epoch *e)
 static json_t *alerts(const struct loop *l)
 {
 	return json_pack("{s:I, s:f, s:o}", "n", (json_int_t)l->alerts.n, "ago_s",
-			 seconds_since(l->alerts.at_ns), "text", trace_text(str_c(l->alerts.text)));
+			 clock_since(l->alerts.at_ns), "text", trace_text(str_c(l->alerts.text)));
 }
 
 void commands_show_top(void *arg, struct api_request *req, const json_t *body)
@@ -258,9 +240,9 @@ void commands_show_top(void *arg, struct api_request *req, const json_t *body)
 	(void)body;
 	/* run: which process it is, so that nobody takes the difference between two. */
 	o = json_pack("{s:I, s:I, s:b, s:b, s:s, s:s, s:f, s:I, s:I, s:I}", "at_us",
-		      (json_int_t)monotonic_us(), "run", (json_int_t)l->started_ns, "ready",
+		      (json_int_t)clock_mono_us(), "run", (json_int_t)l->started_ns, "ready",
 		      l->ready, "draining", e && dp_sum(e, CNT_draining), "version", POSTERN_VERSION, "hostname",
-		      l->active->config->hostname, "uptime_s", seconds_since(l->started_ns),
+		      l->active->config->hostname, "uptime_s", clock_since(l->started_ns),
 		      "generation", (json_int_t)l->active->generation, "sessions",
 		      (json_int_t)l->n_sessions, "messages_in_flight", (json_int_t)l->n_messages);
 	json_object_set_new(o, "reload", reload_status(l->reload));

@@ -21,6 +21,7 @@
 
 #include "control/compiler.h"
 #include "control/sandbox.h"
+#include "postern/clock.h"
 #include "postern/limits.h"
 
 /* Mail goes first. */
@@ -65,14 +66,6 @@ static _Noreturn void compile(const struct compiler_request *req, const int fd[2
 	_exit(compiler_compile(req, fd[0], fd[1]) ? 1 : 0);
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 /* Its end, the end of its time, or the end of control, whatever comes first. */
 static void wait_for(pid_t pid, int ctl, int64_t until_ms, struct compiler_ended *end)
 {
@@ -82,7 +75,7 @@ static void wait_for(pid_t pid, int ctl, int64_t until_ms, struct compiler_ended
 	if (p[0].fd < 0)
 		kill(pid, SIGKILL);
 	while (p[0].fd >= 0) {
-		int64_t left = until_ms - now_ms();
+		int64_t left = until_ms - (int64_t)clock_mono_ms();
 		int n = left > 0 ? poll(p, 2, left > 60000 ? 60000 : (int)left) : 0;
 
 		if (n < 0 && errno != EINTR)
@@ -105,7 +98,7 @@ static void wait_for(pid_t pid, int ctl, int64_t until_ms, struct compiler_ended
 static void serve(int ctl, const struct compiler_request *req, const int fd[2])
 {
 	struct compiler_ended end = {.serial = req->serial, .how = COMPILER_ENDED};
-	int64_t until = now_ms() + (int64_t)req->cpu_s * 1000 * RULES_COMPILE_WALL;
+	int64_t until = (int64_t)clock_mono_ms() + (int64_t)req->cpu_s * 1000 * RULES_COMPILE_WALL;
 	pid_t self = getpid(), pid = fork();
 
 	if (pid == 0) {
@@ -196,7 +189,7 @@ static _Noreturn void keeper(int ctl)
 	unsigned int ms = RESTART_MIN_MS;
 
 	for (;;) {
-		int64_t born = now_ms();
+		int64_t born = (int64_t)clock_mono_ms();
 		pid_t self = getpid(), pid;
 
 		prctl(PR_SET_NAME, "postern-rulekeep", 0, 0, 0);
@@ -206,7 +199,7 @@ static _Noreturn void keeper(int ctl)
 			helper(ctl, self); /* comes back: the keeper died, and we are it */
 		else if (pid > 0 && !was_killed(pid))
 			_exit(0);
-		ms = now_ms() - born >= YOUNG_MS ? RESTART_MIN_MS : ms;
+		ms = (int64_t)clock_mono_ms() - born >= YOUNG_MS ? RESTART_MIN_MS : ms;
 		pause_ms(ms);
 		ms = ms * 2 > RESTART_MAX_MS ? RESTART_MAX_MS : ms * 2;
 		if (pid >= 0)

@@ -6,10 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "control/loop.h"
 #include "control/reload.h"
+#include "postern/clock.h"
 
 #define RULES_S 15 /* thousands of rules are not looked through each second */
 
@@ -190,13 +190,11 @@ static void rules(const struct loop *l, struct metrics_snapshot *s)
 void gauges_second(struct loop *l)
 {
 	struct metrics_snapshot *s;
-	struct timespec ts;
 
 	if (!l->gauges)
 		return;
 	s = metrics_fill(l->gauges->http);
-	clock_gettime(CLOCK_REALTIME, &ts);
-	s->realtime_ns = (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+	s->realtime_ns = clock_real_ns();
 	s->started_ns = l->started_ns;
 	s->generation = l->active->generation;
 	s->ready = l->ready;

@@ -5,18 +5,10 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "control/loop.h"
+#include "postern/clock.h"
 #include "postern/limits.h"
-
-static uint64_t now_s(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	return (uint64_t)ts.tv_sec;
-}
 
 static struct greylist_rules rules_of(const struct config_policy *p)
 {
@@ -50,7 +42,7 @@ static void decide(struct session_question *q, const struct greylist_source *fro
 	enum greylist_answer a;
 	uint32_t wait;
 
-	a = greylist_ask(l->greylist, from, asked->mail_from, asked->rcpt, &rules, now_s(), &wait);
+	a = greylist_ask(l->greylist, from, asked->mail_from, asked->rcpt, &rules, clock_real_s(), &wait);
 	q->reply = q->truth;
 	if (a == GREYLIST_KNOWN || a == GREYLIST_PASSED) {
 		l->counters[a == GREYLIST_KNOWN ? CTL_greylist_known : CTL_greylist_passed]++;
@@ -107,7 +99,7 @@ bool grey_ask(struct session_question *q, const struct deliver_reply *good,
 	rules = rules_of(p);
 	from = source_of(p, &q->session->peer);
 	q->truth = *good;
-	a = greylist_look(l->greylist, &from, asked.mail_from, asked.rcpt, &rules, now_s());
+	a = greylist_look(l->greylist, &from, asked.mail_from, asked.rcpt, &rules, clock_real_s());
 	if (a != GREYLIST_KNOWN && a != GREYLIST_PASSED && asked.mail_from.n && l->spf) {
 		req = (struct spf_request){
 			.ip = q->session->peer,
@@ -115,7 +107,7 @@ bool grey_ask(struct session_question *q, const struct deliver_reply *good,
 			.helo = asked.helo,
 			.mail_from = mailbox_alabel(asked.mail_from, alabels, sizeof(alabels)),
 			.hostname = str_c(c->hostname),
-			.now = now_s(),
+			.now = clock_real_s(),
 		};
 		q->then = then;
 		q->spf = spf_check(l->spf, &req, on_spf, q);
@@ -140,12 +132,12 @@ void grey_accepted(struct loop *l, const struct message *m)
 		return;
 	rules = rules_of(p);
 	from = source_of(p, &j->origin.ip);
-	greylist_accept(l->greylist, &from, &rules, now_s());
+	greylist_accept(l->greylist, &from, &rules, clock_real_s());
 	if (j->spf.result != SPF_PASS || j->spf.identity != SPF_ID_MAILFROM ||
 	    !mail_alabel(str_c(j->spf.domain), domain))
 		return;
 	from.domain = str_c(domain);
-	greylist_accept(l->greylist, &from, &rules, now_s());
+	greylist_accept(l->greylist, &from, &rules, clock_real_s());
 }
 
 bool grey_open(struct loop *l, const struct config *c, char *err, size_t err_len)

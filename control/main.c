@@ -16,7 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "control/auth/arc/pool.h"
@@ -27,6 +26,7 @@
 #include "control/reload.h"
 #include "control/sandbox.h"
 #include "control/watch/watch.h"
+#include "postern/clock.h"
 #include "postern/limits.h"
 #include "postern/notify.h"
 
@@ -40,19 +40,11 @@ static struct {
 
 static struct loop loop;
 
-static uint64_t realtime_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
 /* For `show top`: whoever looks at the screen may not look at the log. */
 static void remember_alert(const char *text)
 {
 	loop.alerts.n++;
-	loop.alerts.at_ns = realtime_ns();
+	loop.alerts.at_ns = clock_real_ns();
 	snprintf(loop.alerts.text, sizeof(loop.alerts.text), "%s", text);
 }
 
@@ -79,7 +71,7 @@ static void on_up(void *arg, struct ctl_epoch *e)
 		note(NOTE_ERROR, "rings: %s", strerror(-rc));
 		return;
 	}
-	l->linked_ns = realtime_ns();
+	l->linked_ns = clock_real_ns();
 	note(NOTE_NOTICE, "dataplane linked: epoch %llu, %u worker(s)", (unsigned long long)ctl_epoch_id(e),
 		  ctl_epoch_workers(e));
 	reload_link_up(l->reload);
@@ -208,7 +200,7 @@ static void count_stores(struct loop *l)
 	struct quarantine_stats held;
 	struct greylist_stats grey;
 
-	indoubt_stats(l->indoubt, realtime_ns() / 1000000000u, &doubt);
+	indoubt_stats(l->indoubt, clock_real_s(), &doubt);
 	l->counters[CTL_indoubt_entries] = doubt.doubt;
 	l->counters[CTL_indoubt_kept] = doubt.kept;
 	l->counters[CTL_indoubt_pushed_out] = doubt.pushed_out;
@@ -493,7 +485,7 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	reload_first(l, first);
-	l->started_ns = realtime_ns();
+	l->started_ns = clock_real_ns();
 	l->base = event_base_new();
 	if (!l->base)
 		return die("event loop", "out of memory");

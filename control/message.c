@@ -13,20 +13,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "control/grey.h"
 #include "control/message.h"
 #include "control/note.h"
 #include "control/trace/facts.h"
-
-static uint64_t monotonic_us(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
-}
+#include "postern/clock.h"
 
 /* ---- trace ------------------------------------------------------------------------------------ */
 
@@ -190,7 +182,7 @@ static void common_record(struct json_out *o, struct message *m, const struct de
 	json_out_string_or_null(o, "route", m->route ? m->route->name : NULL);
 	if (config_is_inline(e->listener))
 		dialled_out(o, m);
-	json_out_int(o, "us", (int64_t)(monotonic_us() - m->started_us));
+	json_out_int(o, "us", (int64_t)(clock_mono_us() - m->started_us));
 	if (m->judge)
 		judged_out(o, m);
 	if (res)
@@ -298,14 +290,6 @@ static struct ctl_loop *rings_of(const struct message *m)
 	return r && ctl_loop_epoch(r) == m->sub->epoch && ctl_epoch_alive(m->sub->epoch) ? r : NULL;
 }
 
-static uint64_t now_s(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	return (uint64_t)ts.tv_sec;
-}
-
 /* The one place where a client's reply is decided upon. Frees the message. */
 static void answer(struct message *m, const struct ctl_reply *r, enum trace_outcome outcome,
 		   const struct deliver_result *res)
@@ -332,7 +316,7 @@ static void answer(struct message *m, const struct ctl_reply *r, enum trace_outc
 		remember(m);
 		ctl_verdict_release(rings, &m->sub->desc);
 	}
-	gauges_message(m->loop->gauges, monotonic_us() - m->started_us);
+	gauges_message(m->loop->gauges, clock_mono_us() - m->started_us);
 	if (m->judge)
 		gauges_judged(m->loop->gauges, judge_result(m->judge)->judge_us);
 	sources_message(m->loop, m, outcome, res);
@@ -421,7 +405,7 @@ void message_begin(struct message *m)
 
 	if (m->identified && !m->ticket)
 		m->ticket = indoubt_begin(m->loop->indoubt, &m->id, e->rcpt, e->n_rcpts, e->trace_id,
-					  now_s());
+					  clock_real_s());
 }
 
 bool message_wanted(const struct message *m)
@@ -515,7 +499,7 @@ static bool taken_before(struct message *m)
 					 e->mail_from, &m->id);
 	if (!m->identified)
 		return false;
-	m->ticket = indoubt_claim(m->loop->indoubt, &m->id, e->rcpt, e->n_rcpts, now_s(), m->earlier);
+	m->ticket = indoubt_claim(m->loop->indoubt, &m->id, e->rcpt, e->n_rcpts, clock_real_s(), m->earlier);
 	if (!m->ticket)
 		return false;
 	m->taken = true;
@@ -649,7 +633,7 @@ struct message *message_new(struct loop *l, const struct handoff_desc *d, int *e
 		return NULL;
 	}
 	m->loop = l;
-	m->started_us = monotonic_us();
+	m->started_us = clock_mono_us();
 	TAILQ_INSERT_TAIL(&l->messages, m, all);
 	under_way_add(m);
 	l->n_messages++;

@@ -9,6 +9,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "control/rfc3339.h"
+
 static const char *const names[] = {[NOTE_ERROR] = "error",
 				    [NOTE_NOTICE] = "notice",
 				    [NOTE_INFO] = "info",
@@ -67,21 +69,17 @@ __attribute__((format(printf, 1, 0))) static void alert(const char *fmt, va_list
 
 void note(enum note_level level, const char *fmt, ...)
 {
-	time_t now;
-	struct tm tm;
-	char when[40];
+	char when[RFC3339];
 	va_list ap;
 
 	if (!note_is_said(level))
 		return;
-	now = time(NULL);
+	rfc3339(time(NULL), when);
 	if (level == NOTE_ALERT && alerted) {
 		va_start(ap, fmt);
 		alert(fmt, ap);
 		va_end(ap);
 	}
-	gmtime_r(&now, &tm);
-	strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm);
 	flockfile(stderr);
 	fprintf(stderr, "%s control: %s", when, level == NOTE_ALERT ? "ALERT " : "");
 	va_start(ap, fmt);

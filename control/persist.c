@@ -12,27 +12,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "control/loop.h"
 #include "control/note.h"
+#include "postern/clock.h"
 #include "postern/limits.h"
-
-static uint64_t real_s(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	return (uint64_t)ts.tv_sec;
-}
-
-static uint64_t now_s(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec;
-}
 
 /* Takes the document. */
 static void put(struct loop *l, enum state_doc doc, json_t *j)
@@ -46,15 +30,15 @@ static void put(struct loop *l, enum state_doc doc, json_t *j)
 
 static void put_breakers(struct loop *l)
 {
-	l->breakers_saved_s = now_s();
-	put(l, STATE_BREAKERS, deliver_breakers_save(l->deliver, real_s()));
+	l->breakers_saved_s = clock_mono_s();
+	put(l, STATE_BREAKERS, deliver_breakers_save(l->deliver, clock_real_s()));
 }
 
 static void put_sts(struct loop *l)
 {
-	l->sts_saved_s = now_s();
+	l->sts_saved_s = clock_mono_s();
 	l->sts_saved = deliver_sts_changes(l->deliver);
-	put(l, STATE_STS, deliver_sts_save(l->deliver, real_s()));
+	put(l, STATE_STS, deliver_sts_save(l->deliver, clock_real_s()));
 }
 
 static void on_breaker(void *arg)
@@ -82,7 +66,7 @@ static void load_breakers(struct loop *l)
 	int rc = read_doc(l, STATE_BREAKERS, &j);
 
 	if (!rc)
-		rc = deliver_breakers_load(l->deliver, l->active->config, j, real_s());
+		rc = deliver_breakers_load(l->deliver, l->active->config, j, clock_real_s());
 	json_decref(j);
 	if (rc > 0)
 		note(NOTE_ALERT, "%d breaker(s) are open, as before the restart: 5xx of these "
@@ -103,7 +87,7 @@ static void load_sts(struct loop *l)
 	int rc = read_doc(l, STATE_STS, &j);
 
 	if (!rc)
-		rc = deliver_sts_load(l->deliver, j, real_s());
+		rc = deliver_sts_load(l->deliver, j, clock_real_s());
 	json_decref(j);
 	if (rc >= 0 || rc == -ENOENT)
 		return;
@@ -119,14 +103,14 @@ int persist_start(struct loop *l, char *err, size_t err_len)
 		return -1;
 	load_breakers(l);
 	load_sts(l);
-	l->breakers_saved_s = l->sts_saved_s = now_s();
+	l->breakers_saved_s = l->sts_saved_s = clock_mono_s();
 	deliver_on_breaker(l->deliver, on_breaker, l);
 	return 0;
 }
 
 void persist_second(struct loop *l)
 {
-	uint64_t now = now_s();
+	uint64_t now = clock_mono_s();
 
 	l->counters[CTL_state_failed] = state_failed(l->state);
 	if (now - l->breakers_saved_s >= LIMIT_BREAKER_SAVE_S)

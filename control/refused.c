@@ -6,30 +6,21 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
-#include <time.h>
 
 #include "control/loop.h"
 #include "control/trace/facts.h"
+#include "postern/clock.h"
 #include "postern/limits.h"
 
 #define TRACE_ID 16
 /* RFC 5321 4.5.3.1.5, less code and CRLF. */
 #define ROOM (LIMIT_REPLY_LINE - 6 - (sizeof(" id=") - 1 + TRACE_ID))
 
-static struct timespec realtime(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	return ts;
-}
-
 /* As the dataplane makes them: 8 digits of time (ms, 40 bits), 8 random ones. */
 static void make_id(char id[TRACE_ID + 1])
 {
 	static const char digit[33] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
-	struct timespec ts = realtime();
-	uint64_t t = (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000, r = 0;
+	uint64_t t = clock_real_ms(), r = 0;
 
 	/* Without random numbers two of one millisecond look the same, and no more. */
 	(void)!getrandom(&r, sizeof(r), GRND_NONBLOCK);
@@ -42,7 +33,7 @@ static void make_id(char id[TRACE_ID + 1])
 
 static bool may_tell(struct loop *l)
 {
-	uint64_t second = (uint64_t)realtime().tv_sec;
+	uint64_t second = clock_real_s();
 
 	if (second != l->refused.second)
 		l->refused.told = 0;

@@ -16,6 +16,7 @@
 #include "control/loop.h"
 #include "control/note.h"
 #include "control/trace/facts.h"
+#include "postern/clock.h"
 
 /* Behind an activation nothing is forgotten for so long: a message may have left the dataplane and not
  * been looked at here. */
@@ -63,23 +64,11 @@ struct reload {
 	} last;
 };
 
-static uint64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
-
 /* By the clock, to the millisecond: the dataplane may hold those of a control that is gone. */
 uint64_t reload_generation(void)
 {
 	static uint64_t last;
-	struct timespec ts;
-	uint64_t now;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	now = (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+	uint64_t now = clock_real_ms();
 
 	last = now > last ? now : last + 1;
 	return last;
@@ -142,7 +131,7 @@ static void over(struct reload *r, const struct snapshot_report *report, const c
 	r->req = NULL;
 	r->last.at = time(NULL);
 	r->last.ok = !report;
-	r->last.seconds = (double)(now_ms() - r->started_ms) / 1e3;
+	r->last.seconds = (double)(clock_mono_ms() - r->started_ms) / 1e3;
 	r->last.error = report ? report->error[0] : (struct config_error){0};
 	if (req && report)
 		api_reply(req, json_pack("{s:b, s:o, s:I}", "ok", 0, "errors", errors(report), "generation",
@@ -469,7 +458,7 @@ void reload_begin(struct reload *r)
 		return;
 	}
 	r->stage = READING;
-	r->started_ms = now_ms();
+	r->started_ms = clock_mono_ms();
 	r->retried = false;
 	r->rc = 0;
 	memset(&r->report, 0, sizeof(r->report));
@@ -519,7 +508,7 @@ json_t *reload_status(const struct reload *r)
 	}
 	return json_pack("{s:s, s:s, s:i, s:i, s:f, s:s, s:o}", "stage", stage_name[r->stage], "what", what,
 		"done", (int)done, "all", (int)all, "seconds",
-		r->stage == IDLE ? 0.0 : (double)(now_ms() - r->started_ms) / 1e3, "compiler",
+		r->stage == IDLE ? 0.0 : (double)(clock_mono_ms() - r->started_ms) / 1e3, "compiler",
 		compiler_is_gone(r->compiler) ? "gone" : "ok", "last", last);
 }
 

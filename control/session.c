@@ -11,21 +11,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "control/access.h"
 #include "control/loop.h"
 #include "control/refused.h"
 #include "control/replies.h"
 #include "control/watched.h"
-
-static uint64_t realtime_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
+#include "postern/clock.h"
 
 /* ---- work ------------------------------------------------------------------------------------ */
 
@@ -197,7 +189,7 @@ static struct session *session_get(struct loop *l, const struct handoff_desc *d)
 		.worker = d->worker,
 		.slot = d->session,
 		.generation = d->generation,
-		.connected_ns = realtime_ns(),
+		.connected_ns = clock_real_ns(),
 	};
 	l->n_sessions++;
 	return s;

@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <time.h>
 
 #include "control/loop.h"
+#include "postern/clock.h"
 #include "postern/limits.h"
 
 /* session.source without an entry: why. */
@@ -52,10 +52,7 @@ struct admission *sources_table(struct loop *l)
 
 uint64_t sources_now_ms(void)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+	return clock_mono_ms();
 }
 
 /* ---- who is not counted ---------------------------------------------------------------------- */

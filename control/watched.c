@@ -4,11 +4,11 @@
 #include "control/watched.h"
 
 #include <stdio.h>
-#include <time.h>
 
 #include "control/loop.h"
 #include "control/trace/facts.h"
 #include "control/watch/watch.h"
+#include "postern/clock.h"
 
 static json_t *event(const struct session *s, const char *name)
 {
@@ -79,16 +79,6 @@ static json_t *reasons(uint32_t flags)
 	return a;
 }
 
-static double seconds_since(uint64_t ns)
-{
-	struct timespec ts;
-	uint64_t now;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	now = (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-	return now > ns ? (double)(now - ns) / 1e9 : 0.0;
-}
-
 void watched_closed(struct loop *l, const struct session *s, const struct handoff_desc *d)
 {
 	json_t *o;
@@ -96,7 +86,7 @@ void watched_closed(struct loop *l, const struct session *s, const struct handof
 	if (!watch_wants_session(l->watch, &s->peer))
 		return;
 	o = event(s, "closed");
-	json_object_set_new(o, "seconds", json_real(seconds_since(s->connected_ns)));
+	json_object_set_new(o, "seconds", json_real(clock_since(s->connected_ns)));
 	json_object_set_new(o, "messages", json_integer((json_int_t)d->end.messages));
 	json_object_set_new(o, "rcpts_refused", json_integer((json_int_t)s->rcpts_refused));
 	json_object_set_new(o, "errors", json_integer((json_int_t)d->end.errors));

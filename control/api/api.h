@@ -8,7 +8,7 @@
  * client that does not read is cut. The owner registers a handler for each command.
  *
  * Request: {"command": "show status", ...}. Answer: the handler's object; errors are
- * {"error": {"code": "unknown-command|bad-request|busy|failed", "text": "..."}}.
+ * {"error": {"code": "unknown-command|bad-request|not-found|busy|failed", "text": "..."}}.
  */
 
 #include <jansson.h>

@@ -17,6 +17,9 @@ struct cli {
 
 /* client.c: one request, one answer (new reference). NULL: said why on stderr, *exit_code set. */
 json_t *client_ask(const struct cli *cli, json_t *request, int *exit_code);
+/* Says why control refused, which is its answer's "error". What is wrong with the question itself is
+ * CLI_USAGE, as if the grammar had known it; else CLI_FINDING. */
+int client_refused(const json_t *problem);
 /* show status, or NULL. */
 json_t *client_status(const struct cli *cli);
 /* The same of any request, at once, and nothing is said of an error. */
@@ -45,7 +48,7 @@ int cmd_explain(const struct cli *cli, int argc, char **argv);
 int cmd_explain_any(const struct cli *cli, int argc, char **argv); /* a file, or a trace id */
 int cmd_simulate(const struct cli *cli, int argc, char **argv);
 int cmd_doctor(const struct cli *cli, int argc, char **argv);
-int cmd_keys(const struct cli *cli, int argc, char **argv); /* argv[0]: "keys" */
+int cmd_keys(const struct cli *cli, int argc, char **argv); /* argv[0]: "list" and so on */
 int cmd_config_check(const struct cli *cli, int argc, char **argv);
 int cmd_config_diff(const struct cli *cli, int argc, char **argv);
 /* From the answer to `show config` what only `config diff` is to see: a digest that is passed on could
@@ -56,7 +59,7 @@ int cmd_quarantine(const struct cli *cli, int argc, char **argv);
 int cmd_top(const struct cli *cli, int argc, char **argv);   /* argv[0]: "top" */
 int cmd_watch(const struct cli *cli, int argc, char **argv); /* argv[0]: "watch" */
 int cmd_trace(const struct cli *cli, int argc, char **argv); /* argv[0]: "trace" */
-int cmd_show_rules(const struct cli *cli, int argc, char **argv);
+int cmd_show_rules(const struct cli *cli, int argc, char **argv); /* argv[0]: "rules" */
 int cmd_rules_check(const struct cli *cli, int argc, char **argv); /* argv[0]: "check" */
 int cmd_rules_test(const struct cli *cli, int argc, char **argv);  /* argv[0]: "test" */
 int cmd_rules_compile(const struct cli *cli, int argc, char **argv); /* argv[0]: "compile" */

@@ -160,6 +160,14 @@ bool client_try_is_there(const struct cli *cli)
 	return there;
 }
 
+int client_refused(const json_t *problem)
+{
+	const char *text = show_text(problem, "text");
+
+	fprintf(stderr, "posternctl: %s\n", *text ? text : "refused, and it is not said why");
+	return strcmp(show_text(problem, "code"), "bad-request") ? CLI_FINDING : CLI_USAGE;
+}
+
 json_t *client_ask(const struct cli *cli, json_t *request, int *exit_code)
 {
 	const char *command = json_string_value(json_object_get(request, "command"));
@@ -182,11 +190,8 @@ json_t *client_ask(const struct cli *cli, json_t *request, int *exit_code)
 	}
 	problem = json_object_get(answer, "error");
 	if (problem) {
-		const char *text = show_text(problem, "text");
-
-		fprintf(stderr, "posternctl: %s\n", *text ? text : "refused, and it is not said why");
+		*exit_code = client_refused(problem);
 		json_decref(answer);
-		*exit_code = CLI_FINDING;
 		return NULL;
 	}
 	return answer;

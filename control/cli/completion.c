@@ -82,29 +82,22 @@ static int join_equals(int argc, char **argv)
 	return n;
 }
 
-/* The socket that is named in the line itself is the one that is asked. */
-static void find_socket(struct cli *cli, int argc, char **argv)
-{
-	for (int i = 0; i + 1 < argc; i++)
-		if (!strcmp(argv[i], "--socket"))
-			cli->socket = argv[i + 1];
-		else if (!strncmp(argv[i], "--socket=", 9))
-			cli->socket = argv[i] + 9;
-}
-
 int cmd_completion_words(const struct cli *outer, int argc, char **argv)
 {
 	struct cli cli = *outer;
 	static struct complete_list list;
 	static struct grammar_next next;
+	struct grammar_globals g;
 	const char *typed;
 
 	argc = join_equals(argc, argv);
 	if (!argc)
 		return CLI_OK;
-	find_socket(&cli, argc, argv);
 	typed = argv[argc - 1];
 	grammar_next(&next, argc - 1, argv, typed, false);
+	grammar_globals(&g, argc - 1, argv);
+	if (g.socket) /* the one that the line itself names */
+		cli.socket = g.socket;
 	for (size_t i = 0; i < next.n; i++)
 		/* Options only where they are asked for. */
 		if (typed[0] == '-' || next.c[i].text[0] != '-')

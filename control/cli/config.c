@@ -42,12 +42,34 @@ static json_t *errors_json(const struct config_error *err, size_t n, size_t cap)
 	return errors;
 }
 
+/* From an address that the kernel does not have it connects to nobody. */
+static void warn_of_sources(const struct config *c, json_t *a)
+{
+	char text[400], ip[64];
+
+	for (size_t i = 0; i < c->n_routes; i++)
+		for (int v = 0; v < 2; v++) {
+			const struct config_route *r = &c->route[i];
+			const struct config_listener *l =
+				r->has_source[v] ? config_listener_of(c, &r->source[v]) : NULL;
+
+			if (!l)
+				continue;
+			snprintf(text, sizeof(text), "route.%s: its source address %s is one of listener \"%s\", which the "
+				 "dataplane has and the kernel has not: no next hop is reached from it", r->name,
+				 ip_format(&r->source[v], ip, sizeof(ip)), l->name);
+			json_array_append_new(a, json_string(text));
+		}
+}
+
 /* What is taken, and should be known. */
 static json_t *warnings(const struct config *c)
 {
 	json_t *a = json_array();
 	char text[400];
 
+	if (c)
+		warn_of_sources(c, a);
 	for (size_t i = 0; c && i < c->n_inlines; i++) {
 		const struct config_inline *s = &c->inlined[i];
 

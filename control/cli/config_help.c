@@ -6,22 +6,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 
 #include "control/cli/cli.h"
+#include "control/cli/terminal.h"
 #include "control/config/keys.h"
 
 #define TYPE_MAX 512
-
-static unsigned int width(void)
-{
-	struct winsize w;
-
-	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) || w.ws_col < 40)
-		return 80;
-	return w.ws_col < 110 ? w.ws_col : 110;
-}
 
 static json_t *text_or_null(const char *text)
 {
@@ -82,14 +72,14 @@ static void print_found(const struct cli *cli, json_t *list, const struct config
 		json_array_append_new(list, key_json(s, k));
 		return;
 	}
-	config_print_key(stdout, MARKUP_PLAIN, s, k, width());
+	config_print_key(stdout, MARKUP_PLAIN, s, k, terminal_text_columns());
 	putchar('\n');
 }
 
 static void print_section(const struct cli *cli, json_t *list, const struct config_section_info *s)
 {
 	if (!cli->json)
-		config_print_section(stdout, MARKUP_PLAIN, s, width());
+		config_print_section(stdout, MARKUP_PLAIN, s, terminal_text_columns());
 	for (size_t i = 0; i < s->n && cli->json; i++)
 		if (config_key_is_of(s, &s->key[i]))
 			json_array_append_new(list, key_json(s, &s->key[i]));

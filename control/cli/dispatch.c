@@ -10,48 +10,24 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "control/cli/grammar.h"
 #include "control/cli/request.h"
-#include "control/cli/trace.h"
-
-#define HELP_WIDTH_MIN 40
-#define HELP_WIDTH_MAX 110
-
-/* -1: --socket has no value. */
-static int globals(struct cli *cli, int argc, char **argv)
-{
-	int n = 0, i = 0;
-
-	for (; i < argc && strcmp(argv[i], "--"); i++) {
-		if (!strcmp(argv[i], "--json")) {
-			cli->json = true;
-		} else if (!strncmp(argv[i], "--socket=", 9)) {
-			cli->socket = argv[i] + 9;
-		} else if (!strcmp(argv[i], "--socket")) {
-			if (i + 1 == argc)
-				return -1;
-			cli->socket = argv[++i];
-		} else {
-			argv[n++] = argv[i];
-		}
-	}
-	while (i < argc)
-		argv[n++] = argv[i++];
-	argv[n] = NULL;
-	return n;
-}
+#include "control/cli/terminal.h"
 
 int dispatch_globals(struct cli *cli, int argc, char **argv)
 {
-	int n = globals(cli, argc, argv);
+	struct grammar_globals g;
+	int n = grammar_globals(&g, argc, argv);
 
-	if (n < 0)
+	cli->json |= g.json;
+	if (g.socket)
+		cli->socket = g.socket;
+	if (g.open)
 		fputs("posternctl: --socket without its value, a path\n", stderr);
-	return n;
+	return g.open ? -1 : n;
 }
 
 int dispatch_flush(int code)
@@ -103,15 +79,6 @@ static int ask(const struct cli *cli, const struct grammar_call *call)
 
 /* ---- help ---- */
 
-static unsigned int width(void)
-{
-	struct winsize w;
-
-	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) || w.ws_col < HELP_WIDTH_MIN)
-		return 80;
-	return w.ws_col < HELP_WIDTH_MAX ? w.ws_col : HELP_WIDTH_MAX;
-}
-
 int cmd_help(const struct cli *cli, int argc, char **argv)
 {
 	struct grammar_place p;
@@ -131,7 +98,7 @@ int cmd_help(const struct cli *cli, int argc, char **argv)
 		return CLI_USAGE;
 	}
 	if (p.command)
-		grammar_help(stdout, p.command, width());
+		grammar_help(stdout, p.command, terminal_text_columns());
 	if (!grammar_named(p.words))
 		grammar_list(stdout, p.words, cli->shell);
 	return CLI_OK;
@@ -160,21 +127,6 @@ static int help_of(const struct cli *cli, int argc, char **argv)
 
 /* ---- running ---- */
 
-/* A trace id among the arguments that is no file of that name. */
-static bool names_trace(int argc, char **argv)
-{
-	for (int i = 1; i < argc; i++)
-		if (trace_is_id(argv[i]) && access(argv[i], F_OK))
-			return true;
-	return false;
-}
-
-int cmd_explain_any(const struct cli *cli, int argc, char **argv)
-{
-	return names_trace(argc, argv) ? cmd_explain_trace(cli, argc, argv)
-				       : cmd_explain(cli, argc, argv);
-}
-
 int dispatch(const struct cli *cli, int argc, char **argv)
 {
 	struct grammar_call call;
@@ -197,10 +149,10 @@ int dispatch(const struct cli *cli, int argc, char **argv)
 	return code;
 }
 
-bool dispatch_ends(const struct cli *outer, int argc, char **argv)
+bool dispatch_ends(const struct cli *cli, int argc, char **argv)
 {
 	char **copy = calloc((size_t)argc + 1, sizeof(*copy)), why[GRAMMAR_WHY];
-	struct cli cli = *outer;
+	struct grammar_globals g;
 	struct grammar_call call;
 	bool ends = false;
 	int n;
@@ -208,8 +160,9 @@ bool dispatch_ends(const struct cli *outer, int argc, char **argv)
 	if (!copy)
 		return false;
 	memcpy(copy, argv, (size_t)argc * sizeof(*copy));
-	n = globals(&cli, argc, copy);
-	if (n > 0 && !asks_help(n, copy) && !grammar_parse(&call, n, copy, cli.shell, why)) {
+	n = grammar_globals(&g, argc, copy);
+	if (!g.open && n && !asks_help(n, copy) &&
+	    !grammar_parse(&call, n, copy, cli->shell, why)) {
 		ends = call.command->flags & GRAMMAR_SHELL;
 		grammar_call_free(&call);
 	}

@@ -46,7 +46,6 @@ static int options(struct doctor *d, int argc, char **argv)
 					     {"verify", 1, 0, 'v'}, {"dns-zone", 1, 0, 'z'},
 					     {"now", 1, 0, 'n'},    {0}};
 	int o, rc = CLI_OK;
-	char *end;
 
 	optind = 1;
 	while (!rc && (o = getopt_long(argc, argv, "", opts, NULL)) != -1)
@@ -70,9 +69,8 @@ static int options(struct doctor *d, int argc, char **argv)
 			rc = add(d->look.zone, &d->look.n_zones, LOOK_ZONES, optarg, "--dns-zone");
 			break;
 		case 'n':
-			d->look.now = strtoll(optarg, &end, 10);
-			if (*end || d->look.now < 0)
-				rc = complain("--now", "not a number of seconds");
+			if (!look_now("doctor", optarg, &d->look.now))
+				return CLI_USAGE;
 			break;
 		default:
 			return CLI_USAGE;
@@ -83,14 +81,9 @@ static int options(struct doctor *d, int argc, char **argv)
 	for (int i = optind + 2; d->n_files && i < argc; i++)
 		if (add(d->file, &d->n_files, DOCTOR_FILES, argv[i], "--verify"))
 			return CLI_USAGE;
-	if (optind + 2 > argc || (optind + 2 < argc && !d->n_files))
-		return complain("arguments", "exchange or google, and the name of a route");
-	if (!strcmp(argv[optind], "exchange"))
-		d->side = ARRIVED_EXCHANGE;
-	else if (!strcmp(argv[optind], "google"))
-		d->side = ARRIVED_GMAIL;
-	else
-		return complain(argv[optind], "exchange or google");
+	if (optind + 2 < argc && !d->n_files)
+		return complain(argv[optind + 2], "message files stand behind --verify");
+	d->side = !strcmp(argv[optind], "exchange") ? ARRIVED_EXCHANGE : ARRIVED_GMAIL;
 	d->route_name = argv[optind + 1];
 	if (d->connectors && d->side != ARRIVED_EXCHANGE)
 		return complain("--connectors", "of exchange only");

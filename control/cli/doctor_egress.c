@@ -148,6 +148,13 @@ static void check_address(struct doctor *d, const struct ip_range *range)
 		findings_advise(f,
 				"Give the public address by --egress. It must be of this gateway "
 				"alone: who shares it may name any sender.");
+	} else if (!d->egress_given && config_listener_of(d->config, &range->first)) {
+		findings_add(f, "egress", FINDINGS_FAIL,
+			     "%s is a listener's, which the dataplane has and the kernel has not: no "
+			     "next hop is reached from it",
+			     text);
+		findings_advise(f, "Set source-address to an address of this machine itself, on another "
+				   "port or another function of the NIC.");
 	} else if (n > 1 || net.prefix < 24) {
 		findings_add(f, "egress", FINDINGS_FAIL,
 			     "%s: a connector takes single addresses and "

@@ -41,7 +41,7 @@ const struct grammar_group *grammar_group(const char *word)
 	return NULL;
 }
 
-static bool is_here(const struct grammar_command *c, bool shell)
+bool grammar_is_here(const struct grammar_command *c, bool shell)
 {
 	return !(c->flags & (shell ? GRAMMAR_OUTSIDE : GRAMMAR_SHELL));
 }
@@ -71,7 +71,7 @@ size_t grammar_children(const char *prefix, bool shell, struct grammar_word *wor
 		const struct grammar_group *g;
 		size_t k = 0;
 
-		if (!p || !is_here(c, shell))
+		if (!p || !grammar_is_here(c, shell))
 			continue;
 		while (k < n && k < cap &&
 		       (strncmp(word[k].text, p, len) != 0 || word[k].text[len]))

@@ -90,6 +90,8 @@ extern const size_t n_grammar_groups;
 const struct grammar_command *grammar_at(size_t i);
 const struct grammar_command *grammar_named(const char *words);
 const struct grammar_group *grammar_group(const char *word);
+/* In the shell and in batches, or outside of them. */
+bool grammar_is_here(const struct grammar_command *c, bool shell);
 
 /* ---- a command line ---- */
 
@@ -116,6 +118,15 @@ struct grammar_call {
 int grammar_parse(struct grammar_call *call, int argc, char **argv, bool shell,
 		  char why[GRAMMAR_WHY]);
 void grammar_call_free(struct grammar_call *call);
+
+/* What may stand anywhere before "--". */
+struct grammar_globals {
+	bool json;
+	const char *socket; /* NULL: not said */
+	bool open;          /* the last word is --socket: its value is missing */
+};
+/* Takes them out of argv, which has room for the NULL at its end; the new argc. */
+int grammar_globals(struct grammar_globals *g, int argc, char **argv);
 
 /* How far the words of a command go. */
 struct grammar_place {
@@ -156,7 +167,7 @@ struct grammar_next {
 	char why[GRAMMAR_WHY];                 /* "": what stands before it is sound */
 };
 
-/* argv: whole words before the one that is being typed. --socket and --json may stand anywhere. */
+/* argv: whole words before the one that is being typed, with those that may stand anywhere. */
 void grammar_next(struct grammar_next *next, int argc, char *const *argv, const char *typed,
 		  bool shell);
 

@@ -135,7 +135,7 @@ const struct grammar_command grammar_daemon[] = {
 	 "table is as wide as that, longer names end in ~, and numbers of six digits and more are "
 	 "short; *--json* has them whole. Counts of a rule go on over a reload while each set has "
 	 "a rule of its name and kind (docs/rules.md).",
-	 OPTIONS(rules_options), ARGUMENTS(rule_argument), RUN(cmd_show_rules, 2),
+	 OPTIONS(rules_options), ARGUMENTS(rule_argument), RUN(cmd_show_rules, 1),
 	 .flags = GRAMMAR_DASHES},
 	{"show config", "what is in force, key by key",
 	 "What is in force, key by key, as a file would say it; what it does not say is the "
@@ -161,8 +161,8 @@ const struct grammar_command grammar_daemon[] = {
 	 "*hits* or *cost* of rules. *-* is a rate that is not known: the first one, and "
 	 "after a restart. Keys: *q* quits, space pauses, *w* *n* *r* change the order of "
 	 "workers, routes and rules, *W* *N* *R* show one of them alone. It waits for a "
-	 "daemon that is not there. With *--once*, or where standard output is no terminal, "
-	 "it is printed once; *--json*: postern.top.1 of docs/json.md, a line a view.",
+	 "daemon that is not there. With *--once*, or where standard output is no terminal "
+	 "that can be drawn upon, it is printed once; *--json*: postern.top.1 of docs/json.md, a line a view.",
 	 OPTIONS(top_options), RUN(cmd_top, 0)},
 	{"watch", "sessions and messages as they happen",
 	 "Sessions and messages (*all*, the default) as they happen, a line an event, until "

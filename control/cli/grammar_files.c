@@ -19,15 +19,17 @@ static const char *const score_sets[] = {"0", "1", "2", "3", NULL};
 		"--config", FILES("FILE"),                                                         \
 			"configuration, /etc/postern/postern.conf unless given", 0                 \
 	}
-#define ZONE_OPTION                                                                                \
+#define ZONE_OPTION_OF(of)                                                                         \
 	{                                                                                          \
-		"--dns-zone", FILES("FILE"), "only zone files answer, and no packet is sent",      \
+		"--dns-zone", FILES("FILE"), of "only zone files answer, and no packet is sent",   \
 			.many = true                                                               \
 	}
-#define NOW_OPTION                                                                                 \
+#define ZONE_OPTION ZONE_OPTION_OF("")
+#define NOW_OPTION_OF(of)                                                                          \
 	{                                                                                          \
-		"--now", TEXT("EPOCH"), "seconds since 1970, for keys and signatures", 0           \
+		"--now", TEXT("EPOCH"), of "seconds since 1970, for keys and signatures", 0        \
 	}
+#define NOW_OPTION NOW_OPTION_OF("")
 #define CACHE_OPTION                                                                               \
 	{                                                                                          \
 		"--cache", FILES("DIRECTORY"), "keeps compiled databases there", 0                 \
@@ -77,31 +79,23 @@ static const struct grammar_option scan_options[] = {
 	NOW_OPTION,
 	{"--output", FILES("FILE"), "the message as it would be delivered", 0},
 };
-#define LOOK_OPTIONS                                                                               \
-	{"--gateway", ADDRESS("IP"), "an address from which the gateway connects over there",      \
+/* of: of what, where the command takes other things as well. */
+#define LOOK_OPTIONS(of)                                                                           \
+	{"--gateway", ADDRESS("IP"), of "an address from which the gateway connects over there",   \
 	 .many = true},                                                                            \
-	{                                                                                          \
-		"--skip", TEXT("LIST"),                                                            \
-			"what the other side skips: addresses, ranges, prefixes, by commas",       \
-			.many = true                                                               \
-	}
+		{"--skip", TEXT("LIST"),                                                           \
+		 of "what the other side skips: addresses, ranges, prefixes, by commas",           \
+		 .many = true},                                                                    \
+		{"--mail-from", ADDRESS("ADDR"), of "envelope sender, else Return-Path", 0},       \
+		{"--from", ADDRESS("ADDR"), of "the same as --mail-from", 0},                      \
+		{"--helo", TEXT("NAME"), of "what the gateway says in HELO", 0},                   \
+		ZONE_OPTION_OF(of), NOW_OPTION_OF(of)
 static const struct grammar_option simulate_options[] = {
-	LOOK_OPTIONS,
+	LOOK_OPTIONS(""),
 	{"--no-detect", FLAG, "Gmail does not look for the external address", 0},
-	{"--mail-from", ADDRESS("ADDR"), "envelope sender, else Return-Path", 0},
-	{"--from", ADDRESS("ADDR"), "the same", 0},
-	{"--helo", TEXT("NAME"), "what the gateway says in HELO", 0},
-	ZONE_OPTION,
-	NOW_OPTION,
 };
 static const struct grammar_option explain_options[] = {
-	LOOK_OPTIONS,
-	{"--mail-from", ADDRESS("ADDR"), "of a file: envelope sender, else Return-Path", 0},
-	{"--from", ADDRESS("ADDR"), "the same", 0},
-	{"--helo", TEXT("NAME"), "of a file: what the gateway says in HELO", 0},
-	{"--no-detect", FLAG, "of a file: no external address is looked for", 0},
-	ZONE_OPTION,
-	NOW_OPTION,
+	LOOK_OPTIONS("of a file: "),
 	{"--database", FILES("FILE"), "of a trace id: the index", 0},
 	{"--log", FILES("FILE"), "of a trace id: the log of the index", 0},
 	{"--config", FILES("FILE"), "of a trace id: whose index and log they are", 0},
@@ -259,18 +253,18 @@ const struct grammar_command grammar_files[] = {
 	 "publishes each; which key each sealing route signs with. State is *signing*, *active* "
 	 "(but a newer one signs, or no route uses it), *future* or *past*. FILE is "
 	 "/etc/postern/postern.conf unless given; it and the keys are read as the caller.",
-	 OPTIONS(keys_options), RUN(cmd_keys, 0)},
+	 OPTIONS(keys_options), RUN(cmd_keys, 1)},
 	{"keys check", "whether DNS has those records",
 	 "Asks DNS for each record, as the file's *dns* section says or in zone files only, and "
 	 "whether it verifies what the key signs: *ok*, *missing*, *differs*, or *error* (DNS "
 	 "failed), with the reason. Exits 1 unless all are ok and each sealing route has a key "
 	 "today. The record of a key whose time is over may be missing.",
-	 OPTIONS(keys_check_options), RUN(cmd_keys, 0)},
+	 OPTIONS(keys_check_options), RUN(cmd_keys, 1)},
 	{"keys generate", "a new key, and the record to publish",
 	 "Writes a new private key (RSA of 2048 bits, unless told otherwise) to FILE, readable by "
 	 "its owner only, and prints its record. A file that is there is not touched. "
 	 "*postern-control*(8) must be able to read it at each reload.",
-	 OPTIONS(generate_options), ARGUMENTS(key_file), RUN(cmd_keys, 0),
+	 OPTIONS(generate_options), ARGUMENTS(key_file), RUN(cmd_keys, 1),
 	 .flags = GRAMMAR_DASHES | GRAMMAR_CHANGES},
 	{"help", "of all commands, or of one",
 	 "What there is, or of one command: what it does, its options.", ARGUMENTS(command_words),

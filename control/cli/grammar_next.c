@@ -9,12 +9,50 @@
 
 #include "control/cli/grammar.h"
 
-#define GLOBALS 2
+enum { JSON, SOCKET, GLOBALS };
 
 static const struct grammar_option globals[GLOBALS] = {
-	{.name = "--json", .help = "JSON, for programs"},
-	{.name = "--socket", .value = {GRAMMAR_FILE, "PATH", NULL}, .help = "control's socket"},
+	[JSON] = {.name = "--json", .help = "JSON, for programs"},
+	[SOCKET] = {.name = "--socket",
+		    .value = {GRAMMAR_FILE, "PATH", NULL},
+		    .help = "control's socket"},
 };
+
+/* In place of a command: main.c reads them. */
+enum { BATCH, KEEP_GOING, INSTEAD = 4 };
+static const struct grammar_option instead[INSTEAD] = {
+	[BATCH] = {.name = "-f",
+		   .value = {GRAMMAR_FILE, "FILE|-", NULL},
+		   .help = "a command a line"},
+	[KEEP_GOING] = {.name = "--keep-going", .help = "a batch stops at none that fails"},
+	{.name = "--version", .help = "of posternctl"},
+	{.name = "--help", .help = "all commands"},
+};
+
+int grammar_globals(struct grammar_globals *g, int argc, char **argv)
+{
+	const size_t len = strlen(globals[SOCKET].name);
+	int n = 0, i = 0;
+
+	*g = (struct grammar_globals){.json = false};
+	for (; i < argc && strcmp(argv[i], "--") != 0; i++) {
+		if (!strcmp(argv[i], globals[JSON].name))
+			g->json = true;
+		else if (strncmp(argv[i], globals[SOCKET].name, len) != 0 ||
+			 (argv[i][len] && argv[i][len] != '='))
+			argv[n++] = argv[i];
+		else if (argv[i][len])
+			g->socket = argv[i] + len + 1;
+		else if (i + 1 < argc)
+			g->socket = argv[++i];
+		else
+			g->open = true;
+	}
+	while (i < argc)
+		argv[n++] = argv[i++];
+	argv[n] = NULL;
+	return n;
+}
 
 static void offer(struct grammar_next *next, const char *text, const char *help, const char *typed)
 {
@@ -146,40 +184,29 @@ static void next_of_command(struct grammar_next *next, int argc, char *const *ar
 		offer_options(next, &s, typed);
 }
 
-/* Takes out what may stand anywhere. true: the value of one of them is what is being typed. */
-static bool take_globals(struct grammar_next *next, int *argc, char *const *argv, char **rest,
-			 const char *typed)
-{
-	int n = 0;
-
-	for (int i = 0; i < *argc; i++) {
-		const struct grammar_option *o = NULL;
-		bool value = strncmp(argv[i], "--socket=", 9) == 0;
-
-		for (int k = 0; k < GLOBALS; k++)
-			if (!strcmp(globals[k].name, argv[i]))
-				o = &globals[k];
-		if (!o && !value) {
-			rest[n++] = argv[i];
-		} else if (!value && o->value.kind != GRAMMAR_FLAG && i++ + 1 == *argc) {
-			offer_value(next, &o->value, o->help, typed);
-			return true;
-		}
-	}
-	*argc = n;
-	return false;
-}
-
 void grammar_next(struct grammar_next *next, int argc, char *const *argv, const char *typed,
 		  bool shell)
 {
 	char **rest = calloc((size_t)argc + 1, sizeof(*rest));
 	struct grammar_word child[GRAMMAR_NEXT];
+	struct grammar_globals g;
 	struct grammar_place p;
 
 	memset(next, 0, sizeof(*next));
-	if (!rest || take_globals(next, &argc, argv, rest, typed))
+	if (!rest)
+		return;
+	if (argc)
+		memcpy(rest, argv, (size_t)argc * sizeof(*rest));
+	argc = grammar_globals(&g, argc, rest);
+	if (g.open) {
+		offer_value(next, &globals[SOCKET].value, globals[SOCKET].help, typed);
 		goto out;
+	}
+	if (!shell && argc && !strcmp(rest[argc - 1], instead[BATCH].name) &&
+	    (argc == 1 || (argc == 2 && !strcmp(rest[0], instead[KEEP_GOING].name)))) {
+		offer_value(next, &instead[BATCH].value, instead[BATCH].help, typed);
+		goto out;
+	}
 	if (grammar_find(&p, argc, rest, shell, next->why))
 		goto out;
 	memcpy(next->words, p.words, sizeof(next->words));
@@ -191,9 +218,14 @@ void grammar_next(struct grammar_next *next, int argc, char *const *argv, const 
 	next->command = p.command;
 	if (next->command)
 		next_of_command(next, argc - p.used, rest + p.used, typed, shell);
-	if (!p.used && !argc)
+	if (!argc)
 		for (int i = 0; i < GLOBALS; i++)
 			offer(next, globals[i].name, globals[i].help, typed);
+	if (!argc && !shell)
+		for (int i = 0; i < INSTEAD; i++)
+			offer(next, instead[i].name, instead[i].help, typed);
+	if (argc == 1 && !shell && !strcmp(rest[0], instead[KEEP_GOING].name))
+		offer(next, instead[BATCH].name, instead[BATCH].help, typed);
 out:
 	free(rest);
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "control/cli/grammar.h"
+#include "postern/ascii.h"
 
 #define USAGE_WIDTH  100
 #define USAGE_COLUMN 43 /* where it says what a command is for */
@@ -80,11 +81,6 @@ static size_t print_pieces(FILE *f, const struct grammar_command *c, size_t inde
 	return at;
 }
 
-static bool is_listed(const struct grammar_command *c, bool shell)
-{
-	return !(c->flags & (shell ? GRAMMAR_OUTSIDE : GRAMMAR_SHELL));
-}
-
 static void print_line(FILE *f, const struct grammar_command *c)
 {
 	size_t at = print_pieces(f, c, 2, USAGE_WIDTH);
@@ -104,7 +100,7 @@ void grammar_usage(FILE *f)
 	      "       posternctl [--socket PATH] [--json] [--keep-going] -f FILE|-\n",
 	      f);
 	for (size_t i = 0; (c = grammar_at(i)); i++)
-		if (is_listed(c, false))
+		if (grammar_is_here(c, false))
 			print_line(f, c);
 	fputs("Without a command, at a terminal: the shell. Words may be cut short (show w), but "
 	      "not those of what\n"
@@ -118,16 +114,26 @@ void grammar_list(FILE *f, const char *words, bool shell)
 	size_t len = strlen(words);
 
 	for (size_t i = 0; (c = grammar_at(i)); i++)
-		if (is_listed(c, shell) &&
+		if (grammar_is_here(c, shell) &&
 		    (!len || (!strncmp(c->words, words, len) && strchr(" ", c->words[len]))))
 			fprintf(f, "  %-22s %s\n", c->words, c->help);
 }
 
 /* ---- help of a command ---- */
 
+/* As scdoc(5) reads it: within a word an underscore is itself, unless it ends what one began. */
+static bool is_mark(const char *p, size_t i, size_t n, bool underlined)
+{
+	if (p[i] != '_')
+		return p[i] == '*';
+	return !i || !ascii_is_alnum((uint8_t)p[i - 1]) ||
+	       (underlined && (i + 1 == n || !ascii_is_alnum((uint8_t)p[i + 1])));
+}
+
 /* A paragraph of scdoc without its marks, in lines of that width. */
 static void print_paragraph(FILE *f, const char *p, size_t n, size_t width)
 {
+	bool underlined = false;
 	size_t at = 0;
 
 	for (size_t i = 0; i < n;) {
@@ -137,8 +143,10 @@ static void print_paragraph(FILE *f, const char *p, size_t n, size_t width)
 		for (; i < n && p[i] != ' ' && len + 1 < sizeof(word); i++) {
 			if (p[i] == '\\' && i + 1 < n)
 				word[len++] = p[++i];
-			else if (p[i] != '*')
+			else if (!is_mark(p, i, n, underlined))
 				word[len++] = p[i];
+			else
+				underlined ^= p[i] == '_';
 		}
 		word[len] = '\0';
 		while (i < n && p[i] == ' ')
@@ -148,6 +156,23 @@ static void print_paragraph(FILE *f, const char *p, size_t n, size_t width)
 			at = 0;
 		}
 		at += (size_t)fprintf(f, at ? " %s" : "    %s", word);
+	}
+	fputc('\n', f);
+}
+
+/* From column `indent` on, and below it where there is more. */
+static void print_beside(FILE *f, const char *text, size_t indent, size_t width)
+{
+	size_t at = indent;
+
+	while (*text) {
+		size_t n = strcspn(text, " ");
+
+		if (at > indent && at + 1 + n > width)
+			at = (size_t)fprintf(f, "\n%*s", (int)indent, "") - 1;
+		at += (size_t)fprintf(f, "%s%.*s", at > indent ? " " : "", (int)n, text);
+		text += n;
+		text += strspn(text, " ");
 	}
 	fputc('\n', f);
 }
@@ -175,15 +200,19 @@ void grammar_help(FILE *f, const struct grammar_command *c, unsigned int width)
 		fputc('\n', f);
 	for (size_t i = 0; i < c->n_options; i++) {
 		const struct grammar_option *o = &c->option[i];
-		char value[PIECE / 2], name[PIECE];
+		char value[PIECE / 2], name[PIECE], help[PIECE];
 
 		value_name(&o->value, value, sizeof(value));
 		snprintf(name, sizeof(name), "%s%s%s", o->name, *value ? " " : "", value);
+		snprintf(help, sizeof(help), "%s%s", o->help,
+			 o->many     ? "; may be repeated"
+			 : o->needed ? "; needed"
+				     : "");
 		if (strlen(name) > OPTION_WIDTH)
-			fprintf(f, "    %s\n    %*s %s", name, OPTION_WIDTH, "", o->help);
+			fprintf(f, "    %s\n    %*s ", name, OPTION_WIDTH, "");
 		else
-			fprintf(f, "    %-*s %s", OPTION_WIDTH, name, o->help);
-		fprintf(f, "%s\n", o->many ? "; may be repeated" : o->needed ? "; needed" : "");
+			fprintf(f, "    %-*s ", OPTION_WIDTH, name);
+		print_beside(f, help, OPTION_WIDTH + 5, width);
 	}
 	if (c->flags & GRAMMAR_CHANGES)
 		fputs("\n    It changes something: its words are written out.\n", f);

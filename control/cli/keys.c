@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "control/cli/keys.h"
+#include "control/cli/message.h"
 #include "control/config/config.h"
 #include "postern/limits.h"
 
@@ -56,7 +57,6 @@ static int options(struct keys *k, int argc, char **argv)
 {
 	static const struct option opts[] = {
 		{"config", 1, 0, 'c'}, {"dns-zone", 1, 0, 'z'}, {"now", 1, 0, 'n'}, {0}};
-	char *end;
 	int o;
 
 	optind = 1;
@@ -66,9 +66,8 @@ static int options(struct keys *k, int argc, char **argv)
 			k->config_path = optarg;
 			break;
 		case 'n':
-			k->now = strtoll(optarg, &end, 10);
-			if (*end || k->now < 0)
-				return complain("--now", "not a number of seconds");
+			if (!look_now("keys", optarg, &k->now))
+				return CLI_USAGE;
 			break;
 		case 'z':
 			if (k->n_zones == MAX_ZONES)
@@ -79,9 +78,7 @@ static int options(struct keys *k, int argc, char **argv)
 			return CLI_USAGE;
 		}
 	}
-	if (optind != argc)
-		return complain(argv[optind], "unknown; list, check or generate");
-	return k->n_zones && !k->check ? complain("--dns-zone", "for check only") : CLI_OK;
+	return CLI_OK;
 }
 
 static int load(struct keys *k)
@@ -245,25 +242,18 @@ static json_t *routes_json(struct keys *k)
 	return list;
 }
 
-static const char *text(const json_t *o, const char *member)
-{
-	const char *s = json_string_value(json_object_get(o, member));
-
-	return s ? s : "";
-}
-
 static void print_key(const json_t *o)
 {
-	const char *from = text(o, "active_from"), *until = text(o, "active_until");
+	const char *from = show_text(o, "active_from"), *until = show_text(o, "active_until");
 
-	printf("%s: %s, %s of %d bits%s%s%s%s\n", text(o, "name"), text(o, "state"),
-	       text(o, "type"), (int)json_integer_value(json_object_get(o, "bits")),
+	printf("%s: %s, %s of %d bits%s%s%s%s\n", show_text(o, "name"), show_text(o, "state"),
+	       show_text(o, "type"), (int)json_integer_value(json_object_get(o, "bits")),
 	       from[0] ? ", from " : "", from, until[0] ? ", until " : "", until);
 	if (json_object_get(o, "published"))
-		printf("\t%s._domainkey.%s %s%s%s\n", text(o, "selector"), text(o, "domain"),
-		       text(o, "published"), text(o, "reason")[0] ? ": " : "", text(o, "reason"));
+		printf("\t%s._domainkey.%s %s%s%s\n", show_text(o, "selector"), show_text(o, "domain"),
+		       show_text(o, "published"), show_text(o, "reason")[0] ? ": " : "", show_text(o, "reason"));
 	else
-		keys_print_record(text(o, "selector"), text(o, "domain"), text(o, "record"));
+		keys_print_record(show_text(o, "selector"), show_text(o, "domain"), show_text(o, "record"));
 }
 
 static void print_all(const struct cli *cli, const struct keys *k, json_t *o)
@@ -280,8 +270,8 @@ static void print_all(const struct cli *cli, const struct keys *k, json_t *o)
 		printf("%s: no keys: nothing is sealed\n", k->config_path);
 	json_array_foreach(json_object_get(o, "keys"), i, item) print_key(item);
 	json_array_foreach(json_object_get(o, "routes"), i, item) printf(
-		"route %s: arc-seal = %s, %s%s\n", text(item, "route"), text(item, "arc_seal"),
-		text(item, "key")[0] ? "signs with " : "no key is active today", text(item, "key"));
+		"route %s: arc-seal = %s, %s%s\n", show_text(item, "route"), show_text(item, "arc_seal"),
+		show_text(item, "key")[0] ? "signs with " : "no key is active today", show_text(item, "key"));
 }
 
 static int list(const struct cli *cli, struct keys *k)
@@ -318,22 +308,17 @@ void keys_print_record(const char *selector, const char *domain, const char *rec
 
 int cmd_keys(const struct cli *cli, int argc, char **argv)
 {
-	const char *word = argc > 1 && argv[1][0] != '-' ? argv[1] : "";
 	struct keys *k;
 	int rc;
 
-	if (!strcmp(word, "generate"))
-		return keys_generate(cli, argc - 1, argv + 1);
+	if (!strcmp(argv[0], "generate"))
+		return keys_generate(cli, argc, argv);
 	k = calloc(1, sizeof(*k));
 	if (!k)
 		return complain("start", "out of memory");
 	k->config_path = "/etc/postern/postern.conf";
 	k->now = time(NULL);
-	k->check = !strcmp(word, "check");
-	if (k->check || !strcmp(word, "list")) {
-		argc--;
-		argv++;
-	}
+	k->check = !strcmp(argv[0], "check");
 	rc = options(k, argc, argv);
 	if (!rc)
 		rc = load(k);

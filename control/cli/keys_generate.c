@@ -70,8 +70,6 @@ static int options(struct wish *w, int argc, char **argv)
 		switch (o) {
 		case 't':
 			ed25519 = !strcmp(optarg, "ed25519");
-			if (!ed25519 && strcmp(optarg, "rsa") != 0)
-				rc = complain("--type", "rsa or ed25519");
 			break;
 		case 'b':
 			bits = true;
@@ -89,8 +87,6 @@ static int options(struct wish *w, int argc, char **argv)
 	}
 	if (!rc)
 		rc = check(w, ed25519, bits);
-	if (!rc && optind + 1 != argc)
-		rc = complain("arguments", "exactly one file to be written");
 	if (!rc)
 		w->file = argv[optind];
 	if (ed25519)
@@ -132,7 +128,7 @@ static void tell(const struct cli *cli, const struct wish *w, const char *record
 		keys_print_record(w->selector, w->domain, record);
 		return;
 	}
-	o = json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:s}", "schema", "postern.keys-generate.1", "file", w->file, "domain", w->domain,
+	o = json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:s}", "schema", "postern.keys-generate.1", "file", show_plain(w->file), "domain", w->domain,
 		      "selector", w->selector, "type", w->bits ? "rsa" : "ed25519", "bits",
 		      w->bits ? (int)w->bits : 256, "record", record);
 	print_json(o);

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "control/cli/message.h"
+#include "control/cli/request.h"
 #include "control/origin/received_lenient.h"
 
 static int complain(const struct look *l, const char *what, const char *why)
@@ -47,6 +48,17 @@ static int add_list(struct look *l, struct str list)
 	return rc;
 }
 
+bool look_now(const char *who, const char *text, int64_t *now)
+{
+	long n = request_number(text, LOOK_NOW_MOST);
+
+	if (!n)
+		fprintf(stderr, "posternctl %s: --now: \"%.40s\" is no number of seconds since 1970\n",
+			who, show_plain(text));
+	*now = n;
+	return n != 0;
+}
+
 static int options(struct look *l, int argc, char **argv)
 {
 	static const struct option opts[] = {
@@ -71,7 +83,8 @@ static int options(struct look *l, int argc, char **argv)
 			l->helo = optarg;
 			break;
 		case 'n':
-			l->now = atoll(optarg);
+			if (!look_now(l->who, optarg, &l->now))
+				return CLI_USAGE;
 			break;
 		case 'd':
 			l->no_detect = true;
@@ -87,9 +100,6 @@ static int options(struct look *l, int argc, char **argv)
 	}
 	if (rc)
 		return rc;
-	if (optind + 1 + l->has_word != argc)
-		return complain(l, "arguments",
-				"exactly one message file, or - for standard input");
 	l->word = argv[optind];
 	l->file = argv[argc - 1];
 	return CLI_OK;

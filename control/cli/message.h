@@ -28,6 +28,10 @@ struct look_txt {
 	uint8_t text[DKIM_MAX_KEY_RECORDS][DKIM_MAX_KEY_RECORD];
 };
 
+/* The value of --now, seconds since 1970; false: said why on stderr. */
+#define LOOK_NOW_MOST 9223372036 /* year 2262: nanoseconds of it are an int64_t */
+bool look_now(const char *who, const char *text, int64_t *now);
+
 /* What simulate and explain have in common: the message, its options, resolver and jail. */
 struct look {
 	const char *who, *file, *from, *helo;

@@ -142,7 +142,7 @@ int offline_envelope(const struct offline *o, const struct offline_sender *s, co
 	e->mail_from = s->from ? str_c(s->from) : STR_NONE;
 	e->rcpt = s->rcpt;
 	e->n_rcpts = s->n_rcpts;
-	e->time_ns = (uint64_t)(s->now ? s->now : (long long)time(NULL)) * 1000000000u;
+	e->time_ns = (uint64_t)(s->now ? s->now : (int64_t)time(NULL)) * 1000000000u;
 	for (size_t i = 0; i < n; i++)
 		if (p[i] & 0x80)
 			e->flags |= RECORD_F_8BIT;

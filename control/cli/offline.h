@@ -45,7 +45,7 @@ struct offline_sender {
 	const char *ip, *helo, *from;
 	struct str *rcpt;
 	size_t n_rcpts;
-	long long now;
+	int64_t now;
 };
 int offline_envelope(const struct offline *o, const struct offline_sender *s, const uint8_t *p,
 		     size_t n, struct mail_envelope *e);

@@ -5,12 +5,12 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "control/cli/cli.h"
 #include "control/cli/request.h"
 #include "postern/str.h"
 #include "postern/utf8.h"
+#include "control/rfc3339.h"
 
 #define LIST_MOST 1000000000L /* control answers at most LIMIT_QUARANTINE_LIST */
 
@@ -20,23 +20,14 @@ static int complain(const char *why)
 	return CLI_USAGE;
 }
 
-static void when(const json_t *v, char *buf, size_t cap)
-{
-	time_t t = (time_t)(json_integer_value(json_object_get(v, "time_ns")) / 1000000000);
-	struct tm tm;
-
-	if (!gmtime_r(&t, &tm) || !strftime(buf, cap, "%Y-%m-%dT%H:%M:%SZ", &tm))
-		snprintf(buf, cap, "?");
-}
-
 static void print_list(const json_t *answer)
 {
 	const json_t *v, *r;
-	char time[32];
+	char time[RFC3339];
 	size_t i, k;
 
 	json_array_foreach(json_object_get(answer, "messages"), i, v) {
-		when(v, time, sizeof(time));
+		rfc3339((time_t)(json_integer_value(json_object_get(v, "time_ns")) / 1000000000), time);
 		printf("%s  %s  %lld octets, from <%s> at %s\n", show_text(v, "id"), time,
 		       (long long)json_integer_value(json_object_get(v, "size")),
 		       show_text(v, "mail_from"), show_text(v, "origin"));
@@ -126,19 +117,13 @@ static int list(const struct cli *cli, int argc, char **argv)
 	json_t *req = json_object();
 	int rc = CLI_OK;
 
-	for (int i = 0; i < argc && !rc; i += 2) {
-		const char *member = !strcmp(argv[i], "--rcpt")	  ? "rcpt"
-				     : !strcmp(argv[i], "--from")  ? "mail_from"
-				     : !strcmp(argv[i], "--limit") ? "limit"
-								   : NULL;
-
-		if (!member || i + 1 == argc)
-			rc = complain("list [--rcpt ADDR] [--from ADDR] [--limit N]");
-		else if (!strcmp(member, "limit"))
+	for (int i = 0; i + 1 < argc && !rc; i += 2)
+		if (!strcmp(argv[i], "--limit"))
 			rc = limit(req, argv[i + 1]);
 		else
-			rc = request_text(req, "quarantine list", member, argv[i + 1]);
-	}
+			rc = request_text(req, "quarantine list",
+					  !strcmp(argv[i], "--rcpt") ? "rcpt" : "mail_from",
+					  argv[i + 1]);
 	if (!rc)
 		return ask(cli, "list", req, print_list);
 	json_decref(req);
@@ -165,10 +150,9 @@ int cmd_quarantine(const struct cli *cli, int argc, char **argv)
 {
 	json_t *req;
 
-	if (argc >= 1 && !strcmp(argv[0], "list"))
+	/* Of each word the grammar knows what stands behind it. */
+	if (!strcmp(argv[0], "list"))
 		return list(cli, argc - 1, argv + 1);
-	if (argc < 2 || (argc > 2 && strcmp(argv[0], "release") != 0))
-		return complain("list, show ID, release ID [ADDR...] or delete ID");
 	req = json_pack("{s:s}", "id", argv[1]);
 	if (!req)
 		return complain("an id is 16 digits and letters");
@@ -176,8 +160,5 @@ int cmd_quarantine(const struct cli *cli, int argc, char **argv)
 		return ask(cli, "show", req, print_message);
 	if (!strcmp(argv[0], "delete"))
 		return ask(cli, "delete", req, NULL);
-	if (!strcmp(argv[0], "release"))
-		return release(cli, req, argc - 2, argv + 2);
-	json_decref(req);
-	return complain("list, show ID, release ID [ADDR...] or delete ID");
+	return release(cli, req, argc - 2, argv + 2);
 }

@@ -356,8 +356,6 @@ static int options(struct replay *r, const struct cli *cli, int argc, char **arg
 		return complain(CLI_USAGE, "--ports", "a list like 25,587");
 	if (r->sessions && (!*r->sessions || strspn(r->sessions, "0123456789") != strlen(r->sessions)))
 		return complain(CLI_USAGE, "--max-sessions", "a number");
-	if (optind == argc)
-		return complain(CLI_USAGE, "arguments", "which capture file?");
 	if (argc - optind > MAX_FILES)
 		return complain(CLI_USAGE, "arguments", "at most 16 files at once");
 	return CLI_OK;

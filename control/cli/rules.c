@@ -156,10 +156,6 @@ int cmd_rules_check(const struct cli *cli, int argc, char **argv)
 		default: return CLI_USAGE;
 		}
 	}
-	if (optind == argc) {
-		fprintf(stderr, "posternctl rules check: which file?\n");
-		return CLI_USAGE;
-	}
 	if (isatty(STDERR_FILENO))
 		c.opt.progress = progress;
 	rc = rules_load_with((const char *const *)argv + optind, (size_t)(argc - optind), &c.opt, &c.r);

@@ -57,7 +57,10 @@ static int options(struct scan *s, int argc, char **argv)
 		case 'i': s->sender.ip = optarg; break;
 		case 'h': s->sender.helo = optarg; break;
 		case 'f': s->sender.from = optarg; break;
-		case 'n': s->sender.now = atoll(optarg); break;
+		case 'n':
+			if (!look_now("scan", optarg, &s->sender.now))
+				return CLI_USAGE;
+			break;
 		case 'o': s->output = optarg; break;
 		case 'z':
 			if (s->n_zones == MAX_ZONES)
@@ -72,8 +75,6 @@ static int options(struct scan *s, int argc, char **argv)
 		default: return CLI_USAGE;
 		}
 	}
-	if (optind + 1 != argc)
-		return complain("arguments", "exactly one message file, or - for standard input");
 	s->file = argv[optind];
 	return CLI_OK;
 }

@@ -2,6 +2,7 @@
  * Copyright (c) 2026 The Postern Authors */
 
 #include "control/cli/screen.h"
+#include "control/cli/terminal.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -147,10 +148,10 @@ int screen_open(void)
 {
 	sigset_t block;
 
-	if (!isatty(STDOUT_FILENO))
+	if (!terminal_draws())
 		return -ENOTTY;
 	s.keys = isatty(STDIN_FILENO) && !tcgetattr(STDIN_FILENO, &s.before);
-	s.colour = !getenv("NO_COLOR");
+	s.colour = terminal_colour();
 	sigemptyset(&block);
 	for (size_t i = 0; i < N_CAUGHT; i++)
 		sigaddset(&block, caught[i]);

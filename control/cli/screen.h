@@ -14,7 +14,7 @@
 
 #include "control/cli/top.h"
 
-/* 0; -ENOTTY: standard output is no terminal, nothing was changed; or -errno. */
+/* 0; -ENOTTY: standard output is no terminal that can be drawn upon, nothing was changed; or -errno. */
 int screen_open(void);
 /* Also if it is not open. */
 void screen_close(void);

@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -21,6 +20,7 @@
 #include "control/cli/dispatch.h"
 #include "control/cli/grammar.h"
 #include "control/cli/history.h"
+#include "control/cli/terminal.h"
 #include "control/cli/words.h"
 #include "postern/limits.h"
 
@@ -60,9 +60,9 @@ static char *prompt(EditLine *el)
 
 static unsigned int columns(void)
 {
-	struct winsize w;
+	unsigned int n = terminal_columns();
 
-	return ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) || !w.ws_col ? 80 : w.ws_col;
+	return n ? n : 80;
 }
 
 /* ---- what may come next ---- */
@@ -342,7 +342,7 @@ static bool start(struct shell *s)
 		      stderr);
 		return false;
 	}
-	s->colour = !getenv("NO_COLOR") && getenv("TERM") && strcmp(getenv("TERM"), "dumb") != 0;
+	s->colour = terminal_colour();
 	el_set(s->el, EL_CLIENTDATA, s);
 	el_set(s->el, EL_PROMPT_ESC, prompt, '\1');
 	el_set(s->el, EL_EDITOR, "emacs");

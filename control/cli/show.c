@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 The Postern Authors */
 
-/* Tables for people. Every value shown comes out of the JSON, which --json prints as it is. */
+/* Answers for people; those that are tables are in show_tables.c. Every value shown comes out of the JSON, which --json prints as
+ * it is. */
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "control/cli/cli.h"
+#include "control/cli/show_tables.h"
 #include "postern/utf8.h"
 
 /* "\\uXXXX", which JSON reads as the code point (RFC 8259 7). */
@@ -83,20 +85,6 @@ static double f(const json_t *o, const char *name)
 	return json_number_value(json_object_get(o, name));
 }
 
-static void duration(double sec, char *buf, size_t cap)
-{
-	unsigned long t = (unsigned long)sec;
-
-	if (t >= 86400)
-		snprintf(buf, cap, "%lud %luh", t / 86400, t % 86400 / 3600);
-	else if (t >= 3600)
-		snprintf(buf, cap, "%luh %lum", t / 3600, t % 3600 / 60);
-	else if (t >= 60)
-		snprintf(buf, cap, "%lum %lus", t / 60, t % 60);
-	else
-		snprintf(buf, cap, "%.1fs", sec);
-}
-
 bool show_progress(const json_t *reload, char *buf, size_t cap)
 {
 	const char *stage = s(reload, "stage");
@@ -146,8 +134,8 @@ static void status(const json_t *a)
 	char up[32], since[32];
 	size_t i;
 
-	duration(f(a, "uptime_s"), up, sizeof(up));
-	duration(f(dp, "since_s"), since, sizeof(since));
+	show_duration(f(a, "uptime_s"), up, sizeof(up));
+	show_duration(f(dp, "since_s"), since, sizeof(since));
 	printf("%s  Postern %s  %s\n", s(a, "hostname"), s(a, "version"),
 	       json_is_true(json_object_get(a, "ready")) ? "READY" : "NOT READY");
 	printf("  control     up %s, configuration %lld (%s), %lld rule(s)\n", up, n(a, "generation"),
@@ -186,185 +174,7 @@ static void status(const json_t *a)
 			       s(v, "route"), s(v, "client"));
 		putchar('\n');
 	}
-	if (json_array_size(json_object_get(a, "hosts")))
-		printf("\n  %-12s %-28s %5s %5s %5s %10s %9s %9s  %s\n", "ROUTE", "NEXT HOP", "CONN",
-		       "BUSY", "WAIT", "DELIVERED", "REJECTED", "DEFERRED", "LAST ERROR");
-	json_array_foreach(json_object_get(a, "hosts"), i, v)
-		printf("  %-12s %-22s:%-5lld %5lld %5lld %5lld %10lld %9lld %9lld  %s\n", s(v, "route"),
-		       s(v, "host"), n(v, "port"), n(v, "connections"), n(v, "busy"), n(v, "waiting"),
-		       n(v, "delivered"), n(v, "rejected"), n(v, "deferred"), s(v, "last_error"));
-}
-
-static void workers(const json_t *a)
-{
-	const json_t *v;
-	size_t i;
-
-	printf("%-7s %6s %9s %9s %9s %8s %8s %14s %14s\n", "WORKER", "BUSY", "SESSIONS", "CONNS",
-	       "TIMEWAIT", "CHUNKS", "RECORDS", "RX PACKETS", "TX PACKETS");
-	json_array_foreach(json_object_get(a, "workers"), i, v)
-		printf("%-7lld %5.1f%% %9lld %9lld %9lld %8lld %8lld %14lld %14lld\n", n(v, "worker"),
-		       100 * f(v, "busy_share"), n(v, "sessions_now"), n(v, "conns_now"),
-		       n(v, "time_wait_now"), n(v, "arena_chunks_used"), n(v, "arena_records_used"),
-		       n(v, "rx_packets"), n(v, "tx_packets"));
-	if (!json_is_true(json_object_get(a, "linked")))
-		printf("the dataplane is not linked\n");
-}
-
-static void ports(const json_t *a)
-{
-	const json_t *v;
-	size_t i;
-
-	printf("%-4s %-16s %-24s %-5s %6s %14s %14s %10s %10s\n", "PORT", "ROLE", "DEVICE", "LINK", "MTU",
-	       "RX PACKETS", "TX PACKETS", "RX LOST", "TX ERRORS");
-	json_array_foreach(json_object_get(a, "ports"), i, v) {
-		const char *other = json_object_get(v, "pair") ? "pair" : "servers";
-		char role[64];
-
-		snprintf(role, sizeof(role), "%s", s(v, "role"));
-		if (json_object_get(v, other))
-			snprintf(role, sizeof(role), "%s:%lld", s(v, "role"), n(v, other));
-		printf("%-4lld %-16s %-24s %-5s %6lld %14lld %14lld %10lld %10lld\n", n(v, "id"), role,
-		       s(v, "name"), json_is_true(json_object_get(v, "link")) ? "up" : "down", n(v, "mtu"),
-		       n(v, "rx_packets"), n(v, "tx_packets"),
-		       n(v, "rx_missed") + n(v, "rx_no_mbuf") + n(v, "rx_errors"), n(v, "tx_errors"));
-	}
-}
-
-static void sessions(const json_t *a)
-{
-	const json_t *v;
-	size_t i;
-
-	printf("%-6s %-8s %-40s %-12s %9s %-12s %8s  %s\n", "WORKER", "SLOT", "PEER", "STATE", "SECONDS",
-	       "ROUTE", "MESSAGES", "TRACE ID");
-	json_array_foreach(json_object_get(a, "sessions"), i, v)
-		printf("%-6lld %-8lld %-34s %-5lld %-12s %9.1f %-12s %8lld  %s\n", n(v, "worker"),
-		       n(v, "slot"), s(v, "peer"), n(v, "peer_port"), s(v, "state"), f(v, "seconds"),
-		       s(v, "route"), n(v, "messages"), s(v, "trace_id"));
-	printf("%lld session(s)\n", n(a, "total"));
-}
-
-/* Sums and words of one source: all its failures, and the limits that it ran into. */
-static void source(const json_t *v)
-{
-	const json_t *k;
-	const char *name;
-	double failures = 0;
-	size_t i;
-
-	json_object_foreach((json_t *)json_object_get(v, "failures"), name, k)
-		failures += json_number_value(k);
-	printf("%-43s %-4s %8lld %6lld %9.1f %9.1f ", s(v, "source"),
-	       json_is_true(json_object_get(v, "good")) ? "good" : "", n(v, "sessions"), n(v, "rate"),
-	       f(v, "accepted"), failures);
-	json_array_foreach(json_object_get(v, "over"), i, k)
-		printf(" OVER %s;", json_string_value(k));
-	json_object_foreach((json_t *)json_object_get(v, "failures"), name, k)
-		if (json_number_value(k) >= 0.5)
-			printf(" %s %.0f", name, json_number_value(k));
-	json_object_foreach((json_t *)json_object_get(v, "hit"), name, k)
-		if (json_integer_value(k))
-			printf("; hit %s %lldx", name, (long long)json_integer_value(k));
-	putchar('\n');
-}
-
-static void source_list(const json_t *list, const char *what)
-{
-	const json_t *v;
-	size_t i;
-
-	if (json_array_size(list))
-		printf("%-43s %-4s %8s %6s %9s %9s  %s\n", what, "", "SESSIONS", "RATE", "ACCEPTED",
-		       "FAILURES", "WHICH");
-	json_array_foreach(list, i, v)
-		source(v);
-}
-
-static void breakers(const json_t *a)
-{
-	const json_t *b;
-	size_t i;
-
-	printf("%-20s %-8s %8s %8s %7s %7s %7s\n", "ROUTE", "BREAKER", "FOR", "SAMPLES", "5XX", "USUAL",
-	       "LIMIT");
-	json_array_foreach(json_object_get(a, "breakers"), i, b) {
-		bool open = json_is_true(json_object_get(b, "open"));
-		char since[32] = "";
-
-		if (open)
-			duration((double)n(b, "open_s"), since, sizeof(since));
-		printf("%-20s %-8s %8s %8lld %6.1f%% %6.1f%% %6.1f%%\n", s(b, "route"),
-		       open ? "OPEN" : "closed", since, n(b, "samples"), 100 * f(b, "share"),
-		       100 * f(b, "base"), 100 * f(b, "limit"));
-	}
-}
-
-/* p50 and p99 in milliseconds, "-" while nothing was seen. */
-static const char *latency(const json_t *v, char *out, size_t cap)
-{
-	if (!n(v, "p99_us"))
-		snprintf(out, cap, "-");
-	else
-		snprintf(out, cap, "%.0f/%.0f", (double)n(v, "p50_us") / 1e3, (double)n(v, "p99_us") / 1e3);
-	return out;
-}
-
-static void routes(const json_t *a)
-{
-	const json_t *r;
-	size_t i;
-
-	printf("%-20s %-18s %11s %6s %7s %8s %8s   %s\n", "ROUTE", "STATE", "OUTSTANDING", "BOUND", "WAITING",
-	       "HELD MB", "DEFERRED", "MS p50/p99: WAIT CONNECT RCPT DOT MESSAGE");
-	json_array_foreach(json_object_get(a, "routes"), i, r) {
-		const json_t *stage = json_object_get(r, "stages");
-		const char *cause = s(r, "cause");
-		char state[40], t[5][32];
-
-		snprintf(state, sizeof(state), "%s%s%s%s", s(r, "state"), *cause ? " (" : "", cause,
-			 *cause ? ")" : "");
-		printf("%-20s %-18s %11lld %6lld %7lld %8.1f %8lld   %s %s %s %s %s\n", s(r, "route"), state,
-		       n(r, "outstanding"), n(r, "bound"), n(r, "waiting"), (double)n(r, "held") / 1e6,
-		       n(r, "refused_bound") + n(r, "refused_memory"),
-		       latency(json_object_get(r, "wait"), t[0], sizeof(t[0])),
-		       latency(json_object_get(stage, "connect"), t[1], sizeof(t[1])),
-		       latency(json_object_get(stage, "rcpt"), t[2], sizeof(t[2])),
-		       latency(json_object_get(stage, "dot"), t[3], sizeof(t[3])),
-		       latency(json_object_get(r, "message"), t[4], sizeof(t[4])));
-	}
-}
-
-static void sources(const json_t *a)
-{
-	if (json_object_get(a, "sources")) {
-		source_list(json_object_get(a, "sources"), "SOURCE");
-		printf("%zu source(s); in policy.allow or policy.deny: %s\n",
-		       json_array_size(json_object_get(a, "sources")), s(a, "listed"));
-		return;
-	}
-	source_list(json_object_get(a, "worst"), "WORST");
-	source_list(json_object_get(a, "busiest"), "BUSIEST");
-	printf("%lld source(s) known, room for %lld\n", n(a, "known"), n(a, "room"));
-}
-
-static void counters(const json_t *list, const char *side)
-{
-	const json_t *v;
-	size_t i;
-
-	json_array_foreach(list, i, v)
-		printf("%-10s %-28s %16lld  %s\n", side, s(v, "name"), n(v, "value"), s(v, "help"));
-}
-
-static void stats(const json_t *a)
-{
-	printf("%-10s %-28s %16s  %s\n", "SIDE", "COUNTER", "VALUE", "WHAT");
-	counters(json_object_get(a, "dataplane"), "dataplane");
-	counters(json_object_get(a, "control"), "control");
-	if (!json_is_true(json_object_get(a, "linked")))
-		printf("the dataplane is not linked: its counters are not known\n");
+	show_hosts(json_object_get(a, "hosts"));
 }
 
 /* The best of the signatures; "none" without one. */
@@ -506,17 +316,17 @@ void show_answer(const char *command, const json_t *answer)
 	if (!strcmp(command, "show status"))
 		status(answer);
 	else if (!strcmp(command, "show workers"))
-		workers(answer);
+		show_workers(answer);
 	else if (!strcmp(command, "show ports"))
-		ports(answer);
+		show_ports(answer);
 	else if (!strcmp(command, "show sessions"))
-		sessions(answer);
+		show_sessions(answer);
 	else if (!strcmp(command, "show sources"))
-		sources(answer);
+		show_sources(answer);
 	else if (!strcmp(command, "show routes"))
-		routes(answer);
+		show_routes(answer);
 	else if (!strcmp(command, "breaker show"))
-		breakers(answer);
+		show_breakers(answer);
 	else if (!strcmp(command, "breaker ack"))
 		printf("route %s: its 5xx are passed on again%s\n", s(answer, "route"),
 		       json_is_true(json_object_get(answer, "learned")) ? ", and are normal from now on" : "");
@@ -528,7 +338,7 @@ void show_answer(const char *command, const json_t *answer)
 	else if (!strcmp(command, "sources forgive"))
 		printf("%lld source(s) forgiven\n", n(answer, "forgiven"));
 	else if (!strcmp(command, "show stats") || !strcmp(command, "show drops"))
-		stats(answer);
+		show_stats(answer);
 	else if (!strcmp(command, "trace"))
 		trace(answer);
 	else if (!strcmp(command, "config reload"))

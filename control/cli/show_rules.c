@@ -3,26 +3,21 @@
 
 /* `posternctl show rules`: what each rule did and what it cost, as a table that fits. */
 
+#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "control/cli/cli.h"
 #include "control/cli/request.h"
 #include "control/cli/show_rules.h"
+#include "control/cli/terminal.h"
 #include "postern/limits.h"
 
 #define NAME_MIN 12
 /* What stands behind the name: one space and the width of each column. */
 #define COLUMNS_BEHIND (1 + 9 + 5 * (1 + 6) + 1 + 7)
-
-static int complain(const char *what)
-{
-	fprintf(stderr, "posternctl show rules: %s\n", what);
-	return CLI_USAGE;
-}
 
 /* ---- the table ---- */
 
@@ -129,80 +124,45 @@ void show_rules_table(const json_t *a, unsigned int columns)
 	footer(a);
 }
 
-static unsigned int terminal(void)
-{
-	struct winsize w;
-
-	if (!isatty(STDOUT_FILENO) || ioctl(STDOUT_FILENO, TIOCGWINSZ, &w))
-		return 0;
-	return w.ws_col;
-}
-
 /* ---- the question ---- */
 
-/* False: no number from 1 to LIMIT_RULES. */
-static bool limit_of(const char *text, json_t *request)
+static int limit_of(json_t *request, const char *text)
 {
 	long n = request_number(text, LIMIT_RULES);
 
-	return n && !json_object_set_new(request, "limit", json_integer(n));
+	if (n && !json_object_set_new(request, "limit", json_integer(n)))
+		return CLI_OK;
+	fprintf(stderr, "posternctl show rules: --limit: a number from 1 to %d\n", LIMIT_RULES);
+	return CLI_USAGE;
 }
 
-static bool top_of(const char *text, json_t *request)
+static int options(json_t *request, int argc, char **argv)
 {
-	static const char *const known[] = {"cost", "hits", "opened"};
+	static const struct option opts[] = {{"top", 1, 0, 't'}, {"limit", 1, 0, 'l'}, {0}};
+	int o, rc = CLI_OK;
 
-	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
-		if (!strcmp(text, known[i]))
-			return !json_object_set_new(request, "top", json_string(text));
-	return false;
-}
-
-/* NULL, or what is wrong. */
-static const char *read_arguments(int argc, char **argv, json_t *request)
-{
-	static char why[160];
-	bool dashes = false; /* "--" was there: patterns only */
-
-	for (int i = 0; i < argc; i++) {
-		bool top = !dashes && !strcmp(argv[i], "--top");
-		bool limit = !dashes && !strcmp(argv[i], "--limit");
-
-		if ((top || limit) && i + 1 == argc) {
-			snprintf(why, sizeof(why), "%s without its value", argv[i]);
-			return why;
-		}
-		if (top && !top_of(argv[++i], request))
-			return "--top: cost, hits or opened";
-		if (limit && !limit_of(argv[++i], request)) {
-			snprintf(why, sizeof(why), "--limit: a number from 1 to %d", LIMIT_RULES);
-			return why;
-		}
-		if (top || limit)
-			continue;
-		if (!dashes && !strcmp(argv[i], "--")) {
-			dashes = true;
-			continue;
-		}
-		if (!dashes && argv[i][0] == '-' && argv[i][1])
-			return "unknown option: there are --top cost|hits|opened and --limit N";
-		if (json_object_get(request, "name"))
-			return "one pattern of names, not two";
-		if (json_object_set_new(request, "name", json_string(argv[i])))
-			return "the pattern of names is no UTF-8";
+	optind = 1;
+	while (!rc && (o = getopt_long(argc, argv, "", opts, NULL)) != -1) {
+		if (o == 'l')
+			rc = limit_of(request, optarg);
+		else if (o == 't')
+			rc = request_text(request, "show rules", "top", optarg);
+		else
+			rc = CLI_USAGE;
 	}
-	return NULL;
+	if (!rc && optind < argc)
+		rc = request_text(request, "show rules", "name", argv[optind]);
+	return rc;
 }
 
 int cmd_show_rules(const struct cli *cli, int argc, char **argv)
 {
 	json_t *request = json_pack("{s:s}", "command", "show rules"), *answer;
-	const char *why = read_arguments(argc, argv, request);
-	int code = CLI_OK;
+	int code = options(request, argc, argv);
 
-	if (why) {
+	if (code) {
 		json_decref(request);
-		return complain(why);
+		return code;
 	}
 	answer = client_ask(cli, request, &code);
 	if (!answer)
@@ -210,7 +170,7 @@ int cmd_show_rules(const struct cli *cli, int argc, char **argv)
 	if (cli->json)
 		print_json(answer);
 	else
-		show_rules_table(answer, terminal());
+		show_rules_table(answer, terminal_columns());
 	json_decref(answer);
 	return CLI_OK;
 }

@@ -113,10 +113,15 @@ def failing():
         assert p.returncode == 2, p
     asked()
     # What the daemon says does not draw, and says something.
-    for error, said in (({"code": "failed", "text": "no \x1b[2J \u202e way"}, "posternctl: no ?[2J ? way\n"),
-                        ({"code": "failed"}, "not said why"), ("x", "not said why")):
+    for error, said, code in (({"code": "failed", "text": "no \x1b[2J \u202e way"}, "posternctl: no ?[2J ? way\n", 1),
+                              ({"code": "failed"}, "not said why", 1), ("x", "not said why", 1),
+                              ({"code": "not-found", "text": "there is none"}, "there is none", 1),
+                              ({"code": "bad-request", "text": "that is no address"}, "that is no address", 2)):
         control.error = error
-        assert said in run("drain", code=1)[1]
+        # One rule for all of them: what asks by itself, and what has a function of its own.
+        for words in (["drain"], ["show", "sources", "x"], ["show", "rules"], ["quarantine", "delete", "x"], ["trace", "status"], ["watch"],
+                      ["top", "--once"], ["config", "diff"]):
+            assert said in run(*words, code=code)[1], (words, error)
     control.error = None
 
 

@@ -99,11 +99,29 @@ def test_examples(tmp):
         path = os.path.join(tmp, name)
         put(path, text)
         out, _ = run("config", "check", path)
-        assert ": ok: " in out, out
+        assert ": ok: " in out and ("warning" not in out or name == "inline.conf"), out
         # The check is one: a word that is wrong is found in it.
         put(path, text.replace("hostname =", "hostnam ="))
         out, _ = run("config", "check", path, code=1)
         assert path + ":" in out and 'did you mean "hostname"?' in out, out
+
+
+def test_warnings(tmp):
+    """The addresses of a listener are the dataplane's: from there the kernel connects to nobody."""
+    path = os.path.join(tmp, "w.conf")
+    for key, listener, source in (("source-address", "192.0.2.25/24", "192.0.2.25"), ("source-v6", "2001:db8::25/64", "2001:db8:0::25"),
+                                  ("source-v4", "192.0.2.25/24", "192.0.2.26")):
+        put(path, f"""hostname = "mx.example.net"
+listener "public" {{ port = 0; address = ["192.0.2.24/24", "{listener}"] }}
+route "office" {{ domains = ["example.com"]; hosts = ["mail.example.com"]; {key} = "{source}" }}
+""")
+        out, _ = run("config", "check", path)
+        answer = json.loads(run("config", "check", "--json", path)[0])
+        if source == "192.0.2.26":
+            assert "warning" not in out and answer["warnings"] == [], out
+            continue
+        assert f'{path}: warning: route.office: its source address {listener.split("/")[0]} is one of listener "public"' in out, out
+        assert out.endswith("0 not supported\n") and answer["ok"] and len(answer["warnings"]) == 1, answer
 
 
 def test_check(tmp):
@@ -257,6 +275,7 @@ with tempfile.TemporaryDirectory(prefix="postern-config-") as top:
         os.mkdir(os.path.join(top, part))
     test_examples(os.path.join(top, "examples"))
     test_check(os.path.join(top, "check"))
+    test_warnings(os.path.join(top, "check"))
     run("--socket", os.path.join(top, "nobody"), "config", "diff", code=3)
     run("config", "diff", "a", "b", code=2)
     daemon = Daemon(os.path.join(top, "daemon"))

@@ -111,6 +111,9 @@ def addresses(lab):
         "-all", "ip4:198.51.100.6 -all") + "gw.example.net. IN A 198.51.100.6\n"
     _, r = lab.bad([], "--egress", "198.51.100.6/31", route="", zone=many)
     assert sum(c["code"] == "ptr" for c in r["checks"]) == 2, r
+    # The dataplane's own, which the kernel has not.
+    bad, _ = lab.bad(["egress FAIL", "ptr FAIL", "spf FAIL"], route='source-address = "198.51.100.25"')
+    assert "is a listener's" in bad["egress"]["text"] and "another function of the NIC" in bad["egress"]["advice"], bad
     bad, _ = lab.bad(["egress FAIL"], "--egress", "2001:db8::7")
     assert "IPv6" in bad["egress"]["text"], bad
     r = lab.run("exchange", "--egress", "198.51.0.0/16")

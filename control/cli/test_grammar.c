@@ -13,6 +13,7 @@
 
 #include "control/cli/grammar.h"
 #include "control/cli/words.h"
+#include "postern/ascii.h"
 
 #define CHILDREN_MOST 64 /* what grammar.c has room for */
 
@@ -130,13 +131,13 @@ static const struct {
 	{"sho statu", "show status", "show|status"},
 	{"show drops --all", "show drops", "show|drops|--all"},
 	{"show sources 192.0.2.1", "show sources", "show|sources|192.0.2.1"},
-	{"show rules --top cost --limit=5 'A?'", "show rules", "--top|cost|--limit|5|A?"},
-	{"show rules A --lim 5", "show rules", "A|--limit|5"},
-	{"show rules --limit -1", "show rules", "--limit|-1"},
-	{"keys", "keys list", "keys|list"},
-	{"keys --now 5", "keys list", "keys|list|--now|5"},
+	{"show rules --top cost --limit=5 'A?'", "show rules", "rules|--top|cost|--limit|5|A?"},
+	{"show rules A --lim 5", "show rules", "rules|A|--limit|5"},
+	{"show rules --limit -1", "show rules", "rules|--limit|-1"},
+	{"keys", "keys list", "list"},
+	{"keys --now 5", "keys list", "list|--now|5"},
 	{"keys c --config x --dns-zone a --dns-zone b", "keys check",
-	 "keys|check|--config|x|--dns-zone|a|--dns-zone|b"},
+	 "check|--config|x|--dns-zone|a|--dns-zone|b"},
 	{"trace", "trace", "trace"},
 	{"trace --from a@example.com --long", "trace", "trace|--from|a@example.com|--long"},
 	{"tr sha", "trace shares", "trace|shares"},
@@ -150,7 +151,7 @@ static const struct {
 	{"scan --ip 192.0.2.1 -- -odd.eml", "scan", "scan|--ip|192.0.2.1|--|-odd.eml"},
 	{"simulate --helo x gmail -- -odd.eml", "simulate", "simulate|--helo|x|--|gmail|-odd.eml"},
 	{"scan -- a.eml", "scan", "scan|a.eml"},
-	{"show rules -- --top", "show rules", "--|--top"},
+	{"show rules -- --top", "show rules", "rules|--|--top"},
 	{"quarantine release 0 -- -a@example.com", "quarantine release", "release|0|-a@example.com"},
 	{"quarantine show -- -0", "quarantine show", "show|-0"},
 	{"config check -- -x.conf", "config check", "-x.conf"},
@@ -332,6 +333,15 @@ static const struct {
 	{"--socket /x --json show dr", "drops", NULL, -1, false},
 	{"show stauts --", NULL, "--all", -1, false},
 	{"scan -- -", NULL, "--ip", GRAMMAR_FILE, false},
+	/* Behind "--" there are no options, not even those that may stand anywhere. */
+	{"scan -- --socket ", NULL, "--ip", -1, true},
+	{"--", "--json|--socket|--keep-going|--version|--help", "-f", -1, false},
+	{"-", "-f|--json", "show", -1, false},
+	{"-f ", NULL, "show", GRAMMAR_FILE, false},
+	{"--keep-going ", "-f", "show|--version", -1, false},
+	{"--json --keep-going -f ", NULL, "show", GRAMMAR_FILE, false},
+	{"-f x ", NULL, "show", -1, false},
+	{"--json ", "show", NULL, -1, false},
 };
 
 static bool is_there(const struct grammar_next *n, const char *text)
@@ -399,6 +409,45 @@ static void what_is_offered_is_taken(void **state)
 
 /* ---- pages ---- */
 
+static bool is_within(const char *text, const char *p)
+{
+	return p > text && ascii_is_alnum((uint8_t)p[-1]) && ascii_is_alnum((uint8_t)p[1]);
+}
+
+static char *help_of(const struct grammar_command *c)
+{
+	char *help;
+	size_t n;
+	FILE *f = open_memstream(&help, &n);
+
+	grammar_help(f, c, 80);
+	fclose(f);
+	return help;
+}
+
+/* Marks are gone; a star of its own is none, nor an underscore within a word, or two of them. */
+static void no_marks(const char *help)
+{
+	for (const char *p = help; (p = strchr(p, '*')); p++)
+		assert_true(p[1] == ' ');
+	for (const char *p = help; (p = strchr(p, '_')); p += 1 + (p[1] == '_'))
+		assert_true(p[1] == '_' || is_within(help, p));
+	assert_null(strchr(help, '\\'));
+}
+
+static void marks(void **state)
+{
+	char *help = help_of(grammar_named("config help"));
+
+	(void)state;
+	assert_non_null(strstr(help, "(route.port),"));
+	free(help);
+	help = help_of(grammar_named("rules test"));
+	assert_non_null(strstr(help, "rules in __, too"));
+	assert_non_null(strstr(help, "SPF_PASS"));
+	free(help);
+}
+
 static void pages(void **state)
 {
 	const struct grammar_command *c;
@@ -422,14 +471,12 @@ static void pages(void **state)
 		assert_true((strstr(usage, words) != NULL) == !(c->flags & GRAMMAR_SHELL));
 		snprintf(words, sizeof(words), "*%s*", c->words);
 		assert_non_null(strstr(manual, words));
-		f = open_memstream(&help, &n);
-		grammar_help(f, c, 80);
-		fclose(f);
+		help = help_of(c);
 		assert_int_equal(strncmp(help, c->words, strlen(c->words)), 0);
-		/* Marks are gone; a star of its own is none. */
-		for (const char *p = help; (p = strchr(p, '*')); p++)
-			assert_true(p[1] == ' ');
-		assert_null(strchr(help, '\\'));
+		no_marks(help);
+		for (const char *line = help; *line; line += strcspn(line, "\n") + 1)
+			if (strcspn(line, "\n") > 80 && strchr(line + 4, ' ') < line + 80)
+				fail_msg("%s: %.100s", c->words, line);
 		for (size_t k = 0; k < c->n_options; k++)
 			assert_non_null(strstr(help, c->option[k].name));
 		free(help);
@@ -450,6 +497,7 @@ int main(void)
 		cmocka_unit_test(long_lines),
 		cmocka_unit_test(what_comes_next),
 		cmocka_unit_test(what_is_offered_is_taken),
+		cmocka_unit_test(marks),
 		cmocka_unit_test(pages),
 	};
 

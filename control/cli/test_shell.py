@@ -30,6 +30,7 @@ class Shell:
         self.pid, self.fd = pty.fork()
         if not self.pid:
             os.chdir(TMP)
+            os.environ.pop("NO_COLOR", None)
             os.environ.update({"TERM": term, "XDG_STATE_HOME": STATE, "LC_ALL": "C.UTF-8", **env})
             os.execv(CTL, [CTL, "--socket", path])
         self.size(columns)
@@ -328,9 +329,10 @@ def another_size():
 
 
 def colour():
-    s = Shell(term="xterm")
-    assert "\x1b[31m[2]" in s.run("frobnicate")
-    s.end()
+    for more in ({}, {"NO_COLOR": ""}):
+        s = Shell(term="xterm", **more)
+        assert "\x1b[31m[2]" in s.run("frobnicate")
+        s.end()
     for more in ({"term": "xterm", "NO_COLOR": "1"}, {"term": "dumb"}):
         s = Shell(**more)
         out = s.run("frobnicate")

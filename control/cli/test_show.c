@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "control/cli/cli.h"
+#include "control/cli/table.h"
 
 static char text[8192];
 
@@ -129,11 +130,97 @@ static void reloads(void **state)
 	assert_null(strstr(text, "CANNOT"));
 }
 
+/* ---- tables ---- */
+
+static const struct table_column columns[] = {{"NAME", TABLE_CUT, 0},
+					      {"N", TABLE_RIGHT, 0},
+					      {"MORE", TABLE_RIGHT, 2},
+					      {"LESS", TABLE_RIGHT, 1},
+					      {"WHY", TABLE_WRAP, 0}};
+
+static const char *printed(const char *name, const char *why, unsigned int width)
+{
+	struct table t;
+	char *p = text;
+	FILE *f;
+	int out;
+
+	table_begin(&t, columns, 5, 0);
+	for (int row = 0; row < 2; row++) {
+		table_add(&t, "%s", name);
+		table_add(&t, "%d", 7 + 100 * row);
+		table_add(&t, "%s", "12345");
+		table_add(&t, "%s", "-");
+		table_add(&t, "%s", why);
+	}
+	out = dup(1);
+	f = tmpfile();
+	assert_true(out >= 0 && f);
+	fflush(stdout);
+	dup2(fileno(f), 1);
+	table_end(&t, width);
+	fflush(stdout);
+	dup2(out, 1);
+	close(out);
+	rewind(f);
+	text[fread(p, 1, sizeof(text) - 1, f)] = '\0';
+	fclose(f);
+	return text;
+}
+
+static void tables(void **state)
+{
+	(void)state;
+	/* As wide as what stands in it. */
+	assert_string_equal(printed("a", "no", 0), "NAME   N  MORE LESS  WHY\n"
+						   "a      7 12345    -  no\n"
+						   "a    107 12345    -  no\n");
+	/* Two columns a character, and none. */
+	assert_string_equal(printed("\xe4\xbe\x8b\xe4\xbe\x8b", "e\xcc\x81", 80),
+			    "NAME   N  MORE LESS  WHY\n"
+			    "\xe4\xbe\x8b\xe4\xbe\x8b   7 12345    -  e\xcc\x81\n"
+			    "\xe4\xbe\x8b\xe4\xbe\x8b 107 12345    -  e\xcc\x81\n");
+	/* Texts give first: the last one goes on below itself, others are cut. */
+	assert_string_equal(printed("a", "it was so and not so at all", 36),
+			    "NAME   N  MORE LESS  WHY\n"
+			    "a      7 12345    -  it was so and\n"
+			    "                     not so at all\n"
+			    "a    107 12345    -  it was so and\n"
+			    "                     not so at all\n");
+	printed("a-name-that-is-too-long.example", "no", 32);
+	assert_non_null(strstr(text, "a-name-that~   7 12345    -  no\n"));
+	/* Then columns go, the dearest first. */
+	printed("a-name-that-is-too-long.example", "no", 30);
+	assert_null(strstr(text, "MORE"));
+	assert_non_null(strstr(text, "LESS"));
+	printed("a-name-that-is-too-long.example", "no", 22);
+	assert_null(strstr(text, "LESS"));
+	/* Below all that there is: as narrow as it gets. */
+	printed("a-name-that-is-too-long.example", "no", 5);
+	assert_non_null(strstr(text, "a-name-that~ 107  no\n"));
+}
+
+static void tables_of_nothing(void **state)
+{
+	struct table t;
+
+	(void)state;
+	table_begin(&t, columns, 5, 0);
+	table_end(&t, 80);
+	for (unsigned int width = 1; width < 200; width++)
+		for (int i = 0; i < 3; i++) {
+			printed(i ? "a-name-that-is-too-long.example" : "", i > 1 ? "it was so" : "", width);
+			for (const char *line = text; width > 30 && *line; line += strcspn(line, "\n") + 1)
+				assert_true(strcspn(line, "\n") <= width);
+		}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(table), cmocka_unit_test(reloads), cmocka_unit_test(json),
-		cmocka_unit_test(long_value), cmocka_unit_test(lifted),
+		cmocka_unit_test(long_value), cmocka_unit_test(lifted), cmocka_unit_test(tables),
+		cmocka_unit_test(tables_of_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

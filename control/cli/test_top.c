@@ -336,15 +336,11 @@ static void sizes(void **state)
 
 static void small_and_large(void **state)
 {
-	struct at many = after;
 	struct top_state s = {.clock = "12:34:56", .keys = true, .order = {.only = -1}};
 	struct top_frame f = {.columns = 20, .rows = 5};
 	json_t *v;
 
 	(void)state;
-	many.workers = 32;
-	many.routes = 7;
-	many.rules = 20;
 	v = view_of(&before, &after);
 	s.view = v;
 	top_frame_make(&f, &s);
@@ -374,10 +370,23 @@ static void small_and_large(void **state)
 	must_have(&f, "1.2/90");
 	must_have(&f, "1.5/250");
 	json_decref(v);
-	/* Each section has its share, and says how much of it there is no room for. */
+	top_frame_free(&f);
+}
+
+/* Each section has its share, and says how much of it there is no room for. */
+static void more_than_fits(void **state)
+{
+	struct at many = after;
+	struct top_state s = {.clock = "12:34:56", .keys = true, .order = {.only = -1}};
+	struct top_frame f = {.columns = 80, .rows = 24};
+	json_t *v;
+
+	(void)state;
+	many.workers = 32;
+	many.routes = 7;
+	many.rules = 20;
 	v = view_of(&many, &many);
 	s.view = v;
-	f.columns = 80;
 	top_frame_make(&f, &s);
 	assert_int_equal(f.n, 24);
 	must_have(&f, "WORKER");
@@ -520,7 +529,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(rates),           cmocka_unit_test(resets),
 		cmocka_unit_test(odd_answers),     cmocka_unit_test(sizes),
-		cmocka_unit_test(small_and_large), cmocka_unit_test(states),
+		cmocka_unit_test(small_and_large), cmocka_unit_test(more_than_fits), cmocka_unit_test(states),
 		cmocka_unit_test(orders),          cmocka_unit_test(numbers),
 	};
 

@@ -15,7 +15,9 @@
 #include "control/cli/cli.h"
 #include "control/cli/line.h"
 #include "control/cli/screen.h"
+#include "control/cli/terminal.h"
 #include "control/cli/top.h"
+#include "postern/clock.h"
 
 #define INTERVAL_LEAST 0.1
 #define INTERVAL_MOST  3600.0
@@ -39,10 +41,7 @@ struct top_run {
 
 static long long now_ms(void)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (long long)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+	return (long long)clock_mono_ms();
 }
 
 /* ---- the question ---- */
@@ -93,8 +92,6 @@ static int options(struct top_run *r, int argc, char **argv)
 		else
 			rc = CLI_USAGE;
 	}
-	if (!rc && optind != argc)
-		return complain("there are --interval, --sort and --once only");
 	return rc;
 }
 
@@ -375,14 +372,6 @@ static int full_screen(struct top_run *r)
 	return code;
 }
 
-/* Else it is as with --once. */
-static bool has_screen(void)
-{
-	const char *term = getenv("TERM");
-
-	return isatty(STDOUT_FILENO) && term && *term && strcmp(term, "dumb") != 0;
-}
-
 int cmd_top(const struct cli *cli, int argc, char **argv)
 {
 	struct top_run r = {.cli = cli, .c = {.fd = -1}, .state = {.order = {.only = -1}}};
@@ -390,7 +379,7 @@ int cmd_top(const struct cli *cli, int argc, char **argv)
 
 	if (rc)
 		return rc;
-	if (!has_screen())
+	if (!terminal_draws())
 		r.once = true;
 	if (r.once || cli->json) {
 		rc = print_all(&r);

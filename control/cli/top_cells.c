@@ -16,6 +16,18 @@ double top_number(const json_t *v)
 	return json_is_number(v) ? json_number_value(v) : -1;
 }
 
+double top_num(const json_t *o, const char *member)
+{
+	return top_number(json_object_get(o, member));
+}
+
+const char *top_text(const json_t *o, const char *member)
+{
+	const char *s = json_string_value(json_object_get(o, member));
+
+	return s ? s : "";
+}
+
 const char *top_short(double v, char out[16])
 {
 	static const char unit[] = "kMGTPE";
@@ -32,18 +44,6 @@ const char *top_short(double v, char out[16])
 	else
 		snprintf(out, 16, v < 9.95 ? "%.1f%c" : "%.0f%c", v, unit[u]);
 	return out;
-}
-
-static double num(const json_t *o, const char *name)
-{
-	return top_number(json_object_get(o, name));
-}
-
-static const char *text(const json_t *o, const char *name)
-{
-	const char *s = json_string_value(json_object_get(o, name));
-
-	return s ? s : "";
 }
 
 static void percent(double v, char out[16])
@@ -64,10 +64,10 @@ static void two(double a, double b, char out[16])
 /* Milliseconds; nothing was seen: "-". */
 static void times(const json_t *v, char out[16])
 {
-	if (num(v, "p99_us") <= 0)
+	if (top_num(v, "p99_us") <= 0)
 		snprintf(out, 16, "-");
 	else
-		two(num(v, "p50_us") / 1e3, num(v, "p99_us") / 1e3, out);
+		two(top_num(v, "p50_us") / 1e3, top_num(v, "p99_us") / 1e3, out);
 }
 
 /* Six octets, whatever LIMIT_RULES_SCORE allows. */
@@ -132,7 +132,7 @@ void top_cell(const struct top_column *c, const struct top_row *r, char out[16])
 {
 	const char *member = r->route ? c->hop : c->member;
 	enum top_kind kind = r->route && c->kind == TOP_TWO ? TOP_NUMBER : c->kind;
-	double v = member ? num(r->v, member) : -1, n;
+	double v = member ? top_num(r->v, member) : -1, n;
 
 	out[0] = '\0';
 	if (!member)
@@ -147,10 +147,10 @@ void top_cell(const struct top_column *c, const struct top_row *r, char out[16])
 		percent(v, out);
 		break;
 	case TOP_TWO:
-		two(v, num(r->v, c->other), out);
+		two(v, top_num(r->v, c->other), out);
 		break;
 	case TOP_WORD:
-		snprintf(out, 16, "%.12s", *text(r->v, member) ? text(r->v, member) : "-");
+		snprintf(out, 16, "%.12s", *top_text(r->v, member) ? top_text(r->v, member) : "-");
 		break;
 	case TOP_TIMES:
 		times(json_object_get(r->v, member), out);
@@ -165,7 +165,7 @@ void top_cell(const struct top_column *c, const struct top_row *r, char out[16])
 		percent(v < 0 ? -1 : v / 1e6, out);
 		break;
 	case TOP_EACH:
-		n = num(r->v, c->other);
+		n = top_num(r->v, c->other);
 		top_short(n > 0 ? v / 1e3 / n : -1, out);
 		break;
 	}
@@ -177,9 +177,9 @@ void top_row_name(enum top_section s, const struct top_row *r, char *out, size_t
 	char number[16];
 
 	if (s == TOP_WORKERS)
-		snprintf(out, cap, "%s", top_short(num(r->v, member), number));
+		snprintf(out, cap, "%s", top_short(top_num(r->v, member), number));
 	else if (r->route)
-		snprintf(out, cap, "  %.200s:%.0f", text(r->v, "host"), num(r->v, "port"));
+		snprintf(out, cap, "  %.200s:%.0f", top_text(r->v, "host"), top_num(r->v, "port"));
 	else
-		snprintf(out, cap, "%.200s", text(r->v, member));
+		snprintf(out, cap, "%.200s", top_text(r->v, member));
 }

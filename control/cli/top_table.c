@@ -9,18 +9,6 @@
 
 #include "postern/str.h"
 
-static double num(const json_t *o, const char *name)
-{
-	return top_number(json_object_get(o, name));
-}
-
-static const char *text(const json_t *o, const char *name)
-{
-	const char *s = json_string_value(json_object_get(o, name));
-
-	return s ? s : "";
-}
-
 /* ---- order ---- */
 
 #define MAX_ORDERS 5
@@ -41,13 +29,13 @@ static double key_of(enum top_section s, unsigned int by, const json_t *v)
 
 	if (s == TOP_RULES) {
 		/* Before there are rates: since the start. */
-		double v_now = num(v, by ? "us" : "hits");
+		double v_now = top_num(v, by ? "us" : "hits");
 
-		return v_now >= 0 ? v_now : num(v, by ? "ns_total" : "hits_total");
+		return v_now >= 0 ? v_now : top_num(v, by ? "ns_total" : "hits_total");
 	}
 	if (s == TOP_ROUTES && by == 3)
-		return num(json_object_get(v, "message"), "p99_us");
-	return name ? num(v, name) : 0;
+		return top_num(json_object_get(v, "message"), "p99_us");
+	return name ? top_num(v, name) : 0;
 }
 
 void top_order_next(struct top_order *o, enum top_section s)
@@ -100,7 +88,7 @@ static const json_t *list_of(enum top_section s, const json_t *view)
 
 static bool route_alarms(const json_t *v)
 {
-	return !strcmp(text(v, "state"), "shedding") || !strcmp(text(v, "breaker"), "open");
+	return !strcmp(top_text(v, "state"), "shedding") || !strcmp(top_text(v, "breaker"), "open");
 }
 
 /* Next hops stand below their route, as they came. */
@@ -265,6 +253,6 @@ void top_table_row(const struct top_table *t, const struct top_layout *l, size_t
 	}
 	if (l->rest) {
 		space(&line, "  ");
-		put(&line, text(r->v, r->route ? "last_error" : "cause"), l->rest, true);
+		put(&line, top_text(r->v, r->route ? "last_error" : "cause"), l->rest, true);
 	}
 }

@@ -70,5 +70,9 @@ const char *top_order_name(const struct top_order *o, enum top_section s);
 
 /* Below 0: it is null, or no number. */
 double top_number(const json_t *v);
+/* The same of a member. */
+double top_num(const json_t *o, const char *member);
+/* "" if it is no string; as it came: top_frame.c makes it printable. */
+const char *top_text(const json_t *o, const char *member);
 /* Six octets at most; "-" below 0. */
 const char *top_short(double v, char out[16]);

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "control/cli/top.h"
+#include "control/rfc3339.h"
 
 /* Of which pairs of answers a difference can be taken. */
 struct step {
@@ -304,17 +305,6 @@ static json_t *rules(const json_t *now)
 
 /* ---- all of it ---- */
 
-static json_t *time_of_day(void)
-{
-	time_t now = time(NULL);
-	char text[40];
-	struct tm tm;
-
-	gmtime_r(&now, &tm);
-	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm);
-	return json_string(text);
-}
-
 json_t *top_view(const json_t *before, const json_t *now)
 {
 	static const char *const as_it_is[] = {
@@ -322,9 +312,10 @@ json_t *top_view(const json_t *before, const json_t *now)
 		"uptime_s", "generation", "sessions", "messages_in_flight",
 		"reload",   "alerts"};
 	struct step d = step(before, now);
-	json_t *o = json_pack("{s:s}", "schema", TOP_SCHEMA);
+	char time_of_day[RFC3339];
+	json_t *o = json_pack("{s:s, s:s}", "schema", TOP_SCHEMA, "time",
+			      rfc3339(time(NULL), time_of_day));
 
-	json_object_set_new(o, "time", time_of_day());
 	json_object_set_new(o, "interval_s", or_null(d.s > 0 ? d.s : -1));
 	for (size_t i = 0; i < sizeof(as_it_is) / sizeof(as_it_is[0]); i++)
 		copy(o, as_it_is[i], now, as_it_is[i]);

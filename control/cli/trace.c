@@ -4,15 +4,17 @@
 /* `posternctl trace`: search, shares, reindex. With an index it reads files and needs no daemon. */
 
 #include "control/cli/request.h"
+#include "control/cli/table.h"
+#include "control/cli/terminal.h"
 #include "control/cli/trace.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -55,17 +57,6 @@ static int complain(const char *what, const char *value)
 	return CLI_USAGE;
 }
 
-/* A whole number from 1 on; 0: it is none. */
-static int64_t number(const char *text, int64_t max)
-{
-	char *end;
-	long long v;
-
-	errno = 0;
-	v = strtoll(text, &end, 10);
-	return !errno && end != text && !*end && v >= 1 && v <= max ? v : 0;
-}
-
 static int time_option(struct asked *a, int o, const char *text)
 {
 	int64_t ms = trace_time(text, trace_now_ms());
@@ -79,7 +70,7 @@ static int time_option(struct asked *a, int o, const char *text)
 
 static int number_option(struct asked *a, int o, const char *text)
 {
-	int64_t v = number(text, o == OPT_LIMIT ? LIMIT_TRACE_SEARCH : INT64_MAX);
+	int64_t v = request_number(text, o == OPT_LIMIT ? LIMIT_TRACE_SEARCH : LONG_MAX);
 
 	if (!v)
 		return complain(o == OPT_LIMIT ? "--limit: expected 1 to 10000" : "--before: expected the number of a "
@@ -129,11 +120,6 @@ static int read_options(struct asked *a, int argc, char **argv)
 	optind = 0;
 	while (rc == CLI_OK && (o = getopt_long(argc, argv, "", options, NULL)) != -1)
 		rc = one_option(a, o);
-	if (rc == CLI_OK && optind < argc)
-		return complain("unexpected argument", argv[optind]);
-	if (rc == CLI_OK && strcmp(a->fields, "google") && strcmp(a->fields, "microsoft") &&
-	    strcmp(a->fields, "postern"))
-		return complain("--fields: expected google, microsoft or postern", a->fields);
 	if (!a->q.limit)
 		a->q.limit = a->csv ? CSV_LIMIT_DEFAULT : LIMIT_DEFAULT;
 	return rc;
@@ -201,15 +187,6 @@ static json_t *from_index(const struct cli *cli, struct trace_source *s, const s
 			 next ? json_sprintf("%lld", (long long)next) : json_null());
 }
 
-static unsigned int terminal(void)
-{
-	struct winsize w;
-
-	if (!isatty(STDOUT_FILENO) || ioctl(STDOUT_FILENO, TIOCGWINSZ, &w))
-		return 0;
-	return w.ws_col;
-}
-
 static int search(const struct cli *cli, int argc, char **argv)
 {
 	struct trace_source s;
@@ -230,7 +207,7 @@ static int search(const struct cli *cli, int argc, char **argv)
 	else if (answer && a.detailed)
 		show_answer("trace", answer);
 	else if (answer)
-		trace_table(answer, terminal());
+		trace_table(answer, terminal_columns());
 	json_decref(answer);
 	trace_source_close(&s);
 	return rc;
@@ -240,24 +217,31 @@ static int search(const struct cli *cli, int argc, char **argv)
 
 static void print_shares(const json_t *a)
 {
-	char route[64], listener[64], egress[64];
+	static const struct table_column column[] = {{"ROUTE", TABLE_CUT, 0}, {"LISTENER", 0, 0}, {"EGRESS", 0, 0},
+						     {"MESSAGES", TABLE_RIGHT, 0}, {"OUTCOMES", TABLE_WRAP, 0}};
+	static const char *const member[] = {"route", "listener", "egress"};
 	const json_t *v, *o;
 	const char *name;
+	char text[256];
+	struct table t;
 	size_t i;
 
-	printf("%-16s %-39s %-39s %10s  %s\n", "ROUTE", "LISTENER", "EGRESS", "MESSAGES", "OUTCOMES");
+	table_begin(&t, column, sizeof(column) / sizeof(column[0]), 0);
 	json_array_foreach(json_object_get(a, "ways"), i, v) {
 		double all = json_number_value(json_object_get(v, "messages"));
+		size_t at = 0;
 
-		trace_clean(v, "route", route, sizeof(route));
-		trace_clean(v, "listener", listener, sizeof(listener));
-		trace_clean(v, "egress", egress, sizeof(egress));
-		printf("%-16s %-39s %-39s %10.0f ", *route ? route : "-", *listener ? listener : "-",
-		       *egress ? egress : "-", all);
+		for (size_t k = 0; k < sizeof(member) / sizeof(member[0]); k++)
+			table_add(&t, "%s", trace_clean(v, member[k], text, sizeof(text)) ? text : "-");
+		table_add(&t, "%.0f", all);
+		text[0] = '\0';
 		json_object_foreach((json_t *)json_object_get(v, "outcomes"), name, o)
-			printf(" %s %.1f%%", name, all > 0 ? 100 * json_number_value(o) / all : 0.0);
-		putchar('\n');
+			if (at < sizeof(text))
+				at += (size_t)snprintf(text + at, sizeof(text) - at, "%s%s %.1f%%", at ? " " : "", name,
+						       all > 0 ? 100 * json_number_value(o) / all : 0.0);
+		table_add(&t, "%s", text);
 	}
+	table_end(&t, terminal_columns());
 	json_array_foreach(json_object_get(a, "findings"), i, v)
 		printf("DIFFERS: %s\n", show_text(v, "text"));
 }

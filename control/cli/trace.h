@@ -7,7 +7,7 @@
  * trace_source.c  where index and log are, and what a record says beyond the index
  * trace_table.c   for people
  * trace_csv.c     for spreadsheets, by the names of other mail systems
- * trace_explain.c `explain TRACE-ID`
+ * trace_explain.c `explain TRACE-ID` (explain_any.c tells it from a file)
  *
  * Records come from files that anybody may have given us, and tell of mail: all of their texts are a
  * stranger's.

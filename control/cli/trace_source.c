@@ -5,22 +5,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "control/cli/trace.h"
 #include "control/config/config.h"
 #include "control/trace/logfiles.h"
+#include "postern/clock.h"
 
 #define CATCH_UP_MS 2000
 #define POLL_MS 10
 
 int64_t trace_now_ms(void)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+	return (int64_t)clock_real_ms();
 }
 
 int64_t trace_time(const char *text, int64_t now_ms)

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "control/cli/table.h"
 #include "control/cli/trace.h"
 #include "postern/utf8.h"
 
@@ -32,55 +33,6 @@ size_t trace_clean(const json_t *record, const char *member, char *out, size_t c
 	return len;
 }
 
-/* Columns of a code point: marks take none, East Asian ones two. */
-static unsigned int width_of(long cp)
-{
-	if ((cp >= 0x300 && cp <= 0x36f) || (cp >= 0x1ab0 && cp <= 0x1aff) || (cp >= 0x20d0 && cp <= 0x20ff) ||
-	    (cp >= 0xfe00 && cp <= 0xfe0f) || (cp >= 0xfe20 && cp <= 0xfe2f))
-		return 0;
-	if ((cp >= 0x1100 && cp <= 0x115f) || (cp >= 0x2e80 && cp <= 0xa4cf) || (cp >= 0xac00 && cp <= 0xd7a3) ||
-	    (cp >= 0xf900 && cp <= 0xfaff) || (cp >= 0xfe30 && cp <= 0xfe6f) || (cp >= 0xff00 && cp <= 0xff60) ||
-	    (cp >= 0x1f300 && cp <= 0x1faff) || cp >= 0x20000)
-		return 2;
-	return 1;
-}
-
-static unsigned int width(const char *text)
-{
-	struct str t = str_c(text);
-	unsigned int w = 0;
-
-	for (size_t i = 0, n; i < t.n; i += n)
-		w += width_of(utf8_at(t, i, &n));
-	return w;
-}
-
-/* Left-adjusted in so many columns; 0: as it is, the last of its line. */
-static void cell(const char *text, unsigned int columns)
-{
-	struct str t = str_c(text);
-	unsigned int w = 0;
-	size_t i = 0, n;
-
-	if (!columns || width(text) <= columns) {
-		fputs(text, stdout);
-		for (w = width(text); w < columns; w++)
-			putchar(' ');
-		return;
-	}
-	for (; i < t.n; i += n) {
-		unsigned int k = width_of(utf8_at(t, i, &n));
-
-		if (w + k > columns - 1)
-			break;
-		w += k;
-		fwrite(t.p + i, 1, n, stdout);
-	}
-	for (; w < columns - 1; w++)
-		putchar(' ');
-	putchar('~');
-}
-
 struct layout {
 	unsigned int from, to, origin; /* 0 of origin: left out */
 	bool score, year, route;
@@ -94,8 +46,8 @@ static unsigned int widest(const json_t *records, const char *member, unsigned i
 
 	json_array_foreach(records, i, v) {
 		trace_clean(v, member, text, sizeof(text));
-		if (width(text) > least)
-			least = width(text);
+		if (table_width(text) > least)
+			least = table_width(text);
 	}
 	return least;
 }
@@ -134,7 +86,7 @@ static void text_cell(const json_t *v, const char *member, unsigned int columns)
 	char text[CELL];
 
 	trace_clean(v, member, text, sizeof(text));
-	cell(text, columns);
+	table_cell(text, columns);
 	putchar(' ');
 }
 
@@ -152,7 +104,7 @@ static void row(const json_t *v, const struct layout *l)
 		time[10] = ' ';
 		time[19] = '\0';
 	}
-	cell(l->year || strlen(time) < 19 ? time : time + 5, l->year ? 19 : 14);
+	table_cell(l->year || strlen(time) < 19 ? time : time + 5, l->year ? 19 : 14);
 	putchar(' ');
 	text_cell(v, "trace_id", 16);
 	text_cell(v, json_object_get(v, "event") ? "event" : "outcome", 11);
@@ -164,7 +116,7 @@ static void row(const json_t *v, const struct layout *l)
 		text_cell(v, "route", 12);
 	text_cell(v, "mail_from", l->from);
 	trace_clean(v, "rcpt", time, sizeof(time));
-	cell(time, width(time) > l->to ? l->to : 0);
+	table_cell(time, table_width(time) > l->to ? l->to : 0);
 	putchar('\n');
 }
 
@@ -174,7 +126,7 @@ void trace_table(const json_t *answer, unsigned int columns)
 	struct layout l = plan(records, columns);
 	size_t i;
 
-	cell("TIME (UTC)", l.year ? 19 : 14);
+	table_cell("TIME (UTC)", l.year ? 19 : 14);
 	printf(" %-16s %-11s ", "TRACE ID", "OUTCOME");
 	if (l.origin)
 		printf("%-*s ", (int)l.origin, "ORIGIN");

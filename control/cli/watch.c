@@ -27,13 +27,8 @@ static int complain(const char *what)
 
 static int limit_of(const char *text, long *limit)
 {
-	char *end;
-
-	errno = 0;
-	*limit = strtol(text, &end, 10);
-	if (errno || end == text || *end || *limit < 1 || *limit > LIMIT_MOST)
-		return complain("--limit: a number from 1 to 1000000000");
-	return CLI_OK;
+	*limit = request_number(text, LIMIT_MOST);
+	return *limit ? CLI_OK : complain("--limit: a number from 1 to 1000000000");
 }
 
 static int options(json_t *request, long *limit, int argc, char **argv)
@@ -210,10 +205,8 @@ static int refused(const char *line)
 	json_t *answer = json_loads(line, 0, NULL), *problem = json_object_get(answer, "error");
 	int code = CLI_OK;
 
-	if (problem) {
-		fprintf(stderr, "posternctl: %s\n", show_text(problem, "text"));
-		code = !strcmp(show_text(problem, "code"), "bad-request") ? CLI_USAGE : CLI_FINDING;
-	}
+	if (problem)
+		code = client_refused(problem);
 	json_decref(answer);
 	return code;
 }

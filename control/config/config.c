@@ -175,6 +175,15 @@ void config_unref(struct config *c)
 	free(c);
 }
 
+const struct config_listener *config_listener_of(const struct config *c, const struct ip_addr *ip)
+{
+	for (size_t i = 0; i < c->n_listeners; i++)
+		for (size_t k = 0; k < c->listener[i].n_addresses; k++)
+			if (!memcmp(&c->listener[i].address[k].addr, ip, sizeof(*ip)))
+				return &c->listener[i];
+	return NULL;
+}
+
 static const struct config_route *find_domain(const struct config *c, const char *name)
 {
 	struct domain_entry key = {.domain = name};

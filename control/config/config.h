@@ -471,6 +471,9 @@ int config_parse(const char *name, const void *text, size_t len, uint64_t genera
 struct config *config_ref(struct config *c);
 void config_unref(struct config *c);
 
+/* The listener that has this address as its own; NULL: none. */
+const struct config_listener *config_listener_of(const struct config *c, const struct ip_addr *ip);
+
 /* Route of a recipient's domain (U-labels find their A-labels), NULL if it is not ours: there is no
  * default route. The most specific entry counts: the domain itself, else the nearest ".parent". */
 const struct config_route *config_route_for(const struct config *c, struct str domain);

@@ -123,7 +123,8 @@ static const struct config_info keys_route[] = {
 	{TIME("command-timeout", 1, 600, 60), .text = "For replies before DATA."},
 	{OF(STRING, "source-address"), .form = "an address",
 	 .text = "That we connect from; `family` is its own then. One of the hosts must be of it, "
-		 "or be given by name."},
+		 "or be given by name. The kernel must have the address: those of a `listener` are "
+		 "the dataplane's alone."},
 	{OF(STRING, "source-v4"), .form = "an IPv4 address",
 	 .text = "The same, without setting `family`."},
 	{OF(STRING, "source-v6"), .form = "an IPv6 address",

@@ -4,16 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <time.h>
 
 #include "control/deliver/internal.h"
+#include "postern/clock.h"
 
 uint64_t deliver_now_us(void)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000u + (uint64_t)t.tv_nsec / 1000;
+	return clock_mono_us();
 }
 
 uint64_t deliver_now_s(const struct deliver *d)

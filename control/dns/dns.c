@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 The Postern Authors */
 #include "control/dns/dns_internal.h"
+#include "postern/clock.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #define DEFAULT_TIMEOUT_MS 10000
 
@@ -97,10 +97,7 @@ const struct buckets *dns_times(const struct dns *d)
 
 uint64_t dns_now_us(void)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+	return clock_mono_us();
 }
 
 /* Runs from the loop: the answer is there, or time is up. */

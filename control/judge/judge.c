@@ -6,19 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "control/judge/judge_internal.h"
+#include "postern/clock.h"
 #include "postern/limits.h"
 #include "postern/stats.h"
-
-static uint64_t monotonic_us(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
-}
 
 static void give_up_on_open(struct judge *j);
 
@@ -214,7 +206,7 @@ void judge_conclude(struct judge *j)
 	struct judgement *r = &j->result;
 
 	count_results(j);
-	r->judge_us = monotonic_us() - j->started_us;
+	r->judge_us = clock_mono_us() - j->started_us;
 	j->done = true;
 	event_del(j->timer);
 	j->cb(j->arg, r);
@@ -593,7 +585,7 @@ struct judge *judge_start(const struct judge_env *env, const struct judge_reques
 	j->req = *req;
 	j->cb = cb;
 	j->arg = arg;
-	j->started_us = monotonic_us();
+	j->started_us = clock_mono_us();
 	j->result.arc = &j->no_arc;
 	config_ref(req->config);
 	/* All recipients are of one route. */

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "control/quarantine/internal.h"
+#include "postern/clock.h"
 #include "postern/limits.h"
 
 enum op { OP_PUT, OP_GET, OP_DELETE, OP_RELEASE, OP_LIST };
@@ -265,11 +266,8 @@ static void one(struct quarantine *q, struct job *j)
 static void expire(struct quarantine *q, unsigned int max_age_s)
 {
 	char id[QUARANTINE_ID + 1];
-	struct timespec now;
-	uint64_t before, n = 0;
+	uint64_t before = (clock_real_s() - max_age_s) * 1000000000u, n = 0;
 
-	clock_gettime(CLOCK_REALTIME, &now);
-	before = ((uint64_t)now.tv_sec - max_age_s) * 1000000000u;
 	while (n < LIMIT_QUARANTINE_BATCH && index_oldest(&q->index, before, id) == 0 &&
 	       drop(q, id) == 0)
 		n++;

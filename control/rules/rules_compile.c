@@ -15,11 +15,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "control/rules/rules_cache.h"
 #include "control/rules/rules_database.h"
 #include "control/rules/rules_internal.h"
+#include "postern/clock.h"
 #include "postern/limits.h"
 
 /* In place of a mode of Hyperscan's: the whole set. */
@@ -80,20 +80,12 @@ const pcre2_code *rules_code(const struct rules *r, size_t i)
 	return s->code;
 }
 
-static uint64_t now_us(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000u + (uint64_t)ts.tv_nsec / 1000u;
-}
-
 bool rules_warm(const struct rules *r, size_t *at, unsigned int us)
 {
-	uint64_t until = now_us() + us;
+	uint64_t until = clock_mono_us() + us;
 
 	for (; *at < r->n; ++*at) {
-		if (us && now_us() >= until)
+		if (us && clock_mono_us() >= until)
 			return false;
 		if (rules_has_pattern(&r->rule[*at]))
 			(void)rules_code(r, *at);

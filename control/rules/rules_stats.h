@@ -16,6 +16,7 @@
 #include <time.h>
 
 #include "control/rules/rules.h"
+#include "postern/clock.h"
 
 struct rule_counts {
 	uint64_t hits;         /* messages on which it hit, also if its name hides it (`__`) */
@@ -36,8 +37,5 @@ struct rule_counts *rules_stats_of(const struct rules_stats *s, size_t i);
 
 static inline uint64_t rules_clock_ns(void)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+	return clock_mono_ns();
 }

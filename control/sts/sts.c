@@ -18,9 +18,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <time.h>
 
 #include "control/hash/siphash.h"
+#include "postern/clock.h"
 #include "postern/limits.h"
 #include "postern/stats.h"
 
@@ -42,10 +42,7 @@ static void count(struct sts *s, enum postern_ctl_counter c)
 
 uint64_t sts_now_s(const struct sts *s)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec + s->opt.skew_s;
+	return clock_mono_s() + s->opt.skew_s;
 }
 
 bool sts_entry_valid(const struct entry *e)

@@ -7,9 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "control/trace/index_internal.h"
+#include "control/rfc3339.h"
 
 enum column {
 	C_ID, C_TRACE_ID, C_OUTCOME, C_ORIGIN, C_PEER, C_LOCAL, C_EGRESS, C_SCORE, C_SIZE, C_US, C_JUDGE_US, C_SEGMENT,
@@ -170,15 +170,9 @@ static int build(struct trace_index *x, struct query *q, const struct trace_sear
 
 static json_t *time_of(int64_t id)
 {
-	int64_t ms = id >> INDEX_SEQUENCE;
-	time_t t = (time_t)(ms / 1000);
-	char day[32] = "", out[48];
-	struct tm tm;
+	char text[RFC3339];
 
-	if (id > 0 && gmtime_r(&t, &tm))
-		strftime(day, sizeof(day), "%Y-%m-%dT%H:%M:%S", &tm);
-	snprintf(out, sizeof(out), "%s.%03dZ", day, (int)(ms % 1000));
-	return json_string(out);
+	return json_string(id > 0 ? rfc3339_ms((uint64_t)(id >> INDEX_SEQUENCE), text) : "?");
 }
 
 /* Text of a file that may be anybody's: it need not be UTF-8, whatever the type of its column. */

@@ -26,6 +26,7 @@
 #include "control/trace/owner.h"
 #include "control/trace/reader.h"
 #include "control/trace/shares.h"
+#include "postern/clock.h"
 #include "postern/limits.h"
 
 /* Mail goes first. */
@@ -63,26 +64,10 @@ struct indexer {
 	time_t pruned_s, shares_s, stop_s;
 };
 
-static time_t now_s(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec;
-}
-
-static int64_t realtime_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 /* Records older than this are not wanted. */
 static int64_t horizon_ms(const struct indexer *x)
 {
-	return realtime_ms() - (int64_t)x->opt.max_age_s * 1000;
+	return (int64_t)clock_real_ms() - (int64_t)x->opt.max_age_s * 1000;
 }
 
 static void failed(struct indexer *x, const char *why)
@@ -115,8 +100,8 @@ static bool stopping(struct indexer *x)
 	stop = x->stop;
 	pthread_mutex_unlock(&x->lock);
 	if (stop && !x->stop_s)
-		x->stop_s = now_s();
-	return stop && now_s() > x->stop_s + STOP_S;
+		x->stop_s = (time_t)clock_mono_s();
+	return stop && (time_t)clock_mono_s() > x->stop_s + STOP_S;
 }
 
 /* With the lock. More than that while the database does not answer: nobody read them. */
@@ -235,7 +220,7 @@ static bool is_full(struct indexer *x)
 static void look_at_shares(struct indexer *x)
 {
 	json_t *shares, *findings;
-	int rc = shares_of(x->index, realtime_ms() - SHARES_SPAN_S * 1000, &shares);
+	int rc = shares_of(x->index, (int64_t)clock_real_ms() - SHARES_SPAN_S * 1000, &shares);
 	const char *text;
 
 	findings = json_object_get(shares, "findings");
@@ -424,15 +409,15 @@ static bool serve(struct indexer *x, bool rebuild)
 	}
 	count_lost(x);
 	/* Before reading, which may fail for want of what this makes free. */
-	if (now_s() >= x->pruned_s + PRUNE_S) {
-		x->pruned_s = now_s();
+	if ((time_t)clock_mono_s() >= x->pruned_s + PRUNE_S) {
+		x->pruned_s = (time_t)clock_mono_s();
 		if (!prune(x))
 			return false;
 	}
 	if (!step(x))
 		return false;
-	if (now_s() >= x->shares_s + SHARES_S) {
-		x->shares_s = now_s();
+	if ((time_t)clock_mono_s() >= x->shares_s + SHARES_S) {
+		x->shares_s = (time_t)clock_mono_s();
 		look_at_shares(x);
 	}
 	return true;
@@ -513,7 +498,7 @@ struct indexer *indexer_new(const struct indexer_options *opt, char *err, size_t
 	pthread_cond_init(&x->wake, NULL);
 	x->log = strdup(opt->log);
 	x->database = strdup(opt->database);
-	x->shares_s = now_s();
+	x->shares_s = (time_t)clock_mono_s();
 	x->kicked = true;
 	x->stats.written = 1; /* what earlier processes wrote */
 	reader_init(&x->reader);

@@ -2,9 +2,9 @@
  * Copyright (c) 2026 The Postern Authors */
 
 #include <stdio.h>
-#include <time.h>
 
 #include "control/trace/facts.h"
+#include "control/rfc3339.h"
 #include "dataplane/tap/tap.h"
 #include "postern/handoff.h"
 
@@ -43,30 +43,18 @@ static json_t *incomplete(const struct mail_envelope *e)
 	return json_string(buf);
 }
 
-static json_t *when(uint64_t ns)
-{
-	time_t s = (time_t)(ns / 1000000000u);
-	char day[32], text[48];
-	struct tm tm;
-
-	gmtime_r(&s, &tm);
-	strftime(day, sizeof(day), "%Y-%m-%dT%H:%M:%S", &tm);
-	snprintf(text, sizeof(text), "%s.%03uZ", day, (unsigned int)(ns / 1000000 % 1000));
-	return json_string(text);
-}
-
 void trace_observed(json_t *record, const struct mail_envelope *e)
 {
 	bool cable = e->listener != HANDOFF_LISTENER_TAP && e->listener & HANDOFF_LISTENER_INLINE;
 	bool message = e->observed.what != OBSERVED_ENCRYPTED;
-	char ip[64];
+	char ip[64], seen[RFC3339];
 
 	if (!(e->flags & RECORD_F_OBSERVED))
 		return;
 	json_object_set_new(record, "mode", json_string(cable ? "inline" : "tap"));
 	json_object_set_new(record, "server", json_string(ip_format(&e->local, ip, sizeof(ip))));
 	json_object_set_new(record, "server_port", json_integer(e->local_port));
-	json_object_set_new(record, "seen", when(e->time_ns));
+	json_object_set_new(record, "seen", json_string(rfc3339_ms(e->time_ns / 1000000, seen)));
 	if (!message)
 		return;
 	json_object_set_new(record, "server_reply",

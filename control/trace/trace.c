@@ -19,10 +19,12 @@
 #include <unistd.h>
 
 #include "control/mail/mail.h"
+#include "control/rfc3339.h"
 #include "control/trace/facts.h"
 #include "control/trace/indexer.h"
 #include "control/trace/owner.h"
 #include "control/trace/trace.h"
+#include "postern/clock.h"
 #include "postern/limits.h"
 #include "postern/stats.h"
 
@@ -86,14 +88,6 @@ enum trace_outcome trace_outcome_of(const char *name)
 	while (o < TRACE_OUTCOMES && (!name || strcmp(name, trace_outcome_name((enum trace_outcome)o))))
 		o++;
 	return (enum trace_outcome)o;
-}
-
-static uint64_t monotonic_s(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec;
 }
 
 /* ---- the writer --------------------------------------------------------------------------------- */
@@ -328,7 +322,7 @@ struct trace *trace_new(const struct trace_options *opt, uint64_t *counters, cha
 	 * of and tried again. */
 	t->missing = fd < 0;
 	t->missing_why = t->error = fd < 0 ? -fd : 0;
-	t->retry_s = monotonic_s() + LIMIT_ALERT_S;
+	t->retry_s = clock_mono_s() + LIMIT_ALERT_S;
 	t->fd = fd < 0 ? -1 : fd;
 	if (!start_index(t, err, err_len))
 		goto fail;
@@ -418,7 +412,7 @@ static bool due(uint64_t *last_s, uint64_t now, uint64_t every_s)
 void trace_second(struct trace *t, trace_alert *alert)
 {
 	struct indexer_stats s = {0};
-	uint64_t now = monotonic_s();
+	uint64_t now = clock_mono_s();
 	char text[2048], file[1024];
 
 	if (t->missing && now >= t->retry_s) {
@@ -501,16 +495,10 @@ int trace_reindex(struct trace *t)
 
 void trace_begin(struct json_out *o)
 {
-	struct timespec ts;
-	struct tm tm;
-	char day[32], text[48];
+	char now[RFC3339];
 
-	clock_gettime(CLOCK_REALTIME, &ts);
-	gmtime_r(&ts.tv_sec, &tm);
-	strftime(day, sizeof(day), "%Y-%m-%dT%H:%M:%S", &tm);
-	snprintf(text, sizeof(text), "%s.%03ldZ", day, ts.tv_nsec / 1000000);
 	json_out_open(o, NULL);
-	json_out_string(o, "time", text);
+	json_out_string(o, "time", rfc3339_ms(clock_real_ms(), now));
 }
 
 /* True when the line is on its way. */

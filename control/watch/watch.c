@@ -8,10 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
-#include <time.h>
 
 #include "control/api/api.h"
+#include "control/rfc3339.h"
 #include "control/watch/filter.h"
+#include "postern/clock.h"
 #include "postern/limits.h"
 #include "postern/stats.h"
 
@@ -33,24 +34,12 @@ struct watch {
 
 /* ---- a line ---- */
 
-static void stamp(json_t *event)
-{
-	struct timespec ts;
-	struct tm tm;
-	char text[40];
-	size_t n;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	gmtime_r(&ts.tv_sec, &tm);
-	n = strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
-	snprintf(text + n, sizeof(text) - n, ".%03ldZ", ts.tv_nsec / 1000000);
-	json_object_set_new(event, "time", json_string(text));
-}
-
 static char *line_of(json_t *event)
 {
+	char now[RFC3339];
+
 	if (!json_object_get(event, "time"))
-		stamp(event);
+		json_object_set_new(event, "time", json_string(rfc3339_ms(clock_real_ms(), now)));
 	json_object_set_new(event, "schema", json_string(SCHEMA));
 	return json_dumps(event, JSON_COMPACT);
 }

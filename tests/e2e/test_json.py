@@ -3,10 +3,14 @@
 # Copyright (c) 2026 The Postern Authors
 """Every command that prints JSON, in a live lab: it has a schema in docs/schemas, no member is unknown to that, every schema is
 of some command; and the same command has a form for people."""
+import fcntl
 import json
 import os
+import pty
+import struct
 import subprocess
 import sys
+import termios
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import lab as labs  # noqa: E402
@@ -48,6 +52,40 @@ class Walk:
         return self.json(schema, *args, codes=codes)
 
 
+def at_terminal(w, columns, *args):
+    """Lines of a command at a terminal of that width, and not one is wider."""
+    pid, fd = pty.fork()
+    if not pid:
+        fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        ctl = str(labs.build_dir() / "control/cli/posternctl")
+        os.execv(ctl, [ctl, "--socket", str(w.lab.dir / "control.sock"), *args])
+    out = b""
+    while True:
+        try:
+            more = os.read(fd, 65536)
+        except OSError:  # the other end is closed
+            break
+        if not more:
+            break
+        out += more
+    os.close(fd)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0, (args, out)
+    lines = out.decode().replace("\r", "").splitlines()
+    wide = [x for x in lines if len(x) > columns]
+    assert lines and not wide, (columns, args, wide)
+    return lines
+
+
+def tables(w):
+    """They fit, from a small window to one that has room for all."""
+    for columns in (80, 100, 200):
+        for args in ("show workers", "show ports", "show sessions", "show routes", "show drops --all", "show stats", "show sources", "show rules",
+                     "breaker show", "trace", "trace shares"):
+            at_terminal(w, columns, *args.split())
+    # A word that is longer than what is left of the line is not broken, so nothing narrower is asked for.
+    assert "HELD MB" not in at_terminal(w, 80, "show", "routes")[0] and "HELD MB" in at_terminal(w, 200, "show", "routes")[0]
+
+
 def send(lab, *messages):
     """(recipients, body): the codes of the last replies, in one session."""
     c = labs.Smtp(lab)
@@ -83,6 +121,7 @@ def shows(w):
     w.both("postern.sources-forgive.1", "sources", "forgive", labs.CLIENT4)
     w.both("postern.loglevel.1", "loglevel")
     w.json("postern.loglevel.1", "loglevel", "info")
+    tables(w)
     w.both("postern.drain.1", "drain")
     w.both("postern.undrain.1", "undrain")
     c.cmd("QUIT")

@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import pathlib
+import pwd
 import re
 import shlex
 import shutil
@@ -19,7 +20,9 @@ import tempfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import interop  # noqa: E402
 import lab as labs  # noqa: E402
+import postfix  # noqa: E402
 
 UNITS = ("postern-dataplane", "postern-control")
 
@@ -45,7 +48,7 @@ class Root:
         (self.at / "tmp").chmod(0o1777)
 
     def run(self, *args, check=True):
-        return labs.run("chroot", self.at, *args, check=check)
+        return labs.run("chroot", self.at, *args, check=check, timeout=240)
 
     def close(self):
         for m in reversed(self.mounts):
@@ -167,35 +170,138 @@ def rotated(root, control):
     labs.wait_for("control writes into the new one", opened, 10)
 
 
-def configure(root, lab):
+# What a server has and a lab has not is left out, or is a virtual interface.
+HARDWARE = ("sysctl -w vm.nr_hugepages=", "modprobe vfio-pci && dpdk-devbind.py ")
+HOP = "example-com.mail.protection.outlook.com"
+
+
+def commands(source):
+    """Those of docs/deploy.md."""
+    text = (source / "docs/deploy.md").read_text()
+    first = re.search(r"(?:^    \S.*\n)+", text, re.M).group()
+    out = [line.strip() for line in first.splitlines()]
+    assert len(out) == 10, out
+    return out
+
+
+def edit(root, lab):
+    """What an operator writes into the example: addresses of the lab, and where its DNS is."""
+    conf = root.at / "etc/postern/postern.conf"
+    text = conf.read_text()
+    assert f'hosts = ["{HOP}"]' in text and 'provider = "exchange-online"' in text
+    for old, new in (('"192.0.2.25/24", "2001:db8::25/64"', f'"{labs.GATEWAY4}/24"'), ('source-v4 = "192.0.2.26"', f'source-v4 = "{labs.EGRESS4}"')):
+        assert text.count(old) == 1, (old, text)
+        text = text.replace(old, new)
+    conf.write_text(text + f'dns {{\n\tforwarders = ["{labs.DNS4}"]\n}}\nlimits {{\n\tmax-message = 5mb\n}}\n')
+
+
+def device(root, lab):
+    """The lab's interface in place of the NIC of docs/deploy.md."""
     n = lab.name
     default = root.at / "etc/default/postern"
     text = default.read_text()
+    assert '\nEAL_ARGS="-l 0-1 --in-memory --allow 0000:3b:00.0"\n' in text, text
     text = re.sub(r'^EAL_ARGS=.*$', f'EAL_ARGS="--lcores 0@0,1@1 --no-huge --no-shconf --no-pci --file-prefix {n} -m 512 '
                   f'--vdev=net_af_packet0,iface={n}g0,qpairs=1"', text, flags=re.M)
     text = re.sub(r'^DATAPLANE_ARGS=.*$', 'DATAPLANE_ARGS="--port 0=gateway --arena-mb 96 --idle-sleep-us 100"', text, flags=re.M)
     default.write_text(text)
-    example = (root.at / "usr/share/doc/postern/examples/postern.conf").read_text()
-    assert 'hostname = "mx.example.net"' in example
-    (root.at / "etc/postern/postern.conf").write_text(f"""hostname = "mx.example.net"
-listener "public" {{
-	port = 0
-	address = ["{labs.GATEWAY4}/24"]
-}}
-route "office" {{
-	domains = ["example.com"]
-	hosts = ["{labs.NEXTHOP4}"]
-	verify = "none"
-}}
-dns {{
-	forwarders = ["{labs.DNS4}"]
-}}
-limits {{
-	max-message = 5mb
-}}
+
+
+def deploy(root, lab, lines):
+    """docs/deploy.md behind its first line, as it stands there; then the gateway runs. Its two processes."""
+    started, done = [], 0
+    for line in lines:
+        if line == "editor /etc/postern/postern.conf":
+            edit(root, lab)
+        elif line == "systemctl enable --now postern-dataplane postern-control":
+            device(root, lab)
+            started = [start(root, lab, name, lab.ns["gw"]) for name in UNITS]
+            labs.wait_for("READY", lambda: root.run("posternctl", "show", "status", check=False).returncode == 0, 20)
+        elif not line.startswith(HARDWARE):
+            said = root.run("sh", "-c", f"cd /tmp && {line}").stdout
+            print(f"# {line}\n{said}", end="")
+            done += 1
+        if line == "posternctl show status":
+            assert said.split("\n")[0].endswith("  READY") and "tenant" in said, said
+    assert done == 5 and len(started) == 2, (done, started)
+    return started
+
+
+def start_hop(lab, pki):
+    """Of Microsoft's name, with a certificate of it by a CA that the root trusts."""
+    d = lab.dir / "inbox"
+    d.mkdir()
+    user = pwd.getpwnam("nobody")
+    os.chown(d, user.pw_uid, user.pw_gid)
+    return postfix.Postfix(lab, "hop", "hop", HOP, f"""virtual_mailbox_domains = static:all
+virtual_mailbox_base = {d}
+virtual_mailbox_maps = static:box/
+virtual_uid_maps = static:{user.pw_uid}
+virtual_gid_maps = static:{user.pw_gid}
+virtual_minimum_uid = 1
+inet_interfaces = {labs.NEXTHOP4}
+smtpd_tls_security_level = may
+smtpd_tls_cert_file = {pki}/hop.pem
+smtpd_tls_key_file = {pki}/hop.key
 """)
-    os.chown(root.at / "etc/postern/postern.conf", 0, (root.at / "etc/postern").stat().st_gid)
-    os.chmod(root.at / "etc/postern/postern.conf", 0o640)
+
+
+def certificates(root, lab):
+    """Of the next hop; in /tmp of the root the server's own, as the operator has it; the CA where OpenSSL looks for those that are
+    trusted. Returns the directory and that link."""
+    pki = lab.dir / "pki"
+    pki.mkdir()
+    os.chmod(lab.dir, 0o755)
+    ec = ("ec", "-pkeyopt", "ec_paramgen_curve:P-256")
+    interop.make_ca(pki)
+    interop.make_certificate(pki, "hop", HOP, *ec)
+    interop.make_certificate(pki, "mx", "mx.example.net", *ec)
+    for end in ("pem", "key"):
+        shutil.copy(pki / f"mx.{end}", root.at / f"tmp/mx.{end}")
+    name = labs.run("openssl", "x509", "-noout", "-subject_hash", "-in", pki / "ca.pem").stdout.strip()
+    trusted = root.at / f"etc/ssl/certs/{name}.0"
+    shutil.copy(pki / "ca.pem", trusted)
+    return pki, trusted
+
+
+def through(root, lab):
+    """A message as Exchange gets it."""
+    labs.run("ip", "netns", "exec", lab.ns["client"], "swaks", "--server", labs.GATEWAY4, "--from", "a@example.net", "--to", "b@example.com",
+             "--helo", "client.example.net", "--tls")
+    got = labs.wait_for("the message", lambda: list((lab.dir / "inbox/box/new").glob("*")), 20)
+    text = got[0].read_text()
+    assert "spf=pass" in text and "by mx.example.net (Postern)" in text and "Received: from client.example.net (" in text, text[:2000]
+    trace = (root.at / "var/log/postern/trace.jsonl")
+    labs.wait_for("its record", lambda: trace.exists() and "b@example.com" in trace.read_text(), 10)
+    record = json.loads(trace.read_text().splitlines()[-1])
+    assert record["outcome"] == "delivered" and record["route"] == "tenant" and record["next_hop_tls"]["verified"] == "name", record
+    assert record["tls"]["version"], record  # on both sides
+    # What is to be set over there is for this configuration.
+    said = labs.run("ip", "netns", "exec", lab.ns["gw"], "chroot", root.at, "posternctl", "doctor", "exchange", "tenant", check=False).stdout
+    assert "New-InboundConnector" in said and "-ConnectorType Partner" in said and "'mx.example.net'" in said, said
+
+
+def drivers(root):
+    """EAL loads what lies in its directory, and this machine has everything: what no dependency of the package brings is
+    taken out of the root, as it is on a server with nothing else."""
+    depends = {}
+    for line in root.run("dpkg-query", "--show", "--showformat", "${Package}\t${Depends}, ${Pre-Depends}\n").stdout.splitlines():
+        name, text = line.split("\t")
+        depends[name] = re.findall(r"(?:^|[,|]) *([a-z0-9][a-z0-9+.-]*)", text)
+    needed, todo = set(), ["postern"]
+    while todo:
+        p = todo.pop()
+        if p in depends and p not in needed:
+            needed.add(p)
+            todo += depends[p]
+    kept = set()
+    for line in root.run("dpkg-query", "--search", "*/dpdk/pmds-*/*").stdout.splitlines():
+        owners, file = line.rsplit(": ", 1)
+        if {o.split(":")[0].strip() for o in owners.split(",")} & needed:
+            kept.add(pathlib.Path(file).name.split(".")[0])
+        else:
+            (root.at / file.lstrip("/")).unlink(missing_ok=True)
+    assert kept == {"librte_mempool_ring", "librte_bus_pci", "librte_bus_vdev", "librte_net_af_packet"}, kept
 
 
 def units_are_sound(root):
@@ -227,14 +333,19 @@ def main():
     out = pathlib.Path(tempfile.mkdtemp(prefix="postern-deb-"))
     deb = build(out)
     info = labs.run("dpkg-deb", "--info", deb).stdout
-    for library in ("librte-eal", "libhyperscan5", "libssl3", "libspf2-2", "libedit2"):
-        assert library in info, (library, info)
+    # What is linked, and what is loaded without being linked.
+    for needed in ("librte-eal", "libhyperscan5", "libssl3", "libspf2-2", "libedit2", "librte-mempool-ring", "librte-bus-pci", "librte-bus-vdev",
+                   "librte-net-af-packet", "ca-certificates"):
+        assert needed in info.split("Depends: ")[1].split("\n")[0], (needed, info)
     root = Root()
     try:
         before = root.files()
         shutil.copy(deb, root.at / "tmp/postern.deb")
+        install, *lines = commands(source)
+        assert install == "apt install ./postern_*.deb", install
         said = root.run("dpkg", "--install", "/tmp/postern.deb").stdout
-        assert "copy /usr/share/doc/postern/examples/postern.conf" in said, said
+        assert "usr/share/doc/postern/deploy.md" in said, said
+        assert (root.at / "usr/share/doc/postern/deploy.md").read_text() == (source / "docs/deploy.md").read_text()
         assert root.run("id", "-un", "postern").stdout.strip() == "postern"
         for d, mode in (("run/postern", 0o1770), ("var/lib/postern", 0o750), ("var/log/postern", 0o750), ("etc/postern", 0o750)):
             assert (root.at / d).stat().st_mode & 0o7777 == mode, d
@@ -242,33 +353,30 @@ def main():
         assert "rawbody" in root.run("man", "-P", "cat", "-l", "/usr/share/man/man5/postern-rules.5.gz").stdout
         assert (root.at / "usr/share/doc/postern/schemas/postern.trace.1.json").exists()
         units_are_sound(root)
+        drivers(root)
         assert "complete -F _posternctl posternctl" in (root.at / "usr/share/bash-completion/completions/posternctl").read_text()
         assert (root.at / "usr/share/zsh/vendor-completions/_posternctl").read_text().startswith("#compdef posternctl\n")
         root.run("bash", "-c", ". /usr/share/bash-completion/completions/posternctl; COMP_WORDS=(posternctl show dro); COMP_CWORD=2; "
                  "_posternctl; [ \"${COMPREPLY[*]}\" = drops ]")
         with labs.Lab("pspk") as lab:
-            configure(root, lab)
-            print(root.run("posternctl", "config", "check").stdout.strip())
-            lab.start_dns({"example.net": f'@ IN TXT "v=spf1 ip4:{labs.CLIENT4} -all"\n'})
-            lab.start_sink()
-            d = start(root, lab, "postern-dataplane", lab.ns["gw"])
-            c = start(root, lab, "postern-control", lab.ns["gw"])
-            labs.wait_for("READY", lambda: root.run("posternctl", "show", "status", check=False).stdout.split("\n")[0].endswith("  READY"), 20)
-            without_privileges(root, c[0], d[0])
-            labs.run("ip", "netns", "exec", lab.ns["client"], "swaks", "--server", labs.GATEWAY4, "--from", "a@example.net",
-                     "--to", "b@example.com", "--helo", "client.example.net")
-            got = labs.wait_for("the message", lab.inbox, 10)
-            text = got[0].read_text()
-            assert "spf=pass" in text and "by mx.example.net (Postern)" in text, text[:2000]
-            trace = (root.at / "var/log/postern/trace.jsonl")
-            labs.wait_for("its record", lambda: trace.exists() and "b@example.com" in trace.read_text(), 10)
-            rotated(root, c[0])
-            # Killed by the manager's rules: a new control is ready again, and says so.
-            c[0].kill()
-            c[0].wait()
-            c = start(root, lab, "postern-control", lab.ns["gw"])
-            stop("postern-control", *c)
-            stop("postern-dataplane", *d)
+            pki, trusted = certificates(root, lab)
+            lab.start_dns({"example.net": f'@ IN TXT "v=spf1 ip4:{labs.CLIENT4} -all"\n',
+                           "mail.protection.outlook.com": f"example-com IN A {labs.NEXTHOP4}\n"})
+            hop = start_hop(lab, pki)
+            try:
+                d, c = deploy(root, lab, lines)
+                without_privileges(root, c[0], d[0])
+                through(root, lab)
+                rotated(root, c[0])
+                # Killed by the manager's rules: a new control is ready again, and says so.
+                c[0].kill()
+                c[0].wait()
+                c = start(root, lab, "postern-control", lab.ns["gw"])
+                stop("postern-control", *c)
+                stop("postern-dataplane", *d)
+            finally:
+                hop.stop()
+                trusted.unlink()
         root.run("dpkg", "--remove", "postern")
         assert (root.at / "etc/default/postern").exists() and not (root.at / "usr/sbin/postern-control").exists()
         root.run("dpkg", "--purge", "postern")

@@ -1,16 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 The Postern Authors */
-#include <time.h>
 
 #include "control/auth/spf/spf_check.h"
-
-static uint64_t now_s(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec;
-}
+#include "postern/clock.h"
 
 /* All that can reach a result by macros (RFC 7208 7.2) is the same, not only address and domain. */
 static bool identical(const struct spf_check *a, const struct spf_check *b)
@@ -36,7 +28,7 @@ bool spf_share_ask(struct spf_check *c)
 		return false;
 	}
 	c->key = spf_cache_key(j->cache, &c->ip, c->domain);
-	if (spf_cache_get(j->cache, c->key, now_s(), &c->verdict)) {
+	if (spf_cache_get(j->cache, c->key, clock_mono_s(), &c->verdict)) {
 		j->stats.cache_hits++;
 		c->answered = true;
 		return true;
@@ -71,7 +63,7 @@ void spf_share_tell(struct spf_check *c)
 	if (!c->leading)
 		return;
 	if (v->cacheable) /* without room it is only not kept */
-		(void)spf_cache_put(c->jail->cache, c->key, now_s(), v);
+		(void)spf_cache_put(c->jail->cache, c->key, clock_mono_s(), v);
 	for (f = LIST_FIRST(&c->followers); f; f = next) {
 		struct spf_verdict own = f->verdict;
 
