@@ -226,9 +226,9 @@ static void print_row(const struct table *t, const struct layout *l, const char 
 
 void table_end(struct table *t, unsigned int columns)
 {
-	const char *text[TABLE_COLUMNS];
+	const char *text[TABLE_COLUMNS] = {0};
 	size_t rows = t->n_cells / t->n;
-	struct layout l;
+	struct layout l = {0};
 
 	plan(t, rows, columns, &l);
 	for (size_t c = 0; c < t->n; c++)
