@@ -19,6 +19,9 @@
 
 #include "postern/limits.h"
 
+#define LINE     64u   /* octets of a line of the cache */
+#define EXPECTED 2048u /* octets that are fetched ahead, at most: a segment on an Ethernet */
+
 /* ---- plain allocators ---------------------------------------------------------------------- */
 
 uint32_t dp_record_alloc(struct dp_worker *w)
@@ -289,6 +292,19 @@ static void take_chunk(struct dp_worker *w, struct dp_msg *m)
 	w->record[m->record].chunk[m->held++] = dp_chunk_alloc(w);
 }
 
+/*
+ * A segment of a message is like the one before it: the lines that the next one is written to are fetched
+ * while that one is looked at. They were last written a whole turn of the arena ago, so that stores would
+ * fill the store queue with misses and hold up whatever comes behind them.
+ */
+static void expect(const uint8_t *to, size_t n)
+{
+	const uint8_t *end = to + n;
+
+	for (to += -(uintptr_t)to % LINE; to < end; to += LINE)
+		__builtin_prefetch(to, 1);
+}
+
 int dp_msg_append(struct dp_worker *w, struct dp_msg *m, const void *p, size_t n)
 {
 	const uint8_t *q = p;
@@ -297,6 +313,7 @@ int dp_msg_append(struct dp_worker *w, struct dp_msg *m, const void *p, size_t n
 		return -ENOBUFS;
 	while (n) {
 		size_t k = tail_room(m);
+		uint8_t *to;
 		uint32_t c;
 
 		if (!k) {
@@ -306,10 +323,14 @@ int dp_msg_append(struct dp_worker *w, struct dp_msg *m, const void *p, size_t n
 		if (k > n)
 			k = n;
 		c = w->record[m->record].chunk[m->held - 1];
-		memcpy(w->chunk + (size_t)c * HANDOFF_CHUNK + m->size % HANDOFF_CHUNK, q, k);
+		to = w->chunk + (size_t)c * HANDOFF_CHUNK + m->size % HANDOFF_CHUNK;
+		memcpy(to, q, k);
 		m->size += k;
 		q += k;
 		n -= k;
+		/* Of a large piece nothing follows: it is no segment. */
+		if (k <= EXPECTED)
+			expect(to + k, k < tail_room(m) ? k : tail_room(m));
 	}
 	return 0;
 }

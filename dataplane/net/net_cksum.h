@@ -73,6 +73,14 @@ static inline uint64_t net_cksum_add(uint64_t sum, const uint8_t *p, size_t n)
 	return sum;
 }
 
+/* net_cksum_add(0, p, n) by the widest registers that the CPU has: for payloads. */
+extern uint64_t (*net_cksum_sum)(const uint8_t *p, size_t n);
+
+enum net_cksum_level { NET_CKSUM_PLAIN, NET_CKSUM_AVX2, NET_CKSUM_AVX512 };
+/* For tests: takes the widest code that the CPU has, `most` at most, and says which. The first call
+ * of net_cksum_sum does this with NET_CKSUM_AVX512. */
+enum net_cksum_level net_cksum_choose(enum net_cksum_level most);
+
 static inline uint16_t net_cksum_fold(uint64_t sum)
 {
 	sum = (sum & 0xffffffffu) + (sum >> 32);

@@ -27,7 +27,7 @@ uint64_t net_mbuf_sum(const struct rte_mbuf *m, uint32_t off, uint32_t n)
 		off -= m->data_len;
 	for (; m && n; m = m->next, off = 0) {
 		uint32_t k = m->data_len - off < n ? m->data_len - off : n;
-		uint64_t piece = net_cksum_add(0, rte_pktmbuf_mtod_offset(m, uint8_t *, off), k);
+		uint64_t piece = net_cksum_sum(rte_pktmbuf_mtod_offset(m, uint8_t *, off), k);
 
 		sum += odd ? net_cksum_odd(piece) : piece;
 		odd ^= k & 1;

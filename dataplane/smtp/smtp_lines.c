@@ -139,27 +139,59 @@ __attribute__((target("avx2"))) static size_t take_avx2(const uint8_t *p, size_t
 	return stop(&s, i, l);
 }
 
-__attribute__((target("avx512bw"))) static size_t take_avx512(const uint8_t *p, size_t n,
-							      struct smtp_lines *l)
+#define XOR_OR 0xbe /* of vpternlog: (a ^ b) | c */
+
+/*
+ * The block at v, and the octets one place before it. Each octet is compared with the one before it, so
+ * that of all masks only that of the lines' ends leaves the vector unit; and what must not be zero is
+ * looked for at once, as there are fewer units for masks than for octets: octets themselves, and
+ * where an LF is followed by a dot the two of them xored with that.
+ */
+__attribute__((target("avx512bw,bmi,lzcnt"), always_inline)) static inline bool
+take_wide(__m512i v, __m512i before, size_t i, struct so_far *s)
 {
 	const __m512i cr = _mm512_set1_epi8('\r'), lf = _mm512_set1_epi8('\n');
 	const __m512i dot = _mm512_set1_epi8('.');
+	__m512i stuffed = _mm512_ternarylogic_epi64(before, lf, _mm512_xor_si512(v, dot), XOR_OR);
+	__mmask64 zero = _mm512_testn_epi8_mask(_mm512_min_epu8(v, stuffed), _mm512_set1_epi8(-1));
+	__mmask64 end = _mm512_cmpeq_epi8_mask(v, lf);
+	__mmask64 alone = _kxor_mask64(_mm512_cmpeq_epi8_mask(before, cr), end);
+	uint64_t ends = end;
+	size_t first;
+
+	/* Moved once, and no longer a mask: of a mask the compiler makes a branch below. */
+	__asm__("" : "+r"(ends));
+	first = (size_t)__builtin_ctzll(ends | 1ull << 63) + 1;
+	if (!_kortestz_mask64_u8(alone, zero) || i + first - s->line > s->longest)
+		return false;
+	s->line = ends ? i + BLOCK - (size_t)__builtin_clzll(ends) : s->line;
+	return true;
+}
+
+__attribute__((target("avx512bw,bmi,lzcnt"))) static size_t take_avx512(const uint8_t *p, size_t n,
+									struct smtp_lines *l)
+{
 	struct so_far s = start(l);
-	size_t i = 0;
+	__m512i v, before, high;
+	size_t i = BLOCK;
 
+	if (n < BLOCK)
+		return 0;
+	v = high = _mm512_loadu_si512((const void *)p);
+	/* Nothing before p is read. */
+	before = _mm512_maskz_loadu_epi8(~(__mmask64)1, p - 1);
+	before = _mm512_mask_set1_epi8(before, s.begin, '\n');
+	if (!take_wide(v, before, 0, &s))
+		return 0;
 	for (; n - i >= BLOCK; i += BLOCK) {
-		__m512i v = _mm512_loadu_si512((const void *)(p + i));
-		struct masks m = {
-			.cr = _mm512_cmpeq_epi8_mask(v, cr),
-			.lf = _mm512_cmpeq_epi8_mask(v, lf),
-			.nul = _mm512_testn_epi8_mask(v, v),
-			.dot = _mm512_cmpeq_epi8_mask(v, dot),
-			.high = _mm512_movepi8_mask(v),
-		};
-
-		if (!take_block(&m, i, &s))
+		v = _mm512_loadu_si512((const void *)(p + i));
+		if (!take_wide(v, _mm512_loadu_si512((const void *)(p + i - 1)), i, &s))
 			break;
+		high = _mm512_or_si512(high, v);
 	}
+	s.cr = p[i - 1] == '\r';
+	s.begin = p[i - 1] == '\n';
+	s.high = _mm512_movepi8_mask(high);
 	return stop(&s, i, l);
 }
 #endif
@@ -179,6 +211,7 @@ enum smtp_lines_level smtp_lines_choose(enum smtp_lines_level most)
 {
 #if HAVE_X86
 	__builtin_cpu_init();
+	/* No CPU has AVX-512 without BMI and LZCNT, which clang 14 cannot ask for. */
 	if (most >= SMTP_LINES_AVX512 && __builtin_cpu_supports("avx512bw"))
 		return choose(take_avx512, SMTP_LINES_AVX512);
 	if (most >= SMTP_LINES_AVX2 && __builtin_cpu_supports("avx2"))

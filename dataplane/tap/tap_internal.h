@@ -209,6 +209,8 @@ void tap_held_add(struct tap_dir *d, struct tap_piece *first, struct tap_piece *
 void tap_lost(struct tap_dir *d, uint32_t seq, uint32_t end, enum tap_cause cause);
 
 /* tap_pump.c */
+/* What waits of this side may be given in a moment. */
+void tap_fetch(const struct tap_dir *d);
 enum tap_pump { TAP_PUMP, TAP_PUMP_END };
 void tap_pump(struct tap *t, struct tap_flow *f, enum tap_pump how);
 /* May octets of this side up to `end`, sent with this ACK, be given now? */

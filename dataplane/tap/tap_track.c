@@ -237,6 +237,8 @@ static void input_flow(struct tap *t, struct tap_flow *f, enum tap_side side,
 		tap_odd(t, f, TAP_no_ack);
 		return;
 	}
+	if (!in->len)
+		tap_fetch(&f->dir[!side]);
 	if (!d->synced)
 		tap_sync_dir(d, in->seq);
 	sync_earlier(d, in->seq);
