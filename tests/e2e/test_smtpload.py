@@ -33,11 +33,26 @@ def check(what, good, told=""):
         raise AssertionError(f"{what}\n{told}")
 
 
+def counted(lab):
+    """What the gateway counts of messages, and what of them is in the trace."""
+    s = lab.stats()
+    ctl = {c["name"]: c["value"] for c in s["control"]}
+    return {"submitted": lab.counters()["smtp_messages"], **{n: ctl[n] for n in ("messages", "delivered", "deferred", "trace_records")}}
+
+
+def agree(lab, before, a):
+    """To the last message: counters of both processes, the trace, and the books of generator and sink."""
+    taken, refused = a.counts["accepted"], a.counts["refused"]
+    told = {n: v - before[n] for n, v in counted(lab).items()}
+    check("the counters are other than the books", told == {"submitted": taken + refused, "messages": taken + refused, "delivered": taken,
+                                                            "deferred": refused, "trace_records": taken + refused}, told)
+
+
 def taken_whole(lab):
     """Everything is accepted, arrives once and whole."""
     sink = start_sink(lab, "all")
     try:
-        before = lab.counters()
+        before, messages = lab.counters(), counted(lab)
         said, paths = audited.runs(start_load(lab), lab.dir, BASE, FILES, seconds=0, messages=MESSAGES)
         after = lab.counters()
     finally:
@@ -47,6 +62,7 @@ def taken_whole(lab):
     check("the audit found faults", a.ok, a.told())
     check("every message is in the books", a.counts["sent"] == MESSAGES * len(audited.KINDS), a.counts)
     check("and was accepted", a.counts["accepted"] == a.counts["sent"], a.told())
+    agree(lab, messages, a)
     for kind, r in said.items():
         check(f"{kind}: the generator has them, too", r["messages"] == MESSAGES and r["lost"] == 0 and not r["refused"], r)
     check("more than one message of the files", said["corpus"]["contents"] == FILES, said["corpus"])
@@ -59,6 +75,7 @@ def taken_whole(lab):
 def refused(lab):
     """What the next hop refuses the client hears, and it is not there."""
     sink = start_sink(lab, "refusing", "--refuse", "dot=451:300")
+    before = counted(lab)
     try:
         said, paths = audited.runs(start_load(lab), lab.dir, BASE, 0, ["chunks"], seconds=0, messages=MESSAGES)
     finally:
@@ -67,6 +84,7 @@ def refused(lab):
     print(a.told())
     check("the audit found faults", a.ok, a.told())
     check("some are refused, some are not", 0 < a.counts["refused"] < MESSAGES and a.counts["accepted"], a.told())
+    agree(lab, before, a)
     check("by the next hop's code", said["chunks"]["refused"] == {"451": a.counts["refused"]}, said)
 
 
