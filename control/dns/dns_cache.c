@@ -15,7 +15,8 @@ struct entry {
 	TAILQ_ENTRY(entry) used;    /* the last one used in front */
 	LIST_ENTRY(entry) bucket;
 	struct siphash128 key;
-	uint64_t expires_us;
+	uint64_t since_us, expires_us;
+	uint32_t ttl;               /* as it came, which may be longer than it is kept */
 	enum dns_status status;
 	bool secure;
 	char *alias;                /* behind the rdata; NULL: none */
@@ -109,7 +110,7 @@ bool dns_cache_get(struct dns_cache *c, const struct dns_wire_name *name, uint16
 	dns_parsed_seal(out);
 	out->status = e->status;
 	out->secure = e->secure;
-	out->ttl = (uint32_t)((e->expires_us - now_us) / 1000000);
+	out->ttl = e->ttl - (uint32_t)((now_us - e->since_us) / 1000000);
 	if (e->alias)
 		memcpy(out->alias, e->alias, strlen(e->alias) + 1);
 	TAILQ_REMOVE(&c->used, e, used);
@@ -139,6 +140,7 @@ void dns_cache_put(struct dns_cache *c, const struct dns_wire_name *name, uint16
 		return;
 	p = (uint8_t *)(e + 1);
 	*e = (struct entry){.key = key, .status = a->status, .secure = a->secure, .n = a->n, .data = p,
+			    .since_us = now_us, .ttl = a->ttl,
 			    .expires_us = now_us + (a->ttl < DNS_CACHE_S ? a->ttl : DNS_CACHE_S) * UINT64_C(1000000)};
 	for (size_t i = 0; i < a->n; i++) {
 		e->len[i] = (uint16_t)a->rr[i].len;
