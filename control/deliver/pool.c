@@ -274,6 +274,8 @@ static bool reuse(struct host *h, struct xact *x)
 		}
 		TAILQ_REMOVE(&h->idle, c, link);
 		TAILQ_INSERT_TAIL(&h->busy, c, link);
+		/* Which list it is on the state says, also where MAIL is not sent after all. */
+		c->state = CONN_MAIL;
 		attach(c, x);
 		x->cur = c->addr;
 		x->has_cur = true;

@@ -179,7 +179,8 @@ static void cancelled_before_last(void **state)
 		event_base_loop(l.base, EVLOOP_ONCE);
 	deliver_cancel(s.job);
 	lab_run(&l, &s.done);
-	lab_spin(&l, 5);
+	for (int i = 0; i < 1000 && h->open; i++)
+		lab_spin(&l, 5);
 	assert_int_equal(s.result.outcome, DELIVER_ABORTED);
 	assert_false(s.result.late);
 	assert_false(h->saw_dot);
@@ -271,6 +272,33 @@ static void bare_lf_needs_bdat(void **state)
 	go(&req);
 	refused(550, 6, 11);
 	assert_string_equal(s.result.stage, "mail");
+}
+
+/* What cannot be sent is refused on a connection that was used before, which goes back to where it was. */
+static void refused_on_a_connection_in_use(void **state)
+{
+	struct deliver_request req;
+
+	(void)state;
+	h->script.ehlo = NULL; /* without CHUNKING */
+	h->script.close_idle_after = 2;
+	for (unsigned int round = 1; round <= 3; round++) {
+		for (int i = 0; i < 2; i++) {
+			req = sent_request(&l, &s, HEAD "a\r\n", 1);
+			go(&req);
+			assert_int_equal(s.result.outcome, DELIVER_DELIVERED);
+			if (i)
+				break; /* it is closed */
+			req = sent_request(&l, &s, HEAD "a\nb\r\n", 1);
+			req.bare_lf = true;
+			go(&req);
+			assert_int_equal(s.result.reply.code, 550);
+			assert_int_equal(s.result.reply.enh_detail, 11);
+		}
+		lab_spin(&l, 5);
+		assert_int_equal(h->accepted, round);
+		assert_int_equal(h->open, 0);
+	}
 }
 
 static void bare_lf_and_the_route_says_never(void **state)
@@ -424,7 +452,7 @@ int main(void)
 		T(octet_for_octet), T(large_and_in_pieces), T(only_after_every_rcpt),
 		T(unwanted_before_last), T(cancelled_before_last), T(cancelled_after_last),
 		T(another_address), T(unknown_command_ends_the_connection),
-		T(bare_lf_needs_bdat), T(bare_lf_and_the_route_says_never), T(bare_cr_under_data),
+		T(bare_lf_needs_bdat), T(refused_on_a_connection_in_use), T(bare_lf_and_the_route_says_never), T(bare_cr_under_data),
 		T(the_route_says_never), T(no_final_crlf_under_data),
 		T(smtputf8_offered), T(smtputf8_not_offered), T(smtputf8_path_not_offered),
 		T(eight_bit_not_offered), T(eight_bit_passed),

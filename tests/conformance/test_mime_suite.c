@@ -106,6 +106,9 @@ static uint8_t *send_all(const struct annotate_output *out, bool bdat, size_t *n
 		stuff_taken(&s, take);
 		portion = portion * 5 % 8191 + 1;
 	}
+	/* By BDAT the last octet goes out apart. */
+	if (bdat && stuff_last(out->iov, out->n_iov))
+		wire[(*n)++] = *stuff_last(out->iov, out->n_iov);
 	*added = s.tail_added;
 	return wire;
 }
