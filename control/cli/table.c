@@ -178,7 +178,7 @@ static void plan(const struct table *t, size_t rows, unsigned int columns, struc
 	}
 }
 
-/* From where the line is on; it goes on below itself. */
+/* From where the line is on; it goes on below itself. A word that has no room there begins further left. */
 static void wrapped(const char *text, unsigned int from, unsigned int columns)
 {
 	unsigned int room = columns > from ? columns - from : 1, w = 0;
@@ -187,9 +187,9 @@ static void wrapped(const char *text, unsigned int from, unsigned int columns)
 		size_t n = strcspn(text, " ");
 		unsigned int k = width_of_str(str_make(text, n));
 
-		if (w && w + 1 + k > room) {
+		if (k > room || (w && w + 1 + k > room)) {
 			putchar('\n');
-			blanks(from);
+			blanks(k <= room ? from : k < columns ? columns - k : 0);
 			w = 0;
 		}
 		printf("%s%.*s", w ? " " : "", (int)n, text);

@@ -341,11 +341,11 @@ def main():
     try:
         before = root.files()
         shutil.copy(deb, root.at / "tmp/postern.deb")
-        install, *lines = commands(source)
+        install, *lines = commands(labs.ROOT)
         assert install == "apt install ./postern_*.deb", install
         said = root.run("dpkg", "--install", "/tmp/postern.deb").stdout
         assert "usr/share/doc/postern/deploy.md" in said, said
-        assert (root.at / "usr/share/doc/postern/deploy.md").read_text() == (source / "docs/deploy.md").read_text()
+        assert (root.at / "usr/share/doc/postern/deploy.md").read_text() == (labs.ROOT / "docs/deploy.md").read_text()
         assert root.run("id", "-un", "postern").stdout.strip() == "postern"
         for d, mode in (("run/postern", 0o1770), ("var/lib/postern", 0o750), ("var/log/postern", 0o750), ("etc/postern", 0o750)):
             assert (root.at / d).stat().st_mode & 0o7777 == mode, d
