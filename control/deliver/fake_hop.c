@@ -398,11 +398,14 @@ struct hop *hop_new_at(struct event_base *base, const char *ip, uint16_t port)
 				 .sin_port = htons(port)};
 	socklen_t len = sizeof(in);
 	struct hop *h = calloc(1, sizeof(*h));
+	int one = 1;
 
 	assert_non_null(h);
 	h->base = base;
 	TAILQ_INIT(&h->sessions);
 	h->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	/* A port that another test's hop had at this address may still be in TIME_WAIT. */
+	assert_int_equal(setsockopt(h->fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)), 0);
 	assert_int_equal(bind(h->fd, (struct sockaddr *)&in, len), 0);
 	assert_int_equal(listen(h->fd, 64), 0);
 	assert_int_equal(getsockname(h->fd, (struct sockaddr *)&in, &len), 0);

@@ -222,7 +222,7 @@ def deploy(root, lab, lines):
             print(f"# {line}\n{said}", end="")
             done += 1
         if line == "posternctl show status":
-            assert said.split("\n")[0].endswith("  READY") and "tenant" in said, said
+            assert said.split("\n")[0].endswith("  READY") and "listener    public: " in said, said
     assert done == 5 and len(started) == 2, (done, started)
     return started
 
