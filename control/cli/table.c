@@ -187,7 +187,7 @@ static void wrapped(const char *text, unsigned int from, unsigned int columns)
 		size_t n = strcspn(text, " ");
 		unsigned int k = width_of_str(str_make(text, n));
 
-		if (k > room || (w && w + 1 + k > room)) {
+		if ((k > room && columns > from) || (w && w + 1 + k > room)) {
 			putchar('\n');
 			blanks(k <= room ? from : k < columns ? columns - k : 0);
 			w = 0;

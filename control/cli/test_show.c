@@ -187,6 +187,15 @@ static void tables(void **state)
 			    "                     not so at all\n"
 			    "a    107 12345    -  it was so and\n"
 			    "                     not so at all\n");
+	/* A word that has no room there begins further left. */
+	assert_string_equal(printed("a", "not policy.spf-permerror, no", 36),
+			    "NAME   N  MORE LESS  WHY\n"
+			    "a      7 12345    -  not\n"
+			    "               policy.spf-permerror,\n"
+			    "                     no\n"
+			    "a    107 12345    -  not\n"
+			    "               policy.spf-permerror,\n"
+			    "                     no\n");
 	printed("a-name-that-is-too-long.example", "no", 32);
 	assert_non_null(strstr(text, "a-name-that~   7 12345    -  no\n"));
 	/* Then columns go, the dearest first. */
