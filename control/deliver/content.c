@@ -127,7 +127,23 @@ static bool still_wanted(const struct conn *c)
 {
 	const struct xact *x = c->x;
 
-	return c->dot_at || (!x->cancelled && (!x->req->wanted || x->req->wanted(x->wanted_arg)));
+	return !x->cancelled && (!x->req->wanted || x->req->wanted(x->wanted_arg));
+}
+
+/* May an octet of the dot go out? A reply that is here already was not asked for, and must not pass for that to
+ * the message: it is read first. */
+static bool may_finish(struct conn *c)
+{
+	if (c->dot_at)
+		return true;
+	if (!still_wanted(c)) {
+		give_up(c);
+		return false;
+	}
+	if (conn_alive(c))
+		return true;
+	conn_want_write(c);
+	return false;
 }
 
 static void not_sent(struct conn *c)
@@ -161,10 +177,8 @@ static void send_dot(struct conn *c)
 	struct str dot = final_octets(c->x);
 	ssize_t n;
 
-	if (!still_wanted(c)) {
-		give_up(c);
+	if (!may_finish(c))
 		return;
-	}
 	n = conn_send(c, dot.p + c->dot_at, dot.n - c->dot_at, false);
 	if (n < 0)
 		not_sent(c);
@@ -185,10 +199,8 @@ static bool send_pieces(struct conn *c, const struct iovec *v, size_t n)
 	if (last) {
 		struct str dot = final_octets(x);
 
-		if (!still_wanted(c)) {
-			give_up(c);
+		if (!may_finish(c))
 			return false;
-		}
 		memcpy(all, v, n * sizeof(*v));
 		all[n++] = (struct iovec){.iov_base = (void *)(uintptr_t)dot.p, .iov_len = dot.n};
 	}

@@ -196,6 +196,16 @@ static bool command(struct hop_session *s, const char *line)
 
 		if (k->hold_rcpt && !s->holding)
 			hold(s, HOLD_MS);
+		if (k->apart && !i) {
+			SSL *ssl = bufferevent_openssl_get_ssl(s->bev);
+			static const char first[] = "250 2.1.5 recipient ok\r\n";
+			int one = 1;
+
+			setsockopt(bufferevent_getfd(s->bev), IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+			assert_int_equal(SSL_write(ssl, first, sizeof(first) - 1), sizeof(first) - 1);
+			assert_true(SSL_write(ssl, k->apart, (int)strlen(k->apart)) > 0);
+			return true;
+		}
 		return say(s, k->rcpt[i < 4 ? i : 3], "250 2.1.5 recipient ok");
 	}
 	if (is(line, "DATA")) {

@@ -33,6 +33,7 @@ struct hop_script {
 	bool proxy;                  /* a PROXY header comes before the banner */
 	const char *xclient, *xforward;
 	const char *ehlo_again;      /* reply to the second EHLO of a connection; NULL: as ehlo */
+	const char *apart;           /* under TLS: behind the first RCPT's reply, in a record of its own */
 	const char *refuse;          /* RCPT of this mailbox hears refuse_with */
 	const char *refuse_late;     /* so does the dot of a transaction with this one */
 	const char *refuse_with;

@@ -351,6 +351,30 @@ static void mid_body(void **state)
 	body_ends(NULL, true);
 }
 
+/* A reply too many must not pass for that to the message, also where TLS has it already and the socket not. */
+static void reply_too_many(void **state)
+{
+	static const char *const more[] = {"250 2.0.0 queued\r\n", "421 4.3.2 down\r\n"};
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		struct lab l;
+		struct hop *h;
+		struct sent s;
+
+		tls_lab(&l, &h, ENCRYPT, GOOD);
+		h->script.ehlo_tls = "250-hop.example.net\r\n250 CHUNKING"; /* one by one */
+		h->script.apart = more[i];
+		sent_start(&l, &s, TEXT, 1);
+		lab_run(&l, &s.done);
+		assert_int_equal(s.result.reply.code, 451);
+		assert_string_equal(s.result.stage, "body");
+		assert_false(s.result.dot_written);
+		assert_false(h->saw_dot);
+		done(&l, h);
+	}
+}
+
 static void callouts(void **state)
 {
 	struct lab l;
@@ -503,6 +527,7 @@ int main(void)
 		cmocka_unit_test(another_address),
 		cmocka_unit_test(large),
 		cmocka_unit_test(mid_body),
+		cmocka_unit_test(reply_too_many),
 		cmocka_unit_test(callouts),
 		cmocka_unit_test(given_up),
 		cmocka_unit_test(idle_close_is_seen),
