@@ -2,7 +2,7 @@
  * Copyright (c) 2026 The Postern Authors */
 #pragma once
 
-/* What message.c, hold.c, redirect.c, observe.c and journal.c tell each other. */
+/* What message.c, message_record.c, hold.c, redirect.c, observe.c and journal.c tell each other. */
 
 #include <errno.h>
 #include <stdio.h>
@@ -36,6 +36,12 @@ void journal_free(struct journal *j);
 json_t *journal_json(const struct journal *j);
 /* observe.c: the copy is over. Frees the message. */
 void observe_journaled(struct message *m);
+
+/* message_record.c: what of the octets a record tells, before they are given back. */
+void message_remember(struct message *m);
+/* One record a recipient. `res` NULL: it never came to a delivery. */
+void message_record(struct message *m, enum trace_outcome outcome, const struct ctl_reply *r,
+		    const struct deliver_result *res);
 
 /* message.c: of a SUBMIT, among those under way. NULL and an errno in *error. */
 struct message *message_new(struct loop *l, const struct handoff_desc *d, int *error);
