@@ -95,11 +95,6 @@ const struct buckets *dns_times(const struct dns *d)
 	return &d->times;
 }
 
-uint64_t dns_now_us(void)
-{
-	return clock_mono_us();
-}
-
 /* Runs from the loop: the answer is there, or time is up. */
 static void deliver(evutil_socket_t fd, short what, void *arg)
 {
@@ -111,7 +106,7 @@ static void deliver(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	buckets_add(&q->d->times, dns_now_us() - q->asked_us);
+	buckets_add(&q->d->times, clock_mono_us() - q->asked_us);
 	if (!q->done)
 		dns_parsed_fail(&q->answer, "timed out");
 	/* The query is gone before the callback: it may cancel others, ask anew or free the dns. */
@@ -145,7 +140,7 @@ struct dns_query *dns_resolve(struct dns *d, struct str name, uint16_t type, dns
 
 	if (!q)
 		return NULL;
-	q->asked_us = dns_now_us();
+	q->asked_us = clock_mono_us();
 	dns_parsed_init(&q->answer);
 	q->d = d;
 	q->type = type;

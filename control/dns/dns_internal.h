@@ -43,7 +43,6 @@ struct dns {
 };
 
 void dns_query_done(struct dns_query *q);
-uint64_t dns_now_us(void);
 
 /* libunbound on the event base (dns_unbound.c). */
 struct dns_unbound *dns_unbound_new(struct event_base *base, const struct dns_options *opt,

@@ -8,6 +8,8 @@
 #include <unbound-event.h>
 #include <unbound.h>
 
+#include "postern/clock.h"
+
 /*
  * libunbound gives no dependable cancel for questions asked by event, so each has a ticket: the
  * question may go, the ticket stays until libunbound has answered it or is gone itself.
@@ -162,7 +164,7 @@ static void answered(void *arg, int rcode, void *packet, int packet_len, int sec
 		dns_parsed_fail(a, "out of memory");
 	}
 	a->secure = sec == SEC_SECURE && a->status != DNS_TEMPFAIL;
-	dns_cache_put(q->d->cache, &q->name, q->type, dns_now_us(), a);
+	dns_cache_put(q->d->cache, &q->name, q->type, clock_mono_us(), a);
 	dns_query_done(q);
 }
 
